@@ -1,0 +1,213 @@
+"""The configuration of a run: every key with its type, default and unit.
+
+Hydra composes `conf/` against these classes, so that a misspelt key or a wrong type is refused; `validate`
+adds what types cannot say. Importing this module stays cheap: a wrong configuration must answer at once.
+"""
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+from experiments.faults import Fault, FaultPlanSettings, plan_faults
+from experiments.workload import WorkloadSettings
+from services.manager import scalers
+from services.manager.settings import ScalingSettings
+from services.router import policies
+from services.router.settings import RouterSettings
+
+ENGINES = ("local",)
+REPLICA_KINDS = ("sleep", "cpu")
+
+
+class ConfigError(ValueError):
+    """The configuration is wrong; the text is one line that names the key and the choices."""
+
+
+@dataclass
+class ReplicaConfig:
+    """What one replica can do."""
+
+    concurrency: int = 2
+    """Requests served at the same time (slots)."""
+    queue_limit: int = 100
+    """Requests that may wait; one more is answered 503."""
+    speeds: list[float] = field(default_factory=list)
+    """One factor a replica (service time = demand / speed); empty = all 1.0."""
+    kind: str = "sleep"
+    """How the demand is spent: `sleep` or `cpu`."""
+
+
+@dataclass
+class LoadConfig:
+    """How the schedule is sent."""
+
+    workers: int = 1
+    """Generator processes; each sends every workers-th request."""
+    timeout_s: float = 10.0
+    """Seconds after sending at which the client gives up."""
+    max_in_flight: int = 2000
+    """Open requests per generator process; beyond it a request is dropped, and the run is invalid."""
+    ui: bool = False
+    """Start Locust's web UI against the stack instead of measuring."""
+    ui_port: int | None = None
+    """Port of the web UI; unset = 8089, or a free one where that is taken."""
+    ui_users: int = 5
+    """Closed-loop users that the web UI's form begins with."""
+
+
+@dataclass
+class ValidityConfig:
+    """Limits beyond which the instrument, not the system, spoiled the run (fixed before it, equal for all arms)."""
+
+    max_lateness_p99_ms: float = 25.0
+    """Sent minus scheduled, 99th percentile over the measured window, milliseconds."""
+    min_sent_share: float = 0.999
+    """Requests sent over requests planned."""
+    max_generator_cpu_cores: float = 0.9
+    """Mean CPU of the busiest second of one generator process may not pass this, in cores."""
+    max_foreign_cpu_cores: float = 0.5
+    """Mean CPU of processes that are not the run's, in cores."""
+    max_steal_cores: float = 0.2
+    """Mean CPU taken by the hypervisor, in cores."""
+    max_fault_delay_ms: float = 100.0
+    """A fault's moment minus its planned moment, milliseconds."""
+
+
+@dataclass
+class SloConfig:
+    """The service level objective that `slo_violation_s` counts against."""
+
+    p99_ms: float = 1000.0
+    """A second violates when its 99th percentile is above this many milliseconds."""
+    error_rate: float = 0.01
+    """A second violates when a larger share of its requests failed."""
+
+
+@dataclass
+class TrackingConfig:
+    """MLflow."""
+
+    enabled: bool = True
+    """Log the run to MLflow (`MLFLOW_TRACKING_URI`, else `mlflow.db` at the root)."""
+    experiment: str = "aegis"
+    """Name of the MLflow experiment."""
+
+
+@dataclass
+class EngineConfig:
+    """What runs the replicas."""
+
+    name: str = "local"
+    """`local`: processes on this machine."""
+    startup_timeout_s: float = 20.0
+    """A service that is not ready after so many seconds fails the run."""
+
+
+@dataclass
+class Config:
+    """One run."""
+
+    seed: int = 1
+    replicas: int = 4
+    replica: ReplicaConfig = field(default_factory=ReplicaConfig)
+    workload: WorkloadSettings = field(default_factory=WorkloadSettings)
+    load: LoadConfig = field(default_factory=LoadConfig)
+    router: RouterSettings | None = field(default_factory=RouterSettings)
+    policy: dict[str, Any] = MISSING
+    scaler: dict[str, Any] = MISSING
+    autoscaling: ScalingSettings = field(default_factory=ScalingSettings)
+    faults: list[Fault] = field(default_factory=list)
+    random_faults: FaultPlanSettings = field(default_factory=FaultPlanSettings)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    validity: ValidityConfig = field(default_factory=ValidityConfig)
+    slo: SloConfig = field(default_factory=SloConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+    @property
+    def has_manager(self) -> bool:
+        """Whether a manager starts and scales the replicas."""
+        return bool(self.scaler["name"] != "none")
+
+    @property
+    def replica_ids(self) -> list[str]:
+        """The ids that replicas can have in this run."""
+        count = max(self.replicas, self.autoscaling.max_replicas) if self.has_manager else self.replicas
+        return [f"r{number}" for number in range(1, count + 1)]
+
+
+def register() -> None:
+    """Make the schema known to Hydra, under the name that `conf/config.yaml` begins with."""
+    ConfigStore.instance().store(name="schema", node=Config)
+
+
+def _require(holds: bool, key: str, value: object, must: str) -> None:
+    if not holds:
+        raise ConfigError(f"{key}={value}: must be {must}")
+
+
+def _require_fields(prefix: str, section: object, least: dict[str, float]) -> None:
+    for name, bound in least.items():
+        value = getattr(section, name)
+        _require(value >= bound, f"{prefix}.{name}", value, f"at least {bound:g}")
+
+
+def validate(config: Config) -> list[Fault]:
+    """Check what the types cannot; return the run's faults, planned ones and random ones, in order of time.
+
+    Raises:
+        ConfigError: with one line that names the key, its value and what it may be.
+    """
+    _require(0 <= config.seed < 2**63, "seed", config.seed, "between 0 and 2^63 - 1")
+    _require(1 <= config.replicas <= 64, "replicas", config.replicas, "between 1 and 64")
+    replica = config.replica
+    _require(1 <= replica.concurrency <= 1024, "replica.concurrency", replica.concurrency, "between 1 and 1024")
+    _require(0 <= replica.queue_limit <= 100_000, "replica.queue_limit", replica.queue_limit, "between 0 and 100000")
+    _require(replica.kind in REPLICA_KINDS, "replica.kind", replica.kind, "one of " + ", ".join(REPLICA_KINDS))
+    speeds = replica.speeds
+    _require(
+        not speeds or len(speeds) == len(config.replica_ids),
+        "replica.speeds", speeds, f"empty or {len(config.replica_ids)} numbers, one a replica",
+    )  # fmt: skip
+    _require(all(0.01 <= s <= 100 for s in speeds), "replica.speeds", speeds, "numbers between 0.01 and 100")
+    load = config.load
+    _require(1 <= load.workers <= 16, "load.workers", load.workers, "between 1 and 16")
+    _require(0 < load.timeout_s <= 600, "load.timeout_s", load.timeout_s, "above 0 and at most 600")
+    _require(load.max_in_flight >= 1, "load.max_in_flight", load.max_in_flight, "at least 1")
+    _require(load.ui_users >= 1, "load.ui_users", load.ui_users, "at least 1")
+    _require(
+        load.ui_port is None or 1 <= load.ui_port <= 65535, "load.ui_port", load.ui_port, "between 1 and 65535"
+    )
+    _require(config.engine.name in ENGINES, "engine", config.engine.name, "one of " + ", ".join(ENGINES))
+    _require_fields("engine", config.engine, {"startup_timeout_s": 1})
+    _require_fields("validity", config.validity, dict.fromkeys(vars(config.validity), 0))
+    _require_fields("slo", config.slo, dict.fromkeys(vars(config.slo), 0))
+    try:
+        config.workload.validate()
+        if config.router is not None:
+            config.router.validate()
+        config.autoscaling.validate()
+        policy, scaler = dict(config.policy), dict(config.scaler)
+        policies.create(policy.pop("name", ""), policy, random.Random(0))
+        scalers.create(scaler.pop("name", ""), scaler)
+        _check_manager(config)
+        return plan_faults(
+            config.faults, config.random_faults,
+            replicas=config.replica_ids, has_router=config.router is not None, has_manager=config.has_manager,
+            duration_s=config.workload.duration_s, warmup_s=config.workload.warmup_s, seed=config.seed,
+        )  # fmt: skip
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+
+
+def _check_manager(config: Config) -> None:
+    if not config.has_manager:
+        return
+    if config.router is None:
+        raise ConfigError("scaler: a manager reads the router, so router=none goes with scaler=none only")
+    low, high = config.autoscaling.min_replicas, config.autoscaling.max_replicas
+    _require(low <= config.replicas <= high, "replicas", config.replicas, f"between {low} and {high} (autoscaling)")

@@ -1,0 +1,212 @@
+"""What is done to the system during a run, and when: planned faults, and random ones drawn from the seed."""
+
+import random
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+PROCESS_ACTIONS = ("kill", "pause", "resume", "restart")
+"""Done to the process from outside: SIGKILL, SIGSTOP, SIGCONT, SIGTERM and a new start."""
+PARAMETERS: dict[str, tuple[str, ...]] = {
+    "error": ("rate",),
+    "slow": ("factor",),
+    "latency": ("added_ms", "share"),
+    "hang": ("share",),
+    "reset": ("share",),
+    "refuse": (),
+    "flap": ("period_s",),
+    "lie": (),
+}
+"""Done by the replica to itself (`PUT /faults`), with the parameters that each takes."""
+ACTIONS = (*PROCESS_ACTIONS, *PARAMETERS)
+BOUNDS = {"rate": (0.0, 1.0), "share": (0.0, 1.0), "factor": (0.01, 1000.0), "added_ms": (0.0, 60_000.0), "period_s": (0.1, 600.0)}
+"""Smallest and largest value of every parameter, as the replica takes them."""
+HEALERS = {"restart": "kill", "resume": "pause"}
+
+
+@dataclass
+class Fault:
+    """One entry of the timeline."""
+
+    at_s: float = 0.0
+    """Seconds from the run's start."""
+    action: str = ""
+    target: Any = None
+    """A replica id, a list of them, `router` or `manager`."""
+    for_s: float | None = None
+    """Seconds until it is healed; unset = at the run's end (a killed process stays dead)."""
+    rate: float | None = None
+    factor: float | None = None
+    added_ms: float | None = None
+    share: float | None = None
+    period_s: float | None = None
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The parameters that were given, as `PUT /faults` takes them."""
+        return {name: value for name in BOUNDS if (value := getattr(self, name)) is not None}
+
+    @property
+    def end_s(self) -> float:
+        """When it is healed, in seconds from the run's start; infinity where that is the run's end."""
+        return float("inf") if self.for_s is None else self.at_s + self.for_s
+
+    def as_dict(self) -> dict[str, Any]:
+        """What stands in the manifest: unset parameters left out."""
+        core = {"at_s": self.at_s, "action": self.action, "target": self.target, "for_s": self.for_s}
+        return core | self.parameters
+
+
+@dataclass
+class FaultPlanSettings:
+    """Faults drawn from the seed: which mode, which replica, when."""
+
+    count: int = 0
+    """How many are drawn."""
+    modes: list[str] = field(default_factory=lambda: ["error", "slow", "latency", "hang", "reset", "refuse", "flap", "lie"])
+    """Drawn without replacement until all were used, then anew."""
+    start_s: float = 8.0
+    """No fault before this, seconds from the run's start."""
+    duration_s: float = 4.0
+    """How long each lasts, seconds."""
+    gap_s: float = 1.0
+    """Mean pause between two, seconds (exponential, at most three times as long)."""
+    max_replicas: int = 2
+    """How many different replicas are hit, at most."""
+
+
+def plan_faults(
+    faults: list[Fault],
+    settings: FaultPlanSettings,
+    *,
+    replicas: list[str],
+    has_router: bool,
+    has_manager: bool,
+    duration_s: float,
+    warmup_s: float,
+    seed: int,
+) -> list[Fault]:
+    """The run's faults, one target each, in order of time; `restart` and `resume` folded into what they heal.
+
+    Raises:
+        ValueError: with the key and the choices, where an entry cannot be carried out in this run.
+    """
+    services = [name for name, there in (("router", has_router), ("manager", has_manager)) if there]
+    planned = []
+    for index, fault in enumerate(faults):
+        key = f"faults[{index}]"
+        _check_fault(key, fault, replicas, services, duration_s)
+        targets = fault.target if isinstance(fault.target, list) else [fault.target]
+        planned += [replace(fault, target=target) for target in targets]
+    planned += _draw(settings, replicas, duration_s, warmup_s, seed)
+    planned.sort(key=lambda fault: fault.at_s)
+    planned = _fold(planned)
+    _check_overlaps(planned)
+    return planned
+
+
+def _check_fault(key: str, fault: Fault, replicas: list[str], services: list[str], duration_s: float) -> None:
+    if fault.action not in ACTIONS:
+        raise ValueError(f"{key}.action={fault.action or None}: must be one of {', '.join(ACTIONS)}")
+    choices = replicas + (services if fault.action in PROCESS_ACTIONS else [])
+    targets = fault.target if isinstance(fault.target, list) else [fault.target]
+    if not targets or any(target not in choices for target in targets):
+        raise ValueError(f"{key}.target={fault.target}: {fault.action} takes one of {', '.join(choices)}")
+    if len(set(targets)) != len(targets):
+        raise ValueError(f"{key}.target={fault.target}: names a target twice")
+    if not 0 <= fault.at_s < duration_s:
+        raise ValueError(f"{key}.at_s={fault.at_s:g}: must be within the run, 0 to workload.duration_s={duration_s:g}")
+    if fault.for_s is not None:
+        if fault.action in HEALERS:
+            raise ValueError(f"{key}.for_s={fault.for_s:g}: {fault.action} is a moment, it takes no for_s")
+        if fault.for_s <= 0 or fault.end_s > duration_s:
+            raise ValueError(
+                f"{key}.for_s={fault.for_s:g}: must be above 0 and end by workload.duration_s={duration_s:g}; "
+                "leave it out to heal at the end"
+            )
+    allowed = PARAMETERS.get(fault.action, ())
+    for name, value in fault.parameters.items():
+        if name not in allowed:
+            raise ValueError(f"{key}.{name}: {fault.action} takes {', '.join(allowed) or 'no parameters'}")
+        low, high = BOUNDS[name]
+        if not low <= value <= high:
+            raise ValueError(f"{key}.{name}={value:g}: must be between {low:g} and {high:g}")
+
+
+def _draw(
+    settings: FaultPlanSettings, replicas: list[str], duration_s: float, warmup_s: float, seed: int
+) -> list[Fault]:
+    if settings.count == 0:
+        return []
+    for name, least in (("count", 0), ("duration_s", 0.1), ("gap_s", 0), ("max_replicas", 1), ("start_s", warmup_s)):
+        value = getattr(settings, name)
+        if value < least:
+            raise ValueError(f"random_faults.{name}={value:g}: must be at least {least:g}")
+    unknown = [mode for mode in settings.modes if mode not in PARAMETERS]
+    if unknown or not settings.modes:
+        raise ValueError(f"random_faults.modes={settings.modes}: must be some of {', '.join(PARAMETERS)}")
+    rng = random.Random(f"aegis-faults-{seed}")
+    hit = rng.sample(replicas, min(settings.max_replicas, len(replicas)))
+    drawn: list[Fault] = []
+    deck: list[str] = []
+    at_s = settings.start_s
+    for _ in range(settings.count):
+        if not deck:
+            deck = rng.sample(settings.modes, len(settings.modes))
+        mode = deck.pop()
+        drawn.append(
+            Fault(at_s=round(at_s, 3), action=mode, target=rng.choice(hit), for_s=settings.duration_s, **_strength(mode, rng))
+        )
+        pause = rng.expovariate(1 / settings.gap_s) if settings.gap_s else 0.0
+        at_s += settings.duration_s + min(pause, 3 * settings.gap_s)
+    if drawn[-1].end_s > duration_s:
+        raise ValueError(
+            f"random_faults.count={settings.count}: the last fault would end at {drawn[-1].end_s:.1f} s, after "
+            f"workload.duration_s={duration_s:g}; take fewer, or shorter ones"
+        )
+    return drawn
+
+
+def _strength(mode: str, rng: random.Random) -> dict[str, float]:
+    match mode:
+        case "error":
+            return {"rate": round(rng.uniform(0.3, 1.0), 2)}
+        case "slow":
+            return {"factor": round(rng.uniform(3, 8), 1)}
+        case "latency":
+            return {"added_ms": float(rng.randrange(100, 401, 50)), "share": round(rng.uniform(0.3, 1.0), 2)}
+        case "hang" | "reset":
+            return {"share": round(rng.uniform(0.3, 1.0), 2)}
+        case "flap":
+            return {"period_s": round(rng.uniform(1.0, 2.0), 1)}
+        case _:
+            return {}
+
+
+def _fold(planned: list[Fault]) -> list[Fault]:
+    """`kill` then `restart` of one target is a kill that lasts until then; likewise `pause` and `resume`."""
+    folded: list[Fault] = []
+    for fault in planned:
+        healed = HEALERS.get(fault.action)
+        open_fault = next(
+            (f for f in reversed(folded) if f.target == fault.target and f.action == healed and f.for_s is None), None
+        )
+        if open_fault is not None:
+            open_fault.for_s = fault.at_s - open_fault.at_s
+        elif fault.action == "resume":
+            raise ValueError(f"faults: resume of {fault.target} at {fault.at_s:g} s, but it is not paused then")
+        else:
+            folded.append(fault)
+    return folded
+
+
+def _check_overlaps(planned: list[Fault]) -> None:
+    """A process can be hit by one process-level fault at a time, and by one fault of a kind at a time."""
+    for index, fault in enumerate(planned):
+        for other in planned[:index]:
+            if other.target != fault.target or other.end_s <= fault.at_s:
+                continue
+            if other.action == fault.action or other.action in PROCESS_ACTIONS or fault.action in PROCESS_ACTIONS:
+                raise ValueError(
+                    f"faults: {fault.action} of {fault.target} at {fault.at_s:g} s, while {other.action} from "
+                    f"{other.at_s:g} s still lasts"
+                )

@@ -1,0 +1,295 @@
+"""The system under test as one run needs it: router, replicas, and the manager where something scales."""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from experiments.config import Config
+from experiments.service_process import ServiceProcess, python_module
+from services.access import auth_headers
+
+EventSink = Callable[..., None]
+"""Called as `sink(source, event, monotonic_s=None, **detail)`."""
+
+
+@dataclasses.dataclass
+class Replica:
+    """Where a replica is, whoever started it."""
+
+    id: str
+    url: str
+    admin_url: str
+    pid: int | None
+
+
+class Stack:
+    """Starts, observes, hurts and stops the services of one run."""
+
+    def __init__(self, config: Config, logs: Path, sink: EventSink) -> None:
+        """`logs` is the folder for log files and the services' settings."""
+        self.config = config
+        self.router: ServiceProcess | None = None
+        self.manager: ServiceProcess | None = None
+        self._logs = logs
+        self._sink = sink
+        self._own: dict[str, ServiceProcess] = {}
+        self._managed: dict[str, Replica] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._seen = {"router": 0, "manager": 0}
+        self.desired: int | None = None
+
+    # -- start and stop
+
+    async def start(self, progress: Callable[[str], None]) -> None:
+        """Bring everything up, one process after another.
+
+        Raises:
+            StartError: with the tail of the log of what did not come up.
+        """
+        timeout = aiohttp.ClientTimeout(total=2.0)
+        self._session = aiohttp.ClientSession(timeout=timeout, headers=auth_headers())
+        if self.config.router is not None:
+            progress("starting the router")
+            self.router = self._service("router", self._router_command(0, 0))
+            await self.router.start(self.config.engine.startup_timeout_s)
+        if self.config.has_manager:
+            progress(f"starting the manager and {self.config.replicas} replica(s)")
+            self.manager = self._service("manager", self._manager_command(0))
+            await self.manager.start(self.config.engine.startup_timeout_s * (1 + self.config.replicas))
+        else:
+            for number in range(1, self.config.replicas + 1):
+                progress(f"starting replica {number} of {self.config.replicas}")
+                await self._start_replica(f"r{number}", 0, 0)
+        await self._until_ready()
+
+    async def stop(self) -> None:
+        """End every process; replicas drain first."""
+        first = [process for process in (self.manager, *self._own.values()) if process is not None]
+        await asyncio.gather(*(process.stop() for process in first))
+        await self.collect_events()
+        if self.router is not None:
+            await self.router.stop()
+        if self._session is not None:
+            await self._session.close()
+
+    def _service(self, name: str, command: list[str]) -> ServiceProcess:
+        return ServiceProcess(name, command, self._logs / f"{name}.log")
+
+    def _router_command(self, port: int, admin_port: int) -> list[str]:
+        settings = {"router": dataclasses.asdict(self.config.router), "policy": self.config.policy}  # type: ignore[arg-type]
+        path = self._write("router.json", settings)
+        return python_module(
+            "services.router", "--port", port, "--admin-port", admin_port, "--config", path,
+            "--seed", self.config.seed,
+        )  # fmt: skip
+
+    def _manager_command(self, port: int) -> list[str]:
+        config = self.config
+        replica = {
+            **dataclasses.asdict(config.replica),
+            "seed": config.seed,
+            "replica_noise": config.workload.demand.replica_noise,
+            "demand_mean_ms": config.workload.demand.mean_ms,
+            "demand_distribution": config.workload.demand.distribution,
+        }
+        path = self._write("manager.json", {
+            "scaling": dataclasses.asdict(config.autoscaling), "scaler": config.scaler,
+            "replica": replica, "replicas": config.replicas,
+        })  # fmt: skip
+        assert self.router is not None
+        return python_module(
+            "services.manager", "--port", port, "--router", self.router.addresses["admin"],
+            "--engine", config.engine.name, "--config", path, "--log-dir", self._logs,
+        )  # fmt: skip
+
+    def _write(self, name: str, content: dict[str, Any]) -> Path:
+        path = self._logs / name
+        path.write_text(json.dumps(content, indent=2))
+        return path
+
+    async def _start_replica(self, id_: str, port: int, admin_port: int) -> None:
+        config = self.config
+        speeds = config.replica.speeds
+        demand = config.workload.demand
+        command = python_module(
+            "services.backend", "--id", id_, "--port", port, "--admin-port", admin_port,
+            "--concurrency", config.replica.concurrency, "--queue-limit", config.replica.queue_limit,
+            "--speed", speeds[int(id_[1:]) - 1] if speeds else 1.0, "--kind", config.replica.kind,
+            "--seed", config.seed, "--replica-noise", demand.replica_noise,
+            "--demand-mean-ms", demand.mean_ms, "--demand-distribution", demand.distribution,
+            *(["--router", self.router.addresses["admin"]] if self.router is not None else []),
+        )  # fmt: skip
+        process = self._service(id_, command)
+        self._own[id_] = process
+        await process.start(config.engine.startup_timeout_s)
+
+    async def _until_ready(self) -> None:
+        """Wait until the router routes to every replica."""
+        if self.router is None:
+            return
+        deadline = asyncio.get_running_loop().time() + self.config.engine.startup_timeout_s
+        while True:
+            sample = await self.sample()
+            if sample["replicas_ready"] is not None and sample["replicas_ready"] >= self.config.replicas:
+                return
+            if asyncio.get_running_loop().time() > deadline:
+                raise TimeoutError(
+                    f"the router sees {sample['replicas_ready']} of {self.config.replicas} replicas ready"
+                )
+            await asyncio.sleep(0.05)
+
+    # -- what can be seen
+
+    @property
+    def targets(self) -> list[str]:
+        """The base URLs that the load is sent to."""
+        if self.router is not None:
+            return [self.router.addresses["url"]]
+        return [process.addresses["url"] for process in self._own.values()]
+
+    def replicas(self) -> dict[str, Replica]:
+        """The replicas known to exist, by id."""
+        if self.config.has_manager:
+            return self._managed
+        return {
+            id_: Replica(id_, process.addresses["url"], process.addresses["admin"], process.pid)
+            for id_, process in self._own.items()
+            if process.addresses
+        }
+
+    def pids(self) -> dict[str, list[int]]:
+        """Process ids by role, the living ones."""
+        roles = {"router": [self.router], "manager": [self.manager]}
+        found = {role: [p.pid for p in processes if p is not None and p.pid] for role, processes in roles.items()}
+        found["replicas"] = [replica.pid for replica in self.replicas().values() if replica.pid]
+        return found
+
+    async def sample(self) -> dict[str, Any]:
+        """Replicas ready and desired, and requests in flight, as router and manager see them; None = no answer."""
+        ready: int | None
+        in_flight: int | None = None
+        if self.router is None:
+            ready = sum(process.pid is not None for process in self._own.values())
+        else:
+            stats = await self._get(self.router, "admin", "/stats")
+            ready = sum(r["state"] == "ready" for r in stats["replicas"]) if stats else None
+            in_flight = stats["in_flight"] if stats else None
+        self.desired = self.config.replicas
+        if self.manager is not None:
+            status = await self._get(self.manager, "url", "/status")
+            self.desired = status["desired"] if status else None
+            for entry in status["replicas"] if status else []:
+                self._managed[entry["id"]] = Replica(entry["id"], entry["url"], entry["admin_url"], entry["pid"])
+        return {"replicas_ready": ready, "replicas_desired": self.desired, "router_in_flight": in_flight}
+
+    async def collect_events(self) -> None:
+        """Hand the services' events since the last call to the sink."""
+        for source, process, where, path, key in (
+            ("router", self.router, "admin", "/events", "events"),
+            ("manager", self.manager, "url", "/decisions", "decisions"),
+        ):
+            if process is None or process.pid is None:
+                continue
+            answer = await self._get(process, where, f"{path}?since={self._seen[source]}")
+            if not answer:
+                continue
+            self._seen[source] = answer["next"]
+            for entry in answer[key]:
+                detail = {k: v for k, v in entry.items() if k not in ("seq", "monotonic_s", "unix_s", "event")}
+                if source == "router" or entry.get("changed"):
+                    word = entry.get("event", "scaling_decision")
+                    self._sink(source, word, monotonic_s=entry["monotonic_s"], **detail)
+
+    async def _get(self, process: ServiceProcess, where: str, path: str) -> dict[str, Any] | None:
+        assert self._session is not None
+        if process.pid is None or self._session.closed:
+            return None
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
+            async with self._session.get(process.addresses[where] + path) as response:
+                if response.status == 200:
+                    answer: dict[str, Any] = await response.json()
+                    return answer
+        return None
+
+    # -- what can be done to it
+
+    async def set_faults(self, id_: str, faults: dict[str, Any]) -> None:
+        """Make `faults` the replica's whole active set.
+
+        Raises:
+            aiohttp.ClientError: the replica did not take it.
+            KeyError: there is no such replica now.
+        """
+        assert self._session is not None
+        url = self.replicas()[id_].admin_url + "/faults"
+        async with self._session.put(url, json=faults) as response:
+            if response.status >= 400:
+                raise aiohttp.ClientError(f"{id_} refused the fault: {await response.text()}")
+
+    def signal(self, target: str, number: int) -> None:
+        """Send a signal to the target's process.
+
+        Raises:
+            KeyError: there is no such process now.
+        """
+        pid = self._pid(target)
+        if pid is None:
+            raise KeyError(target)
+        os.kill(pid, number)
+
+    def _pid(self, target: str) -> int | None:
+        process = {"router": self.router, "manager": self.manager}.get(target)
+        if process is not None:
+            return process.pid
+        replica = self.replicas().get(target)
+        return replica.pid if replica is not None else None
+
+    async def restart(self, target: str) -> None:
+        """End the target in order if it lives, and start it again where it was, with the same id and ports.
+
+        Raises:
+            StartError: it did not come up again.
+        """
+        if target == "router":
+            assert self.router is not None
+            addresses = self.router.addresses
+            await self.router.stop()
+            self._seen["router"] = 0
+            self.router = self._service("router", self._router_command(_port(addresses["url"]), _port(addresses["admin"])))
+            self.router.addresses = addresses
+            await self.router.start(self.config.engine.startup_timeout_s)
+        elif target in self._own:
+            process = self._own[target]
+            await process.stop()
+            await self._start_replica(target, _port(process.addresses["url"]), _port(process.addresses["admin"]))
+        else:
+            assert self.manager is not None and self._session is not None
+            url = f"{self.manager.addresses['url']}/replicas/{target}/restart"
+            async with self._session.post(url) as response:
+                response.raise_for_status()
+
+    def own_processes(self) -> list[ServiceProcess]:
+        """Everything that the runner itself started."""
+        return [process for process in (self.router, self.manager, *self._own.values()) if process is not None]
+
+    async def resume_all(self) -> None:
+        """Continue whatever is paused and clear the replicas' faults, so that nothing outlives the run."""
+        for target in ("router", "manager", *self.replicas()):
+            with contextlib.suppress(KeyError, ProcessLookupError):
+                self.signal(target, signal.SIGCONT)
+        for id_, replica in self.replicas().items():
+            if replica.pid is not None:
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
+                    await self.set_faults(id_, {})
+
+
+def _port(url: str) -> int:
+    return int(url.rsplit(":", 1)[1])
