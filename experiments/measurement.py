@@ -1,0 +1,187 @@
+"""One measurement: the stack up, the load through it, the faults at their moments, everything down again."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from experiments.config import Config
+from experiments.faults import Fault
+from experiments.load_command import locust_command, ui_command
+from experiments.progress import Progress
+from experiments.recording import Recorder, write_json
+from experiments.sampling import CpuMeter
+from experiments.service_process import ServiceProcess, StartError
+from experiments.stack import Stack
+from experiments.timeline import Timeline
+from experiments.tracking_companion import Companion
+
+LEAD_S = 0.5
+"""Between the word to start and the run's second 0, so that every generator process has read it."""
+GRACE_S = 1.0
+"""How long an interrupted load waits for answers before it writes its rows."""
+UI_PORT = 8089
+
+
+class Measurement:
+    """Runs one configuration; what it sees goes to the recorder."""
+
+    def __init__(self, config: Config, faults: list[Fault], recorder: Recorder, progress: Progress) -> None:
+        """Nothing is started yet."""
+        folder = recorder.folder
+        self.config = config
+        self.recorder = recorder
+        self.progress = progress
+        self.raw = folder / "raw"
+        self.logs = folder / "logs"
+        self.raw.mkdir()
+        self.logs.mkdir()
+        self.stack = Stack(config, self.logs, recorder.event)
+        self.timeline = Timeline(faults, self.stack, recorder.event)
+        self.load: list[ServiceProcess] = []
+        self._running: list[asyncio.Task[None]] = []
+
+    async def run(self, companion: Companion | None) -> None:
+        """Measure; the folder's raw rows are complete when this returns.
+
+        Raises:
+            StartError: something did not come up, or the load failed.
+        """
+        try:
+            await self._start(companion)
+            if self.config.load.ui:
+                await self._serve_ui()
+            else:
+                await self._measure()
+        finally:
+            await asyncio.shield(self._end())
+
+    async def _start(self, companion: Companion | None) -> None:
+        await self.stack.start(self.progress.step)
+        if not self.config.load.ui:
+            self.progress.step(f"starting {self.config.load.workers} generator process(es)")
+            await self._start_load()
+        if companion is not None:
+            self.progress.step("preparing MLflow")
+            await companion.ready()
+
+    async def _start_load(self) -> None:
+        """Start the generator processes; they wait for the start file."""
+        for shard in range(self.config.load.workers):
+            path = self.raw / f"load-{shard}.config"
+            self._write_load_config(path, shard)
+            process = ServiceProcess(
+                f"load-{shard}", locust_command(path), self.logs / f"load-{shard}.log",
+                env={"AEGIS_LOAD": str(path)}, on_line=lambda line, shard=shard: self.progress.load(shard, line),
+            )  # fmt: skip
+            self.load.append(process)
+            await process.spawn()
+
+    def _write_load_config(self, path: Path, shard: int) -> None:
+        write_json(path, {
+            "schedule": str(self.recorder.folder / "schedule.parquet"), "targets": self.stack.targets,
+            "timeout_s": self.config.load.timeout_s, "shard": shard, "shards": self.config.load.workers,
+            "output": str(self.raw / f"load-{shard}.parquet"), "ready_file": str(self.raw / f"load-{shard}.ready"),
+            "start_file": str(self.raw / "start.json"), "max_in_flight": self.config.load.max_in_flight,
+            "parent_pid": os.getpid(), "grace_s": GRACE_S,
+        })  # fmt: skip
+
+    async def _measure(self) -> None:
+        await self._load_ready()
+        t0 = time.monotonic() + LEAD_S
+        self.recorder.begin(t0)
+        write_json(self.raw / "start.json", {"t0": t0})
+        self.progress.begin(self.config.workload.duration_s, t0)
+        self._running = [
+            asyncio.create_task(self.timeline.run(t0)),
+            asyncio.create_task(self._sample(t0)),
+            asyncio.create_task(self._collect()),
+        ]
+        finished = asyncio.gather(*(self._load_end(process) for process in self.load))
+        done, _ = await asyncio.wait([finished, *self._running], return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+        await finished
+
+    async def _load_ready(self) -> None:
+        deadline = time.monotonic() + self.config.engine.startup_timeout_s
+        while not all((self.raw / f"load-{shard}.ready").exists() for shard in range(len(self.load))):
+            for process in self.load:
+                if process.returncode is not None:
+                    raise StartError(f"{process.name} ended before the start (exit status {process.returncode})\n{process.tail()}")
+            if time.monotonic() > deadline:
+                raise StartError(f"the load was not ready within {self.config.engine.startup_timeout_s:g} s\n{self.load[0].tail()}")
+            await asyncio.sleep(0.02)
+
+    async def _load_end(self, process: ServiceProcess) -> None:
+        limit = LEAD_S + self.config.workload.duration_s + self.config.load.timeout_s + 15
+        code = await process.wait(limit)
+        if code != 0:
+            raise StartError(f"{process.name} failed (exit status {code})\n{process.tail()}")
+
+    async def _sample(self, t0: float) -> None:
+        """One sample a second until the last scheduled one."""
+        meter = CpuMeter()
+        meter.read(self._pids(), time.monotonic())
+        for second in range(1, int(self.config.workload.duration_s) + 1):
+            await asyncio.sleep(max(0.0, t0 + second - time.monotonic()))
+            now = time.monotonic()
+            cpu = meter.read(self._pids(), now)
+            sample: dict[str, Any] = {"t_s": round(now - t0, 3), "cpu": cpu, **await self.stack.sample()}
+            self.recorder.sample(sample)
+            self.progress.replicas(sample["replicas_ready"])
+
+    def _pids(self) -> dict[str, list[int]]:
+        return {
+            **self.stack.pids(),
+            "generator": [process.pid for process in self.load if process.pid is not None],
+            "runner": [os.getpid()],
+        }
+
+    async def _collect(self) -> None:
+        """Fetch the services' events while they live: a killed router takes its own with it."""
+        while True:
+            await self.stack.collect_events()
+            await asyncio.sleep(0.25)
+
+    async def _serve_ui(self) -> None:
+        """Locust's web UI against the stack, until it or the user ends."""
+        asked = self.config.load.ui_port
+        port = asked if asked is not None else _free_port(UI_PORT)
+        process = ServiceProcess("locust-ui", ui_command(self.stack.targets[0], port), self.logs / "locust-ui.log")
+        self.load.append(process)
+        self.recorder.begin(time.monotonic())
+        await process.spawn()
+        self.progress.say(f"Locust's web UI: http://127.0.0.1:{port} (Ctrl-C ends it)")
+        self._running = [asyncio.create_task(self._collect())]
+        while process.returncode is None:
+            await asyncio.sleep(0.2)
+        raise StartError(f"Locust's web UI ended by itself (exit status {process.returncode})\n{process.tail()}")
+
+    async def _end(self) -> None:
+        """Stop everything, whatever state it is in; the load first, so that it writes its rows."""
+        self.progress.end()
+        for task in self._running:
+            task.cancel()
+        for task in self._running:
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+        await asyncio.gather(*(process.stop(GRACE_S + 3) for process in self.load))
+        await self.timeline.heal_all()
+        await self.stack.stop()
+
+
+def _free_port(preferred: int) -> int:
+    """`preferred` where nothing listens there, else a free one."""
+    for port in (preferred, 0):
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(sock.getsockname()[1])
+    raise StartError("no free port")

@@ -1,0 +1,76 @@
+"""What the user sees while a run goes on: a live line in a terminal, plain lines elsewhere."""
+
+import json
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+PLAIN_EVERY_S = 5.0
+
+
+class Progress:
+    """Steps of the start, then the load's progress by second."""
+
+    def __init__(self, console: Console) -> None:
+        """`console` decides whether it is a terminal."""
+        self.console = console
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+        self._load: dict[int, dict[str, float]] = {}
+        self._ready: int | None = None
+        self._duration_s = 0.0
+        self._t0 = 0.0
+        self._last_plain = 0.0
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def step(self, text: str) -> None:
+        """A step of the start."""
+        self.say(f"  {text}")
+
+    def begin(self, duration_s: float, t0: float) -> None:
+        """The load begins at `t0` on the monotonic clock and lasts `duration_s` seconds."""
+        self._duration_s, self._t0 = duration_s, t0
+        if self.console.is_terminal:
+            self._bar = Bar(
+                TextColumn("  measuring"), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn(),
+                console=self.console, transient=True, refresh_per_second=4,
+            )  # fmt: skip
+            self._task = self._bar.add_task("", total=duration_s)
+            self._bar.start()
+
+    def replicas(self, ready: int | None) -> None:
+        """The number of replicas ready changed."""
+        self._ready = ready
+
+    def load(self, shard: int, line: str) -> None:
+        """A progress line of a generator process."""
+        try:
+            self._load[shard] = json.loads(line)
+        except ValueError:
+            return
+        elapsed = time.monotonic() - self._t0
+        text = self._text()
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=min(elapsed, self._duration_s), description=text)
+        elif elapsed - self._last_plain >= PLAIN_EVERY_S:
+            self._last_plain = elapsed
+            self.say(f"  {elapsed:4.0f} of {self._duration_s:.0f} s: {text}")
+
+    def _text(self) -> str:
+        def total(name: str) -> int:
+            return int(sum(entry.get(name) or 0 for entry in self._load.values()))
+
+        p99 = max((entry.get("p99_ms") or 0 for entry in self._load.values()), default=0)
+        text = f"{total('sent')} sent, {total('failed')} failed, {total('in_flight')} in flight, p99 {p99:.0f} ms"
+        return text if self._ready is None else f"{text}, {self._ready} replicas ready"
+
+    def end(self) -> None:
+        """The load is over."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

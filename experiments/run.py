@@ -1,0 +1,139 @@
+"""Runs an experiment: `python -m experiments.run +scenario=failover`.
+
+Exit status: 0 complete and valid; 1 it failed; 2 the configuration is wrong; 3 complete, but not valid;
+130 and 143 interrupted by SIGINT and SIGTERM.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from experiments import config as configuration
+from experiments.config import Config, ConfigError
+from experiments.config_errors import one_line
+from experiments.sweep import check_jobs
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+COMPLETE, FAILED, WRONG, INVALID = 0, 1, 2, 3
+"""Exit statuses, as DVC's stage and scripts read them."""
+
+
+class Interrupted(Exception):  # noqa: N818
+    """A signal ended the run; carries its number."""
+
+
+_statuses: list[int] = []
+
+
+def scenarios() -> list[str]:
+    """The names of the scenarios there are."""
+    return sorted(path.stem for path in (CONF / "scenario").glob("*.yaml"))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+def _job(composed: DictConfig) -> None:
+    """One job of Hydra's; leaves its status behind, since an exit would end a sweep."""
+    hydra_config = HydraConfig.get()
+    sweeping = hydra_config.mode == RunMode.MULTIRUN
+    if sweeping and not _statuses:
+        check_jobs(sys.argv[1:])
+    config = cast(Config, OmegaConf.to_object(composed))
+    faults = configuration.validate(config)
+    if config.load.ui and (config.router is None or sweeping):
+        raise ConfigError("load.ui=true: the web UI needs a router and a single run")
+    from experiments.session import Session
+
+    session = Session(
+        config=config,
+        resolved=cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True)),
+        faults=faults,
+        scenario=hydra_config.runtime.choices["scenario"],
+        folder=Path(hydra_config.runtime.output_dir),
+        overrides=list(hydra_config.overrides.task),
+        sweep_dir=Path(hydra_config.sweep.dir).absolute() if sweeping else None,
+    )
+    _statuses.append(_with_signals(session))
+
+
+def _with_signals(session: Any) -> int:  # noqa: ANN401
+    """Run the session; the first SIGINT, SIGTERM or SIGHUP ends it in order, further ones change nothing."""
+
+    async def supervised() -> int:
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(session.run())
+        caught: list[int] = []
+
+        def interrupt(number: int) -> None:
+            caught.append(number)
+            if len(caught) == 1:
+                _say("\nstopping: what was measured so far is being kept ...")
+                session.interrupted = True
+                task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, interrupt, number)
+        with contextlib.suppress(asyncio.CancelledError):
+            status = await task
+            if not caught or session.config.load.ui:
+                return int(status)
+        raise Interrupted(caught[0])
+
+    return asyncio.run(supervised())
+
+
+def main() -> int:
+    """Run what the command line says; return the exit status."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that the status and the wording are ours
+    configuration.register()
+    arguments = sys.argv[1:]
+    asks_hydra = any(argument.startswith("-") and argument not in ("-m", "--multirun") for argument in arguments)
+    if not asks_hydra and not any(a.lstrip("+").startswith("scenario=") for a in arguments):
+        _say(f"no scenario: add +scenario=NAME, one of {', '.join(scenarios())}")
+        return WRONG
+    ended: int | None = None
+    try:
+        _job()
+    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+        _say(one_line(error))
+        return WRONG if not _statuses else FAILED
+    except Interrupted as error:
+        ended = 128 + int(error.args[0])
+    except KeyboardInterrupt:
+        ended = 130
+    status = ended if ended is not None else _overall(_statuses)
+    if "experiments.session" in sys.modules:
+        _finish_sweep(status)
+    return status
+
+
+def _overall(statuses: list[int]) -> int:
+    return FAILED if FAILED in statuses else INVALID if INVALID in statuses else COMPLETE
+
+
+def _finish_sweep(status: int) -> None:
+    from experiments.session import Session
+
+    if Session.sweeps_tracked is not None:
+        word = "FINISHED" if status in (COMPLETE, INVALID) else "FAILED" if status == FAILED else "KILLED"
+        command = [sys.executable, "-m", "experiments.tracking", "--finish-sweep", str(Session.sweeps_tracked), word]
+        subprocess.run(command, check=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

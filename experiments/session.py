@@ -1,0 +1,170 @@
+"""One run from its folder to its verdict: claim, schedule, measure, record, analyse, track, print."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments.config import Config
+from experiments.faults import Fault
+from experiments.guardian import MARK
+from experiments.measurement import Measurement
+from experiments.progress import Progress
+from experiments.recording import FolderError, Recorder, check_space, claim, now_iso, provenance
+from experiments.schedule import build_schedule, schedule_hash
+from experiments.service_process import StartError
+from experiments.tracking_companion import Companion
+
+COMPLETE, FAILED, INVALID = 0, 1, 3
+
+
+@dataclass
+class Session:
+    """A run with everything around it."""
+
+    config: Config
+    resolved: dict[str, Any]
+    faults: list[Fault]
+    scenario: str
+    folder: Path
+    overrides: list[str]
+    sweep_dir: Path | None
+    interrupted: bool = False
+    sweeps_tracked: ClassVar[Path | None] = None
+    """The sweep whose parent run in MLflow is to be ended."""
+
+    async def run(self) -> int:
+        """Do it all; return the exit status."""
+        console = Console(stderr=False, soft_wrap=True)
+        self._progress = Progress(console)
+        default_place = not any(override.startswith("hydra.") for override in sys.argv[1:])
+        try:
+            self.folder = claim(self.folder.absolute(), may_rename=default_place)
+            self._prepare()
+        except (FolderError, OSError, ValueError) as error:
+            print(f"{self.scenario}: {error}", file=sys.stderr)
+            return FAILED
+        self._progress.say(f"{self.scenario}, seed {self.config.seed}: {self._plan()}")
+        guardian = self._start_guardian()
+        companion = Companion(self.folder, self._warn) if self.config.tracking.enabled else None
+        if companion is not None:
+            if self.sweep_dir is not None:
+                Session.sweeps_tracked = self.sweep_dir
+            await companion.spawn()
+        reason, error_text = await self._measure(companion)
+        try:
+            await self._record(reason, error_text)
+            return await asyncio.shield(self._conclude(reason, companion))
+        finally:
+            assert guardian.stdin is not None
+            guardian.stdin.write(b"done\n")
+            guardian.stdin.close()
+            guardian.wait()
+
+    def _plan(self) -> str:
+        return (
+            f"{self._requests} requests in {self.config.workload.duration_s:g} s, {self.config.replicas} replica(s)"
+            f"{', ' + str(len(self.faults)) + ' fault(s)' if self.faults else ''}"
+        )
+
+    def _prepare(self) -> None:
+        """Schedule and manifest on disk, or an error before anything is started."""
+        schedule = build_schedule(self.config.workload, self.config.seed)
+        self._requests = len(schedule)
+        check_space(self.folder, self._requests)
+        manifest = {
+            "run_id": self.folder.name if self.sweep_dir is None else f"{self.folder.parent.name}/{self.folder.name}",
+            "scenario": self.scenario,
+            "mode": "ui" if self.config.load.ui else "run",
+            "exit_reason": "running",
+            "seed": self.config.seed,
+            "schedule_hash": schedule_hash(schedule),
+            "started_at": now_iso(),
+            "ended_at": None,
+            "pid": os.getpid(),
+            "overrides": self.overrides,
+            "sweep_dir": None if self.sweep_dir is None else str(self.sweep_dir),
+            **provenance(),
+            "config": self.resolved,
+            "faults": [fault.as_dict() for fault in self.faults],
+        }
+        schedule.to_parquet(self.folder / "schedule.parquet", index=False)
+        self._recorder = Recorder(self.folder, manifest)
+
+    def _start_guardian(self) -> subprocess.Popen[bytes]:
+        os.environ[MARK] = str(uuid.uuid4())
+        # Only its children carry the mark: the runner's own environment block is the one it was started with.
+        return subprocess.Popen(
+            [sys.executable, "-m", "experiments.guardian", str(self.folder)],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+
+    async def _measure(self, companion: Companion | None) -> tuple[str, str | None]:
+        try:
+            await Measurement(self.config, self.faults, self._recorder, self._progress).run(companion)
+        except asyncio.CancelledError:
+            return "interrupted", None
+        except (StartError, TimeoutError, OSError) as error:
+            print(f"{self.scenario} failed: {error}", file=sys.stderr)
+            return "failed", str(error)
+        return "complete", None
+
+    async def _record(self, reason: str, error: str | None) -> None:
+        await asyncio.shield(asyncio.to_thread(self._recorder.close, reason, error))
+
+    async def _conclude(self, reason: str, companion: Companion | None) -> int:
+        """Analyse, log, print; return the status."""
+        metrics = None
+        if not self.config.load.ui and (self.folder / "requests.parquet").exists():
+            self._progress.step("analysing")
+            metrics = await asyncio.to_thread(self._summarise)
+        if companion is not None:
+            self._progress.step("logging to MLflow")
+            await companion.log()
+        if metrics is not None:
+            self._print(metrics)
+        self._progress.say(f"results: {_relative(self.folder)}")
+        if self.config.load.ui and reason == "interrupted":
+            return COMPLETE
+        if reason != "complete":
+            return FAILED
+        if metrics is None:
+            return FAILED
+        return COMPLETE if metrics["valid"] else INVALID
+
+    def _summarise(self) -> dict[str, Any] | None:
+        from analysis.run_folder import FolderError as BadFolder
+        from analysis.summary import summarise
+
+        try:
+            return summarise(self.folder)
+        except (BadFolder, OSError, ValueError) as error:
+            self._warn(f"no summary: {error}")
+            return None
+
+    def _print(self, metrics: dict[str, Any]) -> None:
+        from analysis.summary import table_rows, verdict
+
+        table = Table(show_header=False, box=None, pad_edge=False)
+        for label, value in table_rows(metrics):
+            table.add_row(label, value)
+        self._progress.console.print(table)
+        self._progress.say(verdict(self._recorder.manifest, metrics))
+        self._progress.say(f"picture: {_relative(self.folder / 'summary.png')}")
+
+    def _warn(self, text: str) -> None:
+        print(f"warning: {text}", file=sys.stderr)
+
+
+def _relative(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

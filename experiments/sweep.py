@@ -1,0 +1,30 @@
+"""Checks every job of a sweep before the first one starts: an hour's measuring must not end on a typing error."""
+
+from typing import cast
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from experiments import config as configuration
+from experiments.config import Config
+
+
+def check_jobs(arguments: list[str]) -> int:
+    """Compose and validate every combination that `arguments` span; return how many there are.
+
+    Raises:
+        ConfigError, HydraException, OmegaConfBaseException: of the first job that is wrong.
+    """
+    loader = GlobalHydra.instance().config_loader()
+    overrides = OverridesParser.create(loader).parse_overrides([a for a in arguments if not a.startswith("-")])
+    jobs = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
+    for job in jobs:
+        composed = loader.load_configuration(
+            config_name="config", overrides=list(job), run_mode=RunMode.RUN, validate_sweep_overrides=False
+        )
+        plain = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
+        configuration.validate(cast(Config, OmegaConf.to_object(plain)))
+    return len(jobs)
