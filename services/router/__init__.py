@@ -1,0 +1,1 @@
+"""The router: a data plane that proxies, and an admin API. Balancing policies live in policies/, one a file."""

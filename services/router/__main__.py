@@ -1,0 +1,108 @@
+"""`python -m services.router --port 8080 --admin-port 8081 --policy peak_ewma`."""
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import random
+import signal
+import time
+import typing
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from aiohttp import web
+
+from services.access import check_bind
+from services.router import policies
+from services.router.admin import Admin
+from services.router.events import EventLog
+from services.router.fleet import Fleet
+from services.router.health import HealthChecker
+from services.router.policies import Policy
+from services.router.proxy import Proxy, client_session
+from services.router.settings import RouterSettings
+from services.router.telemetry import Telemetry
+from services.startup import announce, listen, url_of
+
+TICK_S = 0.1
+DRAIN_S = 5.0
+"""Longest wait for requests in flight after SIGTERM."""
+
+
+def settings_from(content: dict[str, Any], cls: type = RouterSettings, prefix: str = "router") -> Any:  # noqa: ANN401
+    """A settings dataclass from JSON.
+
+    Raises:
+        ValueError: a key that does not exist; names the choices.
+    """
+    hints = typing.get_type_hints(cls)
+    for key in content:
+        if key not in hints:
+            raise ValueError(f"{prefix}.{key}: there are {', '.join(hints)}")
+    return cls(**{
+        key: settings_from(value, hints[key], f"{prefix}.{key}") if dataclasses.is_dataclass(hints[key]) else value
+        for key, value in content.items()
+    })  # fmt: skip
+
+
+async def serve(arguments: argparse.Namespace, settings: RouterSettings, policy: Policy, name: str) -> None:
+    """Serve both ports until SIGTERM or SIGINT; then finish what is in flight."""
+    data, admin = listen(arguments.host, arguments.port), listen(arguments.host, arguments.admin_port)
+    events, telemetry = EventLog(), Telemetry()
+    fleet = Fleet(settings.health, settings.ejection, events.emit)
+    session = client_session(settings)
+    proxy = Proxy(settings, fleet, policy, telemetry, session)
+    checker = HealthChecker(settings.health, fleet, random.Random(arguments.seed + 1))
+    server = web.ServerRunner(
+        web.Server(proxy.handle, handler_cancellation=True, access_log=None, keepalive_timeout=75), access_log=None
+    )
+    app = Admin(fleet, checker, proxy, events, telemetry, name).app()
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    for each, sock in ((server, data), (runner, admin)):
+        await each.setup()
+        await web.SockSite(each, sock, shutdown_timeout=DRAIN_S).start()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    announce("router", url=url_of(data), admin=url_of(admin))
+    while not stopping.is_set():
+        fleet.tick(time.monotonic())
+        try:
+            await asyncio.wait_for(stopping.wait(), TICK_S)
+        except TimeoutError:
+            continue
+    await server.cleanup()
+    await checker.stop()
+    await runner.cleanup()
+    await session.close()
+
+
+def main() -> None:
+    """Read the command line and serve."""
+    parser = argparse.ArgumentParser(prog="python -m services.router", description="Aegis' router.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8080, help="data port; 0 picks a free one")
+    parser.add_argument("--admin-port", type=int, default=8081, help="admin port; 0 picks a free one")
+    parser.add_argument("--policy", help=f"one of {', '.join(policies.names())} (default peak_ewma)")
+    parser.add_argument("--config", type=Path, help='JSON: {"router": {...}, "policy": {"name": ..., ...}}')
+    parser.add_argument("--seed", type=int, default=0, help="of the policy's draws and the checks' jitter")
+    arguments = parser.parse_args()
+    check_bind(arguments.host)
+    try:
+        content = json.loads(arguments.config.read_text()) if arguments.config else {}
+        settings = settings_from(content.get("router", {}))
+        settings.validate()
+        choice = {"name": "peak_ewma", **content.get("policy", {})}
+        if arguments.policy is not None and arguments.policy != choice["name"]:
+            choice = {"name": arguments.policy}
+        name = choice.pop("name")
+        policy = policies.create(name, choice, random.Random(arguments.seed))
+    except (OSError, ValueError, TypeError) as error:
+        parser.error(" ".join(str(error).split()))
+    uvloop.run(serve(arguments, settings, policy, name))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""The admin port: who is in the fleet, what was seen, what happened."""
+
+import re
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from services.access import is_authorized
+from services.router.events import EventLog
+from services.router.fleet import Fleet, Replica
+from services.router.health import HealthChecker
+from services.router.proxy import Proxy
+from services.router.telemetry import Telemetry
+
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+MAX_REPLICAS = 10_000
+MAX_BODY_BYTES = 16_384
+
+
+class Rejected(Exception):  # noqa: N818
+    """The request is wrong; the text says how."""
+
+
+@web.middleware
+async def _guard(request: web.Request, handler: Any) -> web.StreamResponse:  # noqa: ANN401
+    """Refuse changes without the token; answer wrong requests in one line."""
+    if request.method not in ("GET", "HEAD") and not is_authorized(request.headers.get("Authorization")):
+        return web.json_response({"error": "a bearer token is needed (AEGIS_ADMIN_TOKEN)"}, status=401)
+    try:
+        response: web.StreamResponse = await handler(request)
+    except Rejected as error:
+        return web.json_response({"error": str(error)}, status=422)
+    return response
+
+
+class Admin:
+    """The handlers of the admin port."""
+
+    def __init__(
+        self, fleet: Fleet, checker: HealthChecker, proxy: Proxy, events: EventLog, telemetry: Telemetry, policy: str
+    ) -> None:
+        """`policy` is its name, for `/stats`."""
+        self._fleet = fleet
+        self._checker = checker
+        self._proxy = proxy
+        self._events = events
+        self._telemetry = telemetry
+        self._policy = policy
+
+    def app(self) -> web.Application:
+        """The application with its routes."""
+        app = web.Application(middlewares=[_guard], client_max_size=MAX_BODY_BYTES)
+        app.add_routes([
+            web.get("/healthz", self._healthz), web.get("/readyz", self._readyz), web.get("/metrics", self._metrics),
+            web.get("/stats", self._stats), web.get("/events", self._get_events), web.get("/replicas", self._list),
+            web.get("/replicas/{id}", self._get), web.put("/replicas/{id}", self._put),
+            web.delete("/replicas/{id}", self._delete),
+        ])  # fmt: skip
+        return app
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        ready = any(replica.state == "ready" for replica in self._fleet.replicas.values())
+        return web.json_response({"status": "ready" if ready else "no replica"}, status=200 if ready else 503)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        self._telemetry.in_flight.set(self._proxy.in_flight)
+        self._telemetry.look_at(self._fleet)
+        return web.Response(
+            body=generate_latest(self._telemetry.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
+
+    async def _stats(self, _: web.Request) -> web.Response:
+        now = time.monotonic()
+        proxy = self._proxy
+        return web.json_response({
+            "monotonic_s": now, "unix_s": time.time(), "policy": self._policy, "in_flight": proxy.in_flight,
+            **{f"{name}_total": count for name, count in proxy.totals.items()}, "responses": proxy.responses,
+            "replicas": [_describe(replica, now) for replica in self._fleet.replicas.values()],
+        })  # fmt: skip
+
+    async def _get_events(self, request: web.Request) -> web.Response:
+        since = request.query.get("since", "0")
+        if not since.isdecimal():
+            raise Rejected(f"since={since}: must be the number of an event")
+        return web.json_response(self._events.since(int(since)))
+
+    async def _list(self, _: web.Request) -> web.Response:
+        now = time.monotonic()
+        return web.json_response({"replicas": [_describe(r, now) for r in self._fleet.replicas.values()]})
+
+    async def _get(self, request: web.Request) -> web.Response:
+        replica = self._fleet.replicas.get(request.match_info["id"])
+        if replica is None:
+            return web.json_response({"error": f"no replica {request.match_info['id']}"}, status=404)
+        return web.json_response(_describe(replica, time.monotonic()))
+
+    async def _put(self, request: web.Request) -> web.Response:
+        id_ = request.match_info["id"]
+        if not ID.fullmatch(id_):
+            raise Rejected("id: up to 64 letters, digits, dots, dashes and underscores")
+        try:
+            body = await request.json()
+        except ValueError:
+            raise Rejected("the body must be a JSON object") from None
+        fields = _checked(body)
+        if id_ not in self._fleet.replicas and len(self._fleet.replicas) >= MAX_REPLICAS:
+            raise Rejected(f"there are {MAX_REPLICAS} replicas already")
+        now = time.monotonic()
+        known = self._fleet.replicas.get(id_)
+        was_draining = known is not None and known.draining
+        try:
+            is_new = self._fleet.put(id_, now, **fields)
+        except KeyError:
+            raise Rejected(f"url: needed for {id_}, which is not known yet") from None
+        replica = self._fleet.replicas[id_]
+        if is_new or (was_draining and not replica.draining):
+            self._checker.watch(id_)
+        return web.json_response(_describe(replica, now), status=201 if is_new else 200)
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        if not self._fleet.remove(request.match_info["id"], time.monotonic()):
+            return web.json_response({"error": f"no replica {request.match_info['id']}"}, status=404)
+        return web.Response(status=204)
+
+
+def _describe(replica: Replica, now: float) -> dict[str, Any]:
+    latency = replica.latency_s
+    lease = replica.lease_until
+    return {
+        "id": replica.id, "url": replica.url, "admin_url": replica.admin_url, "weight": replica.weight,
+        "state": replica.state, "concurrency": replica.concurrency, "in_flight": replica.in_flight,
+        "requests_total": replica.requests_total, "failures_total": replica.failures_total,
+        "latency_ewma_ms": None if latency is None else round(latency * 1e3, 3),
+        "lease_remaining_s": None if lease is None else round(lease - now, 3),
+    }  # fmt: skip
+
+
+def _number(body: dict[str, Any], key: str, low: float, high: float) -> float | None:
+    value = body.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+        raise Rejected(f"{key}={value}: must be a number between {low:g} and {high:g}")
+    return float(value)
+
+
+def _checked(body: object) -> dict[str, Any]:
+    """The fields of a replica, held against their types and bounds."""
+    keys = ("url", "admin_url", "weight", "state", "lease_s", "concurrency")
+    if not isinstance(body, dict):
+        raise Rejected("the body must be a JSON object")
+    for key in body:
+        if key not in keys:
+            raise Rejected(f"{key}: there are {', '.join(keys)}")
+    for key in ("url", "admin_url"):
+        url = body.get(key)
+        if url is not None:
+            parts = urlsplit(url) if isinstance(url, str) else None
+            if parts is None or parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/") or parts.query:
+                raise Rejected(f"{key}={url}: must look like http://host:port")
+            body[key] = url.rstrip("/")
+    if body.get("state") not in (None, "ready", "draining"):
+        raise Rejected(f"state={body['state']}: must be ready or draining")
+    concurrency = _number(body, "concurrency", 1, 1e6)
+    return {
+        "url": body.get("url"), "admin_url": body.get("admin_url"), "state": body.get("state"),
+        "weight": _number(body, "weight", 0.001, 1000), "lease_s": _number(body, "lease_s", 0.1, 86_400),
+        "concurrency": None if concurrency is None else int(concurrency),
+    }  # fmt: skip

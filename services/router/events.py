@@ -1,0 +1,27 @@
+"""The router's memory of what happened, for `/events`."""
+
+import time
+from collections import deque
+from typing import Any
+
+CAPACITY = 10_000
+
+
+class EventLog:
+    """The last events, numbered from 1."""
+
+    def __init__(self) -> None:
+        """Empty."""
+        self._events: deque[dict[str, Any]] = deque(maxlen=CAPACITY)
+        self._last = 0
+
+    def emit(self, event: str, replica: str, now: float, **detail: object) -> None:
+        """Add one, at `now` on the monotonic clock."""
+        self._last += 1
+        self._events.append({
+            "seq": self._last, "monotonic_s": now, "unix_s": time.time(), "event": event, "replica": replica, **detail,
+        })  # fmt: skip
+
+    def since(self, seq: int) -> dict[str, Any]:
+        """The events after number `seq`, and the number to ask with next."""
+        return {"events": [event for event in self._events if event["seq"] > seq], "next": self._last}

@@ -1,0 +1,177 @@
+"""What the router knows of its replicas: leases, health, passive ejection, and who may be picked now.
+
+Plain objects, no I/O: every method is told the time (seconds on a monotonic clock).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from services.router.policies import Outcome
+from services.router.settings import EjectionSettings, HealthCheckSettings
+
+State = Literal["pending", "ready", "ejected", "draining"]
+Emit = Callable[..., None]
+"""Called as `emit(event, replica_id, now, **detail)`."""
+
+
+@dataclass(slots=True)
+class Replica:
+    """One replica as the router sees it."""
+
+    id: str
+    url: str
+    admin_url: str | None = None
+    weight: float = 1.0
+    concurrency: int | None = None
+    in_flight: int = 0
+    requests_total: int = 0
+    failures_total: int = 0
+    latency_s: float | None = None
+    lease_until: float | None = None
+    draining: bool = False
+    healthy: bool | None = None
+    """None until the first check has answered."""
+    passes: int = 0
+    fails: int = 0
+    failures_in_row: int = 0
+    ejections_in_row: int = 0
+    ejected_until: float | None = None
+
+    @property
+    def state(self) -> State:
+        """Why it is in rotation (`ready`), or not."""
+        if self.draining:
+            return "draining"
+        if self.healthy is None:
+            return "pending"
+        return "ready" if self.healthy and self.ejected_until is None else "ejected"
+
+
+class Fleet:
+    """The replicas, and what changes their state."""
+
+    def __init__(self, health: HealthCheckSettings, ejection: EjectionSettings, emit: Emit) -> None:
+        """`emit` hears of every change of membership or rotation."""
+        self._health = health
+        self._ejection = ejection
+        self._emit = emit
+        self.replicas: dict[str, Replica] = {}
+
+    # -- membership
+
+    def put(
+        self, id_: str, now: float, *, url: str | None = None, admin_url: str | None = None, weight: float | None = None,
+        concurrency: int | None = None, state: Literal["ready", "draining"] | None = None, lease_s: float | None = None,
+    ) -> bool:  # fmt: skip
+        """Register, renew or change a replica; what is not given stays. Returns whether it is new.
+
+        A known replica at the same address keeps everything that is known of it; at another address it is new.
+
+        Raises:
+            KeyError: it is unknown, and there is no url.
+        """
+        replica = self.replicas.get(id_)
+        is_new = replica is None or (url is not None and url != replica.url)
+        if is_new:
+            if url is None:
+                raise KeyError(id_)
+            replica = Replica(id_, url)
+            self.replicas[id_] = replica
+            self._emit("registered", id_, now, url=url)
+        assert replica is not None
+        replica.admin_url = admin_url if admin_url is not None else replica.admin_url
+        replica.weight = weight if weight is not None else replica.weight
+        replica.concurrency = concurrency if concurrency is not None else replica.concurrency
+        if lease_s is not None:
+            replica.lease_until = now + lease_s
+        if state == "draining" and not replica.draining:
+            replica.draining = True
+            self._emit("draining", id_, now, in_flight=replica.in_flight)
+        elif state == "ready" and replica.draining:
+            replica.draining, replica.healthy, replica.passes = False, None, 0
+            self._emit("registered", id_, now, url=replica.url)
+        return is_new
+
+    def remove(self, id_: str, now: float) -> bool:
+        """Forget a replica; False where it is unknown."""
+        replica = self.replicas.pop(id_, None)
+        if replica is None:
+            return False
+        self._emit("drained" if replica.draining else "removed", id_, now, in_flight=replica.in_flight)
+        return True
+
+    def tick(self, now: float) -> None:
+        """Let leases and ejections run out."""
+        for replica in list(self.replicas.values()):
+            if replica.lease_until is not None and now >= replica.lease_until:
+                del self.replicas[replica.id]
+                self._emit("expired", replica.id, now, in_flight=replica.in_flight)
+            elif replica.ejected_until is not None and now >= replica.ejected_until:
+                replica.ejected_until = None
+                replica.failures_in_row = 0
+                if replica.state == "ready":
+                    self._emit("readmitted", replica.id, now, cause="ejection_over")
+
+    # -- rotation
+
+    def candidates(self, tried: set[str]) -> list[Replica]:
+        """Who may be picked: those in rotation, without the `tried` ones while there are others."""
+        ready = [replica for replica in self.replicas.values() if replica.state == "ready"]
+        fresh = [replica for replica in ready if replica.id not in tried] if tried else ready
+        return fresh or ready
+
+    def on_start(self, replica: Replica) -> None:
+        """An attempt begins."""
+        replica.in_flight += 1
+        replica.requests_total += 1
+
+    def on_finish(self, replica: Replica, outcome: Outcome, latency_s: float, now: float, reason: str = "") -> None:
+        """An attempt ended; a row of failures ejects. `overloaded` and `cancelled` say nothing of health."""
+        replica.in_flight -= 1
+        if outcome == "ok":
+            replica.failures_in_row = 0
+            replica.ejections_in_row = 0
+            before = replica.latency_s
+            replica.latency_s = latency_s if before is None else before + 0.1 * (latency_s - before)
+        elif outcome == "error":
+            replica.failures_total += 1
+            replica.failures_in_row += 1
+            if replica.failures_in_row >= self._ejection.consecutive_failures:
+                self._eject(replica, now, reason)
+
+    def _eject(self, replica: Replica, now: float, reason: str) -> None:
+        """Leave it out for a while (Envoy: base time times the ejections in a row), never the last one."""
+        if replica.state != "ready" or self.replicas.get(replica.id) is not replica:
+            return
+        others = sum(r.state == "ready" for r in self.replicas.values()) - 1
+        ejected = sum(r.ejected_until is not None for r in self.replicas.values())
+        if others < 1 or ejected + 1 > max(1, int(self._ejection.max_share * len(self.replicas))):
+            return
+        replica.ejections_in_row += 1
+        for_s = min(self._ejection.max_s, self._ejection.base_s * replica.ejections_in_row)
+        replica.ejected_until = now + for_s
+        self._emit(
+            "ejected", replica.id, now, cause="consecutive_failures", failures=replica.failures_in_row,
+            for_s=for_s, reason=reason,
+        )  # fmt: skip
+
+    def on_check(self, id_: str, passed: bool, now: float, reason: str = "") -> None:
+        """A health check answered; the first one that passes admits, later ones need their thresholds.
+
+        Passing does not end a passive ejection: a replica may be healthy to the check and fail at work
+        (envoy #28303).
+        """
+        replica = self.replicas.get(id_)
+        if replica is None:
+            return
+        replica.passes, replica.fails = (replica.passes + 1, 0) if passed else (0, replica.fails + 1)
+        was = replica.state
+        if passed and (replica.healthy is None or replica.passes >= self._health.healthy_threshold):
+            replica.healthy = True
+        elif not passed and replica.healthy and replica.fails >= self._health.unhealthy_threshold:
+            replica.healthy = False
+        if was == "ready" and replica.state == "ejected":
+            self._emit("ejected", id_, now, cause="health_check", failures=replica.fails, reason=reason)
+        elif was != "ready" and replica.state == "ready":
+            self._emit("readmitted", id_, now, cause="first_check" if was == "pending" else "health_check")

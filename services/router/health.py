@@ -1,0 +1,62 @@
+"""Asks every replica's `/readyz`, each at its own jittered pace."""
+
+import asyncio
+import random
+import time
+
+import aiohttp
+
+from services.router.fleet import Fleet
+from services.router.settings import HealthCheckSettings
+
+
+class HealthChecker:
+    """One task a replica; the first check is made at once."""
+
+    def __init__(self, settings: HealthCheckSettings, fleet: Fleet, rng: random.Random) -> None:
+        """Checks begin with `watch`."""
+        self._settings = settings
+        self._fleet = fleet
+        self._rng = rng
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    def watch(self, id_: str) -> None:
+        """Check this replica from now on, until it has left the fleet."""
+        if (task := self._tasks.get(id_)) is not None:
+            task.cancel()
+        self._tasks[id_] = asyncio.create_task(self._loop(id_))
+
+    async def _loop(self, id_: str) -> None:
+        while (replica := self._fleet.replicas.get(id_)) is not None:
+            passed, reason = await self._check(replica.url)
+            if self._fleet.replicas.get(id_) is replica and not replica.draining:
+                self._fleet.on_check(id_, passed, time.monotonic(), reason)
+            spread = self._settings.jitter
+            pause = self._settings.interval_s * self._rng.uniform(1 - spread, 1 + spread)
+            # A replica that registers is waited for with short pauses: it is about to be ready.
+            await asyncio.sleep(min(pause, 0.1) if replica.healthy is None else pause)
+        self._tasks.pop(id_, None)
+
+    async def _check(self, url: str) -> tuple[bool, str]:
+        if self._session is None:
+            # A connection a check: what is asked is also whether it still accepts connections.
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, force_close=True), cookie_jar=aiohttp.DummyCookieJar()
+            )
+        try:
+            async with asyncio.timeout(self._settings.timeout_s), self._session.get(f"{url}/readyz") as response:
+                return response.status == 200, f"status {response.status}"
+        except TimeoutError:
+            return False, f"no answer within {self._settings.timeout_s:g} s"
+        except (aiohttp.ClientError, OSError) as error:
+            return False, str(error) or type(error).__name__
+
+    async def stop(self) -> None:
+        """End all checks."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()

@@ -1,0 +1,76 @@
+"""Balancing policies, one a file: a class with a `name`; its keyword arguments are its options.
+
+A policy is a plain object: it is told the time, draws from the generator it was given, and does no I/O.
+
+    pick(candidates, request, now) -> Pick
+    on_start(replica, now); on_finish(replica, outcome, latency, now)     exactly once per attempt
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, cast
+
+from services import plugins
+
+Outcome = Literal["ok", "error", "overloaded", "cancelled"]
+
+
+class Candidate(Protocol):
+    """What a policy may see of a replica."""
+
+    @property
+    def id(self) -> str:
+        """Its name, stable over restarts."""
+
+    @property
+    def weight(self) -> float:
+        """Its share relative to the others, above 0."""
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts under way through this router."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """What a policy may see of a request."""
+
+    id: str
+    key: str | None
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A choice, and why: `turn`, `least`, `sampled`, `cold`, `only`."""
+
+    replica: Candidate
+    reason: str
+
+
+class Policy(Protocol):
+    """The shape of every policy."""
+
+    def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick:
+        """Choose one of `candidates` (never empty); `now` in seconds."""
+
+    def on_start(self, replica: Candidate, now: float) -> None:
+        """An attempt at `replica` begins."""
+
+    def on_finish(self, replica: Candidate, outcome: Outcome, latency: float, now: float) -> None:
+        """It ended after `latency` seconds."""
+
+
+def names() -> list[str]:
+    """The policies there are."""
+    return list(plugins.classes(__name__))
+
+
+def create(name: str, options: dict[str, Any], rng: random.Random) -> Policy:
+    """The policy `name` with its options.
+
+    Raises:
+        ValueError: an unknown name or option, or a wrong value; names the choices.
+    """
+    return cast(Policy, plugins.create(__name__, "policy", name, options, rng=rng))

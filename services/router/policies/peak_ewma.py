@@ -1,0 +1,77 @@
+"""Power of two choices on a latency average that is quick to rise and slow to fall."""
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.router.policies import Candidate, Outcome, Pick, RequestInfo
+
+
+@dataclass(slots=True)
+class _Average:
+    """An exponentially weighted average over irregular moments, `seconds` as of `stamp`."""
+
+    seconds: float
+    stamp: float
+
+
+class PeakEwma:
+    """Finagle's Peak EWMA (finagle-core, PeakEwma.scala) with power of two choices (Mitzenmacher, 2001).
+
+    cost = average * (in_flight + 1) / weight. A sample above the average replaces it (peak); one below decays
+    it by w = exp(-elapsed / decay_s): average * w + sample * (1 - w). Unlike Finagle, a replica never seen costs
+    the fleet's mean instead of 0 (cold-start flood: envoy #11050, ingress-nginx #3709), and a failed attempt
+    counts as at least `error_penalty_s`, so that failing fast does not look fast (linkerd2 #11669).
+    """
+
+    name = "peak_ewma"
+
+    def __init__(self, *, rng: random.Random, decay_s: float = 10.0, error_penalty_s: float = 1.0) -> None:
+        """`decay_s`: time constant of forgetting (Finagle's default, 10 s); `error_penalty_s`: cost of a failure."""
+        if not 0.01 <= decay_s <= 3600:
+            raise ValueError(f"policy.decay_s={decay_s:g}: must be between 0.01 and 3600")
+        if not 0 <= error_penalty_s <= 60:
+            raise ValueError(f"policy.error_penalty_s={error_penalty_s:g}: must be between 0 and 60")
+        self._rng = rng
+        self._decay_s = decay_s
+        self._penalty_s = error_penalty_s
+        self._averages: dict[str, _Average] = {}
+
+    def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick:
+        """The cheaper of two drawn at random; of all, where one is cold, its cost is the mean of the others."""
+        if len(candidates) == 1:
+            return Pick(candidates[0], "only")
+        first, second = self._rng.sample(range(len(candidates)), 2)
+        one, other = candidates[first], candidates[second]
+        cold = one.id not in self._averages or other.id not in self._averages
+        mean = self._fleet_mean(candidates) if cold else 0.0
+        better = one if self._cost(one, mean) <= self._cost(other, mean) else other
+        return Pick(better, "cold" if cold else "sampled")
+
+    def _cost(self, replica: Candidate, unknown: float) -> float:
+        average = self._averages.get(replica.id)
+        return (unknown if average is None else average.seconds) * (replica.in_flight + 1) / replica.weight
+
+    def _fleet_mean(self, candidates: Sequence[Candidate]) -> float:
+        known = [average.seconds for c in candidates if (average := self._averages.get(c.id)) is not None]
+        return sum(known) / len(known) if known else 1.0
+
+    def on_start(self, replica: Candidate, now: float) -> None:
+        """The router counts what is in flight."""
+
+    def on_finish(self, replica: Candidate, outcome: Outcome, latency: float, now: float) -> None:
+        """Feed the average; a cancelled attempt tells only that it took at least so long."""
+        average = self._averages.get(replica.id)
+        if outcome == "cancelled" and (average is None or latency <= average.seconds):
+            return
+        sample = max(latency, self._penalty_s) if outcome in ("error", "overloaded") else latency
+        if average is None:
+            self._averages[replica.id] = _Average(sample, now)
+            return
+        if sample > average.seconds:
+            average.seconds = sample
+        else:
+            kept = math.exp(-max(0.0, now - average.stamp) / self._decay_s)
+            average.seconds = average.seconds * kept + sample * (1 - kept)
+        average.stamp = now

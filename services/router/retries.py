@@ -1,0 +1,90 @@
+"""Whether a failed attempt may be made again: per request, and for all requests together."""
+
+from collections import deque
+
+from services.router.policies import Outcome
+from services.router.settings import RetrySettings, TimeoutSettings
+
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+"""RFC 9110, section 9.2.2."""
+
+
+class RetryBudget:
+    """Retries as a share of the requests of the last seconds, plus a floor (Finagle's RetryBudget, Envoy's retry_budget)."""
+
+    def __init__(self, settings: RetrySettings) -> None:
+        """The window slides in steps of a tenth."""
+        self._settings = settings
+        self._step = settings.budget_window_s / 10
+        self._counts: deque[list[float]] = deque()
+        self._requests = 0.0
+        self._retries = 0.0
+
+    def _slot(self, now: float) -> list[float]:
+        number = now // self._step
+        while self._counts and self._counts[0][0] <= number - 10:
+            _, requests, retries = self._counts.popleft()
+            self._requests -= requests
+            self._retries -= retries
+        if not self._counts or self._counts[-1][0] != number:
+            self._counts.append([number, 0.0, 0.0])
+        return self._counts[-1]
+
+    def on_request(self, now: float) -> None:
+        """A request came in: it pays in."""
+        self._slot(now)[1] += 1
+        self._requests += 1
+
+    def take(self, now: float) -> bool:
+        """Withdraw one retry; False where the budget is spent."""
+        slot = self._slot(now)
+        settings = self._settings
+        allowed = settings.budget_ratio * self._requests + settings.budget_min_per_s * settings.budget_window_s
+        if self._retries + 1 > allowed:
+            return False
+        slot[2] += 1
+        self._retries += 1
+        return True
+
+
+class Attempts:
+    """The attempts of one request: how long each may take, and whether another may follow."""
+
+    def __init__(
+        self, retry: RetrySettings, timeouts: TimeoutSettings, budget: RetryBudget, *, idempotent: bool, now: float
+    ) -> None:
+        """The request came in at `now` (seconds)."""
+        self._retry = retry
+        self._timeouts = timeouts
+        self._budget = budget
+        self._idempotent = idempotent
+        self.deadline = now + timeouts.overall_s
+        self.count = 0
+        self.tried: set[str] = set()
+        budget.on_request(now)
+
+    def begin(self, replica_id: str, now: float) -> float:
+        """Count an attempt; return the seconds that it may take."""
+        self.count += 1
+        self.tried.add(replica_id)
+        return max(0.001, min(self._timeouts.attempt_s, self.deadline - now))
+
+    def may_retry(self, outcome: Outcome, now: float, *, sent: bool, replayable: bool, others: bool) -> bool:
+        """Whether another attempt follows one that ended with `outcome`.
+
+        Args:
+            outcome: how it ended.
+            now: seconds.
+            sent: whether any of the request may have reached the replica.
+            replayable: whether the request can still be sent from its beginning.
+            others: whether there is a replica in rotation that has not been tried.
+        """
+        return (
+            outcome in ("error", "overloaded")
+            and self.count < self._retry.max_attempts
+            and replayable
+            and others
+            and (self._idempotent or not sent)
+            and now < self.deadline
+            and self._budget.take(now)
+        )
