@@ -74,7 +74,7 @@ class Measurement:
             path = self.raw / f"load-{shard}.config"
             self._write_load_config(path, shard)
             process = ServiceProcess(
-                f"load-{shard}", locust_command(path), self.logs / f"load-{shard}.log",
+                f"load-{shard}", locust_command(), self.logs / f"load-{shard}.log",
                 env={"AEGIS_LOAD": str(path)}, on_line=lambda line, shard=shard: self.progress.load(shard, line),
             )  # fmt: skip
             self.load.append(process)
@@ -151,7 +151,7 @@ class Measurement:
         """Locust's web UI against the stack, until it or the user ends."""
         asked = self.config.load.ui_port
         port = asked if asked is not None else _free_port(UI_PORT)
-        process = ServiceProcess("locust-ui", ui_command(self.stack.targets[0], port), self.logs / "locust-ui.log")
+        process = ServiceProcess("locust-ui", ui_command(self.stack.targets[0], port, self.config.load.ui_users), self.logs / "locust-ui.log")
         self.load.append(process)
         self.recorder.begin(time.monotonic())
         await process.spawn()

@@ -1,0 +1,1 @@
+"""Experiments: from a configuration to a run's folder. Starts services as processes and speaks HTTP to them."""

@@ -1,0 +1,116 @@
+"""One HTTP request over gevent, sent once: no retry that nobody asked for, nothing shared between greenlets.
+
+geventhttpclient (the library under Locust's FastHttpUser) gives sockets, pool and parser; its own
+`HTTPClient.request` is passed over, because it sends an idempotent request again, silently, as often as the
+pool has connections (client.py, `attempts_left`), which would hide a failing server.
+"""
+
+import select
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import gevent
+from geventhttpclient.connectionpool import ConnectionPool
+from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
+
+
+@dataclass(slots=True)
+class Answer:
+    """How a request ended: `outcome` is ok, http_error, timeout, refused or reset."""
+
+    outcome: str
+    status: int | None = None
+    replica: str | None = None
+    attempts: int | None = None
+    queue_s: float | None = None
+    service_s: float | None = None
+    router_s: float | None = None
+
+
+class Target:
+    """A base URL with its pool of connections; a pool never makes a request wait for a connection."""
+
+    def __init__(self, url: str, timeout_s: float, size: int) -> None:
+        """`size` is the largest number of requests in flight."""
+        parts = urlsplit(url)
+        host, port = parts.hostname or "127.0.0.1", parts.port or 80
+        self._pool = ConnectionPool(
+            host, port, host, port, size=size, network_timeout=timeout_s, connection_timeout=timeout_s,
+        )  # fmt: skip
+        self._head = f"GET /work HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: aegis\r\n"
+        self._timeout_s = timeout_s
+
+    def get(self, request_id: int, demand_s: float, key: str) -> Answer:
+        """Send request `request_id`, wait for the whole answer or the timeout."""
+        sock = None
+        response = None
+        try:
+            with gevent.Timeout(self._timeout_s):
+                sock = self._connection()
+                sock.sendall(
+                    f"{self._head}X-Request-Id: {request_id}\r\nX-Aegis-Demand-Ms: {demand_s * 1e3:.3f}\r\n"
+                    f"X-Aegis-Key: {key}\r\n\r\n".encode()
+                )
+                taken, sock = sock, None  # from here on the response gives it back
+                response = HTTPSocketPoolResponse(taken, self._pool, method="GET")
+                response.read()
+                return _answer(response)
+        except gevent.Timeout:
+            if response is not None:
+                response.release()
+            return Answer("timeout")
+        except TimeoutError:
+            return Answer("timeout")
+        except ConnectionRefusedError:
+            return Answer("refused")
+        except (OSError, HTTPParseError):
+            return Answer("reset")
+        finally:
+            if sock is not None:
+                self._pool.release_socket(sock)
+
+    def _connection(self) -> gevent.socket.socket:
+        """A connection; an idle one that the server has closed meanwhile is replaced (nothing was sent on it)."""
+        while True:
+            sock = self._pool.get_socket()
+            readable, _, _ = select_now(sock)
+            if not readable:
+                return sock
+            self._pool.release_socket(sock)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._pool.close()
+
+
+def select_now(sock: gevent.socket.socket) -> tuple[bool, bool, bool]:
+    """Whether an idle socket has something to read: then it is its end."""
+    poller = _poll()
+    poller.register(sock.fileno(), select.POLLIN)
+    return bool(poller.poll(0)), False, False
+
+
+def _poll() -> "select.poll":
+    from gevent.monkey import get_original
+
+    original: type[select.poll] = get_original("select", "poll")
+    return original()
+
+
+def _answer(response: HTTPSocketPoolResponse) -> Answer:
+    status = response.status_code
+
+    def seconds(header: str) -> float | None:
+        value = response.get(header)
+        return None if value is None else float(value) / 1e3
+
+    attempts = response.get("x-aegis-attempts")
+    return Answer(
+        "ok" if status < 400 else "http_error",
+        status,
+        response.get("x-aegis-replica"),
+        None if attempts is None else int(attempts),
+        seconds("x-aegis-queue-ms"),
+        seconds("x-aegis-service-ms"),
+        seconds("x-aegis-router-ms"),
+    )
