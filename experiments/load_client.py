@@ -5,7 +5,6 @@ geventhttpclient (the library under Locust's FastHttpUser) gives sockets, pool a
 pool has connections (client.py, `attempts_left`), which would hide a failing server.
 """
 
-import select
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -46,7 +45,8 @@ class Target:
         response = None
         try:
             with gevent.Timeout(self._timeout_s):
-                sock = self._connection()
+                # The pool replaces an idle connection that the server has closed: nothing was sent on it.
+                sock = self._pool.get_socket()
                 sock.sendall(
                     f"{self._head}X-Request-Id: {request_id}\r\nX-Aegis-Demand-Ms: {demand_s * 1e3:.3f}\r\n"
                     f"X-Aegis-Key: {key}\r\n\r\n".encode()
@@ -69,32 +69,9 @@ class Target:
             if sock is not None:
                 self._pool.release_socket(sock)
 
-    def _connection(self) -> gevent.socket.socket:
-        """A connection; an idle one that the server has closed meanwhile is replaced (nothing was sent on it)."""
-        while True:
-            sock = self._pool.get_socket()
-            readable, _, _ = select_now(sock)
-            if not readable:
-                return sock
-            self._pool.release_socket(sock)
-
     def close(self) -> None:
         """Close the idle connections."""
         self._pool.close()
-
-
-def select_now(sock: gevent.socket.socket) -> tuple[bool, bool, bool]:
-    """Whether an idle socket has something to read: then it is its end."""
-    poller = _poll()
-    poller.register(sock.fileno(), select.POLLIN)
-    return bool(poller.poll(0)), False, False
-
-
-def _poll() -> "select.poll":
-    from gevent.monkey import get_original
-
-    original: type[select.poll] = get_original("select", "poll")
-    return original()
 
 
 def _answer(response: HTTPSocketPoolResponse) -> Answer:

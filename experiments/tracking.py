@@ -1,0 +1,130 @@
+"""MLflow: logs runs from their folders, as the runner's companion or afterwards.
+
+    python -m experiments.tracking results/...               log (or complete) runs, any depth of folders
+    python -m experiments.tracking --companion RUN_DIR       started by the runner, spoken to on stdin
+    python -m experiments.tracking --finish-sweep DIR STATUS end a sweep's parent run
+
+The companion answers `ready` (or `unavailable: <reason>`), waits for the line `log`, answers `logged` (or
+`unavailable: <reason>`). When its runner dies it logs what is there and ends the run as KILLED.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TextIO
+
+from experiments.tracking_store import Store, TrackingError, read_manifest, tracking_uri
+
+CLOSE_DEADLINE_S = 10.0
+"""How long a dead runner's folder is given to be closed by the guardian."""
+
+
+def companion(folder: Path, answers: TextIO) -> None:
+    """Prepare MLflow, wait for the runner's word or its end, log."""
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)
+
+    def answer(text: str) -> None:
+        try:
+            print(text, file=answers, flush=True)
+        except OSError:  # the runner is gone; the log is not
+            return
+
+    try:
+        manifest = read_manifest(folder)
+        store = Store(manifest["config"]["tracking"]["experiment"])
+        run_id = store.open_run(folder, manifest)
+        answer("ready")
+        if sys.stdin.readline().strip() != "log":
+            _wait_closed(folder)
+        store.log_folder(run_id, folder)
+        answer("logged")
+    except (TrackingError, OSError) as error:
+        answer(f"unavailable: {error}")
+
+
+def _wait_closed(folder: Path) -> None:
+    deadline = time.monotonic() + CLOSE_DEADLINE_S
+    while time.monotonic() < deadline and read_manifest(folder)["exit_reason"] == "running":
+        time.sleep(0.1)
+
+
+def find_runs(folders: list[Path]) -> list[Path]:
+    """Every folder below `folders` (themselves included) that holds a run, sorted."""
+    return sorted({path.parent.absolute() for folder in folders for path in folder.rglob("manifest.json")})
+
+
+def _is_going_on(manifest: dict[str, object]) -> bool:
+    return manifest["exit_reason"] == "running" and Path(f"/proc/{manifest.get('pid', 0)}").exists()
+
+
+def log_later(folders: list[Path], answers: TextIO) -> int:
+    """Log every run below `folders` that is not logged yet; return the exit status."""
+    runs = find_runs(folders)
+    if not runs:
+        raise TrackingError(f"no run (manifest.json) below {', '.join(map(str, folders))}")
+    stores: dict[str, Store] = {}
+    sweeps: dict[str, Store] = {}
+    status = 0
+    for folder in runs:
+        try:
+            manifest = read_manifest(folder)
+            name = manifest["config"]["tracking"]["experiment"]
+            if _is_going_on(manifest):
+                print(f"{folder}: still running, left alone", file=answers, flush=True)
+                continue
+        except (TrackingError, KeyError) as error:
+            print(f"{folder}: not a run's folder ({error})", file=sys.stderr, flush=True)
+            status = 1
+            continue
+        store = stores[name] = stores.get(name) or Store(name)
+        run_id = store.open_run(folder, manifest)
+        if store.is_logged(run_id):
+            print(f"{folder}: logged already, MLflow run {run_id}", file=answers, flush=True)
+        else:
+            print(f"{folder}: logged, {store.log_folder(run_id, folder)}, MLflow run {run_id}", file=answers, flush=True)
+        if manifest.get("sweep_dir"):
+            sweeps[manifest["sweep_dir"]] = store
+    for sweep, store in sweeps.items():
+        store.finish_sweep(Path(sweep))
+    return status
+
+
+def finish_sweep(sweep_dir: Path, status: str) -> int:
+    """End a sweep's parent run; return the exit status."""
+    runs = find_runs([sweep_dir])
+    experiment = read_manifest(runs[0])["config"]["tracking"]["experiment"] if runs else "aegis"
+    if Store(experiment).finish_sweep(sweep_dir, status):
+        return 0
+    raise TrackingError(f"{sweep_dir}: no sweep of that name in MLflow")
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the command line says; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.tracking", description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="*", type=Path, metavar="DIR", help="folders with runs, at any depth")
+    parser.add_argument("--companion", type=Path, metavar="RUN_DIR", help="serve the runner that writes RUN_DIR")
+    parser.add_argument("--finish-sweep", nargs=2, metavar=("SWEEP_DIR", "STATUS"), help="FINISHED, FAILED or KILLED")
+    chosen = parser.parse_args(arguments)
+    answers = os.fdopen(os.dup(1), "w")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)  # what libraries print must not pass for an answer
+    if chosen.companion is not None:
+        companion(chosen.companion, answers)
+        return 0
+    try:
+        if chosen.finish_sweep is not None:
+            return finish_sweep(Path(chosen.finish_sweep[0]).absolute(), chosen.finish_sweep[1])
+        if not chosen.folders:
+            parser.error("name the folders of the runs")
+        return log_later(chosen.folders, answers)
+    except (TrackingError, OSError) as error:
+        print(f"MLflow at {tracking_uri()}: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

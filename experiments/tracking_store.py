@@ -1,0 +1,361 @@
+"""The MLflow side of a run: where the database is, how a run is opened, filled from its folder, and ended.
+
+Nothing here is on the measurement's way: it reads a run's folder and writes to MLflow only. Importing this
+module is cheap; MLflow itself (seconds) is imported by `connect`.
+"""
+
+import contextlib
+import fcntl
+import json
+import logging
+import math
+import os
+import signal
+import socket
+import time
+import warnings
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from experiments.recording import ROOT, write_json
+
+DEFAULT_URI = f"sqlite:///{ROOT / 'mlflow.db'}"
+CONNECT_DEADLINE_S = 10.0
+"""A server over HTTP must have answered within so many seconds."""
+LOCK_DEADLINE_S = 50.0
+"""Longest wait for another run that creates the database or writes to it."""
+VALUE_LIMIT = 6000
+"""Longest parameter value, characters (MLflow's limit)."""
+TAG_LIMIT = 5000
+METRICS_A_BATCH = 1000
+PARAMS_A_BATCH = 100
+"""MLflow's limits of one `log_batch`."""
+STATUSES = {"complete": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "killed": "KILLED", "running": "KILLED"}
+"""A run's `exit_reason` as MLflow's status; `running` is what a runner that is gone left behind."""
+QUIET = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+"""MLflow's own environment variables, set where the user has not set them."""
+
+
+class TrackingError(RuntimeError):
+    """MLflow cannot be used; the text is one line that says why."""
+
+
+class _TooLate(Exception):  # noqa: N818
+    """No answer within the deadline; no OSError, which HTTP clients would try again."""
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI`, else the database at the root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a run's folder.
+
+    Raises:
+        TrackingError: there is none, or it cannot be read.
+    """
+    try:
+        return dict(json.loads((folder / "manifest.json").read_text()))
+    except (OSError, ValueError) as error:
+        raise TrackingError(f"{folder}: no readable manifest.json ({one_line(error)})") from error
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error's text that says something, without addresses of objects, at most 200 characters."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return text[:200]
+
+
+def _milliseconds(iso: str | None) -> int:
+    return int((datetime.fromisoformat(iso).timestamp() if iso else time.time()) * 1000)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def flatten(value: object, prefix: str = "") -> dict[str, str]:
+    """Nested dictionaries as `a.b.c`; lists as JSON; values cut to MLflow's limit."""
+    if isinstance(value, dict) and value:
+        parts = [flatten(inner, f"{prefix}.{key}" if prefix else str(key)) for key, inner in value.items()]
+        return {key: text for part in parts for key, text in part.items()}
+    return {prefix: _text(value)[:VALUE_LIMIT]}
+
+
+@contextlib.contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    def ring(_number: int, _frame: object) -> None:
+        raise _TooLate(f"no answer within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class Store:
+    """One tracking server or database, and one experiment in it."""
+
+    def __init__(self, experiment: str) -> None:
+        """Connect; create and migrate the database and the experiment where they are not there yet.
+
+        Raises:
+            TrackingError: the server or the database cannot be used.
+        """
+        self.uri = tracking_uri()
+        self.is_remote = urlsplit(self.uri).scheme in ("http", "https")
+        path = self.uri.removeprefix("sqlite:///").split("?")[0] if self.uri.startswith("sqlite:///") else None
+        self._database = Path(path).absolute() if path else None
+        self._locked = 0
+        if self.is_remote:
+            self._knock()
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
+        warnings.simplefilter("ignore")
+        import mlflow
+
+        for noisy in ("mlflow", "alembic"):
+            logging.getLogger(noisy).setLevel(logging.CRITICAL)
+        mlflow.set_tracking_uri(self.uri)
+        limit = _deadline(CONNECT_DEADLINE_S) if self.is_remote else contextlib.nullcontext()
+        with limit, self.lock():
+            self._client = mlflow.MlflowClient(tracking_uri=self.uri)
+            self._experiment_id = self._experiment(experiment)
+
+    def _knock(self) -> None:
+        address = urlsplit(self.uri)
+        port = address.port or (443 if address.scheme == "https" else 80)
+        try:
+            socket.create_connection((address.hostname or "", port), timeout=3).close()
+        except OSError as error:
+            raise TrackingError(f"{address.hostname}:{port}: {one_line(error)}") from error
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other runs from a local database meanwhile; errors of MLflow's come out as `TrackingError`."""
+        try:
+            with contextlib.ExitStack() as stack:
+                if self._database is not None and not self._locked:
+                    stack.enter_context(_file_lock(self._database.with_name(self._database.name + ".lock")))
+                self._locked += 1
+                stack.callback(self._unlock)
+                yield
+        except TrackingError:
+            raise
+        except Exception as error:
+            raise TrackingError(one_line(error)) from error
+
+    def _unlock(self) -> None:
+        self._locked -= 1
+
+    def _experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return str(self._client.create_experiment(name, artifact_location=self._artifacts()))
+            except Exception:  # another run was faster
+                found = self._client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        if found.lifecycle_stage == "deleted":
+            self._client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+    def _artifacts(self) -> str | None:
+        """Artefacts beside a local database, under an absolute path; a server decides for itself."""
+        if self.is_remote:
+            return None
+        folder = self._database.parent if self._database is not None else ROOT
+        return (folder / "mlruns").as_uri()
+
+    def _find(self, **tags: str) -> Any:  # noqa: ANN401
+        text = " and ".join(f"tags.`aegis.{key}` = '{value}'" for key, value in tags.items())
+        runs = self._client.search_runs([self._experiment_id], filter_string=text, max_results=1)
+        return runs[0] if runs else None
+
+    def open_run(self, folder: Path, manifest: dict[str, Any]) -> str:
+        """The id of the MLflow run of `folder`: the one in `tracking.json`, one found by its tags, or a new one."""
+        with self.lock():
+            run_id = self._known(folder, manifest) or self._create(manifest)
+        write_json(folder / "tracking.json", {"mlflow_run_id": run_id, "tracking_uri": self.uri})
+        return run_id
+
+    def _known(self, folder: Path, manifest: dict[str, Any]) -> str | None:
+        with contextlib.suppress(Exception):  # an older note, of another server
+            note = json.loads((folder / "tracking.json").read_text())
+            if note["tracking_uri"] == self.uri:
+                return str(self._client.get_run(note["mlflow_run_id"]).info.run_id)
+        found = self._find(run_id=manifest["run_id"], started_at=manifest["started_at"])
+        return str(found.info.run_id) if found else None
+
+    def _create(self, manifest: dict[str, Any]) -> str:
+        run_id, scenario = manifest["run_id"], manifest["scenario"]
+        tags = run_tags(manifest)
+        if manifest.get("sweep_dir"):
+            tags["mlflow.parentRunId"] = self._parent(manifest)
+        run = self._client.create_run(
+            self._experiment_id, start_time=_milliseconds(manifest["started_at"]), tags=tags,
+            run_name=run_id if scenario in run_id else f"{scenario}-{run_id}",
+        )  # fmt: skip
+        return str(run.info.run_id)
+
+    def _parent(self, manifest: dict[str, Any]) -> str:
+        sweep = manifest["sweep_dir"]
+        found = self._find(sweep=sweep)
+        if found is None:
+            tags = {"aegis.sweep": sweep, "mode": "sweep", "scenario": manifest["scenario"], "mlflow.source.name": "experiments.run"}
+            tags["git_commit"] = tags["mlflow.source.git.commit"] = str((manifest.get("git") or {}).get("commit"))
+            found = self._client.create_run(
+                self._experiment_id, start_time=_milliseconds(manifest["started_at"]), tags=tags,
+                run_name=f"sweep-{Path(sweep).name}",
+            )  # fmt: skip
+        return str(found.info.run_id)
+
+    def finish_sweep(self, sweep_dir: Path, status: str | None = None) -> bool:
+        """End the parent run of a sweep; return whether there is one.
+
+        Args:
+            sweep_dir: the sweep's folder.
+            status: FINISHED, FAILED or KILLED; None = the worst of its children, and only where it is open.
+        """
+        with self.lock():
+            parent = self._find(sweep=str(sweep_dir.absolute()))
+            if parent is None or (status is None and parent.info.status != "RUNNING"):
+                return parent is not None
+            if status is None:
+                text = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+                children = {run.info.status for run in self._client.search_runs([self._experiment_id], filter_string=text)}
+                status = next((word for word in ("FAILED", "KILLED") if word in children), "FINISHED")
+            self._client.set_terminated(parent.info.run_id, status=status)
+        return True
+
+    def is_logged(self, run_id: str) -> bool:
+        """Whether everything of the run was logged before."""
+        with self.lock():
+            return bool(self._client.get_run(run_id).data.tags.get("aegis.logged") == "true")
+
+    def log_folder(self, run_id: str, folder: Path) -> str:
+        """Log all that lies in a run's folder and end the MLflow run; return the status it got.
+
+        A second time adds nothing: the same values carry the same times.
+        """
+        from mlflow.entities import Metric, Param, RunTag
+
+        manifest = read_manifest(folder)
+        metrics = _read_metrics(folder)
+        start = int(1000 * manifest["t0_unix"]) if manifest.get("t0_unix") else _milliseconds(manifest["started_at"])
+        status = STATUSES.get(manifest["exit_reason"], "FAILED")
+        if manifest.get("mode") == "ui" and manifest["exit_reason"] == "interrupted":
+            status = "FINISHED"  # Ctrl-C is how a session of the web UI ends
+        end = _milliseconds(manifest.get("ended_at"))
+        values = [Metric(key, value, end, 0) for key, value in numbers(metrics).items()]
+        values += [Metric(key, value, start + 1000 * second, second) for key, value, second in series(folder)]
+        with self.lock():
+            known = self._client.get_run(run_id).data.params
+            params = [Param(key, text) for key, text in flatten(manifest["config"]).items() if key not in known]
+            tags = [RunTag(key, text) for key, text in (run_tags(manifest) | result_tags(manifest, metrics)).items()]
+            self._client.log_batch(run_id, tags=tags)
+            for at in range(0, len(params), PARAMS_A_BATCH):
+                self._client.log_batch(run_id, params=params[at : at + PARAMS_A_BATCH])
+            for at in range(0, len(values), METRICS_A_BATCH):
+                self._client.log_batch(run_id, metrics=values[at : at + METRICS_A_BATCH])
+            for path in artifacts(folder):
+                inside = path.parent.relative_to(folder).as_posix()
+                self._client.log_artifact(run_id, str(path), None if inside == "." else inside)
+            self._client.set_tag(run_id, "aegis.logged", "true")
+            self._client.set_terminated(run_id, status=status, end_time=end)
+        return status
+
+
+@contextlib.contextmanager
+def _file_lock(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + LOCK_DEADLINE_S
+    with path.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TrackingError(f"{path}: held by another run for {LOCK_DEADLINE_S:g} s") from None
+                time.sleep(0.1)
+        yield
+
+
+def _read_metrics(folder: Path) -> dict[str, Any]:
+    path = folder / "metrics.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def numbers(metrics: dict[str, Any]) -> dict[str, float]:
+    """The metrics that are finite numbers; true = 1, false = 0; null and text left out."""
+    return {k: float(v) for k, v in metrics.items() if isinstance(v, bool | int | float) and math.isfinite(v)}
+
+
+def series(folder: Path) -> Iterator[tuple[str, float, int]]:
+    """Every number of `timeline.parquet` as (`timeline/<column>`, value, second)."""
+    path = folder / "timeline.parquet"
+    if not path.exists():
+        return
+    import pyarrow.parquet as pq
+
+    columns = pq.read_table(path).to_pydict()
+    clock = next((name for name in ("second", "t_s") if name in columns), None)
+    if clock is None:
+        return
+    for name, column in columns.items():
+        if name != clock:
+            for second, value in zip(columns[clock], column, strict=True):
+                if isinstance(value, bool | int | float) and math.isfinite(value):
+                    yield f"timeline/{name}", float(value), int(second)
+
+
+def artifacts(folder: Path) -> list[Path]:
+    """The files of a run that are kept in MLflow: results and logs, without hidden and half-written ones."""
+    found = [*folder.glob("*"), *(folder / "logs").rglob("*")]
+    return sorted(p for p in found if p.is_file() and not p.name.startswith(".") and p.suffix != ".part" and p.name != "tracking.json")
+
+
+def run_tags(manifest: dict[str, Any]) -> dict[str, str]:
+    """The tags that are known before the load starts."""
+    git = manifest.get("git") or {}
+    tags = {
+        "aegis.run_id": manifest["run_id"],
+        "aegis.started_at": manifest["started_at"],
+        "scenario": manifest["scenario"],
+        "mode": manifest.get("mode", "run"),
+        "seed": str(manifest["seed"]),
+        "policy": str((manifest["config"].get("policy") or {}).get("name")),
+        "git_commit": str(git.get("commit")),
+        "git_dirty": _text(git.get("dirty")),
+        "mlflow.source.name": "experiments.run",
+    }
+    return tags | ({"mlflow.source.git.commit": git["commit"]} if git.get("commit") else {})
+
+
+def result_tags(manifest: dict[str, Any], metrics: dict[str, Any]) -> dict[str, str]:
+    """The tags that only the end tells."""
+    tags = {"exit_reason": manifest["exit_reason"], "schedule_hash": str(manifest.get("schedule_hash"))}
+    if manifest.get("error"):
+        tags["error"] = str(manifest["error"])[:TAG_LIMIT]
+    if "valid" in metrics:
+        tags["valid"] = _text(metrics["valid"])
+        tags["invalid_reasons"] = _text(metrics.get("invalid_reasons"))[:TAG_LIMIT]
+    return tags

@@ -1,0 +1,111 @@
+"""`python -m services.backend --port 9001 --router http://127.0.0.1:8081 --id r1 --concurrency 2`."""
+
+import argparse
+import asyncio
+import signal
+import sys
+
+import uvloop
+
+from services.access import check_bind
+from services.backend.app import build_app
+from services.backend.listener import Listener
+from services.backend.registration import Registration
+from services.backend.replica import Replica
+from services.backend.settings import DISTRIBUTIONS, KINDS, ReplicaSettings
+from services.startup import announce, listen, url_of
+
+DRAIN_S = 5.0
+"""Longest wait for requests in flight after SIGTERM."""
+SETTLE_S = 0.1
+"""Requests that the router sent before it heard of the draining still arrive for so long."""
+
+
+async def serve(arguments: argparse.Namespace, settings: ReplicaSettings) -> None:
+    """Serve until SIGTERM; then announce draining, finish, deregister."""
+    data_socket = listen(arguments.host, arguments.port)
+    admin_socket = listen(arguments.host, arguments.admin_port) if arguments.admin_port is not None else None
+    replica = Replica(settings)
+    app = build_app(replica)
+    replica.data = Listener(app, data_socket)
+    listeners = [replica.data]
+    addresses = {"id": settings.id, "url": url_of(data_socket)}
+    if admin_socket is not None:
+        replica.has_admin = True
+        listeners.append(Listener(app, admin_socket))
+        addresses["admin"] = url_of(admin_socket)
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        if stopping.is_set():
+            sys.stderr.write("stopped at once by a second signal\n")
+            sys.stderr.flush()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    serving = [asyncio.create_task(listener.run_until_stopped()) for listener in listeners]
+    for listener in listeners:
+        await listener.until_started()
+    registration = None
+    if arguments.router is not None:
+        about = {"url": addresses["url"], "weight": settings.weight, "concurrency": settings.concurrency}
+        about |= {"admin_url": addresses["admin"]} if "admin" in addresses else {}
+        registration = Registration(arguments.router, settings.id, about)
+        registration.start()
+    announce("backend", **addresses)
+    await stopping.wait()
+    if registration is not None:
+        await registration.drain()
+    replica.draining = True
+    await _finish(replica)
+    if registration is not None:
+        await registration.leave()
+    for listener in listeners:
+        listener.should_exit = True
+    await asyncio.gather(*serving)
+
+
+async def _finish(replica: Replica) -> None:
+    """Wait for what is in flight, with a deadline."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while loop.time() < began + (DRAIN_S if replica.in_flight else SETTLE_S):
+        await asyncio.sleep(0.01)
+
+
+def main() -> None:
+    """Read the command line and serve."""
+    defaults = ReplicaSettings()
+    parser = argparse.ArgumentParser(prog="python -m services.backend", description="An Aegis replica.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=9001, help="0 picks a free one")
+    parser.add_argument("--admin-port", type=int, help="second port, which faults do not touch; 0 picks a free one")
+    parser.add_argument("--router", help="admin URL of the router to register with")
+    parser.add_argument("--id", default=defaults.id)
+    parser.add_argument("--concurrency", type=int, default=defaults.concurrency, help="slots")
+    parser.add_argument("--queue-limit", type=int, default=defaults.queue_limit, help="requests that may wait")
+    parser.add_argument("--speed", type=float, default=defaults.speed, help="service time = demand / speed")
+    parser.add_argument("--kind", default=defaults.kind, help=f"one of {', '.join(KINDS)}")
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--replica-noise", type=float, default=defaults.replica_noise, help="0 to 1")
+    parser.add_argument("--demand-mean-ms", type=float, default=defaults.demand_mean_ms)
+    parser.add_argument(
+        "--demand-distribution", default=defaults.demand_distribution, help=f"one of {', '.join(DISTRIBUTIONS)}"
+    )
+    parser.add_argument("--weight", type=float, default=defaults.weight, help="announced to the router")
+    arguments = parser.parse_args()
+    check_bind(arguments.host)
+    options = {k: v for k, v in vars(arguments).items() if k in ReplicaSettings.__dataclass_fields__}
+    settings = ReplicaSettings(**options)
+    try:
+        settings.validate()
+    except ValueError as error:
+        parser.error(str(error))
+    uvloop.run(serve(arguments, settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""The faults a replica plays on itself: which are set, and what they do to one request. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+PARAMETERS: dict[str, dict[str, float]] = {
+    "error": {"rate": 1.0},
+    "slow": {"factor": 5.0},
+    "latency": {"added_ms": 200.0, "share": 1.0},
+    "hang": {"share": 1.0},
+    "reset": {"share": 1.0},
+    "refuse": {},
+    "flap": {"period_s": 2.0},
+    "lie": {},
+}
+"""Every kind with its parameters and their defaults."""
+BOUNDS: dict[str, tuple[float, float]] = {
+    "rate": (0.0, 1.0),
+    "share": (0.0, 1.0),
+    "factor": (0.01, 1000.0),
+    "added_ms": (0.0, 60_000.0),
+    "period_s": (0.1, 600.0),
+}
+"""Smallest and largest value of a parameter."""
+
+FaultSet = dict[str, dict[str, float]]
+
+
+def parse(body: object) -> FaultSet:
+    """The active set that a `PUT /faults` asks for, defaults filled in.
+
+    Raises:
+        ValueError: an unknown kind or parameter, or a value out of bounds; names the choices.
+    """
+    if not isinstance(body, dict):
+        raise ValueError('the body must be an object such as {"slow": {"factor": 5}}')
+    parsed: FaultSet = {}
+    for kind, given in body.items():
+        if kind not in PARAMETERS:
+            raise ValueError(f"{kind}: there are {', '.join(PARAMETERS)}")
+        if not isinstance(given, dict):
+            raise ValueError(f"{kind}: must be an object of parameters, {{}} for the defaults")
+        for name, value in given.items():
+            if name not in PARAMETERS[kind]:
+                raise ValueError(f"{kind}.{name}: {kind} takes {', '.join(PARAMETERS[kind]) or 'no parameters'}")
+            low, high = BOUNDS[name]
+            if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+                raise ValueError(f"{kind}.{name}={value}: must be a number between {low:g} and {high:g}")
+        parsed[kind] = PARAMETERS[kind] | {name: float(value) for name, value in given.items()}
+    return parsed
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What happens to one request."""
+
+    added_s: float = 0.0
+    status: int | None = None
+    """Answer with this status instead of working."""
+    hang: bool = False
+    reset: bool = False
+
+
+NONE = Effects()
+
+
+def effects(active: FaultSet, draw: Callable[[str], float], elapsed_s: float, *, check: bool) -> Effects:
+    """What the active faults do to a request.
+
+    Args:
+        active: the set, as `parse` returns it (`slow` and `refuse` act elsewhere).
+        draw: a uniform number for a purpose.
+        elapsed_s: seconds since the set was put, for `flap` (good in the first half of each period).
+        check: whether it is a health check; `lie` is healthy to that.
+    """
+    if not active:
+        return NONE
+    latency = active.get("latency")
+    added_s = latency["added_ms"] / 1e3 if latency and draw("latency") < latency["share"] else 0.0
+    status = None
+    if "flap" in active and (elapsed_s / active["flap"]["period_s"]) % 1.0 >= 0.5:
+        status = 503
+    if "error" in active and draw("error") < active["error"]["rate"]:
+        status = 500
+    if "lie" in active and not check:
+        status = 500
+    return Effects(
+        added_s=added_s,
+        status=status,
+        hang="hang" in active and draw("hang") < active["hang"]["share"],
+        reset="reset" in active and draw("reset") < active["reset"]["share"],
+    )

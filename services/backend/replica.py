@@ -1,0 +1,193 @@
+"""The replica: serves work, plays its faults, and knows whether it is ready."""
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from services.backend import faults
+from services.backend.draws import demand_ms, uniform
+from services.backend.faults import Effects, FaultSet
+from services.backend.listener import Listener, cut
+from services.backend.settings import MAX_DEMAND_MS, ReplicaSettings
+from services.backend.telemetry import Telemetry
+from services.backend.work import CpuWork, Served, SleepWork, Work
+from services.backend.work_queue import QueueFullError
+
+
+class Replica:
+    """State and behaviour behind the HTTP routes."""
+
+    def __init__(self, settings: ReplicaSettings) -> None:
+        """Needs a running event loop."""
+        kind = SleepWork if settings.kind == "sleep" else CpuWork
+        self.settings = settings
+        self.telemetry = Telemetry()
+        self.in_flight = 0
+        self.draining = False
+        self.data: Listener | None = None
+        self.has_admin = False
+        self.faults: FaultSet = {}
+        self._faults_since = 0.0
+        self._work: Work = kind(settings.concurrency, settings.queue_limit, settings.speed)
+        self._rng = random.Random(settings.seed)
+        self._numbers = itertools.count(1)
+
+    # -- faults
+
+    async def set_faults(self, active: FaultSet) -> None:
+        """Make `active` the whole set.
+
+        Raises:
+            ValueError: `refuse` without a second port could never be healed.
+        """
+        if "refuse" in active and not self.has_admin:
+            raise ValueError("refuse: needs --admin-port, on which it can be healed")
+        self.faults = active
+        self._faults_since = time.monotonic()
+        self._work.set_speed(self.settings.speed / active.get("slow", {"factor": 1.0})["factor"])
+        if self.data is not None and ("refuse" in active) != self.data.refusing:
+            if self.data.refusing:
+                await self.data.accept_again()
+            else:
+                self.data.refuse()
+
+    def _effects(self, request: Request, request_id: str, attempt: str, *, check: bool) -> Effects:
+        """What the faults do to this request; nothing on the admin port."""
+        if not self.faults or (self.has_admin and not self._is_data(request)):
+            return faults.NONE
+        settings = self.settings
+        return faults.effects(
+            self.faults, lambda purpose: uniform(settings.seed, request_id, settings.id, attempt, purpose),
+            time.monotonic() - self._faults_since, check=check,
+        )  # fmt: skip
+
+    def _is_data(self, request: Request) -> bool:
+        server = request.scope.get("server")
+        return self.data is not None and server is not None and server[1] == self.data.address[1]
+
+    async def _play(self, effects: Effects, request: Request) -> Response | None:
+        """Delay, hang, cut or fail; None where the request goes on."""
+        if effects.added_s:
+            await asyncio.sleep(effects.added_s)
+        if effects.hang:
+            await asyncio.get_running_loop().create_future()
+        if effects.reset:
+            cut(request.scope["aegis.transport"])
+            await asyncio.get_running_loop().create_future()
+        if effects.status is not None:
+            self.telemetry.requests.labels("fault").inc()
+            return self._answer(effects.status, {"error": "injected fault"})
+        return None
+
+    # -- answers
+
+    def _answer(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+        return JSONResponse(
+            {"replica": self.settings.id, **body}, status,
+            {"X-Aegis-Replica": self.settings.id, "X-Aegis-In-Flight": str(self.in_flight), **(headers or {})},
+        )  # fmt: skip
+
+    async def work(self, request: Request) -> Response:
+        """Serve one request of work."""
+        headers = request.headers
+        request_id = headers.get("x-request-id") or f"own-{next(self._numbers)}"
+        attempt = headers.get("x-aegis-attempt", "1")
+        try:
+            demand = self._demand_ms(headers.get("x-aegis-demand-ms"), request_id, attempt)
+        except ValueError as error:
+            return self._answer(422, {"error": str(error)})
+        async for _ in request.stream():
+            continue  # the body is work's input; nothing is kept of it
+        self.in_flight += 1
+        try:
+            return await self._unless_gone(request, lambda: self._work_or_fail(request, request_id, attempt, demand))
+        finally:
+            self.in_flight -= 1
+
+    async def _work_or_fail(self, request: Request, request_id: str, attempt: str, demand: float) -> Response:
+        answer = await self._play(self._effects(request, request_id, attempt, check=False), request)
+        if answer is not None:
+            return answer
+        try:
+            served = await self._work.serve(demand / 1e3)
+        except QueueFullError:
+            self.telemetry.requests.labels("overloaded").inc()
+            return self._answer(503, {"error": "the queue is full"})
+        self._observe(served)
+        queue_ms, service_ms = f"{served.queue_s * 1e3:.3f}", f"{served.service_s * 1e3:.3f}"
+        return self._answer(
+            200, {"request_id": request_id, "queue_ms": float(queue_ms), "service_ms": float(service_ms)},
+            {"X-Aegis-Queue-Ms": queue_ms, "X-Aegis-Service-Ms": service_ms},
+        )  # fmt: skip
+
+    def _observe(self, served: Served) -> None:
+        self.telemetry.requests.labels("ok").inc()
+        self.telemetry.queue.observe(served.queue_s)
+        self.telemetry.service.observe(served.service_s)
+        self.telemetry.late.observe(served.late_s)
+
+    def _demand_ms(self, header: str | None, request_id: str, attempt: str) -> float:
+        """The demand of this attempt, milliseconds.
+
+        Raises:
+            ValueError: the header is no number within bounds.
+        """
+        settings = self.settings
+        if header is None:
+            return demand_ms(settings, self._rng.random())
+        try:
+            demand = float(header)
+        except ValueError:
+            demand = -1.0
+        if not 0 <= demand <= MAX_DEMAND_MS:
+            raise ValueError(f"X-Aegis-Demand-Ms={header[:40]}: must be a number between 0 and {MAX_DEMAND_MS:g}")
+        if settings.replica_noise > 0:
+            key = (settings.seed, request_id, settings.id, attempt)
+            if uniform(*key, "noise") < settings.replica_noise:
+                return demand_ms(settings, uniform(*key, "demand"))
+        return demand
+
+    async def _unless_gone(self, request: Request, handler: Callable[[], Awaitable[Response]]) -> Response:
+        """Run the handler; stop it when the client hangs up (nobody reads the answer then)."""
+        task = asyncio.ensure_future(handler())
+        gone = asyncio.ensure_future(request.receive())
+        gone.add_done_callback(lambda _: task.cancel())
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if not gone.done() or gone.cancelled():
+                raise
+            self.telemetry.requests.labels("cancelled").inc()
+            return Response(status_code=499)
+        finally:
+            gone.cancel()
+            task.cancel()
+
+    async def probe(self, request: Request) -> Response:
+        """Load at this moment."""
+        return await self._checked(request, lambda: self._answer(200, {
+            "in_flight": self.in_flight, "waiting": self._work.waiting(),
+            "wait_ms": round(self._work.wait_s() * 1e3, 3), "concurrency": self.settings.concurrency,
+        }))  # fmt: skip
+
+    async def readyz(self, request: Request) -> Response:
+        """Whether the router may send work."""
+        status = 503 if self.draining else 200
+        return await self._checked(request, lambda: self._answer(status, {"ready": status == 200}))
+
+    async def _checked(self, request: Request, answer: Callable[[], Response]) -> Response:
+        async def handler() -> Response:
+            effects = self._effects(request, f"check-{next(self._numbers)}", "1", check=True)
+            return await self._play(effects, request) or answer()
+
+        if not self.faults:
+            return answer()
+        async for _ in request.stream():
+            continue
+        return await self._unless_gone(request, handler)

@@ -1,0 +1,47 @@
+"""What a replica can be told, with defaults, units and bounds."""
+
+from dataclasses import dataclass
+
+MAX_DEMAND_MS = 60_000.0
+"""Longest service demand of a request; a longer one is answered 422."""
+KINDS = ("sleep", "cpu")
+DISTRIBUTIONS = ("exponential", "lognormal", "constant")
+
+
+@dataclass(frozen=True)
+class ReplicaSettings:
+    """One replica."""
+
+    id: str = "r1"
+    concurrency: int = 2
+    """Slots: requests served at the same time."""
+    queue_limit: int = 100
+    """Requests that may wait; one more is answered 503 at once."""
+    speed: float = 1.0
+    """Service time = demand / speed."""
+    kind: str = "sleep"
+    """`sleep` waits the demand out, `cpu` burns it."""
+    seed: int = 0
+    replica_noise: float = 0.0
+    """Probability that an attempt's demand is drawn anew instead of taken from the request."""
+    demand_mean_ms: float = 50.0
+    """Mean of a drawn demand (no header, or noise), milliseconds."""
+    demand_distribution: str = "exponential"
+    weight: float = 1.0
+    """Announced to the router."""
+
+    def validate(self) -> None:
+        """Check choices and bounds.
+
+        Raises:
+            ValueError: with the option, its value and what it may be.
+        """
+        for name, choices in (("kind", KINDS), ("demand_distribution", DISTRIBUTIONS)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}={getattr(self, name)}: must be one of {', '.join(choices)}")
+        for name, low, high in (
+            ("concurrency", 1, 1024), ("queue_limit", 0, 100_000), ("speed", 0.01, 100), ("replica_noise", 0, 1),
+            ("demand_mean_ms", 0.01, MAX_DEMAND_MS), ("weight", 0.001, 1000),
+        ):  # fmt: skip
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name}={getattr(self, name):g}: must be between {low:g} and {high:g}")

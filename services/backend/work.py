@@ -1,0 +1,164 @@
+"""How demand is spent in a live replica: `sleep` by the planned queue, `cpu` by burning it in threads."""
+
+import asyncio
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.backend.work_queue import Job, QueueFullError, WorkQueue
+
+BEAT_S = 0.05
+STOPPED_S = 0.25
+"""A heartbeat so late means that the process did not run (SIGSTOP, or starved of CPU)."""
+BLOCK = bytes(262_144)
+"""Hashed again and again to burn CPU; hashing releases the GIL, so that slots burn in parallel."""
+
+
+@dataclass(slots=True)
+class Served:
+    """A job's times, planned ones for `sleep`; seconds."""
+
+    queue_s: float
+    service_s: float
+    late_s: float
+    """What the event loop's timer added."""
+
+
+class Work(Protocol):
+    """A way to spend demand."""
+
+    def waiting(self) -> int:
+        """Requests in line."""
+
+    def wait_s(self) -> float:
+        """Estimated time in line of a request that comes now, seconds."""
+
+    def set_speed(self, speed: float) -> None:
+        """Change the speed from now on."""
+
+    async def serve(self, demand_s: float) -> Served:
+        """Spend `demand_s` at speed 1; cancelling it frees the slot. Raises QueueFullError at once."""
+
+
+class SleepWork:
+    """Waits until the planned end."""
+
+    def __init__(self, concurrency: int, queue_limit: int, speed: float) -> None:
+        """Needs a running event loop."""
+        self._queue = WorkQueue(concurrency, queue_limit, speed)
+        self._loop = asyncio.get_running_loop()
+        self._timers: dict[Job, tuple[asyncio.TimerHandle, asyncio.Future[None]]] = {}
+        self._beat_at = self._loop.time()
+        self._beat()
+
+    def _beat(self) -> None:
+        self._notice_stop()
+        self._loop.call_later(BEAT_S, self._beat)
+
+    def _notice_stop(self) -> None:
+        now = self._loop.time()
+        if now - self._beat_at > STOPPED_S:
+            self._rearm(self._queue.stopped(self._beat_at, now))
+        self._beat_at = now
+
+    def _rearm(self, changed: list[Job]) -> None:
+        for job in changed:
+            if job in self._timers:
+                handle, future = self._timers[job]
+                handle.cancel()
+                self._timers[job] = (self._loop.call_at(job.end, self._end, job), future)
+
+    def _end(self, job: Job) -> None:
+        if self._loop.time() - self._beat_at > STOPPED_S:
+            self._notice_stop()
+            if job.end > self._loop.time():
+                return  # planned anew
+        _, future = self._timers.pop(job)
+        self._queue.finish(job)
+        if not future.done():
+            future.set_result(None)
+
+    def waiting(self) -> int:
+        """Requests in line."""
+        return self._queue.waiting(self._loop.time())
+
+    def wait_s(self) -> float:
+        """Time in line of a request that came now, as planned."""
+        return self._queue.wait_s(self._loop.time())
+
+    def set_speed(self, speed: float) -> None:
+        """Plan everything anew at `speed`."""
+        self._rearm(self._queue.set_speed(speed, self._loop.time()))
+
+    async def serve(self, demand_s: float) -> Served:
+        """Wait until the planned end."""
+        self._notice_stop()
+        job = self._queue.arrive(demand_s, self._loop.time())
+        future = self._loop.create_future()
+        self._timers[job] = (self._loop.call_at(job.end, self._end, job), future)
+        try:
+            await future
+        except asyncio.CancelledError:
+            if job in self._timers:
+                self._timers.pop(job)[0].cancel()
+            self._rearm(self._queue.cancel(job, self._loop.time()))
+            raise
+        return Served(job.start - job.arrival, job.end - job.start, max(0.0, self._loop.time() - job.end))
+
+
+class CpuWork:
+    """Burns CPU time in as many threads as there are slots; needs cores to burn on."""
+
+    def __init__(self, concurrency: int, queue_limit: int, speed: float) -> None:
+        """`speed` divides the CPU time burnt."""
+        self._pool = ThreadPoolExecutor(concurrency)
+        self._concurrency = concurrency
+        self._queue_limit = queue_limit
+        self._speed = speed
+        self._inside = 0
+        self._mean_s = 0.0
+
+    def waiting(self) -> int:
+        """Requests in line."""
+        return max(0, self._inside - self._concurrency)
+
+    def wait_s(self) -> float:
+        """Requests ahead times the mean service time, over the slots."""
+        return max(0, self._inside - self._concurrency + 1) * self._mean_s / self._concurrency
+
+    def set_speed(self, speed: float) -> None:
+        """Requests that begin from now on go at `speed`."""
+        self._speed = speed
+
+    async def serve(self, demand_s: float) -> Served:
+        """Burn `demand_s` / speed of CPU time."""
+        if self._inside >= self._concurrency + self._queue_limit:
+            raise QueueFullError
+        self._inside += 1
+        arrival = time.monotonic()
+        give_up = threading.Event()
+        future = asyncio.get_running_loop().run_in_executor(
+            self._pool, burn, demand_s / self._speed, give_up.is_set
+        )
+        try:
+            start, end = await future
+        except asyncio.CancelledError:
+            give_up.set()
+            raise
+        finally:
+            self._inside -= 1
+        self._mean_s += 0.1 * (end - start - self._mean_s)
+        return Served(start - arrival, end - start, max(0.0, time.monotonic() - end))
+
+
+def burn(cpu_s: float, give_up: Callable[[], bool]) -> tuple[float, float]:
+    """Use `cpu_s` seconds of this thread's CPU time; return start and end on the monotonic clock."""
+    start = time.monotonic()
+    end_cpu = time.thread_time() + cpu_s
+    while time.thread_time() < end_cpu and not give_up():
+        hashlib.blake2b(BLOCK).digest()
+    return start, time.monotonic()
