@@ -14,7 +14,7 @@ from experiments.load_command import locust_command, ui_command
 from experiments.progress import Progress
 from experiments.recording import Recorder, write_json
 from experiments.sampling import CpuMeter
-from experiments.service_process import ServiceProcess, StartError
+from services.processes import ServiceProcess, StartError
 from experiments.stack import Stack
 from experiments.timeline import Timeline
 from experiments.tracking_companion import Companion

@@ -19,7 +19,7 @@ from experiments.measurement import Measurement
 from experiments.progress import Progress
 from experiments.recording import FolderError, Recorder, check_space, claim, now_iso, provenance
 from experiments.schedule import build_schedule, schedule_hash
-from experiments.service_process import StartError
+from services.processes import StartError
 from experiments.tracking_companion import Companion
 
 COMPLETE, FAILED, INVALID = 0, 1, 3

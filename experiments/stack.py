@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 
 from experiments.config import Config
-from experiments.service_process import ServiceProcess, python_module
+from services.processes import ServiceProcess, python_module
 from services.access import auth_headers
 
 EventSink = Callable[..., None]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from experiments.faults import PROCESS_ACTIONS, Fault
-from experiments.service_process import StartError
+from services.processes import StartError
 from experiments.stack import EventSink, Stack
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, KeyError, StartError)

@@ -1,4 +1,4 @@
-"""One process of a run: started, awaited until it is ready, signalled, ended; its log kept."""
+"""Child processes that are services: started niced, awaited until ready, drained; used by runner and manager."""
 
 import asyncio
 import os

@@ -1,0 +1,119 @@
+"""`python -m services.manager --port 8082 --router http://127.0.0.1:8081 --engine local`."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from services.access import check_bind
+from services.manager import scalers
+from services.manager.app import build_app
+from services.manager.control import Control
+from services.manager.engines.local import LocalEngine
+from services.manager.limits import Limits
+from services.manager.settings import ScalingSettings
+from services.processes import StartError
+from services.startup import announce, listen, url_of
+
+ENGINES = ("local",)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the manager."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing is captured."""
+        yield
+
+
+async def serve(arguments: argparse.Namespace, content: dict[str, Any], scaling: ScalingSettings) -> None:
+    """Start the replicas, then decide and serve until SIGTERM; then drain them all."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    sock = listen(arguments.host, arguments.port)
+    choice = {"name": arguments.scaler, **content.get("scaler", {})}
+    name = choice.pop("name")
+    engine = LocalEngine(content.get("replica", {}), arguments.router, arguments.log_dir)
+    control = Control(
+        scalers.create(name, choice), Limits(scaling), engine, arguments.router,
+        content.get("replicas", arguments.replicas),
+    )  # fmt: skip
+    server = _Server(uvicorn.Config(
+        build_app(control, engine, name), loop="none", lifespan="off", access_log=False, log_level="warning", ws="none",
+        timeout_graceful_shutdown=2,
+    ))  # fmt: skip
+    stopped = asyncio.create_task(stopping.wait())
+    starting = asyncio.create_task(control.begin())
+    await asyncio.wait([stopped, starting], return_when=asyncio.FIRST_COMPLETED)
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        if not stopping.is_set():
+            await starting
+            tasks = [asyncio.create_task(server.serve(sockets=[sock])), asyncio.create_task(control.run())]
+            while not server.started:
+                await asyncio.sleep(0.005)
+            announce("manager", url=url_of(sock))
+            await asyncio.wait([stopped, tasks[1]], return_when=asyncio.FIRST_COMPLETED)
+            if tasks[1].done():
+                tasks[1].result()
+    finally:
+        starting.cancel()
+        for task in tasks[1:]:
+            task.cancel()
+        await asyncio.gather(starting, *tasks[1:], return_exceptions=True)
+        await control.close()
+        server.should_exit = True
+        await asyncio.gather(*tasks[:1])
+
+
+def main() -> None:
+    """Read the command line and serve."""
+    parser = argparse.ArgumentParser(prog="python -m services.manager", description="Aegis' autoscaler.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8082, help="0 picks a free one")
+    parser.add_argument("--router", default="http://127.0.0.1:8081", help="the router's admin URL")
+    parser.add_argument("--engine", default="local", choices=ENGINES)
+    parser.add_argument(
+        "--scaler", default="target_tracking", help=f"one of {', '.join(scalers.names())}; options by --config"
+    )
+    parser.add_argument("--replicas", type=int, default=1, help="to begin with")
+    parser.add_argument("--config", type=Path, help='JSON: {"scaling", "scaler", "replica", "replicas"}')
+    parser.add_argument("--log-dir", type=Path, help="for the replicas' logs (default: a new temporary folder)")
+    arguments = parser.parse_args()
+    check_bind(arguments.host)
+    try:
+        content = json.loads(arguments.config.read_text()) if arguments.config else {}
+        unknown = set(content) - {"scaling", "scaler", "replica", "replicas"}
+        if unknown:
+            raise ValueError(f"{', '.join(sorted(unknown))}: there are scaling, scaler, replica, replicas")
+        scaling = ScalingSettings(**content.get("scaling", {}))
+        scaling.validate()
+        choice = {"name": arguments.scaler, **content.get("scaler", {})}
+        scalers.create(choice.pop("name"), choice)
+        replicas = content.get("replicas", arguments.replicas)
+        if not scaling.min_replicas <= replicas <= scaling.max_replicas:
+            raise ValueError(
+                f"replicas={replicas}: must be between {scaling.min_replicas} and {scaling.max_replicas}"
+            )
+    except (OSError, ValueError, TypeError) as error:
+        parser.error(" ".join(str(error).split()))
+    if arguments.log_dir is None:
+        arguments.log_dir = Path(tempfile.mkdtemp(prefix="aegis-manager-"))
+    try:
+        uvloop.run(serve(arguments, content, scaling))
+    except StartError as error:
+        raise SystemExit(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

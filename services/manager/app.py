@@ -1,0 +1,119 @@
+"""The manager's routes, documented at /docs."""
+
+from dataclasses import asdict, replace
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, HTTPException, Query
+from fastapi.responses import Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.access import is_authorized
+from services.manager.control import Control
+from services.manager.engines.local import LocalEngine
+from services.processes import StartError
+
+
+class Scale(BaseModel):
+    """A number of replicas."""
+
+    model_config = ConfigDict(extra="forbid")
+    replicas: int = Field(ge=1, le=64)
+
+
+class Autoscaler(BaseModel):
+    """Whether the scaler decides, and between which bounds."""
+
+    model_config = ConfigDict(extra="forbid")
+    enabled: bool | None = None
+    min_replicas: int | None = Field(None, ge=1, le=64)
+    max_replicas: int | None = Field(None, ge=1, le=64)
+
+
+def authorized(authorization: Annotated[str | None, Header()] = None) -> None:
+    """Refuse a change without the token."""
+    if not is_authorized(authorization):
+        raise HTTPException(401, "a bearer token is needed (AEGIS_ADMIN_TOKEN)")
+
+
+def build_app(control: Control, engine: LocalEngine, scaler: str) -> FastAPI:
+    """The application around the control loop; `scaler` is its name."""
+    app = FastAPI(title="Aegis manager", description="Decides how many replicas there are, and says why.")
+    registry = CollectorRegistry()
+    gauges = {
+        name: Gauge(f"aegis_manager_{name}_replicas", text, registry=registry)
+        for name, text in (("desired", "Replicas wanted"), ("running", "Replica processes running"))
+    }
+
+    def status() -> dict[str, Any]:
+        running = engine.running()
+        return {
+            "desired": control.desired, "ready": sum(r.state == "running" for r in running), "scaler": scaler,
+            "autoscaler": control.enabled, "self_heal": control.limits.settings.self_heal,
+            "min_replicas": control.limits.settings.min_replicas, "max_replicas": control.limits.settings.max_replicas,
+            "replicas": [asdict(r) for r in running],
+        }  # fmt: skip
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """The process lives."""
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    async def readyz() -> dict[str, str]:
+        """The first replicas run: the manager listens only then."""
+        return {"status": "ready"}
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        """Prometheus' text format."""
+        now = status()
+        gauges["desired"].set(now["desired"])
+        gauges["running"].set(now["ready"])
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/status")
+    async def get_status() -> dict[str, Any]:
+        """What is wanted, what there is, and the replicas with id, url and pid."""
+        return status()
+
+    @app.get("/decisions")
+    async def decisions(since: Annotated[int, Query(ge=0)] = 0) -> dict[str, Any]:
+        """Every decision after number `since`, with its reason and the numbers behind it."""
+        return control.decisions(since)
+
+    @app.put("/scale", dependencies=[Depends(authorized)])
+    async def scale(body: Scale) -> dict[str, Any]:
+        """Set the number by hand; while the autoscaler is enabled it goes on from there."""
+        s = control.limits.settings
+        if not s.min_replicas <= body.replicas <= s.max_replicas:
+            raise HTTPException(422, f"replicas: must be between {s.min_replicas} and {s.max_replicas}")
+        control.scale(body.replicas)
+        return status()
+
+    @app.put("/autoscaler", dependencies=[Depends(authorized)])
+    async def autoscaler(body: Autoscaler) -> dict[str, Any]:
+        """Switch the scaler on or off, or change its bounds; what is not given stays."""
+        given = {k: v for k, v in body.model_dump().items() if v is not None and k != "enabled"}
+        settings = replace(control.limits.settings, **given)
+        try:
+            settings.validate()
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
+        control.limits.settings = settings
+        control.enabled = control.enabled if body.enabled is None else body.enabled
+        return status()
+
+    @app.post("/replicas/{id_}/restart", dependencies=[Depends(authorized)], status_code=202)
+    async def restart(id_: str) -> dict[str, Any]:
+        """End a replica in order if it lives, and start it again with the same id and address."""
+        if id_ not in {r.id for r in engine.running()}:
+            raise HTTPException(404, f"no replica {id_}")
+        await engine.stop_process(id_)
+        try:
+            await engine.start(id_)
+        except StartError as error:
+            raise HTTPException(502, str(error)) from error
+        return status()
+
+    return app

@@ -1,0 +1,146 @@
+"""The control loop: observe the router, decide, make it so."""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from typing import Any
+
+import aiohttp
+
+from services.manager.engines import Engine
+from services.manager.limits import Decision, Limits
+from services.manager.scalers import Observation, ReplicaLoad, Scaler
+from services.processes import StartError
+
+CAPACITY = 10_000
+
+
+class Control:
+    """Holds the wanted number, and the decisions that led to it."""
+
+    def __init__(self, scaler: Scaler, limits: Limits, engine: Engine, router: str, replicas: int) -> None:
+        """`replicas` is the number to begin with; `router` the router's admin URL."""
+        self.desired = replicas
+        self.enabled = True
+        self.limits = limits
+        self.engine = engine
+        self._scaler = scaler
+        self._stats_url = router.rstrip("/") + "/stats"
+        self._decisions: deque[dict[str, Any]] = deque(maxlen=CAPACITY)
+        self._seq = 0
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1.0))
+        self._reconciling = asyncio.Lock()
+        self._background: set[asyncio.Task[None]] = set()
+        self.errors: list[str] = []
+
+    async def begin(self) -> None:
+        """Start the first replicas, one after another.
+
+        Raises:
+            StartError: one did not come up.
+        """
+        for number in range(1, self.desired + 1):
+            await self.engine.start(f"r{number}")
+
+    async def run(self) -> None:
+        """Decide every interval, for ever."""
+        while True:
+            began = time.monotonic()
+            await self.step()
+            await asyncio.sleep(max(0.0, self.limits.settings.interval_s - (time.monotonic() - began)))
+
+    async def step(self) -> None:
+        """One look, one decision."""
+        observation = await self._observe()
+        now = time.monotonic()
+        if self.enabled:
+            wish = self._scaler.decide(observation, now) if observation is not None else None
+            decision = self.limits.decide(wish, self.desired, now)
+            if observation is None:
+                decision = Decision(decision.desired, "cannot tell: the router does not answer")
+            self._decide(decision, wish, observation, now)
+        self._reconcile_soon()
+
+    def scale(self, replicas: int) -> None:
+        """Set the wanted number by hand; an enabled autoscaler goes on from there."""
+        self._decide(Decision(replicas, "set by hand"), None, None, time.monotonic())
+        self._reconcile_soon()
+
+    def _decide(self, decision: Decision, wish: float | None, observation: Observation | None, now: float) -> None:
+        previous, self.desired = self.desired, decision.desired
+        self._seq += 1
+        seen = observation.replicas if observation is not None else []
+        self._decisions.append({
+            "seq": self._seq, "monotonic_s": now, "unix_s": time.time(), "desired": decision.desired,
+            "previous": previous, "reason": decision.reason, "raw_desired": wish, "changed": decision.desired != previous,
+            "observation": {
+                "replicas": len(seen), "ready": sum(r.ready for r in seen), "slots": sum(r.slots for r in seen),
+                "in_flight": sum(r.in_flight or 0 for r in seen),
+            },
+        })  # fmt: skip
+
+    def decisions(self, since: int) -> dict[str, Any]:
+        """The decisions after number `since`, and the number to ask with next."""
+        return {"decisions": [d for d in self._decisions if d["seq"] > since], "next": self._seq}
+
+    async def _observe(self) -> Observation | None:
+        try:
+            async with self._session.get(self._stats_url) as response:
+                seen = {replica["id"]: replica for replica in (await response.json())["replicas"]}
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError):
+            return None
+        loads = []
+        for running in self.engine.running():
+            if running.state == "draining":
+                continue
+            replica = seen.get(running.id)
+            ready = replica is not None and replica["state"] == "ready"
+            loads.append(ReplicaLoad(
+                running.id, replica["in_flight"] if replica else None, (replica or {}).get("concurrency") or 1, ready
+            ))  # fmt: skip
+        return Observation(loads, self.desired)
+
+    def _reconcile_soon(self) -> None:
+        """Make it so in the background: a slow start must not stop the looking."""
+        task = asyncio.create_task(self._reconcile())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _reconcile(self) -> None:
+        if self._reconciling.locked():
+            return
+        async with self._reconciling:
+            with contextlib.suppress(StartError):
+                await self._make_it_so()
+
+    async def _make_it_so(self) -> None:
+        living = {r.id for r in self.engine.running() if r.state == "running"}
+        dead = {r.id for r in self.engine.running() if r.state == "dead"}
+        if self.limits.settings.self_heal:
+            for id_ in sorted(dead, key=_number):
+                if _number(id_) <= self.desired or len(living) < self.desired:
+                    await self.engine.start(id_)
+                    living.add(id_)
+        # A dead replica that nobody may start again still holds its place: who killed it will restart it.
+        present = living | (set() if self.limits.settings.self_heal else dead)
+        number = 0
+        while len(present) < self.desired:
+            number += 1
+            if f"r{number}" not in present | dead:
+                await self.engine.start(f"r{number}")
+                present.add(f"r{number}")
+        surplus = sorted(present, key=_number)[self.desired :]
+        await asyncio.gather(*(self.engine.drain(id_) for id_ in surplus))
+
+    async def close(self) -> None:
+        """Stop deciding; drain every replica."""
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self.engine.close()
+        await self._session.close()
+
+
+def _number(id_: str) -> int:
+    return int(id_[1:])

@@ -1,0 +1,110 @@
+"""Replicas as processes of this machine, started one after another (five at once would stall two cores)."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from services.manager.engines import Running
+from services.processes import ServiceProcess, StartError, python_module
+
+STARTUP_TIMEOUT_S = 20.0
+
+
+def replica_command(
+    id_: str, replica: dict[str, Any], router: str | None, port: int = 0, admin_port: int = 0
+) -> list[str]:
+    """The command line of replica `id_`.
+
+    Args:
+        id_: `r` and a number, from 1.
+        replica: options of services.backend with underscores, and `speeds`, one a replica or empty.
+        router: the router's admin URL.
+        port: 0 picks a free one.
+        admin_port: likewise.
+    """
+    options = dict(replica)
+    speeds = options.pop("speeds", None) or []
+    number = int(id_[1:])
+    options["speed"] = speeds[number - 1] if number <= len(speeds) else 1.0
+    flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
+    return python_module(
+        "services.backend", "--id", id_, "--port", port, "--admin-port", admin_port, *flags,
+        *(["--router", router] if router is not None else []),
+    )  # fmt: skip
+
+
+class LocalEngine:
+    """Runs `python -m services.backend` processes."""
+
+    def __init__(self, replica: dict[str, Any], router: str | None, logs: Path) -> None:
+        """`replica` as for `replica_command`; `logs` is a folder for their log files."""
+        self._replica = replica
+        self._router = router
+        self._logs = logs
+        self._processes: dict[str, ServiceProcess] = {}
+        self._draining: set[str] = set()
+        self._lock = asyncio.Lock()
+
+    def running(self) -> list[Running]:
+        """The replicas there are."""
+        return [
+            Running(
+                id_, process.addresses.get("url", ""), process.addresses.get("admin", ""), process.pid,
+                "dead" if process.pid is None else "draining" if id_ in self._draining else "running",
+            )
+            for id_, process in self._processes.items()
+            if process.addresses
+        ]  # fmt: skip
+
+    async def start(self, id_: str) -> None:
+        """Start it; at its old address, if it had one.
+
+        Raises:
+            StartError: it did not come up; ends with the tail of its log.
+        """
+        async with self._lock:
+            old = self._processes.get(id_)
+            if old is not None and old.pid is not None:
+                return
+            ports = [int(old.addresses[name].rsplit(":", 1)[1]) for name in ("url", "admin")] if old else [0, 0]
+            command = replica_command(id_, self._replica, self._router, *ports)
+            process = ServiceProcess(id_, command, self._logs / f"{id_}.log")
+            process.addresses = dict(old.addresses) if old is not None else {}
+            self._processes[id_] = process
+            try:
+                await process.start(STARTUP_TIMEOUT_S)
+            except StartError:
+                if old is None:
+                    del self._processes[id_]
+                await process.stop()
+                raise
+
+    async def drain(self, id_: str) -> None:
+        """SIGTERM, and wait until it is gone."""
+        process = self._processes.get(id_)
+        if process is None:
+            return
+        self._draining.add(id_)
+        await process.stop()
+        self._draining.discard(id_)
+        if self._processes.get(id_) is process:
+            del self._processes[id_]
+
+    async def stop_process(self, id_: str) -> None:
+        """End the process in order, but keep its address for the next start."""
+        await self._processes[id_].stop()
+
+    def signal(self, id_: str, number: int) -> None:
+        """Send a signal to its process.
+
+        Raises:
+            KeyError: there is none.
+        """
+        process = self._processes[id_]
+        if process.pid is None:
+            raise KeyError(id_)
+        process.signal(number)
+
+    async def close(self) -> None:
+        """Drain all of them."""
+        await asyncio.gather(*(self.drain(id_) for id_ in list(self._processes)))

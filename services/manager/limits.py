@@ -1,0 +1,69 @@
+"""Bounds, tolerance, stabilisation windows and rate limits around every scaler. Pure: it is told the time."""
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from services.manager.settings import ScalingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A number of replicas, and why."""
+
+    desired: int
+    reason: str
+
+
+class Limits:
+    """Turns a scaler's wish into a decision (the order of Kubernetes' HPA: tolerance, window, rate, bounds)."""
+
+    def __init__(self, settings: ScalingSettings) -> None:
+        """No wishes yet."""
+        self.settings = settings
+        self._wishes: deque[tuple[float, int]] = deque()
+
+    def decide(self, wish: float | None, current: int, now: float) -> Decision:
+        """The decision at `now`.
+
+        Args:
+            wish: what the scaler wants; None, NaN = it cannot tell; infinity = as many as there may be.
+            current: replicas wanted until now.
+            now: seconds.
+        """
+        s = self.settings
+        if wish is None or math.isnan(wish):
+            return Decision(self._bound(current), "cannot tell: the scaler has no numbers")
+        wish = min(max(wish, 0.0), 1e6)
+        whole = current if current and abs(wish / current - 1) <= s.tolerance else math.ceil(wish - 1e-9)
+        whole = self._bound(whole)
+        self._wishes.append((now, whole))
+        horizon = now - max(s.stabilization_up_s, s.stabilization_down_s)
+        while self._wishes[0][0] < horizon:
+            self._wishes.popleft()
+        if whole > current:
+            return self._up(wish, whole, current, now)
+        if whole < current:
+            return self._down(wish, whole, current, now)
+        return Decision(whole, f"wish {wish:.2f}: within tolerance or bounds of {current}")
+
+    def _up(self, wish: float, whole: int, current: int, now: float) -> Decision:
+        s = self.settings
+        stable = min(w for t, w in self._wishes if t >= now - s.stabilization_up_s)
+        if stable <= current:
+            return Decision(current, f"wish {wish:.2f}: not for {s.stabilization_up_s:g} s yet")
+        desired = min(stable, current + s.max_up)
+        limited = f", at most {s.max_up} more at a time" if desired < stable else ""
+        return Decision(desired, f"wish {wish:.2f}: up from {current} to {desired}{limited}")
+
+    def _down(self, wish: float, whole: int, current: int, now: float) -> Decision:
+        s = self.settings
+        stable = max(w for t, w in self._wishes if t >= now - s.stabilization_down_s)
+        # A window that has not been watched in full says nothing about what would have been wished.
+        if stable >= current or self._wishes[0][0] > now - s.stabilization_down_s + s.interval_s * 1.5:
+            return Decision(current, f"wish {wish:.2f}: not for {s.stabilization_down_s:g} s yet")
+        desired = max(stable, current - s.max_down)
+        return Decision(desired, f"wish {wish:.2f}: down from {current} to {desired}")
+
+    def _bound(self, number: int) -> int:
+        return min(max(number, self.settings.min_replicas), self.settings.max_replicas)

@@ -1,0 +1,53 @@
+"""Scaling policies, one a file: a class with a `name`; its keyword arguments are its options.
+
+    decide(observation, now) -> desired replicas (float), or None: "I cannot tell"
+
+Plain objects: no I/O, no clock. Bounds, tolerance, windows and rate limits are `services.manager.limits`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+from services import plugins
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaLoad:
+    """What was seen of one replica."""
+
+    id: str
+    in_flight: int | None
+    """Requests in flight; None = it was not seen."""
+    slots: int
+    ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a scaler may look at."""
+
+    replicas: Sequence[ReplicaLoad]
+    current: int
+    """Replicas that are wanted now."""
+
+
+class Scaler(Protocol):
+    """The shape of every scaler."""
+
+    def decide(self, observation: Observation, now: float) -> float | None:
+        """How many replicas there should be; `now` in seconds."""
+
+
+def names() -> list[str]:
+    """The scalers there are."""
+    return list(plugins.classes(__name__))
+
+
+def create(name: str, options: dict[str, Any]) -> Scaler:
+    """The scaler `name` with its options.
+
+    Raises:
+        ValueError: an unknown name or option, or a wrong value; names the choices.
+    """
+    return cast(Scaler, plugins.create(__name__, "scaler", name, options))

@@ -1,0 +1,42 @@
+"""What holds for every scaler, with defaults, units and bounds."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class ScalingSettings:
+    """Bounds, tolerance, windows and rate limits around a scaler's wish."""
+
+    min_replicas: int = 1
+    max_replicas: int = 6
+    interval_s: float = 1.0
+    """Seconds between two decisions (Kubernetes: 15)."""
+    tolerance: float = 0.1
+    """A wish within this share of the present number changes nothing (Kubernetes' default)."""
+    stabilization_up_s: float = 0.0
+    """Scaling up takes the lowest wish of so many seconds (Kubernetes: 0)."""
+    stabilization_down_s: float = 5.0
+    """Scaling down takes the highest wish of so many seconds (Kubernetes: 300; a run here lasts a minute)."""
+    max_up: int = 2
+    """At most so many replicas more in one decision."""
+    max_down: int = 1
+    """At most so many fewer in one decision."""
+    self_heal: bool = True
+    """Start a replica again when its process ended by itself."""
+
+    def validate(self) -> None:
+        """Check every bound.
+
+        Raises:
+            ValueError: with the key, its value and its bounds.
+        """
+        for name, low, high in (
+            ("min_replicas", 1, 64), ("max_replicas", 1, 64), ("interval_s", 0.1, 600), ("tolerance", 0, 1),
+            ("stabilization_up_s", 0, 3600), ("stabilization_down_s", 0, 3600), ("max_up", 1, 64), ("max_down", 1, 64),
+        ):  # fmt: skip
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"autoscaling.{name}={getattr(self, name):g}: must be between {low:g} and {high:g}")
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(
+                f"autoscaling.min_replicas={self.min_replicas}: must not exceed max_replicas={self.max_replicas}"
+            )
