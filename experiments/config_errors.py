@@ -18,6 +18,7 @@ def one_line(error: BaseException) -> str:
             seen.append(text)
         current = current.__cause__
     text = " ".join(" ".join(seen).split())
+    text = re.sub(r" Config search path: .*", "", text)
     text = re.sub(r"full_key: (\S+)", r"(key: \1)", text)
     text = re.sub(r" (object_type|reference_type)=\S+", "", text)
     match = re.search(r"Could not override '([\w.@/]+)'", text)

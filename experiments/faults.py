@@ -4,22 +4,11 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from services.backend.faults import BOUNDS, PARAMETERS
+
 PROCESS_ACTIONS = ("kill", "pause", "resume", "restart")
 """Done to the process from outside: SIGKILL, SIGSTOP, SIGCONT, SIGTERM and a new start."""
-PARAMETERS: dict[str, tuple[str, ...]] = {
-    "error": ("rate",),
-    "slow": ("factor",),
-    "latency": ("added_ms", "share"),
-    "hang": ("share",),
-    "reset": ("share",),
-    "refuse": (),
-    "flap": ("period_s",),
-    "lie": (),
-}
-"""Done by the replica to itself (`PUT /faults`), with the parameters that each takes."""
 ACTIONS = (*PROCESS_ACTIONS, *PARAMETERS)
-BOUNDS = {"rate": (0.0, 1.0), "share": (0.0, 1.0), "factor": (0.01, 1000.0), "added_ms": (0.0, 60_000.0), "period_s": (0.1, 600.0)}
-"""Smallest and largest value of every parameter, as the replica takes them."""
 HEALERS = {"restart": "kill", "resume": "pause"}
 
 
@@ -123,7 +112,7 @@ def _check_fault(key: str, fault: Fault, replicas: list[str], services: list[str
                 f"{key}.for_s={fault.for_s:g}: must be above 0 and end by workload.duration_s={duration_s:g}; "
                 "leave it out to heal at the end"
             )
-    allowed = PARAMETERS.get(fault.action, ())
+    allowed = PARAMETERS.get(fault.action, {})
     for name, value in fault.parameters.items():
         if name not in allowed:
             raise ValueError(f"{key}.{name}: {fault.action} takes {', '.join(allowed) or 'no parameters'}")

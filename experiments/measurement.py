@@ -39,7 +39,7 @@ class Measurement:
         self.logs = folder / "logs"
         self.raw.mkdir()
         self.logs.mkdir()
-        self.stack = Stack(config, self.logs, recorder.event)
+        self.stack = Stack(config, faults, self.logs, recorder.event)
         self.timeline = Timeline(faults, self.stack, recorder.event)
         self.load: list[ServiceProcess] = []
         self._running: list[asyncio.Task[None]] = []

@@ -150,7 +150,7 @@ class Session:
             return None
 
     def _print(self, metrics: dict[str, Any]) -> None:
-        from analysis.summary import table_rows, verdict
+        from analysis.verdict import table_rows, verdict
 
         table = Table(show_header=False, box=None, pad_edge=False)
         for label, value in table_rows(metrics):

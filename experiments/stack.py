@@ -13,35 +13,30 @@ from typing import Any
 import aiohttp
 
 from experiments.config import Config
+from experiments.faults import Fault
 from services.processes import ServiceProcess, python_module
 from services.access import auth_headers
+from services.manager.engines import Running
+from services.manager.engines.local import LocalEngine
 
 EventSink = Callable[..., None]
 """Called as `sink(source, event, monotonic_s=None, **detail)`."""
 
 
-@dataclasses.dataclass
-class Replica:
-    """Where a replica is, whoever started it."""
-
-    id: str
-    url: str
-    admin_url: str
-    pid: int | None
-
-
 class Stack:
     """Starts, observes, hurts and stops the services of one run."""
 
-    def __init__(self, config: Config, logs: Path, sink: EventSink) -> None:
-        """`logs` is the folder for log files and the services' settings."""
+    def __init__(self, config: Config, faults: list[Fault], logs: Path, sink: EventSink) -> None:
+        """`faults` are the run's; `logs` is the folder for log files and the services' settings."""
         self.config = config
         self.router: ServiceProcess | None = None
         self.manager: ServiceProcess | None = None
+        # What the faults start again, the manager must leave alone.
+        self._faults_restart = any(f.action == "restart" or (f.action == "kill" and f.for_s) for f in faults)
         self._logs = logs
         self._sink = sink
-        self._own: dict[str, ServiceProcess] = {}
-        self._managed: dict[str, Replica] = {}
+        self._engine: LocalEngine | None = None
+        self._managed: dict[str, Running] = {}
         self._session: aiohttp.ClientSession | None = None
         self._seen = {"router": 0, "manager": 0}
         self.desired: int | None = None
@@ -65,15 +60,19 @@ class Stack:
             self.manager = self._service("manager", self._manager_command(0))
             await self.manager.start(self.config.engine.startup_timeout_s * (1 + self.config.replicas))
         else:
+            router = self.router.addresses["admin"] if self.router is not None else None
+            self._engine = LocalEngine(self._replica_options(), router, self._logs)
             for number in range(1, self.config.replicas + 1):
                 progress(f"starting replica {number} of {self.config.replicas}")
-                await self._start_replica(f"r{number}", 0, 0)
+                await self._engine.start(f"r{number}")
         await self._until_ready()
 
     async def stop(self) -> None:
         """End every process; replicas drain first."""
-        first = [process for process in (self.manager, *self._own.values()) if process is not None]
-        await asyncio.gather(*(process.stop() for process in first))
+        if self.manager is not None:
+            await self.manager.stop()
+        if self._engine is not None:
+            await self._engine.close()
         await self.collect_events()
         if self.router is not None:
             await self.router.stop()
@@ -92,22 +91,16 @@ class Stack:
         )  # fmt: skip
 
     def _manager_command(self, port: int) -> list[str]:
-        config = self.config
-        replica = {
-            **dataclasses.asdict(config.replica),
-            "seed": config.seed,
-            "replica_noise": config.workload.demand.replica_noise,
-            "demand_mean_ms": config.workload.demand.mean_ms,
-            "demand_distribution": config.workload.demand.distribution,
-        }
+        scaling = dataclasses.asdict(self.config.autoscaling)
+        scaling["self_heal"] = scaling["self_heal"] and not self._faults_restart
         path = self._write("manager.json", {
-            "scaling": dataclasses.asdict(config.autoscaling), "scaler": config.scaler,
-            "replica": replica, "replicas": config.replicas,
+            "scaling": scaling, "scaler": self.config.scaler, "replica": self._replica_options(),
+            "replicas": self.config.replicas,
         })  # fmt: skip
         assert self.router is not None
         return python_module(
             "services.manager", "--port", port, "--router", self.router.addresses["admin"],
-            "--engine", config.engine.name, "--config", path, "--log-dir", self._logs,
+            "--engine", self.config.engine.name, "--config", path, "--log-dir", self._logs,
         )  # fmt: skip
 
     def _write(self, name: str, content: dict[str, Any]) -> Path:
@@ -115,21 +108,16 @@ class Stack:
         path.write_text(json.dumps(content, indent=2))
         return path
 
-    async def _start_replica(self, id_: str, port: int, admin_port: int) -> None:
-        config = self.config
-        speeds = config.replica.speeds
-        demand = config.workload.demand
-        command = python_module(
-            "services.backend", "--id", id_, "--port", port, "--admin-port", admin_port,
-            "--concurrency", config.replica.concurrency, "--queue-limit", config.replica.queue_limit,
-            "--speed", speeds[int(id_[1:]) - 1] if speeds else 1.0, "--kind", config.replica.kind,
-            "--seed", config.seed, "--replica-noise", demand.replica_noise,
-            "--demand-mean-ms", demand.mean_ms, "--demand-distribution", demand.distribution,
-            *(["--router", self.router.addresses["admin"]] if self.router is not None else []),
-        )  # fmt: skip
-        process = self._service(id_, command)
-        self._own[id_] = process
-        await process.start(config.engine.startup_timeout_s)
+    def _replica_options(self) -> dict[str, Any]:
+        """What every replica is told, as engines take it."""
+        demand = self.config.workload.demand
+        return {
+            **dataclasses.asdict(self.config.replica),
+            "seed": self.config.seed,
+            "replica_noise": demand.replica_noise,
+            "demand_mean_ms": demand.mean_ms,
+            "demand_distribution": demand.distribution,
+        }
 
     async def _until_ready(self) -> None:
         """Wait until the router routes to every replica."""
@@ -153,17 +141,13 @@ class Stack:
         """The base URLs that the load is sent to."""
         if self.router is not None:
             return [self.router.addresses["url"]]
-        return [process.addresses["url"] for process in self._own.values()]
+        return [replica.url for replica in self.replicas().values()]
 
-    def replicas(self) -> dict[str, Replica]:
+    def replicas(self) -> dict[str, Running]:
         """The replicas known to exist, by id."""
-        if self.config.has_manager:
+        if self._engine is None:
             return self._managed
-        return {
-            id_: Replica(id_, process.addresses["url"], process.addresses["admin"], process.pid)
-            for id_, process in self._own.items()
-            if process.addresses
-        }
+        return {replica.id: replica for replica in self._engine.running()}
 
     def pids(self) -> dict[str, list[int]]:
         """Process ids by role, the living ones."""
@@ -177,7 +161,7 @@ class Stack:
         ready: int | None
         in_flight: int | None = None
         if self.router is None:
-            ready = sum(process.pid is not None for process in self._own.values())
+            ready = sum(replica.pid is not None for replica in self.replicas().values())
         else:
             stats = await self._get(self.router, "admin", "/stats")
             ready = sum(r["state"] == "ready" for r in stats["replicas"]) if stats else None
@@ -186,8 +170,8 @@ class Stack:
         if self.manager is not None:
             status = await self._get(self.manager, "url", "/status")
             self.desired = status["desired"] if status else None
-            for entry in status["replicas"] if status else []:
-                self._managed[entry["id"]] = Replica(entry["id"], entry["url"], entry["admin_url"], entry["pid"])
+            if status:
+                self._managed = {entry["id"]: Running(**entry) for entry in status["replicas"]}
         return {"replicas_ready": ready, "replicas_desired": self.desired, "router_in_flight": in_flight}
 
     async def collect_events(self) -> None:
@@ -266,19 +250,22 @@ class Stack:
             self.router = self._service("router", self._router_command(_port(addresses["url"]), _port(addresses["admin"])))
             self.router.addresses = addresses
             await self.router.start(self.config.engine.startup_timeout_s)
-        elif target in self._own:
-            process = self._own[target]
-            await process.stop()
-            await self._start_replica(target, _port(process.addresses["url"]), _port(process.addresses["admin"]))
+        elif self._engine is not None:
+            await self._engine.stop_process(target)
+            await self._engine.start(target)
+        elif target == "manager":
+            assert self.manager is not None
+            addresses = self.manager.addresses
+            await self.manager.stop()
+            self._seen["manager"] = 0
+            self.manager = self._service("manager", self._manager_command(_port(addresses["url"])))
+            self.manager.addresses = addresses
+            await self.manager.start(self.config.engine.startup_timeout_s * (1 + self.config.replicas))
         else:
             assert self.manager is not None and self._session is not None
             url = f"{self.manager.addresses['url']}/replicas/{target}/restart"
             async with self._session.post(url) as response:
                 response.raise_for_status()
-
-    def own_processes(self) -> list[ServiceProcess]:
-        """Everything that the runner itself started."""
-        return [process for process in (self.router, self.manager, *self._own.values()) if process is not None]
 
     async def resume_all(self) -> None:
         """Continue whatever is paused and clear the replicas' faults, so that nothing outlives the run."""

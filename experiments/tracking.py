@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from experiments.tracking_store import Store, TrackingError, read_manifest, tracking_uri
+from experiments.tracking_values import one_line
 
 CLOSE_DEADLINE_S = 10.0
 """How long a dead runner's folder is given to be closed by the guardian."""
@@ -42,8 +43,8 @@ def companion(folder: Path, answers: TextIO) -> None:
             _wait_closed(folder)
         store.log_folder(run_id, folder)
         answer("logged")
-    except (TrackingError, OSError) as error:
-        answer(f"unavailable: {error}")
+    except Exception as error:  # whatever it is, it must not cost the runner its measurement
+        answer(f"unavailable: {one_line(error)}")
 
 
 def _wait_closed(folder: Path) -> None:
@@ -85,7 +86,8 @@ def log_later(folders: list[Path], answers: TextIO) -> int:
         if store.is_logged(run_id):
             print(f"{folder}: logged already, MLflow run {run_id}", file=answers, flush=True)
         else:
-            print(f"{folder}: logged, {store.log_folder(run_id, folder)}, MLflow run {run_id}", file=answers, flush=True)
+            word = store.log_folder(run_id, folder)
+            print(f"{folder}: logged, {word}, MLflow run {run_id}", file=answers, flush=True)
         if manifest.get("sweep_dir"):
             sweeps[manifest["sweep_dir"]] = store
     for sweep, store in sweeps.items():
@@ -104,10 +106,16 @@ def finish_sweep(sweep_dir: Path, status: str) -> int:
 
 def main(arguments: list[str]) -> int:
     """Do what the command line says; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.tracking", description=__doc__.splitlines()[0])
-    parser.add_argument("folders", nargs="*", type=Path, metavar="DIR", help="folders with runs, at any depth")
-    parser.add_argument("--companion", type=Path, metavar="RUN_DIR", help="serve the runner that writes RUN_DIR")
-    parser.add_argument("--finish-sweep", nargs=2, metavar=("SWEEP_DIR", "STATUS"), help="FINISHED, FAILED or KILLED")
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.tracking", description="Log runs to MLflow from their folders."
+    )
+    parser.add_argument(
+        "folders", nargs="*", type=Path, metavar="DIR", help="folders with runs, at any depth"
+    )
+    parser.add_argument(
+        "--companion", type=Path, metavar="RUN_DIR", help="serve the runner that writes RUN_DIR"
+    )
+    parser.add_argument("--finish-sweep", nargs=2, metavar=("SWEEP_DIR", "STATUS"), help="end its parent run")
     chosen = parser.parse_args(arguments)
     answers = os.fdopen(os.dup(1), "w")
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -8,33 +8,39 @@ import contextlib
 import fcntl
 import json
 import logging
-import math
 import os
 import signal
 import socket
 import time
 import warnings
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from experiments.recording import ROOT, write_json
+from experiments.tracking_values import (
+    artifacts,
+    flatten,
+    milliseconds,
+    numbers,
+    one_line,
+    read_metrics,
+    result_tags,
+    run_status,
+    run_tags,
+    series,
+    start_ms,
+)
 
 DEFAULT_URI = f"sqlite:///{ROOT / 'mlflow.db'}"
 CONNECT_DEADLINE_S = 10.0
 """A server over HTTP must have answered within so many seconds."""
 LOCK_DEADLINE_S = 50.0
 """Longest wait for another run that creates the database or writes to it."""
-VALUE_LIMIT = 6000
-"""Longest parameter value, characters (MLflow's limit)."""
-TAG_LIMIT = 5000
 METRICS_A_BATCH = 1000
 PARAMS_A_BATCH = 100
 """MLflow's limits of one `log_batch`."""
-STATUSES = {"complete": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "killed": "KILLED", "running": "KILLED"}
-"""A run's `exit_reason` as MLflow's status; `running` is what a runner that is gone left behind."""
 QUIET = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",
@@ -52,7 +58,7 @@ class TrackingError(RuntimeError):
     """MLflow cannot be used; the text is one line that says why."""
 
 
-class _TooLate(Exception):  # noqa: N818
+class _TooLate(Exception):
     """No answer within the deadline; no OSError, which HTTP clients would try again."""
 
 
@@ -77,22 +83,6 @@ def one_line(error: BaseException) -> str:
     """The first line of an error's text that says something, without addresses of objects, at most 200 characters."""
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return text[:200]
-
-
-def _milliseconds(iso: str | None) -> int:
-    return int((datetime.fromisoformat(iso).timestamp() if iso else time.time()) * 1000)
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str)
-
-
-def flatten(value: object, prefix: str = "") -> dict[str, str]:
-    """Nested dictionaries as `a.b.c`; lists as JSON; values cut to MLflow's limit."""
-    if isinstance(value, dict) and value:
-        parts = [flatten(inner, f"{prefix}.{key}" if prefix else str(key)) for key, inner in value.items()]
-        return {key: text for part in parts for key, text in part.items()}
-    return {prefix: _text(value)[:VALUE_LIMIT]}
 
 
 @contextlib.contextmanager
@@ -120,7 +110,9 @@ class Store:
         """
         self.uri = tracking_uri()
         self.is_remote = urlsplit(self.uri).scheme in ("http", "https")
-        path = self.uri.removeprefix("sqlite:///").split("?")[0] if self.uri.startswith("sqlite:///") else None
+        path = (
+            self.uri.removeprefix("sqlite:///").split("?")[0] if self.uri.startswith("sqlite:///") else None
+        )
         self._database = Path(path).absolute() if path else None
         self._locked = 0
         if self.is_remote:
@@ -190,7 +182,7 @@ class Store:
         return runs[0] if runs else None
 
     def open_run(self, folder: Path, manifest: dict[str, Any]) -> str:
-        """The id of the MLflow run of `folder`: the one in `tracking.json`, one found by its tags, or a new one."""
+        """The id of the folder's MLflow run: the one in `tracking.json`, one found by its tags, or a new one."""
         with self.lock():
             run_id = self._known(folder, manifest) or self._create(manifest)
         write_json(folder / "tracking.json", {"mlflow_run_id": run_id, "tracking_uri": self.uri})
@@ -210,7 +202,7 @@ class Store:
         if manifest.get("sweep_dir"):
             tags["mlflow.parentRunId"] = self._parent(manifest)
         run = self._client.create_run(
-            self._experiment_id, start_time=_milliseconds(manifest["started_at"]), tags=tags,
+            self._experiment_id, start_time=milliseconds(manifest["started_at"]), tags=tags,
             run_name=run_id if scenario in run_id else f"{scenario}-{run_id}",
         )  # fmt: skip
         return str(run.info.run_id)
@@ -219,10 +211,11 @@ class Store:
         sweep = manifest["sweep_dir"]
         found = self._find(sweep=sweep)
         if found is None:
-            tags = {"aegis.sweep": sweep, "mode": "sweep", "scenario": manifest["scenario"], "mlflow.source.name": "experiments.run"}
-            tags["git_commit"] = tags["mlflow.source.git.commit"] = str((manifest.get("git") or {}).get("commit"))
+            tags = run_tags(manifest) | {"aegis.sweep": sweep, "mode": "sweep"}
+            for name in ("aegis.run_id", "aegis.started_at", "seed", "policy"):
+                del tags[name]
             found = self._client.create_run(
-                self._experiment_id, start_time=_milliseconds(manifest["started_at"]), tags=tags,
+                self._experiment_id, start_time=milliseconds(manifest["started_at"]), tags=tags,
                 run_name=f"sweep-{Path(sweep).name}",
             )  # fmt: skip
         return str(found.info.run_id)
@@ -240,7 +233,8 @@ class Store:
                 return parent is not None
             if status is None:
                 text = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
-                children = {run.info.status for run in self._client.search_runs([self._experiment_id], filter_string=text)}
+                runs = self._client.search_runs([self._experiment_id], filter_string=text)
+                children = {run.info.status for run in runs}
                 status = next((word for word in ("FAILED", "KILLED") if word in children), "FINISHED")
             self._client.set_terminated(parent.info.run_id, status=status)
         return True
@@ -258,18 +252,17 @@ class Store:
         from mlflow.entities import Metric, Param, RunTag
 
         manifest = read_manifest(folder)
-        metrics = _read_metrics(folder)
-        start = int(1000 * manifest["t0_unix"]) if manifest.get("t0_unix") else _milliseconds(manifest["started_at"])
-        status = STATUSES.get(manifest["exit_reason"], "FAILED")
-        if manifest.get("mode") == "ui" and manifest["exit_reason"] == "interrupted":
-            status = "FINISHED"  # Ctrl-C is how a session of the web UI ends
-        end = _milliseconds(manifest.get("ended_at"))
+        metrics = read_metrics(folder)
+        start, status = start_ms(manifest), run_status(manifest)
+        end = milliseconds(manifest.get("ended_at"))
         values = [Metric(key, value, end, 0) for key, value in numbers(metrics).items()]
         values += [Metric(key, value, start + 1000 * second, second) for key, value, second in series(folder)]
         with self.lock():
             known = self._client.get_run(run_id).data.params
-            params = [Param(key, text) for key, text in flatten(manifest["config"]).items() if key not in known]
-            tags = [RunTag(key, text) for key, text in (run_tags(manifest) | result_tags(manifest, metrics)).items()]
+            config = flatten(manifest["config"])
+            params = [Param(key, text) for key, text in config.items() if key not in known]
+            texts = run_tags(manifest) | result_tags(manifest, metrics)
+            tags = [RunTag(key, text) for key, text in texts.items()]
             self._client.log_batch(run_id, tags=tags)
             for at in range(0, len(params), PARAMS_A_BATCH):
                 self._client.log_batch(run_id, params=params[at : at + PARAMS_A_BATCH])
@@ -297,65 +290,3 @@ def _file_lock(path: Path) -> Iterator[None]:
                     raise TrackingError(f"{path}: held by another run for {LOCK_DEADLINE_S:g} s") from None
                 time.sleep(0.1)
         yield
-
-
-def _read_metrics(folder: Path) -> dict[str, Any]:
-    path = folder / "metrics.json"
-    return dict(json.loads(path.read_text())) if path.exists() else {}
-
-
-def numbers(metrics: dict[str, Any]) -> dict[str, float]:
-    """The metrics that are finite numbers; true = 1, false = 0; null and text left out."""
-    return {k: float(v) for k, v in metrics.items() if isinstance(v, bool | int | float) and math.isfinite(v)}
-
-
-def series(folder: Path) -> Iterator[tuple[str, float, int]]:
-    """Every number of `timeline.parquet` as (`timeline/<column>`, value, second)."""
-    path = folder / "timeline.parquet"
-    if not path.exists():
-        return
-    import pyarrow.parquet as pq
-
-    columns = pq.read_table(path).to_pydict()
-    clock = next((name for name in ("second", "t_s") if name in columns), None)
-    if clock is None:
-        return
-    for name, column in columns.items():
-        if name != clock:
-            for second, value in zip(columns[clock], column, strict=True):
-                if isinstance(value, bool | int | float) and math.isfinite(value):
-                    yield f"timeline/{name}", float(value), int(second)
-
-
-def artifacts(folder: Path) -> list[Path]:
-    """The files of a run that are kept in MLflow: results and logs, without hidden and half-written ones."""
-    found = [*folder.glob("*"), *(folder / "logs").rglob("*")]
-    return sorted(p for p in found if p.is_file() and not p.name.startswith(".") and p.suffix != ".part" and p.name != "tracking.json")
-
-
-def run_tags(manifest: dict[str, Any]) -> dict[str, str]:
-    """The tags that are known before the load starts."""
-    git = manifest.get("git") or {}
-    tags = {
-        "aegis.run_id": manifest["run_id"],
-        "aegis.started_at": manifest["started_at"],
-        "scenario": manifest["scenario"],
-        "mode": manifest.get("mode", "run"),
-        "seed": str(manifest["seed"]),
-        "policy": str((manifest["config"].get("policy") or {}).get("name")),
-        "git_commit": str(git.get("commit")),
-        "git_dirty": _text(git.get("dirty")),
-        "mlflow.source.name": "experiments.run",
-    }
-    return tags | ({"mlflow.source.git.commit": git["commit"]} if git.get("commit") else {})
-
-
-def result_tags(manifest: dict[str, Any], metrics: dict[str, Any]) -> dict[str, str]:
-    """The tags that only the end tells."""
-    tags = {"exit_reason": manifest["exit_reason"], "schedule_hash": str(manifest.get("schedule_hash"))}
-    if manifest.get("error"):
-        tags["error"] = str(manifest["error"])[:TAG_LIMIT]
-    if "valid" in metrics:
-        tags["valid"] = _text(metrics["valid"])
-        tags["invalid_reasons"] = _text(metrics.get("invalid_reasons"))[:TAG_LIMIT]
-    return tags

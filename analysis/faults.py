@@ -1,0 +1,77 @@
+"""The faults that landed in a run, and when its replicas were in rotation, as the run's events tell."""
+
+from dataclasses import dataclass
+from typing import Any
+
+OUT_OF_ROTATION = frozenset({"ejected", "draining", "drained", "removed", "expired"})
+"""Router events after which a replica gets no new requests."""
+IN_ROTATION = "readmitted"
+"""Router event after which it does; the first check of a new replica says so, too."""
+MOMENTARY = frozenset({"restart"})
+"""Actions that are over when they have been carried out."""
+SERVICES = frozenset({"router", "manager"})
+"""Targets that are no replicas: nobody takes them out of rotation."""
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LandedFault:
+    """A fault that was injected. Times in seconds from the run's start."""
+
+    index: int
+    action: str
+    target: str
+    landed_s: float
+    healed_s: float | None
+    """None: it lasted until the run's end (a replica lost for good), or was over at once."""
+
+    @property
+    def is_on_replica(self) -> bool:
+        """Whether a router could notice it by taking the target out of rotation."""
+        return self.target not in SERVICES
+
+    @property
+    def well_from_s(self) -> float:
+        """The moment from which recovery counts: the heal, else the moment the fault landed."""
+        return self.landed_s if self.healed_s is None else self.healed_s
+
+    def ends_s(self, run_end_s: float) -> float:
+        """Until when it lasted, given the run's end."""
+        if self.healed_s is not None:
+            return self.healed_s
+        return self.landed_s if self.action in MOMENTARY else run_end_s
+
+
+def landed(events: list[Event]) -> list[LandedFault]:
+    """The faults of a run, in order of time; a heal by the clean-up after the run is none."""
+    healed = {e["fault"]: e["t_s"] for e in events if e["event"] == "fault_healed" and not e.get("at_end")}
+    found = [
+        LandedFault(e["fault"], str(e["action"]), str(e["target"]), float(e["t_s"]), healed.get(e["fault"]))
+        for e in events
+        if e["event"] == "fault_injected"
+    ]
+    return sorted(found, key=lambda fault: (fault.landed_s, fault.index))
+
+
+def left_rotation(events: list[Event], replica: str, start_s: float, end_s: float) -> float | None:
+    """When a replica first left the rotation within [start_s, end_s]; None = it did not."""
+    moments = [
+        e["t_s"] for e in events
+        if e.get("replica") == replica and e["event"] in OUT_OF_ROTATION and start_s <= e["t_s"] <= end_s
+    ]  # fmt: skip
+    return min(moments, default=None)
+
+
+def is_in_rotation(events: list[Event], replica: str, moment_s: float) -> bool:
+    """Whether a replica was in rotation just before a moment; one that no event speaks of was."""
+    state = True
+    for event in sorted(events, key=lambda e: float(e["t_s"])):
+        if event["t_s"] >= moment_s:
+            break
+        if event.get("replica") == replica:
+            if event["event"] in OUT_OF_ROTATION:
+                state = False
+            elif event["event"] == IN_ROTATION:
+                state = True
+    return state

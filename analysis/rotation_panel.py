@@ -1,0 +1,86 @@
+"""The panel of `summary.png` that shows a lane a replica: when it was in rotation, and when a fault hit it."""
+
+from matplotlib.axes import Axes
+
+from analysis.faults import IN_ROTATION, OUT_OF_ROTATION
+from analysis.run_folder import Run
+from analysis.style import GREEN, GREY, INK, MUTED, RED, dress
+
+LANES = 12
+"""Lanes drawn; replicas that a fault hit go first."""
+
+
+def lanes(run: Run) -> list[str]:
+    """Who gets a lane, from the top: all replicas and faulty services of a run in which anything changed; else none."""
+    targets = {fault.target for fault in run.faults}
+    known = {str(e["replica"]) for e in run.events if e.get("replica")} | targets
+    changed = [e for e in run.events if 0 <= e["t_s"] <= run.end_s and e.get("replica")]
+    if not targets and not changed:
+        return []
+    first = sorted(known, key=lambda name: (name not in targets, len(name), name))[:LANES]
+    return sorted(first, key=lambda name: (len(name), name))
+
+
+def rotation(run: Run, replica: str) -> list[tuple[float, float]]:
+    """The spans in which a replica was in rotation, in seconds from the run's start."""
+    mine = sorted((e for e in run.events if e.get("replica") == replica), key=lambda e: float(e["t_s"]))
+    since: float | None = None if mine else 0.0
+    if mine and mine[0]["event"] in OUT_OF_ROTATION:
+        since = 0.0
+    spans = []
+    for event in mine:
+        if event["event"] in OUT_OF_ROTATION and since is not None:
+            spans.append((since, event["t_s"]))
+            since = None
+        elif event["event"] == IN_ROTATION and since is None:
+            since = event["t_s"]
+    if since is not None:
+        spans.append((since, run.end_s))
+    return [(max(0.0, start), min(run.end_s, end)) for start, end in spans if end > 0 and start < run.end_s]
+
+
+def draw_rotation(axes: Axes, run: Run, shown: list[str]) -> None:
+    """Draw the lanes `shown`, the first on top."""
+    services = {fault.target for fault in run.faults if not fault.is_on_replica}
+    has_rotation = any(event.get("replica") for event in run.events)
+    for lane, name in enumerate(shown):
+        if name not in services and has_rotation:
+            for start, end in rotation(run, name):
+                axes.barh(lane, end - start, left=start, height=0.62, color=GREEN, alpha=0.35, linewidth=0)
+        _marks(axes, run, name, lane)
+    for fault in run.faults:
+        if fault.target not in shown:
+            continue
+        lane, end = shown.index(fault.target), fault.ends_s(run.end_s)
+        axes.plot([fault.landed_s, end], [lane + 0.4] * 2, color=RED, linewidth=3.5, solid_capstyle="butt")
+        axes.annotate(fault.action, (fault.landed_s, lane), xytext=(9, 0), textcoords="offset points", va="center",
+                      fontsize=9, color=INK, clip_on=True)  # fmt: skip
+    dress(axes, "", "", "")
+    axes.set_yticks(range(len(shown)), shown)
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.grid(False, axis="y")
+    axes.tick_params(labelbottom=False, length=0)
+    axes.set_title("Replicas in rotation, and faults", loc="left", fontsize=12, fontweight="bold", color=INK)
+    _legend(axes, has_rotation)
+
+
+def _marks(axes: Axes, run: Run, name: str, lane: int) -> None:
+    for event in run.events:
+        if event.get("replica") == name and 0 <= event["t_s"] <= run.end_s:
+            if event["event"] == IN_ROTATION:
+                axes.plot(event["t_s"], lane, "^", color=GREEN, markersize=8, markeredgecolor="white", clip_on=False)
+            elif event["event"] in OUT_OF_ROTATION and event["event"] not in ("drained", "removed", "expired"):
+                axes.plot(event["t_s"], lane, "v", color=INK, markersize=8, markeredgecolor="white", clip_on=False)
+
+
+def _legend(axes: Axes, has_rotation: bool) -> None:
+    handles = [axes.plot([], [], color=RED, linewidth=3.5, label="fault lasts")[0]]
+    if has_rotation:
+        handles += [
+            axes.plot([], [], color=GREEN, alpha=0.35, linewidth=9, label="in rotation")[0],
+            axes.plot([], [], "v", color=INK, markersize=8, label="ejected or draining")[0],
+            axes.plot([], [], "^", color=GREEN, markersize=8, label="readmitted")[0],
+        ]
+    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1.0), fontsize=10, ncols=4, frameon=False,
+                borderaxespad=0.1, columnspacing=1.4, labelcolor=MUTED if not has_rotation else None)  # fmt: skip
+    axes.spines["left"].set_color(GREY)

@@ -1,0 +1,208 @@
+"""`summary.png`: one run on one page."""
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from analysis.rotation_panel import LANES, draw_rotation, lanes
+from analysis.run_folder import Run, latency_ms
+from analysis.style import (
+    BLUE, GREEN, GREY, INK, MUTED, ORANGE, PHASE_STYLES, PURPLE, RED, dress, exceedance, figure, log_latency, nothing, save,
+    share_axis,
+)  # fmt: skip
+from analysis.verdict import table_rows, verdict
+
+WIDTH_PX = 1600
+MAX_POINTS = 8000
+MAX_FAILED_POINTS = 2000
+"""Requests drawn as points; more are thinned evenly, for drawing only. Lines and numbers use all of them."""
+MAX_BARS = 12
+TIME = "seconds from the run's start"
+
+
+def draw(run: Run, timeline: pd.DataFrame, metrics: dict[str, Any], path: Path) -> None:
+    """Draw the page.
+
+    Args:
+        run: the run.
+        timeline: its rows a second.
+        metrics: its metrics.
+        path: where to; written whole or not at all.
+    """
+    shown = lanes(run)
+    lane_px = 70 + 24 * min(len(shown), LANES) if shown else 0
+    sentence = textwrap.wrap(verdict(run.manifest, metrics), 165, max_lines=4, placeholder=" ...")
+    fig = figure(WIDTH_PX, 1180 + lane_px + 20 * len(sentence))
+    heights = [460, *([lane_px] if shown else []), 300, 330]
+    grid = fig.add_gridspec(len(heights), 12, height_ratios=heights)
+    latency = fig.add_subplot(grid[0, :])
+    _latency(latency, run, timeline)
+    if shown:
+        rotation = fig.add_subplot(grid[1, :], sharex=latency)
+        draw_rotation(rotation, run, shown)
+    middle, bottom = len(heights) - 2, len(heights) - 1
+    _rates(fig.add_subplot(grid[middle, :6], sharex=latency), run, timeline)
+    _replicas(fig.add_subplot(grid[middle, 6:9]), run, timeline)
+    _cpu(fig.add_subplot(grid[middle, 9:]), run, timeline)
+    _distribution(fig.add_subplot(grid[bottom, :4]), run)
+    _shares(fig.add_subplot(grid[bottom, 4:8]), run)
+    _table(fig.add_subplot(grid[bottom, 8:]), metrics)
+    fig.suptitle(
+        "\n".join([_title(run), *sentence]), x=0.012, ha="left", fontsize=13, linespacing=1.45,
+        color=INK if metrics["valid"] else RED,
+    )  # fmt: skip
+    save(fig, path)
+
+
+def _title(run: Run) -> str:
+    manifest = run.manifest
+    config = manifest["config"]
+    routed = (config.get("policy") or {}).get("name") if config.get("router") else "no router"
+    start = str(manifest.get("started_at") or "")[:16].replace("T", " ")
+    parts = [str(manifest.get("scenario")), f"seed {manifest.get('seed')}", str(routed), f"run {manifest.get('run_id')}", start]
+    return "  ·  ".join(part for part in parts if part)
+
+
+def _shade(axes: Axes, run: Run) -> None:
+    """Warm-up and faults as bands."""
+    if run.warmup_s:
+        axes.axvspan(0, min(run.warmup_s, run.end_s), color=GREY, alpha=0.13, linewidth=0)
+    for fault in run.faults:
+        axes.axvspan(fault.landed_s, fault.ends_s(run.end_s), color=RED, alpha=0.09, linewidth=0)
+        if fault.ends_s(run.end_s) <= fault.landed_s:
+            axes.axvline(fault.landed_s, color=RED, linewidth=1, alpha=0.6)
+    axes.set_xlim(0, max(run.end_s, 1.0))
+
+
+def _thin(rows: pd.DataFrame, most: int) -> pd.DataFrame:
+    return rows.iloc[:: max(1, -(-len(rows) // most))]
+
+
+def _latency(axes: Axes, run: Run, timeline: pd.DataFrame) -> None:
+    """Every request, the failed ones marked, and the second's p50 and p99."""
+    requests = run.requests.assign(latency_ms=latency_ms(run.requests))
+    failed = requests["outcome"] != "ok"
+    dropped = requests[requests["outcome"] == "dropped"]
+    dress(axes, "Latency, from the moment a request was due", TIME, "latency (ms)")
+    _shade(axes, run)
+    fine = _thin(requests[~failed], MAX_POINTS)
+    bad = _thin(requests[failed & requests["latency_ms"].notna()], MAX_FAILED_POINTS)
+    if len(fine):
+        axes.scatter(fine["scheduled_s"], fine["latency_ms"], s=7, color=GREY, alpha=0.55, linewidths=0, label="request")
+    middle = timeline["second"] + 0.5
+    axes.plot(middle, timeline["p99_ms"], color=ORANGE, linewidth=2.2, marker=".", label="p99 of each second")
+    axes.plot(middle, timeline["p50_ms"], color=BLUE, linewidth=2.2, marker=".", label="p50 of each second")
+    if len(bad):
+        axes.scatter(bad["scheduled_s"], bad["latency_ms"], s=34, color=RED, marker="x", linewidths=1.3, zorder=4,
+                     label=f"failed request ({int((failed & requests['latency_ms'].notna()).sum()):,} in all)")  # fmt: skip
+    if len(dropped):
+        axes.plot(dropped["scheduled_s"], np.full(len(dropped), 0.985), "|", color=INK, markersize=9, zorder=4,
+                  transform=axes.get_xaxis_transform(), label=f"dropped, never answered ({len(dropped):,})")  # fmt: skip
+    values = requests["latency_ms"].dropna()
+    if values.empty:
+        nothing(axes, "no request was answered")
+        return
+    log_latency(axes, "y", float(values.quantile(0.005)) / 1.5, float(values.max()) * 1.6)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1.0), fontsize=10, ncols=6, frameon=False, borderaxespad=0.1,
+                columnspacing=1.4, handletextpad=0.4)  # fmt: skip
+
+
+def _rates(axes: Axes, run: Run, timeline: pd.DataFrame) -> None:
+    dress(axes, "Rates", TIME, "requests per second")
+    _shade(axes, run)
+    middle = timeline["second"] + 0.5
+    axes.plot(middle, timeline["offered_rps"], color=GREY, linewidth=4, alpha=0.75, label="offered")
+    axes.plot(middle, timeline["achieved_rps"], color=BLUE, linewidth=1.8, label="answered")
+    width = np.minimum(1.0, run.end_s - timeline["second"])
+    axes.plot(middle, timeline["errors"] / width, color=RED, linewidth=1.8, linestyle="--", label="failed")
+    _room_for_legend(axes, timeline[["offered_rps", "achieved_rps"]].max().max(), 3)
+
+
+def _room_for_legend(axes: Axes, top: float, columns: int, least: float = 1.0) -> None:
+    axes.set_ylim(0, 1.28 * max(least, 0.0 if pd.isna(top) else float(top)))
+    axes.legend(loc="upper right", fontsize=9.5, ncols=columns, frameon=False, borderaxespad=0.1, columnspacing=1.2)
+
+
+def _replicas(axes: Axes, run: Run, timeline: pd.DataFrame) -> None:
+    dress(axes, "Replicas", TIME, "replicas")
+    _shade(axes, run)
+    start = timeline["second"]
+    axes.step(start, timeline["replicas_desired"], where="post", color=GREY, linewidth=4, alpha=0.75, label="desired")
+    axes.step(start, timeline["replicas_ready"], where="post", color=GREEN, linewidth=1.8, label="ready")
+    top = timeline[["replicas_desired", "replicas_ready"]].max().max()
+    _room_for_legend(axes, top, 2)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    if pd.isna(top):
+        nothing(axes, "not sampled")
+
+
+def _cpu(axes: Axes, run: Run, timeline: pd.DataFrame) -> None:
+    dress(axes, "CPU", TIME, "cores in use")
+    _shade(axes, run)
+    middle = timeline["second"] + 0.5
+    roles = (("replicas", GREEN, "-"), ("router", ORANGE, "--"), ("generator", PURPLE, "-"), ("foreign", INK, ":"))
+    for role, colour, line in roles:
+        axes.plot(middle, timeline[f"cpu_{role}_cores"], color=colour, linewidth=1.8, linestyle=line, label=role)
+    top = timeline[[f"cpu_{role}_cores" for role, _, _ in roles]].max().max()
+    _room_for_legend(axes, top * 1.15, 2, least=0.1)
+    if pd.isna(top):
+        nothing(axes, "not sampled")
+
+
+def _distribution(axes: Axes, run: Run) -> None:
+    """The share of requests that took longer, by phase."""
+    dress(axes, "Requests that took longer than ...", "latency (ms)", "share of requests")
+    measured = run.measured.assign(latency_ms=latency_ms(run.measured))
+    values = measured["latency_ms"].dropna()
+    if values.empty:
+        nothing(axes, "no request was answered")
+        return
+    sizes = []
+    for phase, (colour, line) in PHASE_STYLES.items():
+        rows = measured.loc[measured["phase"] == phase, "latency_ms"].dropna()
+        if len(rows):
+            sizes.append(len(rows))
+            exceedance(axes, rows, color=colour, linestyle=line, linewidth=2, label=f"{phase} ({len(rows):,})")
+    log_latency(axes, "x", float(values.quantile(0.005)) / 1.3, float(values.max()) * 1.3)
+    share_axis(axes, 1 / max(sizes))
+    axes.legend(loc="lower left", fontsize=9.5, frameon=False, title="phase (requests)", title_fontsize=9.5, alignment="left")
+
+
+def _shares(axes: Axes, run: Run) -> None:
+    dress(axes, "Requests per replica", "replica that answered", "requests outside warm-up")
+    counts = run.measured.assign(replica=run.measured["replica"].astype("object").fillna("none"))
+    if counts.empty:
+        nothing(axes, "no requests")
+        return
+    table = counts.groupby(["replica", counts["outcome"] == "ok"]).size().unstack(fill_value=0)
+    table = table.reindex(columns=[True, False], fill_value=0)
+    table = table.reindex(sorted(table.index, key=lambda name: (name == "none", len(str(name)), str(name))))
+    if len(table) > MAX_BARS:
+        rest = table.iloc[MAX_BARS - 1 :].sum().rename(f"{len(table) - MAX_BARS + 1} more")
+        table = pd.concat([table.iloc[: MAX_BARS - 1], rest.to_frame().T])
+    names = [str(name) for name in table.index]
+    axes.bar(names, table[True], color=BLUE, width=0.7, label="ok")
+    axes.bar(names, table[False], bottom=table[True], color=RED, width=0.7, label="failed", hatch="///", edgecolor="white")
+    total = table.sum(axis=1)
+    for position, value in enumerate(total):
+        axes.annotate(f"{value:,}", (position, value), xytext=(0, 3), textcoords="offset points", ha="center",
+                      fontsize=9 if len(names) < 9 else 8, color=MUTED)  # fmt: skip
+    axes.margins(x=0.6 / len(names) if len(names) > 3 else 0.4)
+    axes.grid(False, axis="x")
+    _room_for_legend(axes, float(total.max()) * 1.04, 2)
+
+
+def _table(axes: Axes, metrics: dict[str, Any]) -> None:
+    axes.axis("off")
+    axes.set_title("In numbers, outside warm-up", loc="left", fontsize=12, fontweight="bold", color=INK)
+    rows = table_rows(metrics)
+    for number, (label, value) in enumerate(rows):
+        y = 0.97 - number / len(rows)
+        axes.text(0, y, label, transform=axes.transAxes, fontsize=10, va="top", color=MUTED)
+        axes.text(1, y, value, transform=axes.transAxes, fontsize=10, va="top", ha="right", color=INK)
+        axes.plot([0, 1], [y - 0.068] * 2, transform=axes.transAxes, color="#dddddd", linewidth=0.7)

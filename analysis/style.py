@@ -1,0 +1,96 @@
+"""What all pictures share: colours that colour-blind readers can tell apart, sizes, and the canvas."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+PALETTE = sns.color_palette("colorblind").as_hex()
+"""Seaborn's, after Wong, Points of view: Color blindness, Nature Methods 8, 441 (2011)."""
+BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GREY, YELLOW, SKY = PALETTE
+INK, MUTED = "#222222", "#5a5a5a"
+PHASE_STYLES = {"steady": (BLUE, "-"), "fault": (RED, "--"), "recovery": (GREEN, "-.")}
+"""Colour and line of each phase: told apart without colours, too."""
+DPI = 100
+LEAST_MS = 0.1
+"""Lower end of logarithmic latency axes."""
+CURVE_POINTS = 600
+"""Points that a distribution curve is drawn with; for drawing only."""
+
+
+def figure(width_px: int, height_px: int) -> Figure:
+    """A figure of that size in pixels, outside pyplot's global state."""
+    new = Figure(figsize=(width_px / DPI, height_px / DPI), dpi=DPI, layout="constrained")
+    new.get_layout_engine().set(w_pad=0.08, h_pad=0.07, wspace=0.02, hspace=0.02)  # type: ignore[union-attr]
+    FigureCanvasAgg(new)
+    return new
+
+
+def save(fig: Figure, path: Path) -> None:
+    """Write the picture whole or not at all; equal content gives equal bytes under one version of Matplotlib.
+
+    Raises:
+        OSError: the place cannot be written to.
+    """
+    partial = path.with_name(path.name + ".part")
+    with rc_context({"font.family": "DejaVu Sans"}):
+        fig.savefig(partial, format="png", metadata={"Software": None})
+    partial.replace(path)
+
+
+def dress(axes: Axes, title: str, x: str, y: str) -> None:
+    """Title, labels with units, light grid, no box."""
+    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK)
+    axes.set_xlabel(x, fontsize=10, color=MUTED)
+    axes.set_ylabel(y, fontsize=10, color=MUTED)
+    axes.tick_params(labelsize=9, colors=MUTED)
+    axes.grid(True, which="major", linewidth=0.5, alpha=0.4)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("bottom", "left"):
+        axes.spines[side].set_color("#999999")
+
+
+def log_latency(axes: Axes, which: str, low: float, high: float) -> None:
+    """A logarithmic axis of milliseconds in plain numbers, from `low` to `high` (at least half a decade)."""
+    low = max(LEAST_MS, low)
+    high = max(high, low * 3)
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
+    marks = [m * 10.0**e for e in range(-2, 8) for m in ((1, 2, 5) if high / low < 300 else (1,))]
+    axis.set_ticks([mark for mark in marks if low <= mark <= high])
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.1f}" if value < 1 else f"{value:,.0f}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def exceedance(axes: Axes, latency_ms: pd.Series, **style: Any) -> None:  # noqa: ANN401
+    """Draw the share of requests that took longer than x, as steps that reach down to the slowest request."""
+    values = np.sort(latency_ms.dropna().to_numpy())
+    n = len(values)
+    if not n:
+        return
+    # Even in log(share), so that the rare slow ones keep their points.
+    ranks = np.unique(np.round(n - np.geomspace(n, 1, min(n, CURVE_POINTS))).astype(int))
+    axes.step(np.maximum(values[ranks], LEAST_MS), (n - ranks) / n, where="post", **style)
+
+
+def share_axis(axes: Axes, least: float) -> None:
+    """A logarithmic y axis of shares from `least` to 1, labelled as percentages."""
+    axes.set_yscale("log")
+    axes.set_ylim(max(1e-6, min(least, 0.5)) * 0.7, 1.3)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:g} %"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def nothing(axes: Axes, text: str) -> None:
+    """Say in an empty panel why it is empty."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=11, color=MUTED)

@@ -1,0 +1,50 @@
+"""`timeline.parquet`: one row a second."""
+
+import numpy as np
+import pandas as pd
+
+from analysis.run_folder import Run, latency_ms
+
+CPU_ROLES = ("generator", "router", "replicas", "manager", "runner", "foreign", "steal")
+SAMPLED = ("replicas_ready", "replicas_desired", "router_in_flight", *(f"cpu_{role}_cores" for role in CPU_ROLES))
+
+
+def build(run: Run) -> pd.DataFrame:
+    """One row a second of the run; rates of a last second that is not whole are per second all the same.
+
+    Returns:
+        Columns `second` (0..n-1, int64), `offered_rps, achieved_rps, goodput_rps` (float64), `errors` (int64),
+        `p50_ms, p99_ms` and those of the samples (float64, NaN = undefined). Requests count in the second in which
+        they were scheduled, for `achieved_rps` in that in which they were completed.
+    """
+    seconds = int(np.ceil(run.end_s))
+    index = pd.RangeIndex(seconds, name="second")
+    width = np.minimum(1.0, run.end_s - index.to_numpy(dtype="float64"))
+    requests = run.requests
+    at = np.floor(requests["scheduled_s"].to_numpy()).astype("int64")
+    ok = (requests["outcome"] == "ok").to_numpy(dtype=bool)
+    completed = np.floor(requests["completed_s"].dropna().to_numpy()).astype("int64")
+    by_second = latency_ms(requests).groupby(at)
+    table = pd.DataFrame({
+        "offered_rps": _count(np.floor(run.offered.to_numpy()).astype("int64"), seconds) / width,
+        "achieved_rps": _count(completed, seconds) / width,
+        "goodput_rps": _count(at[ok], seconds) / width,
+        "errors": _count(at[~ok], seconds),
+        "p50_ms": by_second.quantile(0.5).reindex(index),
+        "p99_ms": by_second.quantile(0.99).reindex(index),
+    }, index=index)  # fmt: skip
+    return table.join(_samples(run, index)).reset_index()
+
+
+def _count(seconds: np.ndarray, n: int) -> np.ndarray:
+    return np.bincount(seconds[(seconds >= 0) & (seconds < n)], minlength=n)
+
+
+def _samples(run: Run, index: pd.RangeIndex) -> pd.DataFrame:
+    """The runner's samples: the one taken at the end of a second belongs to it."""
+    rows = {}
+    for sample in run.samples:
+        cpu = sample.get("cpu") or {}
+        rows[round(sample["t_s"]) - 1] = [sample.get(name) for name in SAMPLED[:3]] + [cpu.get(role) for role in CPU_ROLES]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(SAMPLED))
+    return table.apply(pd.to_numeric, errors="coerce").astype("float64").reindex(index)

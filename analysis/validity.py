@@ -1,0 +1,104 @@
+"""Whether the instrument worked. A bad result of the system under test is a finding, never a reason here."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from analysis.run_folder import Run
+
+LIMITS = {
+    "max_lateness_p99_ms": 25.0,
+    "min_sent_share": 0.999,
+    "max_generator_cpu_cores": 0.9,
+    "max_foreign_cpu_cores": 0.5,
+    "max_steal_cores": 0.2,
+    "max_fault_delay_ms": 100.0,
+}
+"""Limits where the manifest's `validity` section has none; the meaning of each: docs/results.md."""
+
+Metrics = dict[str, Any]
+
+
+def reasons(run: Run, metrics: Metrics) -> list[str]:
+    """Why the run is not a valid measurement, a sentence each; empty = it is one.
+
+    A check whose data is missing fails a complete run; an incomplete one is not blamed for what it never wrote.
+    """
+    limit = {key: run.setting("validity", key, default) for key, default in LIMITS.items()}
+    return [
+        *_completion(run),
+        *_sending(run, metrics, limit),
+        *_machine(run, metrics, limit),
+        *_faults(run, limit["max_fault_delay_ms"]),
+    ]
+
+
+def _completion(run: Run) -> Iterator[str]:
+    """The run and each of its generator processes came to their ends."""
+    why = run.manifest.get("exit_reason")
+    if not run.is_complete:
+        error = " ".join(str(run.manifest.get("error") or "").split())
+        after = f" {run.end_s:.0f} s of {run.setting('workload', 'duration_s', run.end_s):.0f} s were measured"
+        yield f"the run did not complete (exit_reason {why}{': ' + error[:120] if error else ''});{after}"
+        return
+    generators = run.manifest.get("generator") or []
+    workers = max(1, int(run.setting("load", "workers", 1)))
+    if len(generators) < workers:
+        yield f"{workers - len(generators)} of {workers} generator processes left no record"
+    for number, generator in enumerate(generators):
+        if generator.get("stopped") != "complete":
+            yield f"generator process {number} stopped early ({generator.get('stopped')})"
+
+
+def _sending(run: Run, metrics: Metrics, limit: dict[str, float]) -> Iterator[str]:
+    """What was planned was sent, on time."""
+    offered, sent = metrics["offered_requests"], metrics["sent_requests"]
+    if offered and sent < limit["min_sent_share"] * offered:
+        yield f"{sent:,} of {offered:,} planned requests were sent (limit {limit['min_sent_share']:.1%})"
+    if run.is_complete and not offered:
+        yield "no request was planned outside warm-up"
+    if metrics["dropped"]:
+        yield f"{metrics['dropped']:,} requests were dropped (limit 0)"
+    lateness = metrics["lateness_p99_ms"]
+    if lateness is not None and lateness > limit["max_lateness_p99_ms"]:
+        yield f"requests left {lateness:.1f} ms late (p99; limit {limit['max_lateness_p99_ms']:g} ms)"
+
+
+def _machine(run: Run, metrics: Metrics, limit: dict[str, float]) -> Iterator[str]:
+    """Generator and host had the CPU they needed."""
+    workers = max(1, int(run.setting("load", "workers", 1)))
+    busiest = metrics["cpu_generator_max_cores"]
+    for name, used, most in (
+        ("generator, in its busiest second and per process", None if busiest is None else busiest / workers,
+         limit["max_generator_cpu_cores"]),
+        ("foreign processes, on average", metrics["cpu_foreign_cores"], limit["max_foreign_cpu_cores"]),
+        ("the hypervisor (steal), on average", metrics["cpu_steal_cores"], limit["max_steal_cores"]),
+    ):  # fmt: skip
+        if used is None or used != used:  # NaN: no sample had it
+            if run.is_complete:
+                yield f"CPU of {name.split(',')[0]} was not sampled"
+        elif used > most:
+            yield f"CPU of {name}: {used:.2f} cores (limit {most:g})"
+
+
+def _faults(run: Run, limit_ms: float) -> Iterator[str]:
+    """Every planned fault landed, and when it was planned."""
+    for event in run.events:
+        if event["event"] == "fault_failed":
+            yield f"fault {event.get('action')} on {event.get('target')} failed: {event.get('reason')}"
+    for event, delay_ms in fault_delays(run.events):
+        if delay_ms > limit_ms:
+            word = "healed" if event["event"] == "fault_healed" else "landed"
+            yield f"fault {event['action']} on {event['target']} {word} {delay_ms:.0f} ms late (limit {limit_ms:g} ms)"
+    told = {event.get("fault") for event in run.events if event["event"] in ("fault_injected", "fault_failed")}
+    for index, fault in enumerate(run.manifest.get("faults") or []):
+        if run.is_complete and index not in told:
+            yield f"fault {fault.get('action')} on {fault.get('target')}, planned at {fault.get('at_s')} s, never landed"
+
+
+def fault_delays(events: list[dict[str, Any]]) -> list[tuple[dict[str, Any], float]]:
+    """(event, milliseconds after its planned moment) of every planned injection and heal."""
+    return [
+        (event, (event["t_s"] - event["planned_s"]) * 1e3)
+        for event in events
+        if event["event"] in ("fault_injected", "fault_healed") and event.get("planned_s") is not None
+    ]

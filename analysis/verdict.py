@@ -1,0 +1,122 @@
+"""A run in one line, and in a short table."""
+
+from typing import Any
+
+DONE = {
+    "kill": ("killed", "its restart"),
+    "pause": ("paused", "it was resumed"),
+    "restart": ("restarted", "its restart"),
+}
+"""Action: what happened to the target, and what recovery counts from."""
+
+Metrics = dict[str, Any]
+
+
+def verdict(manifest: dict[str, Any], metrics: Metrics) -> str:
+    """What the run showed, in one line; an invalid run says why it shows nothing.
+
+    Args:
+        manifest: content of `manifest.json`.
+        metrics: content of `metrics.json`.
+    """
+    if not metrics["valid"]:
+        return f"INVALID. {_capital('; '.join(metrics['invalid_reasons']))}."
+    parts = _faults(manifest.get("faults") or [], metrics)
+    low, high = metrics["replicas_min"], metrics["replicas_max"]
+    if not metrics["faults_injected"] and low != high:
+        parts.append(f"{low:.0f} to {high:.0f} replicas were ready")
+    parts.append(_failed(metrics))
+    if metrics["latency_p99_ms"] is not None:
+        parts.append(f"p99 latency {metrics['latency_p99_ms']:,.0f} ms")
+    return f"VALID. {_capital('; '.join(parts))}."
+
+
+def _capital(text: str) -> str:
+    """A sentence's first letter; the name of a replica stays as it is."""
+    return text[:1].upper() + text[1:] if text[1:2].isalpha() else text
+
+
+def _failed(metrics: Metrics) -> str:
+    count = metrics["offered_requests"]
+    if not metrics["failed_requests"]:
+        return f"none of {count:,} requests failed"
+    return f"{percent(metrics['error_rate'])} of {count:,} requests failed"
+
+
+def _faults(faults: list[dict[str, Any]], metrics: Metrics) -> list[str]:
+    injected = metrics["faults_injected"]
+    if not injected:
+        return []
+    if injected > 1 or len(faults) != 1:
+        return [_several(injected, metrics)]
+    target, action = faults[0]["target"], faults[0]["action"]
+    done, since = DONE.get(action, (f"hit by `{action}`", "the fault was healed"))
+    if faults[0].get("for_s") is None and action != "restart":
+        since = "that"
+    noticed = metrics["detection_s"]
+    if noticed is not None:
+        parts = [f"{target} was out of rotation {noticed:.1f} s after it was {done}"]
+    elif metrics["faults_undetected"]:
+        parts = [f"{target} was {done} and stayed in rotation"]
+    else:
+        parts = [f"{target} was {done}"]
+    if metrics["recovered"]:
+        return [*parts, f"recovered {metrics['recovery_s']:.1f} s after {since}"]
+    return [*parts, "not recovered by the run's end"]
+
+
+def _several(injected: int, metrics: Metrics) -> str:
+    undetected, slowest = metrics["faults_undetected"], metrics["detection_s"]
+    text = f"{injected} faults landed"
+    if slowest is not None:
+        text += f", the slowest was noticed after {slowest:.1f} s"
+    if undetected:
+        text += f", {undetected} not at all"
+    if metrics["recovered"]:
+        return f"{text}; recovered {metrics['recovery_s']:.1f} s after the heal at worst"
+    return f"{text}; not recovered by the run's end"
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage with two significant digits at least; `-` where it is undefined."""
+    if share is None:
+        return "-"
+    if 0 < share < 0.0001:
+        return "< 0.01 %"
+    return f"{share * 100:.2f} %" if 0 < share < 0.1 else f"{share * 100:.1f} %"
+
+
+def quantity(value: float | None, unit: str, digits: int = 1) -> str:
+    """A number with its unit; `-` where it is undefined."""
+    return "-" if value is None else f"{value:,.{digits}f} {unit}"
+
+
+def _pair(metrics: Metrics, keys: tuple[str, ...], unit: str, digits: int = 1) -> str:
+    values = [metrics[key] for key in keys]
+    if all(value is None for value in values):
+        return "-"
+    return " / ".join("-" if value is None else f"{value:,.{digits}f}" for value in values) + f" {unit}"
+
+
+def table_rows(metrics: Metrics) -> list[tuple[str, str]]:
+    """Label and value of what tells most, in the order of reading; renderable as a two-column table.
+
+    Args:
+        metrics: content of `metrics.json`.
+    """
+    rows = [
+        ("offered / goodput", _pair(metrics, ("offered_rps", "goodput_rps"), "requests/s")),
+        ("latency p50 / p90 / p99", _pair(metrics, ("latency_p50_ms", "latency_p90_ms", "latency_p99_ms"), "ms", 0)),
+        ("failed requests", f"{metrics['failed_requests']:,} of {metrics['offered_requests']:,} ({percent(metrics['error_rate'])})"),
+        ("retried requests", "-" if metrics["retried_requests"] is None else f"{metrics['retried_requests']:,}"),
+        ("queue p50 / p99", _pair(metrics, ("queue_p50_ms", "queue_p99_ms"), "ms", 0)),
+        ("router's own time p50 / p99", _pair(metrics, ("router_overhead_p50_ms", "router_overhead_p99_ms"), "ms", 2)),
+        ("sent late by p50 / p99", _pair(metrics, ("lateness_p50_ms", "lateness_p99_ms"), "ms", 2)),
+        ("CPU generator / router", _pair(metrics, ("cpu_generator_cores", "cpu_router_cores"), "cores", 2)),
+        ("replica-seconds", quantity(metrics["replica_seconds"], "s", 0)),
+        ("seconds outside the objective", quantity(metrics["slo_violation_s"], "s", 0)),
+    ]  # fmt: skip
+    if metrics["faults_injected"]:
+        detection, recovery = quantity(metrics["detection_s"], "s", 2), quantity(metrics["recovery_s"], "s")
+        rows.insert(4, ("detection / recovery", f"{detection} / {recovery if metrics['recovered'] else 'never'}"))
+    return rows

@@ -1,0 +1,116 @@
+"""What of a run's folder goes to MLflow: parameters, numbers, series, tags and files. Knows nothing of MLflow."""
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+VALUE_LIMIT = 6000
+"""Longest parameter value, characters (MLflow's limit)."""
+TAG_LIMIT = 5000
+STATUSES = {
+    "complete": "FINISHED",
+    "failed": "FAILED",
+    "interrupted": "KILLED",
+    "killed": "KILLED",
+    "running": "KILLED",
+}
+"""A run's `exit_reason` as MLflow's status; `running` is what a runner that is gone left behind."""
+
+
+def milliseconds(iso: str | None) -> int:
+    """A time of day as milliseconds since 1970; None = now."""
+    return int((datetime.fromisoformat(iso).timestamp() if iso else time.time()) * 1000)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def flatten(value: object, prefix: str = "") -> dict[str, str]:
+    """Nested dictionaries as `a.b.c`; lists as JSON; values cut to MLflow's limit."""
+    if isinstance(value, dict) and value:
+        parts = [flatten(inner, f"{prefix}.{key}" if prefix else str(key)) for key, inner in value.items()]
+        return {key: text for part in parts for key, text in part.items()}
+    return {prefix: _text(value)[:VALUE_LIMIT]}
+
+
+def start_ms(manifest: dict[str, Any]) -> int:
+    """The moment that a run's seconds count from, milliseconds since 1970."""
+    return (
+        int(1000 * manifest["t0_unix"]) if manifest.get("t0_unix") else milliseconds(manifest["started_at"])
+    )
+
+
+def run_status(manifest: dict[str, Any]) -> str:
+    """MLflow's status of a run that has ended."""
+    if manifest.get("mode") == "ui" and manifest["exit_reason"] == "interrupted":
+        return "FINISHED"  # Ctrl-C is how a session of the web UI ends
+    return STATUSES.get(manifest["exit_reason"], "FAILED")
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """What `metrics.json` holds; empty where there is none."""
+    path = folder / "metrics.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def numbers(metrics: dict[str, Any]) -> dict[str, float]:
+    """The metrics that are finite numbers; true = 1, false = 0; null and text left out."""
+    return {k: float(v) for k, v in metrics.items() if isinstance(v, bool | int | float) and math.isfinite(v)}
+
+
+def series(folder: Path) -> Iterator[tuple[str, float, int]]:
+    """Every number of `timeline.parquet` as (`timeline/<column>`, value, second)."""
+    path = folder / "timeline.parquet"
+    if not path.exists():
+        return
+    import pyarrow.parquet as pq
+
+    columns = pq.read_table(path).to_pydict()
+    clock = next((name for name in ("second", "t_s") if name in columns), None)
+    if clock is None:
+        return
+    for name, column in columns.items():
+        if name != clock:
+            for second, value in zip(columns[clock], column, strict=True):
+                if isinstance(value, bool | int | float) and math.isfinite(value):
+                    yield f"timeline/{name}", float(value), int(second)
+
+
+def artifacts(folder: Path) -> list[Path]:
+    """The files of a run that are kept in MLflow: results and logs, without hidden and half-written ones."""
+    found = [*folder.glob("*"), *(folder / "logs").rglob("*")]
+    kept = (p for p in found if p.is_file() and not p.name.startswith(".") and p.suffix != ".part")
+    return sorted(p for p in kept if p.name != "tracking.json")
+
+
+def run_tags(manifest: dict[str, Any]) -> dict[str, str]:
+    """The tags that are known before the load starts."""
+    git = manifest.get("git") or {}
+    tags = {
+        "aegis.run_id": manifest["run_id"],
+        "aegis.started_at": manifest["started_at"],
+        "scenario": manifest["scenario"],
+        "mode": manifest.get("mode", "run"),
+        "seed": str(manifest["seed"]),
+        "policy": str((manifest["config"].get("policy") or {}).get("name")),
+        "git_commit": str(git.get("commit")),
+        "git_dirty": _text(git.get("dirty")),
+        "mlflow.source.name": "experiments.run",
+    }
+    return tags | ({"mlflow.source.git.commit": git["commit"]} if git.get("commit") else {})
+
+
+def result_tags(manifest: dict[str, Any], metrics: dict[str, Any]) -> dict[str, str]:
+    """The tags that only the end tells."""
+    tags = {"exit_reason": manifest["exit_reason"], "schedule_hash": str(manifest.get("schedule_hash"))}
+    if manifest.get("error"):
+        tags["error"] = str(manifest["error"])[:TAG_LIMIT]
+    if "valid" in metrics:
+        tags["valid"] = _text(metrics["valid"])
+        tags["invalid_reasons"] = _text(metrics.get("invalid_reasons"))[:TAG_LIMIT]
+    return tags

@@ -1,0 +1,1 @@
+"""Tests of analysis/: made-up runs with known truths."""
