@@ -1,97 +1,235 @@
-"""Several runs on one page: a row a scenario; invalid runs crossed out, with the reason."""
+"""Several runs on one page: a row a scenario, invalid runs greyed out and their reasons given."""
 
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
-from analysis.run_folder import Run
-from analysis.style import BLUE, GREEN, GREY, ORANGE, PALETTE, RED, dress, figure, save
+from analysis import timeline
+from analysis.run_folder import Run, latency_ms
+from analysis.style import (
+    BLUE, GREEN, GREY, INK, MUTED, ORANGE, PALETTE, RED, dress, exceedance, figure, log_latency, nothing, save, share_axis,
+)  # fmt: skip
+from analysis.verdict import percent, quantity
 
-Entry = tuple[Run, dict[str, Any]]
+WIDTH_PX = 1600
+ROW_PX = 330
 ORDER = ("baseline", "routed", "failover", "failure", "autoscale")
+LABELLED = 12
+"""Runs of a row that are labelled one by one; of more, every second, third, ..."""
+MARKS = (("p50", BLUE, "o"), ("p99", ORANGE, "^"))
+LINES = ("-", "--", "-.", ":")
 
 
-def draw_many(entries: list[Entry], path: Path) -> None:
-    """Draw the page: latency quantiles, distribution, and rates with replicas, for every scenario."""
-    groups: dict[str, list[Entry]] = {}
+@dataclass
+class Entry:
+    """A run on the page."""
+
+    run: Run
+    metrics: dict[str, Any]
+    label: str
+    """Tells it from the others of its row."""
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether its numbers count."""
+        return bool(self.metrics["valid"])
+
+
+Row = tuple[str, list[Entry]]
+
+
+def arrange(runs: list[tuple[Run, dict[str, Any]]]) -> list[Row]:
+    """Rows of (title, runs): one a scenario, and where a scenario ran under several policies, one a policy."""
+    policies: dict[str, set[str]] = {}
+    for run, _ in runs:
+        policies.setdefault(scenario(run), set()).add(policy(run))
+    rows: dict[tuple[str, str], list[Entry]] = {}
+    for run, metrics in runs:
+        name = scenario(run)
+        key = (name, policy(run) if len(policies[name]) > 1 else "")
+        rows.setdefault(key, []).append(Entry(run, metrics, run.folder.name))
+    for entries in rows.values():
+        _tell_apart(entries)
+    order = sorted(rows, key=lambda key: (ORDER.index(key[0]) if key[0] in ORDER else len(ORDER), key))
+    return [(", ".join(part for part in key if part), rows[key]) for key in order]
+
+
+def _tell_apart(entries: list[Entry]) -> None:
+    """Folders of one name get the folder above before it."""
+    names = [entry.label for entry in entries]
     for entry in entries:
-        groups.setdefault(str(entry[0].manifest["scenario"]), []).append(entry)
-    names = sorted(groups, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
-    fig = figure(1600, 90 + 330 * len(names))
-    axes = fig.subplots(len(names), 3, squeeze=False, gridspec_kw={"width_ratios": [1, 1, 1.5]})
-    for row, name in zip(axes, names, strict=True):
-        _quantiles(row[0], name, groups[name])
-        _distribution(row[1], groups[name])
-        _course(row[2], groups[name])
-    valid = sum(bool(metrics["valid"]) for _, metrics in entries)
-    fig.suptitle(f"Aegis: {len(entries)} runs, {valid} valid", x=0.01, ha="left", fontsize=15, fontweight="bold")
+        if names.count(entry.run.folder.name) > 1:
+            entry.label = "/".join(entry.run.folder.absolute().parts[-2:])
+
+
+def scenario(run: Run) -> str:
+    """The run's scenario."""
+    return str(run.manifest.get("scenario"))
+
+
+def policy(run: Run) -> str:
+    """The run's balancing policy, or `no router`."""
+    config = run.manifest["config"]
+    return str((config.get("policy") or {}).get("name")) if config.get("router") else "no router"
+
+
+def draw_many(runs: list[tuple[Run, dict[str, Any]]], path: Path) -> None:
+    """Draw the page.
+
+    Args:
+        runs: each with its metrics.
+        path: where to; written whole or not at all.
+    """
+    rows = arrange(runs)
+    reasons = [_reasons(entries) for _, entries in rows]
+    heights = [ROW_PX + 15 * len(lines) + 9 * max(0, len(entries) - 8) for (_, entries), lines in zip(rows, reasons, strict=True)]
+    fig = figure(WIDTH_PX, 70 + sum(heights))
+    axes = fig.subplots(
+        len(rows), 4, squeeze=False, gridspec_kw={"width_ratios": [1, 0.62, 1, 1.35], "height_ratios": heights}
+    )
+    low, high = _latency_range(rows)
+    for panels, (title, entries), lines in zip(axes, rows, reasons, strict=True):
+        _quantiles(panels[0], title, entries, low, high)
+        if lines:
+            panels[0].set_xlabel(panels[0].get_xlabel() + "\n" + "\n".join(lines), loc="left", color=RED)
+        _errors(panels[1], entries)
+        _distribution(panels[2], entries, low, high)
+        _course(panels[3], next((entry for entry in entries if entry.is_valid), entries[0]))
+    valid = sum(bool(metrics["valid"]) for _, metrics in runs)
+    invalid = "" if valid == len(runs) else f", {len(runs) - valid} invalid (grey crosses; left out of the comparison)"
+    fig.suptitle(
+        f"{len(runs)} runs, {valid} valid{invalid}", x=0.012, y=0.997, va="top", ha="left", fontsize=15, fontweight="bold", color=INK
+    )
     save(fig, path)
 
 
-def _quantiles(axes: Axes, name: str, entries: list[Entry]) -> None:
-    """p50, p90 and p99 of every run; an invalid run is a grey cross."""
-    marks = (("p50", GREEN, "o"), ("p90", BLUE, "s"), ("p99", ORANGE, "^"))
-    reasons: list[str] = []
-    for position, (run, metrics) in enumerate(entries):
-        for quantile, colour, marker in marks:
-            value = metrics[f"latency_{quantile}_ms"]
-            if value is not None:
-                axes.plot(value, position, marker if metrics["valid"] else "x", markersize=9,
-                          color=colour if metrics["valid"] else GREY)  # fmt: skip
-                axes.annotate(f"{value:.0f}", (value, position), xytext=(0, 8), textcoords="offset points",
-                              fontsize=8, ha="center")  # fmt: skip
-        if not metrics["valid"]:
-            reasons.append(f"{run.folder.name}: {metrics['invalid_reasons'][0]}")
-    errors = [metrics["error_rate"] for _, metrics in entries if metrics["error_rate"] is not None]
-    failed = f"{np.mean(errors):.2%} failed" if errors else "no requests"
-    dress(axes, f"{name}: {failed}", "latency (ms)", "run", xscale="log")
-    axes.set_yticks(range(len(entries)), [f"{run.folder.name}" for run, _ in entries], fontsize=8)
-    axes.set_ylim(-0.8, len(entries) - 0.2)
-    axes.margins(x=0.15)
-    handles = [axes.plot([], [], marker, color=colour, label=label)[0] for label, colour, marker in marks]
-    axes.legend(handles=handles, loc="lower right", fontsize=8, ncols=3, frameon=False)
-    if reasons:
-        text = "\n".join(textwrap.wrap("invalid: " + "; ".join(reasons), 60, max_lines=3, placeholder=" ..."))
-        axes.text(0.01, 0.98, text, transform=axes.transAxes, fontsize=8, color=RED, va="top")
+def _reasons(entries: list[Entry]) -> list[str]:
+    text = [f"{entry.label} invalid: {'; '.join(entry.metrics['invalid_reasons'])}" for entry in entries if not entry.is_valid]
+    lines = [line for reason in text for line in textwrap.wrap(reason, 62, max_lines=2, placeholder=" ...")]
+    return lines if len(lines) <= 6 else [*lines[:5], f"... and more; see metrics.json of these {len(text)} runs"]
 
 
-def _distribution(axes: Axes, entries: list[Entry]) -> None:
-    for number, (run, metrics) in enumerate(entries):
-        measured = run.measured
-        latency = np.sort(((measured["completed_s"] - measured["scheduled_s"]) * 1e3).dropna().to_numpy())
-        if len(latency):
-            slower = 1 - np.arange(len(latency)) / len(latency)
-            colour = PALETTE[number % len(PALETTE)] if metrics["valid"] else GREY
-            axes.plot(np.maximum(latency, 0.1), slower, color=colour, linewidth=1.6, label=run.folder.name)
-    dress(axes, "Requests slower than ...", "latency (ms)", "share of requests", xscale="log", yscale="log")
-    if 1 < len(entries) <= 6:
-        axes.legend(loc="lower left", fontsize=8, frameon=False, title="run", title_fontsize=8)
+def _latency_range(rows: list[Row]) -> tuple[float, float]:
+    """One range for all rows, so that they can be compared by eye."""
+    values = [
+        entry.metrics[key]
+        for _, entries in rows
+        for entry in entries
+        for key in ("latency_p50_ms", "latency_max_ms")
+        if entry.metrics[key] is not None
+    ]
+    return (min(values) / 8, max(values) * 1.4) if values else (1.0, 1000.0)
 
 
-def _course(axes: Axes, entries: list[Entry]) -> None:
-    """The first run's rates over time, with its faults and replicas."""
-    from analysis import timeline
+def _run_axis(axes: Axes, entries: list[Entry]) -> None:
+    """The runs from top to bottom."""
+    step = -(-len(entries) // LABELLED)
+    axes.set_yticks(range(0, len(entries), step), [_short(entry.label) for entry in entries[::step]])
+    axes.set_ylim(len(entries) - 0.4, -0.9)
 
-    run, _ = entries[0]
+
+def _short(label: str, most: int = 14) -> str:
+    return label if len(label) <= most else "..." + label[-most + 3 :]
+
+
+def _quantiles(axes: Axes, title: str, entries: list[Entry], low: float, high: float) -> None:
+    """p50 and p99 of every run."""
+    dress(axes, title, "latency (ms)", "run")
+    for position, entry in enumerate(entries):
+        ends = [entry.metrics[f"latency_{name}_ms"] for name, _, _ in MARKS]
+        if None in ends:
+            continue
+        axes.plot(ends, [position] * 2, color="#cccccc", linewidth=2, zorder=1)
+        for value, (_, colour, marker) in zip(ends, MARKS, strict=True):
+            style = {"color": colour, "marker": marker} if entry.is_valid else {"color": GREY, "marker": "X"}
+            axes.plot(value, position, markersize=9, linestyle="none", zorder=2, **style)
+            if len(entries) <= LABELLED:
+                axes.annotate(f"{value:,.0f}", (value, position), xytext=(0, 7), textcoords="offset points", fontsize=8.5,
+                              ha="center", color=INK if entry.is_valid else MUTED)  # fmt: skip
+    log_latency(axes, "x", low, high)
+    _run_axis(axes, entries)
+    handles = [axes.plot([], [], marker, color=colour, label=name)[0] for name, colour, marker in MARKS]
+    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), fontsize=9.5, ncols=2, frameon=False,
+                borderaxespad=0.1, columnspacing=1, handletextpad=0.2)  # fmt: skip
+
+
+def _errors(axes: Axes, entries: list[Entry]) -> None:
+    """Share of failed requests of every run."""
+    dress(axes, "Failed", "share of requests", "run")
+    shares = [entry.metrics["error_rate"] for entry in entries]
+    known = [share for share in shares if share is not None]
+    top = max([*known, 0.001])
+    for position, (entry, share) in enumerate(zip(entries, shares, strict=True)):
+        if share is not None:
+            axes.barh(position, share, height=0.5, color=RED if entry.is_valid else GREY, alpha=0.85)
+        if len(entries) <= LABELLED:
+            text = percent(share) if share is not None else "no data"
+            axes.annotate(text, (share or 0.0, position), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8.5,
+                          color=INK if entry.is_valid else MUTED)  # fmt: skip
+    axes.set_xlim(0, top * 1.6)
+    axes.locator_params(axis="x", nbins=4)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:g} %"))
+    axes.grid(False, axis="y")
+    _run_axis(axes, entries)
+    axes.set_ylabel("")
+
+
+def _distribution(axes: Axes, entries: list[Entry], low: float, high: float) -> None:
+    """The share of requests that took longer, a curve a run."""
+    dress(axes, "Requests that took longer than ...", "latency (ms)", "share of requests")
+    least = 1.0
+    for number, entry in enumerate(entries):
+        values = latency_ms(entry.run.measured).dropna()
+        if values.empty:
+            continue
+        least = min(least, 1 / len(values))
+        colour = PALETTE[number % 7] if entry.is_valid else GREY
+        label = entry.label if len(entries) <= 6 else None
+        exceedance(axes, values, color=colour, linestyle=LINES[number % 4], linewidth=1.8 if len(entries) <= 6 else 1.2, label=label)
+    log_latency(axes, "x", low, high)
+    share_axis(axes, least)
+    if not axes.lines:
+        nothing(axes, "no request was answered")
+    elif len(entries) <= 6:
+        axes.legend(loc="lower left", fontsize=9, frameon=False, title="run", title_fontsize=9, alignment="left")
+
+
+def _course(axes: Axes, entry: Entry) -> None:
+    """One run's rates over time, with its faults and replicas."""
+    run = entry.run
+    facts = [
+        f"{name} {quantity(entry.metrics[key], 's')}"
+        for name, key in (("detected in", "detection_s"), ("recovered in", "recovery_s"))
+        if entry.metrics[key] is not None
+    ]
+    dress(axes, f"Run {_short(entry.label)}" + "".join(f", {fact}" for fact in facts), "seconds from the run's start", "requests per second")
     seconds = timeline.build(run)
     middle = seconds["second"] + 0.5
-    for fault in run.injected:
-        end = run.duration_s if fault["healed_s"] is None else fault["healed_s"]
-        axes.axvspan(fault["t_s"], end, color=RED, alpha=0.12, linewidth=0)
-    axes.plot(middle, seconds["offered_rps"], color=GREY, linewidth=3, alpha=0.7, label="offered")
-    axes.plot(middle, seconds["goodput_rps"], color=BLUE, linewidth=1.5, label="answered well")
-    axes.plot(middle, seconds["errors"], color=RED, linewidth=1.5, label="failed")
-    dress(axes, f"Run {run.folder.name} over time (faults shaded)", "seconds from the run's start", "requests per second")
-    axes.set_xlim(0, run.duration_s)
-    axes.set_ylim(0, 1.35 * max(1.0, float(seconds["offered_rps"].max())))
+    for fault in run.faults:
+        axes.axvspan(fault.landed_s, fault.ends_s(run.end_s), color=RED, alpha=0.09, linewidth=0)
+    axes.plot(middle, seconds["offered_rps"], color=GREY, linewidth=3.5, alpha=0.75, label="offered")
+    axes.plot(middle, seconds["goodput_rps"], color=BLUE, linewidth=1.6, label="goodput")
+    axes.plot(middle, seconds["errors"], color=RED, linewidth=1.6, linestyle="--", label="failed")
+    axes.set_xlim(0, max(1.0, run.end_s))
+    axes.set_ylim(0, 1.3 * _top(seconds["offered_rps"]))
     right = axes.twinx()
-    right.step(middle, seconds["replicas_ready"], where="mid", color=GREEN, linewidth=1.8, label="replicas ready (right)")
-    top = seconds["replicas_ready"].max()
-    right.set_ylim(0, 1.35 * (1.0 if np.isnan(top) else max(1.0, float(top))))
-    right.set_ylabel("replicas ready", fontsize=10)
-    right.spines["top"].set_visible(False)
+    right.step(seconds["second"], seconds["replicas_ready"], where="post", color=GREEN, linewidth=1.8, label="replicas ready (right)")
+    right.set_ylim(0, 1.3 * _top(seconds["replicas_ready"]))
+    right.set_ylabel("replicas ready", fontsize=10, color=MUTED)
+    right.yaxis.get_major_locator().set_params(integer=True)
+    right.tick_params(labelsize=9, colors=MUTED)
+    for side in ("top", "left", "bottom"):
+        right.spines[side].set_visible(False)
     handles = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
-    axes.legend(handles=handles, loc="upper left", fontsize=8, ncols=4, frameon=False)
+    axes.legend(handles=handles, loc="upper left", fontsize=9, ncols=4, frameon=False, borderaxespad=0.1, columnspacing=0.9,
+                handlelength=1.5)  # fmt: skip
+
+
+def _top(values: Any) -> float:  # noqa: ANN401
+    top = values.max()
+    return 1.0 if np.isnan(top) else max(1.0, float(top))

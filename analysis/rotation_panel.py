@@ -4,10 +4,12 @@ from matplotlib.axes import Axes
 
 from analysis.faults import IN_ROTATION, OUT_OF_ROTATION
 from analysis.run_folder import Run
-from analysis.style import GREEN, GREY, INK, MUTED, RED, dress
+from analysis.style import GREEN, INK, RED, dress
 
 LANES = 12
 """Lanes drawn; replicas that a fault hit go first."""
+LEAVING = OUT_OF_ROTATION - {"drained", "removed", "expired"}
+"""Events that are marked: those others follow on one that is, or on a lease that nobody renews."""
 
 
 def lanes(run: Run) -> list[str]:
@@ -40,47 +42,49 @@ def rotation(run: Run, replica: str) -> list[tuple[float, float]]:
 
 
 def draw_rotation(axes: Axes, run: Run, shown: list[str]) -> None:
-    """Draw the lanes `shown`, the first on top."""
+    """Draw the lanes `shown`, the first on top: rotation in the upper half of a lane, faults in the lower."""
     services = {fault.target for fault in run.faults if not fault.is_on_replica}
     has_rotation = any(event.get("replica") for event in run.events)
+    dress(axes, "Replicas in rotation, and faults", "", "")
     for lane, name in enumerate(shown):
-        if name not in services and has_rotation:
+        if has_rotation and name not in services:
             for start, end in rotation(run, name):
-                axes.barh(lane, end - start, left=start, height=0.62, color=GREEN, alpha=0.35, linewidth=0)
-        _marks(axes, run, name, lane)
+                axes.barh(lane - 0.2, end - start, left=start, height=0.36, color=GREEN, alpha=0.35, linewidth=0)
+            _marks(axes, run, name, lane - 0.2)
     for fault in run.faults:
         if fault.target not in shown:
             continue
-        lane, end = shown.index(fault.target), fault.ends_s(run.end_s)
-        axes.plot([fault.landed_s, end], [lane + 0.4] * 2, color=RED, linewidth=3.5, solid_capstyle="butt")
-        axes.annotate(fault.action, (fault.landed_s, lane), xytext=(9, 0), textcoords="offset points", va="center",
+        lane, length = shown.index(fault.target) + 0.2, fault.ends_s(run.end_s) - fault.landed_s
+        axes.barh(lane, length, left=fault.landed_s, height=0.38, color=RED, alpha=0.4, linewidth=0)
+        axes.plot([fault.landed_s] * 2, [lane - 0.19, lane + 0.19], color=RED, linewidth=2.5, solid_capstyle="butt")
+        axes.annotate(fault.action, (fault.landed_s, lane), xytext=(5, -0.5), textcoords="offset points", va="center",
                       fontsize=9, color=INK, clip_on=True)  # fmt: skip
-    dress(axes, "", "", "")
     axes.set_yticks(range(len(shown)), shown)
-    axes.set_ylim(len(shown) - 0.4, -0.6)
-    axes.grid(False, axis="y")
-    axes.tick_params(labelbottom=False, length=0)
-    axes.set_title("Replicas in rotation, and faults", loc="left", fontsize=12, fontweight="bold", color=INK)
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.set_yticks([lane - 0.5 for lane in range(1, len(shown))], minor=True)
+    axes.grid(False, axis="y", which="major")
+    axes.grid(True, axis="y", which="minor", linewidth=0.5, alpha=0.4)
+    axes.tick_params(which="both", labelbottom=False, length=0)
     _legend(axes, has_rotation)
 
 
-def _marks(axes: Axes, run: Run, name: str, lane: int) -> None:
+def _marks(axes: Axes, run: Run, name: str, at: float) -> None:
     for event in run.events:
-        if event.get("replica") == name and 0 <= event["t_s"] <= run.end_s:
-            if event["event"] == IN_ROTATION:
-                axes.plot(event["t_s"], lane, "^", color=GREEN, markersize=8, markeredgecolor="white", clip_on=False)
-            elif event["event"] in OUT_OF_ROTATION and event["event"] not in ("drained", "removed", "expired"):
-                axes.plot(event["t_s"], lane, "v", color=INK, markersize=8, markeredgecolor="white", clip_on=False)
+        if event.get("replica") != name or not 0 <= event["t_s"] <= run.end_s:
+            continue
+        if event["event"] == IN_ROTATION:
+            axes.plot(event["t_s"], at, "^", color=GREEN, markersize=8, markeredgecolor="white", clip_on=False)
+        elif event["event"] in LEAVING:
+            axes.plot(event["t_s"], at, "v", color=INK, markersize=8, markeredgecolor="white", clip_on=False)
 
 
 def _legend(axes: Axes, has_rotation: bool) -> None:
-    handles = [axes.plot([], [], color=RED, linewidth=3.5, label="fault lasts")[0]]
+    handles = [axes.plot([], [], color=RED, alpha=0.4, linewidth=9, label="fault lasts")[0]] if axes.texts else []
     if has_rotation:
         handles += [
             axes.plot([], [], color=GREEN, alpha=0.35, linewidth=9, label="in rotation")[0],
-            axes.plot([], [], "v", color=INK, markersize=8, label="ejected or draining")[0],
-            axes.plot([], [], "^", color=GREEN, markersize=8, label="readmitted")[0],
+            axes.plot([], [], "v", color=INK, markersize=8, linestyle="none", label="leaves it (ejected, draining)")[0],
+            axes.plot([], [], "^", color=GREEN, markersize=8, linestyle="none", label="readmitted")[0],
         ]
     axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1.0), fontsize=10, ncols=4, frameon=False,
-                borderaxespad=0.1, columnspacing=1.4, labelcolor=MUTED if not has_rotation else None)  # fmt: skip
-    axes.spines["left"].set_color(GREY)
+                borderaxespad=0.1, columnspacing=1.4)  # fmt: skip

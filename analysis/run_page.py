@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from analysis.rotation_panel import LANES, draw_rotation, lanes
+from analysis.rotation_panel import draw_rotation, lanes
 from analysis.run_folder import Run, latency_ms
 from analysis.style import (
     BLUE, GREEN, GREY, INK, MUTED, ORANGE, PHASE_STYLES, PURPLE, RED, dress, exceedance, figure, log_latency, nothing, save,
@@ -35,7 +35,7 @@ def draw(run: Run, timeline: pd.DataFrame, metrics: dict[str, Any], path: Path) 
         path: where to; written whole or not at all.
     """
     shown = lanes(run)
-    lane_px = 70 + 24 * min(len(shown), LANES) if shown else 0
+    lane_px = 62 + 34 * len(shown) if shown else 0
     sentence = textwrap.wrap(verdict(run.manifest, metrics), 165, max_lines=4, placeholder=" ...")
     fig = figure(WIDTH_PX, 1180 + lane_px + 20 * len(sentence))
     heights = [460, *([lane_px] if shown else []), 300, 330]
@@ -52,10 +52,9 @@ def draw(run: Run, timeline: pd.DataFrame, metrics: dict[str, Any], path: Path) 
     _distribution(fig.add_subplot(grid[bottom, :4]), run)
     _shares(fig.add_subplot(grid[bottom, 4:8]), run)
     _table(fig.add_subplot(grid[bottom, 8:]), metrics)
-    fig.suptitle(
-        "\n".join([_title(run), *sentence]), x=0.012, ha="left", fontsize=13, linespacing=1.45,
-        color=INK if metrics["valid"] else RED,
-    )  # fmt: skip
+    where = {"x": 0.012, "y": 0.993, "ha": "left", "va": "top", "fontsize": 13, "linespacing": 1.45}
+    fig.suptitle("\n".join([" ", *sentence]), color=INK if metrics["valid"] else RED, **where)
+    fig.text(s=_title(run), color=INK, fontweight="bold", **where)
     save(fig, path)
 
 

@@ -66,7 +66,8 @@ def log_latency(axes: Axes, which: str, low: float, high: float) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
-    marks = [m * 10.0**e for e in range(-2, 8) for m in ((1, 2, 5) if high / low < 300 else (1,))]
+    steps = (1, 2, 5) if high / low < 300 else (1, 3) if high / low < 30_000 else (1,)
+    marks = [step * 10.0**power for power in range(-2, 8) for step in steps]
     axis.set_ticks([mark for mark in marks if low <= mark <= high])
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.1f}" if value < 1 else f"{value:,.0f}"))
     axis.set_minor_formatter(NullFormatter())

@@ -1,4 +1,7 @@
-"""Draws a run, or many: `python -m analysis.summary results/...`."""
+"""Summarises runs from their files: `python -m analysis.summary results/...`.
+
+Each run gets its timeline.parquet, metrics.json and summary.png; several runs together get a page of their own.
+"""
 
 import argparse
 import json
@@ -8,7 +11,7 @@ from typing import Any
 
 from analysis import metrics as metric_table
 from analysis import timeline
-from analysis.run_folder import FolderError, find, read
+from analysis.run_folder import FolderError, Run, find, read, read_manifest
 from analysis.verdict import table_rows, verdict
 
 
@@ -16,73 +19,100 @@ def summarise(folder: Path) -> dict[str, Any]:
     """Write `timeline.parquet`, `metrics.json` and `summary.png` into a run's folder; return the metrics.
 
     Raises:
-        FolderError: it is not a run's folder, or a file is damaged.
+        FolderError: it is not a run's folder, or a file is damaged; one line.
+        OSError: the files cannot be written.
     """
+    return _summarise(folder)[1]
+
+
+def _summarise(folder: Path) -> tuple[Run, dict[str, Any]]:
     from analysis.run_page import draw
 
     run = read(folder)
     seconds = timeline.build(run)
-    seconds.to_parquet(folder / "timeline.parquet", index=False)
     metrics = metric_table.compute(run, seconds)
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    partial = folder / "timeline.parquet.part"
+    seconds.to_parquet(partial, index=False)
+    partial.replace(folder / "timeline.parquet")
+    write_text(folder / "metrics.json", dump(metrics))
     draw(run, seconds, metrics, folder / "summary.png")
-    return metrics
+    return run, metrics
 
 
-def _joint(folders: list[Path], output: Path | None, metrics_file: Path | None, plots: Path | None) -> None:
+def dump(content: dict[str, Any]) -> str:
+    """Deterministic JSON; a NaN in it is an error."""
+    return json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def _joint(runs: list[tuple[Run, dict[str, Any]]], output: Path | None, metrics: Path | None, plots: Path | None) -> None:
     """The page, the numbers and the plot data of several runs together."""
-    from analysis.joint_page import draw_many
+    from analysis.joint_data import metrics_table, quantile_table
+    from analysis.joint_page import arrange, draw_many
 
-    runs = [(read(folder), json.loads((folder / "metrics.json").read_text())) for folder in folders]
-    for path in (output, metrics_file, plots):
+    for path in (output, metrics, plots):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
+    rows = arrange(runs)
     if output is not None:
         draw_many(runs, output)
-    if metrics_file is not None:
-        content: dict[str, Any] = {}
-        for run, metrics in runs:
-            kept = {k: v for k, v in metrics.items() if not isinstance(v, list)}
-            content.setdefault(run.manifest["scenario"], {})[run.folder.name] = kept
-        metrics_file.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    if metrics is not None:
+        write_text(metrics, dump(metrics_table(rows)))
     if plots is not None:
-        lines = ["scenario,repeat,quantile,latency_ms"]
-        lines += [
-            f"{run.manifest['scenario']},{run.folder.name},{name},{value}"
-            for run, metrics in runs
-            for name in ("p50", "p90", "p99")
-            if (value := metrics[f"latency_{name}_ms"]) is not None
-        ]
-        plots.write_text("\n".join(lines) + "\n")
+        write_text(plots, quantile_table(rows))
 
 
-def main() -> int:
-    """Summarise the runs that the command line names."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.summary", description=__doc__)
-    parser.add_argument("places", nargs="+", type=Path, help="a run's folder, or folders above runs")
-    parser.add_argument("--output", type=Path, help="picture of all runs on one page")
-    parser.add_argument("--metrics", type=Path, help="JSON with the metrics of all runs")
-    parser.add_argument("--plots", type=Path, help="CSV with the latency quantiles of all runs")
-    arguments = parser.parse_args()
+def _each(folders: list[Path]) -> tuple[list[tuple[Run, dict[str, Any]]], int]:
+    """Summarise every run; return those that could be, and how many could not."""
+    done: list[tuple[Run, dict[str, Any]]] = []
+    broken = 0
+    for folder in folders:
+        try:
+            if read_manifest(folder).get("mode") == "ui":
+                print(f"{folder}: a session of the web UI, nothing measured")
+                continue
+            run, metrics = _summarise(folder)
+        except (FolderError, OSError) as error:
+            print(error, file=sys.stderr)
+            broken += 1
+            continue
+        done.append((run, metrics))
+        print(f"{folder}: {verdict(run.manifest, metrics)}")
+    return done, broken
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Summarise the runs that the command line names; return the exit status: 0, or 1 where a folder is damaged."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.summary", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("places", nargs="+", type=Path, metavar="DIR", help="a run's folder, or a folder above runs")
+    parser.add_argument("--output", type=Path, metavar="PNG", help="picture of all runs on one page (default: in DIR, if it is one)")
+    parser.add_argument("--metrics", type=Path, metavar="JSON", help="the metrics of all runs, by scenario and run")
+    parser.add_argument("--plots", type=Path, metavar="CSV", help="the latency quantiles of all runs, a line each")
+    chosen = parser.parse_args(arguments)
     try:
-        folders = find(arguments.places)
-        for folder in folders:
-            metrics = summarise(folder)
-            manifest = json.loads((folder / "manifest.json").read_text())
-            print(f"{folder}: {verdict(manifest, metrics)}")
-            if len(folders) == 1:
-                for label, value in table_rows(metrics):
-                    print(f"  {label:28} {value}")
-        output = arguments.output
-        if output is None and len(folders) > 1 and len(arguments.places) == 1:
-            output = arguments.places[0] / "summary.png"
-        _joint(folders, output, arguments.metrics, arguments.plots)
-        if output is not None:
-            print(f"picture: {output}")
+        folders = find(chosen.places)
+        done, broken = _each(folders)
+        output = chosen.output
+        if len(folders) == 1 and done:
+            for label, value in table_rows(done[0][1]):
+                print(f"  {label:30} {value}")
+            print(f"picture: {folders[0] / 'summary.png'}")
+        elif output is None and len(chosen.places) == 1:
+            output = chosen.places[0] / "summary.png"
+        if done:
+            _joint(done, output, chosen.metrics, chosen.plots)
+            if output is not None:
+                print(f"picture of all: {output}")
     except (FolderError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":

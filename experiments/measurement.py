@@ -100,11 +100,12 @@ class Measurement:
             asyncio.create_task(self._sample(t0)),
             asyncio.create_task(self._collect()),
         ]
-        finished = asyncio.gather(*(self._load_end(process) for process in self.load))
-        done, _ = await asyncio.wait([finished, *self._running], return_when=asyncio.FIRST_EXCEPTION)
-        for task in done:
-            task.result()
-        await finished
+        load = asyncio.ensure_future(asyncio.gather(*(self._load_end(process) for process in self.load)))
+        waiting: set[asyncio.Future[Any]] = {load, *self._running}
+        while not load.done():
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
 
     async def _load_ready(self) -> None:
         deadline = time.monotonic() + self.config.engine.startup_timeout_s

@@ -30,10 +30,15 @@ COMPLETE, FAILED, WRONG, INVALID = 0, 1, 2, 3
 """Exit statuses, as DVC's stage and scripts read them."""
 
 
-class Interrupted(Exception):  # noqa: N818
+class Interrupted(BaseException):
     """A signal ended the run; carries its number."""
 
 
+class Wrong(BaseException):
+    """The configuration is wrong; carries the line to print. (Hydra would add its own to an Exception.)"""
+
+
+CONFIG_ERRORS = (ConfigError, HydraException, OmegaConfBaseException)
 _statuses: list[int] = []
 
 
@@ -51,12 +56,18 @@ def _job(composed: DictConfig) -> None:
     """One job of Hydra's; leaves its status behind, since an exit would end a sweep."""
     hydra_config = HydraConfig.get()
     sweeping = hydra_config.mode == RunMode.MULTIRUN
-    if sweeping and not _statuses:
-        check_jobs(sys.argv[1:])
-    config = cast(Config, OmegaConf.to_object(composed))
-    faults = configuration.validate(config)
-    if config.load.ui and (config.router is None or sweeping):
-        raise ConfigError("load.ui=true: the web UI needs a router and a single run")
+    folder = Path(hydra_config.runtime.output_dir)
+    try:
+        if sweeping and not _statuses:
+            check_jobs(sys.argv[1:])
+        config = cast(Config, OmegaConf.to_object(composed))
+        faults = configuration.validate(config)
+        if config.load.ui and (config.router is None or sweeping):
+            raise ConfigError("load.ui=true: the web UI needs a router and a single run")
+    except CONFIG_ERRORS as error:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # Hydra made it
+        raise Wrong(one_line(error)) from error
     from experiments.session import Session
 
     session = Session(
@@ -64,7 +75,7 @@ def _job(composed: DictConfig) -> None:
         resolved=cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True)),
         faults=faults,
         scenario=hydra_config.runtime.choices["scenario"],
-        folder=Path(hydra_config.runtime.output_dir),
+        folder=folder,
         overrides=list(hydra_config.overrides.task),
         sweep_dir=Path(hydra_config.sweep.dir).absolute() if sweeping else None,
     )
@@ -109,9 +120,12 @@ def main() -> int:
     ended: int | None = None
     try:
         _job()
-    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+    except Wrong as error:
+        _say(str(error))
+        return WRONG
+    except CONFIG_ERRORS as error:
         _say(one_line(error))
-        return WRONG if not _statuses else FAILED
+        return WRONG
     except Interrupted as error:
         ended = 128 + int(error.args[0])
     except KeyboardInterrupt:

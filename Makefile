@@ -1,0 +1,34 @@
+# `make demo` and `make test` set up .venv/ by themselves; everything else is optional.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check clean
+
+PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
+BIN := .venv/bin
+STAMP := .venv/installed-requirements.txt
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(STAMP) ## kill a replica under load, and see what the router makes of it
+	@$(BIN)/python -m experiments.run +scenario=failover
+
+test: $(STAMP) ## all tests
+	@$(BIN)/python -m pytest
+
+check: $(STAMP) ## linter and type checker
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+clean: ## remove .venv, caches and results; mlflow.db and mlruns stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache results/runs results/sweeps
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# uv installs in seconds what pip takes minutes for; where it is missing, it goes into the environment itself.
+$(STAMP): requirements.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found as python3"; exit 1; }
+	@echo "setting up .venv (once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	@cp requirements.txt $(STAMP)
