@@ -57,9 +57,10 @@ def landed(events: list[Event]) -> list[LandedFault]:
 def left_rotation(events: list[Event], replica: str, start_s: float, end_s: float) -> float | None:
     """When a replica first left the rotation within [start_s, end_s]; None = it did not."""
     moments = [
-        e["t_s"] for e in events
+        e["t_s"]
+        for e in events
         if e.get("replica") == replica and e["event"] in OUT_OF_ROTATION and start_s <= e["t_s"] <= end_s
-    ]  # fmt: skip
+    ]
     return min(moments, default=None)
 
 

@@ -7,13 +7,29 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from analysis import timeline
 from analysis.run_folder import Run, latency_ms
 from analysis.style import (
-    BLUE, GREEN, GREY, INK, MUTED, ORANGE, PALETTE, RED, dress, exceedance, figure, log_latency, nothing, save, share_axis,
-)  # fmt: skip
+    BLUE,
+    GREEN,
+    GREY,
+    HEADER_LINE_PX,
+    INK,
+    MUTED,
+    ORANGE,
+    PALETTE,
+    RED,
+    dress,
+    exceedance,
+    figure,
+    header,
+    log_latency,
+    nothing,
+    save,
+    share_axis,
+)
 from analysis.verdict import percent, quantity
 
 WIDTH_PX = 1600
@@ -87,8 +103,12 @@ def draw_many(runs: list[tuple[Run, dict[str, Any]]], path: Path) -> None:
     """
     rows = arrange(runs)
     reasons = [_reasons(entries) for _, entries in rows]
-    heights = [ROW_PX + 15 * len(lines) + 9 * max(0, len(entries) - 8) for (_, entries), lines in zip(rows, reasons, strict=True)]
-    fig = figure(WIDTH_PX, 70 + sum(heights))
+    heights = [
+        ROW_PX + 17 * len(lines) + 9 * max(0, len(entries) - 8)
+        for (_, entries), lines in zip(rows, reasons, strict=True)
+    ]
+    head_px = 12 + HEADER_LINE_PX
+    fig = figure(WIDTH_PX, head_px + 20 + sum(heights), head_px)
     axes = fig.subplots(
         len(rows), 4, squeeze=False, gridspec_kw={"width_ratios": [1, 0.62, 1, 1.35], "height_ratios": heights}
     )
@@ -96,21 +116,33 @@ def draw_many(runs: list[tuple[Run, dict[str, Any]]], path: Path) -> None:
     for panels, (title, entries), lines in zip(axes, rows, reasons, strict=True):
         _quantiles(panels[0], title, entries, low, high)
         if lines:
-            panels[0].set_xlabel(panels[0].get_xlabel() + "\n" + "\n".join(lines), loc="left", color=RED)
+            # The label keeps the room; the text itself runs across all panels.
+            panels[0].set_xlabel(panels[0].get_xlabel() + "\n" * len(lines))
+            note = panels[0].annotate(
+                "\n".join(lines),
+                (0, 0),
+                xycoords="axes fraction",
+                xytext=(0, -37),
+                textcoords="offset points",
+                fontsize=10,
+                va="top",
+                color=RED,
+                linespacing=1.25,
+            )
+            note.set_in_layout(False)
         _errors(panels[1], entries)
         _distribution(panels[2], entries, low, high)
         _course(panels[3], next((entry for entry in entries if entry.is_valid), entries[0]))
     valid = sum(bool(metrics["valid"]) for _, metrics in runs)
-    invalid = "" if valid == len(runs) else f", {len(runs) - valid} invalid (grey crosses; left out of the comparison)"
-    fig.suptitle(
-        f"{len(runs)} runs, {valid} valid{invalid}", x=0.012, y=0.997, va="top", ha="left", fontsize=15, fontweight="bold", color=INK
-    )
+    invalid = "" if valid == len(runs) else f", {len(runs) - valid} invalid (grey crosses)"
+    header(fig, 0, f"{len(runs)} runs, {valid} valid{invalid}", fontsize=15, fontweight="bold", color=INK)
     save(fig, path)
 
 
 def _reasons(entries: list[Entry]) -> list[str]:
-    text = [f"{entry.label} invalid: {'; '.join(entry.metrics['invalid_reasons'])}" for entry in entries if not entry.is_valid]
-    lines = [line for reason in text for line in textwrap.wrap(reason, 62, max_lines=2, placeholder=" ...")]
+    invalid = [entry for entry in entries if not entry.is_valid]
+    text = [f"{entry.label} invalid: {'; '.join(entry.metrics['invalid_reasons'])}" for entry in invalid]
+    lines = [line for reason in text for line in textwrap.wrap(reason, 205, max_lines=2, placeholder=" ...")]
     return lines if len(lines) <= 6 else [*lines[:5], f"... and more; see metrics.json of these {len(text)} runs"]
 
 
@@ -149,13 +181,29 @@ def _quantiles(axes: Axes, title: str, entries: list[Entry], low: float, high: f
             style = {"color": colour, "marker": marker} if entry.is_valid else {"color": GREY, "marker": "X"}
             axes.plot(value, position, markersize=9, linestyle="none", zorder=2, **style)
             if len(entries) <= LABELLED:
-                axes.annotate(f"{value:,.0f}", (value, position), xytext=(0, 7), textcoords="offset points", fontsize=8.5,
-                              ha="center", color=INK if entry.is_valid else MUTED)  # fmt: skip
+                axes.annotate(
+                    f"{value:,.0f}",
+                    (value, position),
+                    xytext=(0, 7),
+                    textcoords="offset points",
+                    fontsize=8.5,
+                    ha="center",
+                    color=INK if entry.is_valid else MUTED,
+                )
     log_latency(axes, "x", low, high)
     _run_axis(axes, entries)
     handles = [axes.plot([], [], marker, color=colour, label=name)[0] for name, colour, marker in MARKS]
-    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), fontsize=9.5, ncols=2, frameon=False,
-                borderaxespad=0.1, columnspacing=1, handletextpad=0.2)  # fmt: skip
+    axes.legend(
+        handles=handles,
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        fontsize=9.5,
+        ncols=2,
+        frameon=False,
+        borderaxespad=0.1,
+        columnspacing=1,
+        handletextpad=0.2,
+    )
 
 
 def _errors(axes: Axes, entries: list[Entry]) -> None:
@@ -169,8 +217,15 @@ def _errors(axes: Axes, entries: list[Entry]) -> None:
             axes.barh(position, share, height=0.5, color=RED if entry.is_valid else GREY, alpha=0.85)
         if len(entries) <= LABELLED:
             text = percent(share) if share is not None else "no data"
-            axes.annotate(text, (share or 0.0, position), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8.5,
-                          color=INK if entry.is_valid else MUTED)  # fmt: skip
+            axes.annotate(
+                text,
+                (share or 0.0, position),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8.5,
+                color=INK if entry.is_valid else MUTED,
+            )
     axes.set_xlim(0, top * 1.6)
     axes.locator_params(axis="x", nbins=4)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:g} %"))
@@ -190,7 +245,14 @@ def _distribution(axes: Axes, entries: list[Entry], low: float, high: float) -> 
         least = min(least, 1 / len(values))
         colour = PALETTE[number % 7] if entry.is_valid else GREY
         label = entry.label if len(entries) <= 6 else None
-        exceedance(axes, values, color=colour, linestyle=LINES[number % 4], linewidth=1.8 if len(entries) <= 6 else 1.2, label=label)
+        exceedance(
+            axes,
+            values,
+            color=colour,
+            linestyle=LINES[number % 4],
+            linewidth=1.8 if len(entries) <= 6 else 1.2,
+            label=label,
+        )
     log_latency(axes, "x", low, high)
     share_axis(axes, least)
     if not axes.lines:
@@ -207,7 +269,9 @@ def _course(axes: Axes, entry: Entry) -> None:
         for name, key in (("detected in", "detection_s"), ("recovered in", "recovery_s"))
         if entry.metrics[key] is not None
     ]
-    dress(axes, f"Run {_short(entry.label)}" + "".join(f", {fact}" for fact in facts), "seconds from the run's start", "requests per second")
+    dress(
+        axes, ", ".join([f"Run {_short(entry.label)}", *facts]), "seconds from the run's start", "requests per second"
+    )
     seconds = timeline.build(run)
     middle = seconds["second"] + 0.5
     for fault in run.faults:
@@ -218,16 +282,31 @@ def _course(axes: Axes, entry: Entry) -> None:
     axes.set_xlim(0, max(1.0, run.end_s))
     axes.set_ylim(0, 1.3 * _top(seconds["offered_rps"]))
     right = axes.twinx()
-    right.step(seconds["second"], seconds["replicas_ready"], where="post", color=GREEN, linewidth=1.8, label="replicas ready (right)")
+    right.step(
+        seconds["second"],
+        seconds["replicas_ready"],
+        where="post",
+        color=GREEN,
+        linewidth=1.8,
+        label="replicas ready (right)",
+    )
     right.set_ylim(0, 1.3 * _top(seconds["replicas_ready"]))
     right.set_ylabel("replicas ready", fontsize=10, color=MUTED)
-    right.yaxis.get_major_locator().set_params(integer=True)
+    right.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     right.tick_params(labelsize=9, colors=MUTED)
     for side in ("top", "left", "bottom"):
         right.spines[side].set_visible(False)
     handles = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
-    axes.legend(handles=handles, loc="upper left", fontsize=9, ncols=4, frameon=False, borderaxespad=0.1, columnspacing=0.9,
-                handlelength=1.5)  # fmt: skip
+    axes.legend(
+        handles=handles,
+        loc="upper left",
+        fontsize=9,
+        ncols=4,
+        frameon=False,
+        borderaxespad=0.1,
+        columnspacing=0.9,
+        handlelength=1.5,
+    )
 
 
 def _top(values: Any) -> float:  # noqa: ANN401

@@ -39,10 +39,13 @@ def compute(run: Run, timeline: pd.DataFrame) -> Values:
     metrics |= _stages(measured) | _routing(measured) | _instrument(run, timeline) | _objective(run, timeline)
     found = recovery.assess(run, timeline)
     metrics |= {
-        "detection_s": found.detection_s, "recovery_s": found.recovery_s, "recovered": found.recovered,
-        "faults_injected": len(run.faults), "faults_undetected": found.undetected,
+        "detection_s": found.detection_s,
+        "recovery_s": found.recovery_s,
+        "recovered": found.recovered,
+        "faults_injected": len(run.faults),
+        "faults_undetected": found.undetected,
         "fault_delay_max_ms": max((delay for _, delay in validity.fault_delays(run.events)), default=None),
-    }  # fmt: skip
+    }
     reasons = validity.reasons(run, metrics)
     metrics |= {"valid": not reasons, "invalid_reasons": reasons}
     return {key: _plain(metrics[key]) for key in sorted(metrics)}

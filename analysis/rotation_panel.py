@@ -54,11 +54,19 @@ def draw_rotation(axes: Axes, run: Run, shown: list[str]) -> None:
     for fault in run.faults:
         if fault.target not in shown:
             continue
-        lane, length = shown.index(fault.target) + 0.2, fault.ends_s(run.end_s) - fault.landed_s
-        axes.barh(lane, length, left=fault.landed_s, height=0.38, color=RED, alpha=0.4, linewidth=0)
-        axes.plot([fault.landed_s] * 2, [lane - 0.19, lane + 0.19], color=RED, linewidth=2.5, solid_capstyle="butt")
-        axes.annotate(fault.action, (fault.landed_s, lane), xytext=(5, -0.5), textcoords="offset points", va="center",
-                      fontsize=9, color=INK, clip_on=True)  # fmt: skip
+        middle, length = shown.index(fault.target) + 0.2, fault.ends_s(run.end_s) - fault.landed_s
+        axes.barh(middle, length, left=fault.landed_s, height=0.38, color=RED, alpha=0.4, linewidth=0)
+        axes.plot([fault.landed_s] * 2, [middle - 0.19, middle + 0.19], color=RED, linewidth=2.5, solid_capstyle="butt")
+        axes.annotate(
+            fault.action,
+            (fault.landed_s, middle),
+            xytext=(5, -0.5),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color=INK,
+            clip_on=True,
+        )
     axes.set_yticks(range(len(shown)), shown)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_yticks([lane - 0.5 for lane in range(1, len(shown))], minor=True)
@@ -86,5 +94,13 @@ def _legend(axes: Axes, has_rotation: bool) -> None:
             axes.plot([], [], "v", color=INK, markersize=8, linestyle="none", label="leaves it (ejected, draining)")[0],
             axes.plot([], [], "^", color=GREEN, markersize=8, linestyle="none", label="readmitted")[0],
         ]
-    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1.0), fontsize=10, ncols=4, frameon=False,
-                borderaxespad=0.1, columnspacing=1.4)  # fmt: skip
+    axes.legend(
+        handles=handles,
+        loc="lower right",
+        bbox_to_anchor=(1, 1.0),
+        fontsize=10,
+        ncols=4,
+        frameon=False,
+        borderaxespad=0.1,
+        columnspacing=1.4,
+    )

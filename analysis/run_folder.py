@@ -11,8 +11,16 @@ import pandas as pd
 from analysis.faults import LandedFault, landed
 
 NUMBERS = (
-    "request_id", "scheduled_s", "sent_s", "completed_s", "status", "attempts", "queue_s", "service_s", "router_s",
-)  # fmt: skip
+    "request_id",
+    "scheduled_s",
+    "sent_s",
+    "completed_s",
+    "status",
+    "attempts",
+    "queue_s",
+    "service_s",
+    "router_s",
+)
 WORDS = ("outcome", "replica", "phase")
 OPTIONAL = frozenset({"router_s"})
 """Columns that may be absent: without a router nobody measures them."""
@@ -106,12 +114,18 @@ def read(folder: Path) -> Run:
             if table is None:
                 raise FolderError(f"{folder}: the run is complete, but {name} is missing")
     if requests is None:
-        requests = pd.DataFrame({name: pd.Series(dtype="float64" if name in NUMBERS else "str") for name in (*NUMBERS, *WORDS)})
+        requests = pd.DataFrame(
+            {name: pd.Series(dtype="float64" if name in NUMBERS else "str") for name in (*NUMBERS, *WORDS)}
+        )
     planned = requests["scheduled_s"] if schedule is None else schedule["scheduled_s"].astype("float64")
     return Run(
-        folder, manifest, requests,
-        _lines(folder / "events.jsonl", ("t_s", "event")), _lines(folder / "samples.jsonl", ("t_s",)), planned,
-    )  # fmt: skip
+        folder,
+        manifest,
+        requests,
+        _lines(folder / "events.jsonl", ("t_s", "event")),
+        _lines(folder / "samples.jsonl", ("t_s",)),
+        planned,
+    )
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -12,16 +12,32 @@ from matplotlib.ticker import MaxNLocator
 from analysis.rotation_panel import draw_rotation, lanes
 from analysis.run_folder import Run, latency_ms
 from analysis.style import (
-    BLUE, GREEN, GREY, INK, MUTED, ORANGE, PHASE_STYLES, PURPLE, RED, dress, exceedance, figure, log_latency, nothing, save,
+    BLUE,
+    GREEN,
+    GREY,
+    HEADER_LINE_PX,
+    INK,
+    MUTED,
+    ORANGE,
+    PHASE_STYLES,
+    PURPLE,
+    RED,
+    dress,
+    exceedance,
+    figure,
+    header,
+    log_latency,
+    nothing,
+    save,
     share_axis,
-)  # fmt: skip
+)
 from analysis.verdict import table_rows, verdict
 
 WIDTH_PX = 1600
 MAX_POINTS = 8000
 MAX_FAILED_POINTS = 2000
 """Requests drawn as points; more are thinned evenly, for drawing only. Lines and numbers use all of them."""
-MAX_BARS = 12
+MAX_BARS = 16
 TIME = "seconds from the run's start"
 
 
@@ -36,9 +52,10 @@ def draw(run: Run, timeline: pd.DataFrame, metrics: dict[str, Any], path: Path) 
     """
     shown = lanes(run)
     lane_px = 62 + 34 * len(shown) if shown else 0
-    sentence = textwrap.wrap(verdict(run.manifest, metrics), 165, max_lines=4, placeholder=" ...")
-    fig = figure(WIDTH_PX, 1180 + lane_px + 20 * len(sentence))
+    sentence = textwrap.wrap(verdict(run.manifest, metrics), 175, max_lines=4, placeholder=" ...")
     heights = [460, *([lane_px] if shown else []), 300, 330]
+    head_px = 12 + HEADER_LINE_PX * (1 + len(sentence))
+    fig = figure(WIDTH_PX, head_px + 60 + sum(heights), head_px)
     grid = fig.add_gridspec(len(heights), 12, height_ratios=heights)
     latency = fig.add_subplot(grid[0, :])
     _latency(latency, run, timeline)
@@ -52,9 +69,9 @@ def draw(run: Run, timeline: pd.DataFrame, metrics: dict[str, Any], path: Path) 
     _distribution(fig.add_subplot(grid[bottom, :4]), run)
     _shares(fig.add_subplot(grid[bottom, 4:8]), run)
     _table(fig.add_subplot(grid[bottom, 8:]), metrics)
-    where = {"x": 0.012, "y": 0.993, "ha": "left", "va": "top", "fontsize": 13, "linespacing": 1.45}
-    fig.suptitle("\n".join([" ", *sentence]), color=INK if metrics["valid"] else RED, **where)
-    fig.text(s=_title(run), color=INK, fontweight="bold", **where)
+    header(fig, 0, _title(run), fontsize=13, fontweight="bold", color=INK)
+    for number, line in enumerate(sentence, 1):
+        header(fig, number, line, fontsize=13, color=INK if metrics["valid"] else RED)
     save(fig, path)
 
 
@@ -63,7 +80,13 @@ def _title(run: Run) -> str:
     config = manifest["config"]
     routed = (config.get("policy") or {}).get("name") if config.get("router") else "no router"
     start = str(manifest.get("started_at") or "")[:16].replace("T", " ")
-    parts = [str(manifest.get("scenario")), f"seed {manifest.get('seed')}", str(routed), f"run {manifest.get('run_id')}", start]
+    parts = [
+        str(manifest.get("scenario")),
+        f"seed {manifest.get('seed')}",
+        str(routed),
+        f"run {manifest.get('run_id')}",
+        start,
+    ]
     return "  ·  ".join(part for part in parts if part)
 
 
@@ -92,23 +115,49 @@ def _latency(axes: Axes, run: Run, timeline: pd.DataFrame) -> None:
     fine = _thin(requests[~failed], MAX_POINTS)
     bad = _thin(requests[failed & requests["latency_ms"].notna()], MAX_FAILED_POINTS)
     if len(fine):
-        axes.scatter(fine["scheduled_s"], fine["latency_ms"], s=7, color=GREY, alpha=0.55, linewidths=0, label="request")
+        axes.scatter(
+            fine["scheduled_s"], fine["latency_ms"], s=7, color=GREY, alpha=0.55, linewidths=0, label="request"
+        )
     middle = timeline["second"] + 0.5
     axes.plot(middle, timeline["p99_ms"], color=ORANGE, linewidth=2.2, marker=".", label="p99 of each second")
     axes.plot(middle, timeline["p50_ms"], color=BLUE, linewidth=2.2, marker=".", label="p50 of each second")
     if len(bad):
-        axes.scatter(bad["scheduled_s"], bad["latency_ms"], s=34, color=RED, marker="x", linewidths=1.3, zorder=4,
-                     label=f"failed request ({int((failed & requests['latency_ms'].notna()).sum()):,} in all)")  # fmt: skip
+        axes.scatter(
+            bad["scheduled_s"],
+            bad["latency_ms"],
+            s=34,
+            color=RED,
+            marker="x",
+            linewidths=1.3,
+            zorder=4,
+            label=f"failed request ({int((failed & requests['latency_ms'].notna()).sum()):,} in all)",
+        )
     if len(dropped):
-        axes.plot(dropped["scheduled_s"], np.full(len(dropped), 0.985), "|", color=INK, markersize=9, zorder=4,
-                  transform=axes.get_xaxis_transform(), label=f"dropped, never answered ({len(dropped):,})")  # fmt: skip
+        axes.plot(
+            dropped["scheduled_s"],
+            np.full(len(dropped), 0.985),
+            "|",
+            color=INK,
+            markersize=9,
+            zorder=4,
+            transform=axes.get_xaxis_transform(),
+            label=f"dropped, never answered ({len(dropped):,})",
+        )
     values = requests["latency_ms"].dropna()
     if values.empty:
         nothing(axes, "no request was answered")
         return
     log_latency(axes, "y", float(values.quantile(0.005)) / 1.5, float(values.max()) * 1.6)
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1.0), fontsize=10, ncols=6, frameon=False, borderaxespad=0.1,
-                columnspacing=1.4, handletextpad=0.4)  # fmt: skip
+    axes.legend(
+        loc="lower right",
+        bbox_to_anchor=(1, 1.0),
+        fontsize=10,
+        ncols=6,
+        frameon=False,
+        borderaxespad=0.1,
+        columnspacing=1.4,
+        handletextpad=0.4,
+    )
 
 
 def _rates(axes: Axes, run: Run, timeline: pd.DataFrame) -> None:
@@ -169,7 +218,9 @@ def _distribution(axes: Axes, run: Run) -> None:
             exceedance(axes, rows, color=colour, linestyle=line, linewidth=2, label=f"{phase} ({len(rows):,})")
     log_latency(axes, "x", float(values.quantile(0.005)) / 1.3, float(values.max()) * 1.3)
     share_axis(axes, 1 / max(sizes))
-    axes.legend(loc="lower left", fontsize=9.5, frameon=False, title="phase (requests)", title_fontsize=9.5, alignment="left")
+    axes.legend(
+        loc="lower left", fontsize=9.5, frameon=False, title="phase (requests)", title_fontsize=9.5, alignment="left"
+    )
 
 
 def _shares(axes: Axes, run: Run) -> None:
@@ -186,11 +237,22 @@ def _shares(axes: Axes, run: Run) -> None:
         table = pd.concat([table.iloc[: MAX_BARS - 1], rest.to_frame().T])
     names = [str(name) for name in table.index]
     axes.bar(names, table[True], color=BLUE, width=0.7, label="ok")
-    axes.bar(names, table[False], bottom=table[True], color=RED, width=0.7, label="failed", hatch="///", edgecolor="white")
+    failed = table[False].where(table[False] > 0)
+    axes.bar(names, failed, bottom=table[True], color=RED, width=0.7, label="failed", hatch="///", edgecolor="white")
     total = table.sum(axis=1)
-    for position, value in enumerate(total):
-        axes.annotate(f"{value:,}", (position, value), xytext=(0, 3), textcoords="offset points", ha="center",
-                      fontsize=9 if len(names) < 9 else 8, color=MUTED)  # fmt: skip
+    if len(names) <= 13:
+        for position, value in enumerate(total):
+            axes.annotate(
+                f"{value:,}",
+                (position, value),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="center",
+                fontsize=9 if len(names) < 9 else 8,
+                color=MUTED,
+            )
+    if len(names) > 9:
+        axes.tick_params(axis="x", rotation=45)
     axes.margins(x=0.6 / len(names) if len(names) > 3 else 0.4)
     axes.grid(False, axis="x")
     _room_for_legend(axes, float(total.max()) * 1.04, 2)

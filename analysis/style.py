@@ -10,6 +10,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 PALETTE = sns.color_palette("colorblind").as_hex()
@@ -19,18 +20,28 @@ INK, MUTED = "#222222", "#5a5a5a"
 PHASE_STYLES = {"steady": (BLUE, "-"), "fault": (RED, "--"), "recovery": (GREEN, "-.")}
 """Colour and line of each phase: told apart without colours, too."""
 DPI = 100
+HEADER_LINE_PX = 25
 LEAST_MS = 0.1
 """Lower end of logarithmic latency axes."""
 CURVE_POINTS = 600
 """Points that a distribution curve is drawn with; for drawing only."""
 
 
-def figure(width_px: int, height_px: int) -> Figure:
-    """A figure of that size in pixels, outside pyplot's global state."""
-    new = Figure(figsize=(width_px / DPI, height_px / DPI), dpi=DPI, layout="constrained")
-    new.get_layout_engine().set(w_pad=0.08, h_pad=0.07, wspace=0.02, hspace=0.02)  # type: ignore[union-attr]
+def figure(width_px: int, height_px: int, header_px: int) -> Figure:
+    """A figure of that size in pixels, outside pyplot's global state; nothing is laid out in the header on top."""
+    new = Figure(figsize=(width_px / DPI, height_px / DPI), dpi=DPI)
+    layout = ConstrainedLayoutEngine(
+        w_pad=0.08, h_pad=0.07, wspace=0.02, hspace=0.02, rect=(0, 0, 1, 1 - header_px / height_px)
+    )
+    new.set_layout_engine(layout)
     FigureCanvasAgg(new)
     return new
+
+
+def header(fig: Figure, line: int, text: str, **style: Any) -> None:  # noqa: ANN401
+    """Write a line of the header (0 = top); each takes `HEADER_LINE_PX`."""
+    y = 1 - (14 + line * HEADER_LINE_PX) / (fig.get_figheight() * DPI)
+    fig.text(0.012, y, text, ha="left", va="top", **style)
 
 
 def save(fig: Figure, path: Path) -> None:

@@ -51,7 +51,9 @@ def write_text(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def _joint(runs: list[tuple[Run, dict[str, Any]]], output: Path | None, metrics: Path | None, plots: Path | None) -> None:
+def _joint(
+    runs: list[tuple[Run, dict[str, Any]]], output: Path | None, metrics: Path | None, plots: Path | None
+) -> None:
     """The page, the numbers and the plot data of several runs together."""
     from analysis.joint_data import metrics_table, quantile_table
     from analysis.joint_page import arrange, draw_many
@@ -91,7 +93,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Summarise the runs that the command line names; return the exit status: 0, or 1 where a folder is damaged."""
     parser = argparse.ArgumentParser(prog="python -m analysis.summary", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("places", nargs="+", type=Path, metavar="DIR", help="a run's folder, or a folder above runs")
-    parser.add_argument("--output", type=Path, metavar="PNG", help="picture of all runs on one page (default: in DIR, if it is one)")
+    parser.add_argument(
+        "--output", type=Path, metavar="PNG", help="picture of all runs on one page (default: in DIR, if it is one)"
+    )
     parser.add_argument("--metrics", type=Path, metavar="JSON", help="the metrics of all runs, by scenario and run")
     parser.add_argument("--plots", type=Path, metavar="CSV", help="the latency quantiles of all runs, a line each")
     chosen = parser.parse_args(arguments)

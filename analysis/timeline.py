@@ -25,14 +25,17 @@ def build(run: Run) -> pd.DataFrame:
     ok = (requests["outcome"] == "ok").to_numpy(dtype=bool)
     completed = np.floor(requests["completed_s"].dropna().to_numpy()).astype("int64")
     by_second = latency_ms(requests).groupby(at)
-    table = pd.DataFrame({
-        "offered_rps": _count(np.floor(run.offered.to_numpy()).astype("int64"), seconds) / width,
-        "achieved_rps": _count(completed, seconds) / width,
-        "goodput_rps": _count(at[ok], seconds) / width,
-        "errors": _count(at[~ok], seconds),
-        "p50_ms": by_second.quantile(0.5).reindex(index),
-        "p99_ms": by_second.quantile(0.99).reindex(index),
-    }, index=index)  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "offered_rps": _count(np.floor(run.offered.to_numpy()).astype("int64"), seconds) / width,
+            "achieved_rps": _count(completed, seconds) / width,
+            "goodput_rps": _count(at[ok], seconds) / width,
+            "errors": _count(at[~ok], seconds),
+            "p50_ms": by_second.quantile(0.5).reindex(index),
+            "p99_ms": by_second.quantile(0.99).reindex(index),
+        },
+        index=index,
+    )
     return table.join(_samples(run, index)).reset_index()
 
 
@@ -42,9 +45,10 @@ def _count(seconds: np.ndarray, n: int) -> np.ndarray:
 
 def _samples(run: Run, index: pd.RangeIndex) -> pd.DataFrame:
     """The runner's samples: the one taken at the end of a second belongs to it."""
-    rows = {}
+    rows: dict[int, list[float | None]] = {}
     for sample in run.samples:
         cpu = sample.get("cpu") or {}
-        rows[round(sample["t_s"]) - 1] = [sample.get(name) for name in SAMPLED[:3]] + [cpu.get(role) for role in CPU_ROLES]
+        counts = [sample.get(name) for name in SAMPLED[:3]]
+        rows[round(sample["t_s"]) - 1] = counts + [cpu.get(role) for role in CPU_ROLES]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=list(SAMPLED))
-    return table.apply(pd.to_numeric, errors="coerce").astype("float64").reindex(index)
+    return table.astype("float64").reindex(index)

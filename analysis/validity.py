@@ -53,7 +53,8 @@ def _sending(run: Run, metrics: Metrics, limit: dict[str, float]) -> Iterator[st
     """What was planned was sent, on time."""
     offered, sent = metrics["offered_requests"], metrics["sent_requests"]
     if offered and sent < limit["min_sent_share"] * offered:
-        yield f"{sent:,} of {offered:,} planned requests were sent (limit {limit['min_sent_share']:.1%})"
+        needed = f"at least {limit['min_sent_share'] * 100:g} % needed"
+        yield f"{sent:,} of {offered:,} planned requests were sent ({needed})"
     if run.is_complete and not offered:
         yield "no request was planned outside warm-up"
     if metrics["dropped"]:
@@ -68,11 +69,14 @@ def _machine(run: Run, metrics: Metrics, limit: dict[str, float]) -> Iterator[st
     workers = max(1, int(run.setting("load", "workers", 1)))
     busiest = metrics["cpu_generator_max_cores"]
     for name, used, most in (
-        ("generator, in its busiest second and per process", None if busiest is None else busiest / workers,
-         limit["max_generator_cpu_cores"]),
+        (
+            "generator, in its busiest second and per process",
+            None if busiest is None else busiest / workers,
+            limit["max_generator_cpu_cores"],
+        ),
         ("foreign processes, on average", metrics["cpu_foreign_cores"], limit["max_foreign_cpu_cores"]),
         ("the hypervisor (steal), on average", metrics["cpu_steal_cores"], limit["max_steal_cores"]),
-    ):  # fmt: skip
+    ):
         if used is None or used != used:  # NaN: no sample had it
             if run.is_complete:
                 yield f"CPU of {name.split(',')[0]} was not sampled"
@@ -92,7 +96,8 @@ def _faults(run: Run, limit_ms: float) -> Iterator[str]:
     told = {event.get("fault") for event in run.events if event["event"] in ("fault_injected", "fault_failed")}
     for index, fault in enumerate(run.manifest.get("faults") or []):
         if run.is_complete and index not in told:
-            yield f"fault {fault.get('action')} on {fault.get('target')}, planned at {fault.get('at_s')} s, never landed"
+            what = f"fault {fault.get('action')} on {fault.get('target')}"
+            yield f"{what}, planned at {fault.get('at_s')} s, never landed"
 
 
 def fault_delays(events: list[dict[str, Any]]) -> list[tuple[dict[str, Any], float]]:

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from analysis.faults import SERVICES
+
 DONE = {
     "kill": ("killed", "its restart"),
-    "pause": ("paused", "it was resumed"),
+    "pause": ("paused", "its resumption"),
     "restart": ("restarted", "its restart"),
 }
 """Action: what happened to the target, and what recovery counts from."""
@@ -50,19 +52,18 @@ def _faults(faults: list[dict[str, Any]], metrics: Metrics) -> list[str]:
     if injected > 1 or len(faults) != 1:
         return [_several(injected, metrics)]
     target, action = faults[0]["target"], faults[0]["action"]
-    done, since = DONE.get(action, (f"hit by `{action}`", "the fault was healed"))
+    done, since = DONE.get(action, (f"hit by `{action}`", "the heal"))
+    name = f"the {target}" if target in SERVICES else str(target)
     if faults[0].get("for_s") is None and action != "restart":
         since = "that"
     noticed = metrics["detection_s"]
     if noticed is not None:
-        parts = [f"{target} was out of rotation {noticed:.1f} s after it was {done}"]
+        text = f"{name} was out of rotation {noticed:.1f} s after it was {done}"
     elif metrics["faults_undetected"]:
-        parts = [f"{target} was {done} and stayed in rotation"]
+        text = f"{name} was {done} and stayed in rotation"
     else:
-        parts = [f"{target} was {done}"]
-    if metrics["recovered"]:
-        return [*parts, f"recovered {metrics['recovery_s']:.1f} s after {since}"]
-    return [*parts, "not recovered by the run's end"]
+        text = f"{name} was {done}"
+    return [text, _recovered(metrics, since)]
 
 
 def _several(injected: int, metrics: Metrics) -> str:
@@ -72,9 +73,15 @@ def _several(injected: int, metrics: Metrics) -> str:
         text += f", the slowest was noticed after {slowest:.1f} s"
     if undetected:
         text += f", {undetected} not at all"
-    if metrics["recovered"]:
-        return f"{text}; recovered {metrics['recovery_s']:.1f} s after the heal at worst"
-    return f"{text}; not recovered by the run's end"
+    return f"{text}; {_recovered(metrics, 'the heal')}{' at worst' if metrics['recovery_s'] else ''}"
+
+
+def _recovered(metrics: Metrics, since: str) -> str:
+    if not metrics["recovered"]:
+        return "not recovered by the run's end"
+    if metrics["recovery_s"] == 0:
+        return "all was well at once" if since == "that" else f"all was well by {since}"
+    return f"recovered {metrics['recovery_s']:.1f} s after {since}"
 
 
 def percent(share: float | None) -> str:
@@ -104,10 +111,11 @@ def table_rows(metrics: Metrics) -> list[tuple[str, str]]:
     Args:
         metrics: content of `metrics.json`.
     """
+    offered = metrics["offered_requests"]
     rows = [
         ("offered / goodput", _pair(metrics, ("offered_rps", "goodput_rps"), "requests/s")),
         ("latency p50 / p90 / p99", _pair(metrics, ("latency_p50_ms", "latency_p90_ms", "latency_p99_ms"), "ms", 0)),
-        ("failed requests", f"{metrics['failed_requests']:,} of {metrics['offered_requests']:,} ({percent(metrics['error_rate'])})"),
+        ("failed requests", f"{metrics['failed_requests']:,} of {offered:,} ({percent(metrics['error_rate'])})"),
         ("retried requests", "-" if metrics["retried_requests"] is None else f"{metrics['retried_requests']:,}"),
         ("queue p50 / p99", _pair(metrics, ("queue_p50_ms", "queue_p99_ms"), "ms", 0)),
         ("router's own time p50 / p99", _pair(metrics, ("router_overhead_p50_ms", "router_overhead_p99_ms"), "ms", 2)),
@@ -115,7 +123,7 @@ def table_rows(metrics: Metrics) -> list[tuple[str, str]]:
         ("CPU generator / router", _pair(metrics, ("cpu_generator_cores", "cpu_router_cores"), "cores", 2)),
         ("replica-seconds", quantity(metrics["replica_seconds"], "s", 0)),
         ("seconds outside the objective", quantity(metrics["slo_violation_s"], "s", 0)),
-    ]  # fmt: skip
+    ]
     if metrics["faults_injected"]:
         detection, recovery = quantity(metrics["detection_s"], "s", 2), quantity(metrics["recovery_s"], "s")
         rows.insert(4, ("detection / recovery", f"{detection} / {recovery if metrics['recovered'] else 'never'}"))

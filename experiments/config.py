@@ -169,17 +169,17 @@ def validate(config: Config) -> list[Fault]:
     speeds = replica.speeds
     _require(
         not speeds or len(speeds) == len(config.replica_ids),
-        "replica.speeds", speeds, f"empty or {len(config.replica_ids)} numbers, one a replica",
-    )  # fmt: skip
+        "replica.speeds",
+        speeds,
+        f"empty or {len(config.replica_ids)} numbers, one a replica",
+    )
     _require(all(0.01 <= s <= 100 for s in speeds), "replica.speeds", speeds, "numbers between 0.01 and 100")
     load = config.load
     _require(1 <= load.workers <= 16, "load.workers", load.workers, "between 1 and 16")
     _require(0 < load.timeout_s <= 600, "load.timeout_s", load.timeout_s, "above 0 and at most 600")
     _require(load.max_in_flight >= 1, "load.max_in_flight", load.max_in_flight, "at least 1")
     _require(load.ui_users >= 1, "load.ui_users", load.ui_users, "at least 1")
-    _require(
-        load.ui_port is None or 1 <= load.ui_port <= 65535, "load.ui_port", load.ui_port, "between 1 and 65535"
-    )
+    _require(load.ui_port is None or 1 <= load.ui_port <= 65535, "load.ui_port", load.ui_port, "between 1 and 65535")
     _require(config.engine.name in ENGINES, "engine", config.engine.name, "one of " + ", ".join(ENGINES))
     _require_fields("engine", config.engine, {"startup_timeout_s": 1})
     _require_fields("validity", config.validity, dict.fromkeys(vars(config.validity), 0))
@@ -194,10 +194,15 @@ def validate(config: Config) -> list[Fault]:
         scalers.create(scaler.pop("name", ""), scaler)
         _check_manager(config)
         return plan_faults(
-            config.faults, config.random_faults,
-            replicas=config.replica_ids, has_router=config.router is not None, has_manager=config.has_manager,
-            duration_s=config.workload.duration_s, warmup_s=config.workload.warmup_s, seed=config.seed,
-        )  # fmt: skip
+            config.faults,
+            config.random_faults,
+            replicas=config.replica_ids,
+            has_router=config.router is not None,
+            has_manager=config.has_manager,
+            duration_s=config.workload.duration_s,
+            warmup_s=config.workload.warmup_s,
+            seed=config.seed,
+        )
     except ConfigError:
         raise
     except ValueError as error:

@@ -51,7 +51,9 @@ class FaultPlanSettings:
 
     count: int = 0
     """How many are drawn."""
-    modes: list[str] = field(default_factory=lambda: ["error", "slow", "latency", "hang", "reset", "refuse", "flap", "lie"])
+    modes: list[str] = field(
+        default_factory=lambda: ["error", "slow", "latency", "hang", "reset", "refuse", "flap", "lie"]
+    )
     """Drawn without replacement until all were used, then anew."""
     start_s: float = 8.0
     """No fault before this, seconds from the run's start."""
@@ -143,7 +145,13 @@ def _draw(
             deck = rng.sample(settings.modes, len(settings.modes))
         mode = deck.pop()
         drawn.append(
-            Fault(at_s=round(at_s, 3), action=mode, target=rng.choice(hit), for_s=settings.duration_s, **_strength(mode, rng))
+            Fault(
+                at_s=round(at_s, 3),
+                action=mode,
+                target=rng.choice(hit),
+                for_s=settings.duration_s,
+                **_strength(mode, rng),
+            )
         )
         pause = rng.expovariate(1 / settings.gap_s) if settings.gap_s else 0.0
         at_s += settings.duration_s + min(pause, 3 * settings.gap_s)

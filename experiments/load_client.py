@@ -34,8 +34,14 @@ class Target:
         parts = urlsplit(url)
         host, port = parts.hostname or "127.0.0.1", parts.port or 80
         self._pool = ConnectionPool(
-            host, port, host, port, size=size, network_timeout=timeout_s, connection_timeout=timeout_s,
-        )  # fmt: skip
+            host,
+            port,
+            host,
+            port,
+            size=size,
+            network_timeout=timeout_s,
+            connection_timeout=timeout_s,
+        )
         self._head = f"GET /work HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: aegis\r\n"
         self._timeout_s = timeout_s
 
@@ -77,15 +83,19 @@ class Target:
 def _answer(response: HTTPSocketPoolResponse) -> Answer:
     status = response.status_code
 
-    def seconds(header: str) -> float | None:
+    def text(header: str) -> str | None:
         value = response.get(header)
+        return value if isinstance(value, str) or value is None else value[-1]
+
+    def seconds(header: str) -> float | None:
+        value = text(header)
         return None if value is None else float(value) / 1e3
 
-    attempts = response.get("x-aegis-attempts")
+    attempts = text("x-aegis-attempts")
     return Answer(
         "ok" if status < 400 else "http_error",
         status,
-        response.get("x-aegis-replica"),
+        text("x-aegis-replica"),
         None if attempts is None else int(attempts),
         seconds("x-aegis-queue-ms"),
         seconds("x-aegis-service-ms"),

@@ -9,14 +9,44 @@ LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 def locust_command() -> list[str]:
     """Locust replaying a schedule open-loop; AEGIS_LOAD names its configuration."""
     return [
-        sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--users", "1", "--spawn-rate", "1",
-        "--only-summary", "--loglevel", "WARNING", "--exit-code-on-error", "0", "--stop-timeout", "0",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        str(LOCUSTFILE),
+        "--headless",
+        "--users",
+        "1",
+        "--spawn-rate",
+        "1",
+        "--only-summary",
+        "--loglevel",
+        "WARNING",
+        "--exit-code-on-error",
+        "0",
+        "--stop-timeout",
+        "0",
+    ]
 
 
 def ui_command(host: str, port: int, users: int) -> list[str]:
     """Locust's web UI with closed-loop users against `host`; the form begins with `users` users."""
     return [
-        sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--host", host, "--web-host", "127.0.0.1",
-        "--web-port", str(port), "--users", str(users), "--spawn-rate", str(users), "--loglevel", "WARNING",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        str(LOCUSTFILE),
+        "--host",
+        host,
+        "--web-host",
+        "127.0.0.1",
+        "--web-port",
+        str(port),
+        "--users",
+        str(users),
+        "--spawn-rate",
+        str(users),
+        "--loglevel",
+        "WARNING",
+    ]

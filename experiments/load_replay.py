@@ -172,12 +172,21 @@ class Replay:
         recent, self._recent = sorted(self._recent), []
         quantile = {q: round(recent[int(q / 100 * (len(recent) - 1))] * 1e3, 3) if recent else None for q in (50, 99)}
         with contextlib.suppress(OSError):  # the reader may be gone
-            print(json.dumps({
-                "t_s": round(time.monotonic() - self._t0, 3), "sent": self._sent,
-                "completed": len(self._rows) - self._rows.dropped, "failed": self._rows.failed,
-                "dropped": self._rows.dropped, "in_flight": len(self._open),
-                "p50_ms": quantile[50], "p99_ms": quantile[99],
-            }), flush=True)  # fmt: skip
+            print(
+                json.dumps(
+                    {
+                        "t_s": round(time.monotonic() - self._t0, 3),
+                        "sent": self._sent,
+                        "completed": len(self._rows) - self._rows.dropped,
+                        "failed": self._rows.failed,
+                        "dropped": self._rows.dropped,
+                        "in_flight": len(self._open),
+                        "p50_ms": quantile[50],
+                        "p99_ms": quantile[99],
+                    }
+                ),
+                flush=True,
+            )
 
     def _write(self, nice: int, cpu_s: float) -> None:
         import locust
@@ -185,12 +194,17 @@ class Replay:
         output = Path(self._config.output)
         self._rows.write(output)
         about: dict[str, Any] = {
-            "shard": self._config.shard, "nice": nice, "sent": self._sent,
-            "completed": len(self._rows) - self._rows.dropped, "dropped": self._rows.dropped,
-            "stopped": self._stop or "complete", "cpu_s": round(cpu_s, 3),
-            "wall_s": round(time.monotonic() - self._t0, 3) if self._t0 else 0.0, "pid": os.getpid(),
+            "shard": self._config.shard,
+            "nice": nice,
+            "sent": self._sent,
+            "completed": len(self._rows) - self._rows.dropped,
+            "dropped": self._rows.dropped,
+            "stopped": self._stop or "complete",
+            "cpu_s": round(cpu_s, 3),
+            "wall_s": round(time.monotonic() - self._t0, 3) if self._t0 else 0.0,
+            "pid": os.getpid(),
             "locust_version": locust.__version__,
-        }  # fmt: skip
+        }
         output.with_suffix(".json").write_text(json.dumps(about))
 
 

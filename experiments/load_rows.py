@@ -9,11 +9,21 @@ import pyarrow.parquet as pq
 
 from experiments.load_client import Answer
 
-SCHEMA = pa.schema([
-    ("request_id", pa.int64()), ("scheduled_s", pa.float64()), ("sent_s", pa.float64()), ("completed_s", pa.float64()),
-    ("status", pa.int16()), ("outcome", pa.string()), ("replica", pa.string()), ("attempts", pa.int16()),
-    ("queue_s", pa.float64()), ("service_s", pa.float64()), ("router_s", pa.float64()),
-])  # fmt: skip
+SCHEMA = pa.schema(
+    [
+        ("request_id", pa.int64()),
+        ("scheduled_s", pa.float64()),
+        ("sent_s", pa.float64()),
+        ("completed_s", pa.float64()),
+        ("status", pa.int16()),
+        ("outcome", pa.string()),
+        ("replica", pa.string()),
+        ("attempts", pa.int16()),
+        ("queue_s", pa.float64()),
+        ("service_s", pa.float64()),
+        ("router_s", pa.float64()),
+    ]
+)
 """Seconds count from the run's start; null = it did not come to that."""
 
 
@@ -33,10 +43,21 @@ class Rows:
     def add(self, request_id: int, scheduled_s: float, sent_s: float, completed_s: float, answer: Answer) -> None:
         """A request that was sent and ended."""
         self.failed += answer.outcome != "ok"
-        self._rows.append((
-            request_id, scheduled_s, sent_s, completed_s, answer.status, answer.outcome, answer.replica,
-            answer.attempts, answer.queue_s, answer.service_s, answer.router_s,
-        ))  # fmt: skip
+        self._rows.append(
+            (
+                request_id,
+                scheduled_s,
+                sent_s,
+                completed_s,
+                answer.status,
+                answer.outcome,
+                answer.replica,
+                answer.attempts,
+                answer.queue_s,
+                answer.service_s,
+                answer.router_s,
+            )
+        )
 
     def drop(self, request_id: int, scheduled_s: float, sent_s: float | None) -> None:
         """A request that was not sent, or was given up when the run broke off."""

@@ -40,13 +40,17 @@ if path := os.environ.get("AEGIS_LOAD"):
             """Tell Locust's own statistics the latency from the scheduled moment."""
             failure = None if answer.outcome == "ok" else RuntimeError(answer.outcome)
             self.environment.events.request.fire(
-                request_type="GET", name="/work", response_time=latency_s * 1e3, response_length=0,
-                exception=failure, context={},
-            )  # fmt: skip
+                request_type="GET",
+                name="/work",
+                response_time=latency_s * 1e3,
+                response_length=0,
+                exception=failure,
+                context={},
+            )
 
 else:
 
-    @events.init_command_line_parser.add_listener
+    @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
     def _arguments(parser: Any) -> None:  # noqa: ANN401
         """What the web UI's form offers beside the number of users."""
         parser.add_argument("--think-time-s", type=float, default=1.0, help="Mean pause of a user between requests (s)")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
 import time
@@ -14,10 +15,10 @@ from experiments.load_command import locust_command, ui_command
 from experiments.progress import Progress
 from experiments.recording import Recorder, write_json
 from experiments.sampling import CpuMeter
-from services.processes import ServiceProcess, StartError
 from experiments.stack import Stack
 from experiments.timeline import Timeline
 from experiments.tracking_companion import Companion
+from services.processes import ServiceProcess, StartError
 
 LEAD_S = 0.5
 """Between the word to start and the run's second 0, so that every generator process has read it."""
@@ -74,20 +75,32 @@ class Measurement:
             path = self.raw / f"load-{shard}.config"
             self._write_load_config(path, shard)
             process = ServiceProcess(
-                f"load-{shard}", locust_command(), self.logs / f"load-{shard}.log",
-                env={"AEGIS_LOAD": str(path)}, on_line=lambda line, shard=shard: self.progress.load(shard, line),
-            )  # fmt: skip
+                f"load-{shard}",
+                locust_command(),
+                self.logs / f"load-{shard}.log",
+                env={"AEGIS_LOAD": str(path)},
+                on_line=functools.partial(self.progress.load, shard),
+            )
             self.load.append(process)
             await process.spawn()
 
     def _write_load_config(self, path: Path, shard: int) -> None:
-        write_json(path, {
-            "schedule": str(self.recorder.folder / "schedule.parquet"), "targets": self.stack.targets,
-            "timeout_s": self.config.load.timeout_s, "shard": shard, "shards": self.config.load.workers,
-            "output": str(self.raw / f"load-{shard}.parquet"), "ready_file": str(self.raw / f"load-{shard}.ready"),
-            "start_file": str(self.raw / "start.json"), "max_in_flight": self.config.load.max_in_flight,
-            "parent_pid": os.getpid(), "grace_s": GRACE_S,
-        })  # fmt: skip
+        write_json(
+            path,
+            {
+                "schedule": str(self.recorder.folder / "schedule.parquet"),
+                "targets": self.stack.targets,
+                "timeout_s": self.config.load.timeout_s,
+                "shard": shard,
+                "shards": self.config.load.workers,
+                "output": str(self.raw / f"load-{shard}.parquet"),
+                "ready_file": str(self.raw / f"load-{shard}.ready"),
+                "start_file": str(self.raw / "start.json"),
+                "max_in_flight": self.config.load.max_in_flight,
+                "parent_pid": os.getpid(),
+                "grace_s": GRACE_S,
+            },
+        )
 
     async def _measure(self) -> None:
         await self._load_ready()
@@ -112,9 +125,13 @@ class Measurement:
         while not all((self.raw / f"load-{shard}.ready").exists() for shard in range(len(self.load))):
             for process in self.load:
                 if process.returncode is not None:
-                    raise StartError(f"{process.name} ended before the start (exit status {process.returncode})\n{process.tail()}")
+                    raise StartError(
+                        f"{process.name} ended before the start (exit status {process.returncode})\n{process.tail()}"
+                    )
             if time.monotonic() > deadline:
-                raise StartError(f"the load was not ready within {self.config.engine.startup_timeout_s:g} s\n{self.load[0].tail()}")
+                raise StartError(
+                    f"the load was not ready within {self.config.engine.startup_timeout_s:g} s\n{self.load[0].tail()}"
+                )
             await asyncio.sleep(0.02)
 
     async def _load_end(self, process: ServiceProcess) -> None:
@@ -152,13 +169,15 @@ class Measurement:
         """Locust's web UI against the stack, until it or the user ends."""
         asked = self.config.load.ui_port
         port = asked if asked is not None else _free_port(UI_PORT)
-        process = ServiceProcess("locust-ui", ui_command(self.stack.targets[0], port, self.config.load.ui_users), self.logs / "locust-ui.log")
+        process = ServiceProcess(
+            "locust-ui", ui_command(self.stack.targets[0], port, self.config.load.ui_users), self.logs / "locust-ui.log"
+        )
         self.load.append(process)
         self.recorder.begin(time.monotonic())
         await process.spawn()
         self.progress.say(f"Locust's web UI: http://127.0.0.1:{port} (Ctrl-C ends it)")
         self._running = [asyncio.create_task(self._collect())]
-        while process.returncode is None:
+        while process.returncode is None:  # noqa: ASYNC110 - a process is watched
             await asyncio.sleep(0.2)
         raise StartError(f"Locust's web UI ended by itself (exit status {process.returncode})\n{process.tail()}")
 

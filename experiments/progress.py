@@ -37,9 +37,14 @@ class Progress:
         self._duration_s, self._t0 = duration_s, t0
         if self.console.is_terminal:
             self._bar = Bar(
-                TextColumn("  measuring"), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn(),
-                console=self.console, transient=True, refresh_per_second=4,
-            )  # fmt: skip
+                TextColumn("  measuring"),
+                BarColumn(),
+                TextColumn("{task.description}"),
+                TimeRemainingColumn(),
+                console=self.console,
+                transient=True,
+                refresh_per_second=4,
+            )
             self._task = self._bar.add_task("", total=duration_s)
             self._bar.start()
 

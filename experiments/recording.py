@@ -17,10 +17,29 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACT_FILES = (
-    "manifest.json", "schedule.parquet", "requests.parquet", "events.jsonl", "samples.jsonl",
-    "timeline.parquet", "metrics.json", "summary.png", "tracking.json",
-)  # fmt: skip
-PACKAGES = ("aiohttp", "fastapi", "uvicorn", "uvloop", "locust", "gevent", "geventhttpclient", "hydra-core", "numpy", "pandas", "pyarrow")
+    "manifest.json",
+    "schedule.parquet",
+    "requests.parquet",
+    "events.jsonl",
+    "samples.jsonl",
+    "timeline.parquet",
+    "metrics.json",
+    "summary.png",
+    "tracking.json",
+)
+PACKAGES = (
+    "aiohttp",
+    "fastapi",
+    "uvicorn",
+    "uvloop",
+    "locust",
+    "gevent",
+    "geventhttpclient",
+    "hydra-core",
+    "numpy",
+    "pandas",
+    "pyarrow",
+)
 BYTES_PER_REQUEST = 250
 """Rough upper bound of what a request leaves on disk, raw rows and picture included."""
 SPARE_BYTES = 8 << 20
@@ -64,9 +83,13 @@ def claim(folder: Path, *, may_rename: bool) -> Path:
             if may_rename:
                 continue
             if int(owner) and Path(f"/proc/{owner}").exists() and int(owner) != os.getpid():
-                raise FolderError(f"{candidate}: another run (pid {owner}) writes here; choose another hydra.run.dir") from None
+                raise FolderError(
+                    f"{candidate}: another run (pid {owner}) writes here; choose another hydra.run.dir"
+                ) from None
         except OSError as error:
-            raise FolderError(f"{candidate}: cannot write results here ({error.strerror}); set hydra.run.dir") from error
+            raise FolderError(
+                f"{candidate}: cannot write results here ({error.strerror}); set hydra.run.dir"
+            ) from error
         for name in CONTRACT_FILES:
             (candidate / name).unlink(missing_ok=True)
         for name in ("raw", "logs"):
@@ -103,7 +126,9 @@ def _git(*arguments: str) -> str | None:
 def _cpu_model() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 def provenance() -> dict[str, Any]:

@@ -21,8 +21,11 @@ class CpuMeter:
             now: seconds on any monotonic clock.
         """
         times = psutil.cpu_times()
-        machine = (times.user + times.nice + times.system + _field(times, "irq") + _field(times, "softirq"), _field(times, "steal"))
-        fresh = {pid: used for role in pids.values() for pid in role if (used := _process_seconds(pid)) is not None}
+        machine = (
+            times.user + times.nice + times.system + _field(times, "irq") + _field(times, "softirq"),
+            _field(times, "steal"),
+        )
+        fresh = {pid: spent for role in pids.values() for pid in role if (spent := _process_seconds(pid)) is not None}
         before, self._machine = self._machine, machine
         elapsed, self._moment = now - self._moment, now
         old, self._seconds = self._seconds, fresh

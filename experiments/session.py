@@ -19,8 +19,8 @@ from experiments.measurement import Measurement
 from experiments.progress import Progress
 from experiments.recording import FolderError, Recorder, check_space, claim, now_iso, provenance
 from experiments.schedule import build_schedule, schedule_hash
-from services.processes import StartError
 from experiments.tracking_companion import Companion
+from services.processes import StartError
 
 COMPLETE, FAILED, INVALID = 0, 1, 3
 
@@ -103,8 +103,10 @@ class Session:
         # Only its children carry the mark: the runner's own environment block is the one it was started with.
         return subprocess.Popen(
             [sys.executable, "-m", "experiments.guardian", str(self.folder)],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     async def _measure(self, companion: Companion | None) -> tuple[str, str | None]:
         try:

@@ -14,10 +14,10 @@ import aiohttp
 
 from experiments.config import Config
 from experiments.faults import Fault
-from services.processes import ServiceProcess, python_module
 from services.access import auth_headers
 from services.manager.engines import Running
 from services.manager.engines.local import LocalEngine
+from services.processes import ServiceProcess, python_module
 
 EventSink = Callable[..., None]
 """Called as `sink(source, event, monotonic_s=None, **detail)`."""
@@ -86,22 +86,43 @@ class Stack:
         settings = {"router": dataclasses.asdict(self.config.router), "policy": self.config.policy}  # type: ignore[arg-type]
         path = self._write("router.json", settings)
         return python_module(
-            "services.router", "--port", port, "--admin-port", admin_port, "--config", path,
-            "--seed", self.config.seed,
-        )  # fmt: skip
+            "services.router",
+            "--port",
+            port,
+            "--admin-port",
+            admin_port,
+            "--config",
+            path,
+            "--seed",
+            self.config.seed,
+        )
 
     def _manager_command(self, port: int) -> list[str]:
         scaling = dataclasses.asdict(self.config.autoscaling)
         scaling["self_heal"] = scaling["self_heal"] and not self._faults_restart
-        path = self._write("manager.json", {
-            "scaling": scaling, "scaler": self.config.scaler, "replica": self._replica_options(),
-            "replicas": self.config.replicas,
-        })  # fmt: skip
+        path = self._write(
+            "manager.json",
+            {
+                "scaling": scaling,
+                "scaler": self.config.scaler,
+                "replica": self._replica_options(),
+                "replicas": self.config.replicas,
+            },
+        )
         assert self.router is not None
         return python_module(
-            "services.manager", "--port", port, "--router", self.router.addresses["admin"],
-            "--engine", self.config.engine.name, "--config", path, "--log-dir", self._logs,
-        )  # fmt: skip
+            "services.manager",
+            "--port",
+            port,
+            "--router",
+            self.router.addresses["admin"],
+            "--engine",
+            self.config.engine.name,
+            "--config",
+            path,
+            "--log-dir",
+            self._logs,
+        )
 
     def _write(self, name: str, content: dict[str, Any]) -> Path:
         path = self._logs / name
@@ -247,7 +268,9 @@ class Stack:
             addresses = self.router.addresses
             await self.router.stop()
             self._seen["router"] = 0
-            self.router = self._service("router", self._router_command(_port(addresses["url"]), _port(addresses["admin"])))
+            self.router = self._service(
+                "router", self._router_command(_port(addresses["url"]), _port(addresses["admin"]))
+            )
             self.router.addresses = addresses
             await self.router.start(self.config.engine.startup_timeout_s)
         elif self._engine is not None:

@@ -25,6 +25,6 @@ def check_jobs(arguments: list[str]) -> int:
         composed = loader.load_configuration(
             config_name="config", overrides=list(job), run_mode=RunMode.RUN, validate_sweep_overrides=False
         )
-        plain = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
+        plain = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
         configuration.validate(cast(Config, OmegaConf.to_object(plain)))
     return len(jobs)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from experiments.faults import PROCESS_ACTIONS, Fault
-from services.processes import StartError
 from experiments.stack import EventSink, Stack
+from services.processes import StartError
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, KeyError, StartError)
 
@@ -91,9 +91,14 @@ class Timeline:
             fault = self.faults[index]
             if fault.action not in ("kill", "restart"):
                 self.sink(
-                    "runner", "fault_healed", fault=index, action=fault.action, target=fault.target,
-                    planned_s=None, at_end=True,
-                )  # fmt: skip
+                    "runner",
+                    "fault_healed",
+                    fault=index,
+                    action=fault.action,
+                    target=fault.target,
+                    planned_s=None,
+                    at_end=True,
+                )
         self._open.clear()
 
 

@@ -109,12 +109,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.tracking", description="Log runs to MLflow from their folders."
     )
-    parser.add_argument(
-        "folders", nargs="*", type=Path, metavar="DIR", help="folders with runs, at any depth"
-    )
-    parser.add_argument(
-        "--companion", type=Path, metavar="RUN_DIR", help="serve the runner that writes RUN_DIR"
-    )
+    parser.add_argument("folders", nargs="*", type=Path, metavar="DIR", help="folders with runs, at any depth")
+    parser.add_argument("--companion", type=Path, metavar="RUN_DIR", help="serve the runner that writes RUN_DIR")
     parser.add_argument("--finish-sweep", nargs=2, metavar=("SWEEP_DIR", "STATUS"), help="end its parent run")
     chosen = parser.parse_args(arguments)
     answers = os.fdopen(os.dup(1), "w")

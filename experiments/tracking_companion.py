@@ -27,9 +27,16 @@ class Companion:
         """Start it; it imports MLflow and prepares the database meanwhile."""
         env = {key: value for key, value in os.environ.items() if key != MARK}
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "experiments.tracking", "--companion", str(self._folder),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True,
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            "experiments.tracking",
+            "--companion",
+            str(self._folder),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=env,
+            start_new_session=True,
+        )
 
     async def _answer(self, deadline_s: float) -> str:
         assert self._process is not None and self._process.stdout is not None

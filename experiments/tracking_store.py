@@ -110,9 +110,7 @@ class Store:
         """
         self.uri = tracking_uri()
         self.is_remote = urlsplit(self.uri).scheme in ("http", "https")
-        path = (
-            self.uri.removeprefix("sqlite:///").split("?")[0] if self.uri.startswith("sqlite:///") else None
-        )
+        path = self.uri.removeprefix("sqlite:///").split("?")[0] if self.uri.startswith("sqlite:///") else None
         self._database = Path(path).absolute() if path else None
         self._locked = 0
         if self.is_remote:
@@ -202,9 +200,11 @@ class Store:
         if manifest.get("sweep_dir"):
             tags["mlflow.parentRunId"] = self._parent(manifest)
         run = self._client.create_run(
-            self._experiment_id, start_time=milliseconds(manifest["started_at"]), tags=tags,
+            self._experiment_id,
+            start_time=milliseconds(manifest["started_at"]),
+            tags=tags,
             run_name=run_id if scenario in run_id else f"{scenario}-{run_id}",
-        )  # fmt: skip
+        )
         return str(run.info.run_id)
 
     def _parent(self, manifest: dict[str, Any]) -> str:
@@ -215,9 +215,11 @@ class Store:
             for name in ("aegis.run_id", "aegis.started_at", "seed", "policy"):
                 del tags[name]
             found = self._client.create_run(
-                self._experiment_id, start_time=milliseconds(manifest["started_at"]), tags=tags,
+                self._experiment_id,
+                start_time=milliseconds(manifest["started_at"]),
+                tags=tags,
                 run_name=f"sweep-{Path(sweep).name}",
-            )  # fmt: skip
+            )
         return str(found.info.run_id)
 
     def finish_sweep(self, sweep_dir: Path, status: str | None = None) -> bool:

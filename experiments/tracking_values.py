@@ -40,9 +40,7 @@ def flatten(value: object, prefix: str = "") -> dict[str, str]:
 
 def start_ms(manifest: dict[str, Any]) -> int:
     """The moment that a run's seconds count from, milliseconds since 1970."""
-    return (
-        int(1000 * manifest["t0_unix"]) if manifest.get("t0_unix") else milliseconds(manifest["started_at"])
-    )
+    return int(1000 * manifest["t0_unix"]) if manifest.get("t0_unix") else milliseconds(manifest["started_at"])
 
 
 def run_status(manifest: dict[str, Any]) -> str:

@@ -27,9 +27,14 @@ class ServiceProcess:
     """A child process in its own session (a Ctrl-C in the terminal reaches the runner alone)."""
 
     def __init__(
-        self, name: str, command: list[str], log: Path, *,
-        env: dict[str, str] | None = None, on_line: Callable[[str], None] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        command: list[str],
+        log: Path,
+        *,
+        env: dict[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
         """`on_line` gets every line of its standard output after the first; the rest goes to `log`."""
         self.name = name
         self.command = command
@@ -56,9 +61,14 @@ class ServiceProcess:
         self._first_line = asyncio.get_running_loop().create_future()
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **self._env}, start_new_session=True, limit=1 << 20,
-            )  # fmt: skip
+                *self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **self._env},
+                start_new_session=True,
+                limit=1 << 20,
+            )
         self._reader = asyncio.create_task(self._read())
 
     async def _read(self) -> None:

@@ -23,9 +23,11 @@ def build_app(replica: Replica) -> FastAPI:
     )
 
     @app.api_route(
-        "/work", methods=["GET", "POST"], response_class=JSONResponse,
+        "/work",
+        methods=["GET", "POST"],
+        response_class=JSONResponse,
         responses={422: {"description": "A header out of bounds"}, 503: {"description": "The queue is full"}},
-    )  # fmt: skip
+    )
     async def work(request: Request) -> Response:
         """Spend the demand of `X-Aegis-Demand-Ms` (drawn without it) in a slot, behind the FIFO queue."""
         return await replica.work(request)

@@ -31,10 +31,20 @@ class Listener(uvicorn.Server):
 
     def __init__(self, app: Any, sock: socket.socket) -> None:  # noqa: ANN401
         """Serves `app` on `sock` when `serve` runs."""
-        super().__init__(uvicorn.Config(
-            app, http=Protocol, loop="none", lifespan="off", access_log=False, log_level="warning",
-            timeout_keep_alive=KEEPALIVE_S, timeout_graceful_shutdown=1, ws="none", server_header=False,
-        ))  # fmt: skip
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=Protocol,
+                loop="none",
+                lifespan="off",
+                access_log=False,
+                log_level="warning",
+                timeout_keep_alive=KEEPALIVE_S,
+                timeout_graceful_shutdown=1,
+                ws="none",
+                server_header=False,
+            )
+        )
         self.address: tuple[str, int] = sock.getsockname()[:2]
         self._sock = sock
         self.refusing = False
@@ -50,7 +60,7 @@ class Listener(uvicorn.Server):
 
     async def until_started(self) -> None:
         """Return when connections are accepted."""
-        while not self.started:
+        while not self.started:  # noqa: ASYNC110 - uvicorn offers a flag only
             await asyncio.sleep(0.005)
 
     def refuse(self) -> None:
@@ -66,9 +76,11 @@ class Listener(uvicorn.Server):
         """Listen again on the same port."""
         self.refusing = False
         factory = functools.partial(
-            self.config.http_protocol_class, config=self.config, server_state=self.server_state,  # type: ignore[arg-type]
+            Protocol,
+            config=self.config,
+            server_state=self.server_state,
             app_state=self.lifespan.state,
-        )  # fmt: skip
+        )
         server = await asyncio.get_running_loop().create_server(factory, sock=listen(*self.address))
         self.servers = [server]
 

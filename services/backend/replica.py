@@ -63,9 +63,11 @@ class Replica:
             return faults.NONE
         settings = self.settings
         return faults.effects(
-            self.faults, lambda purpose: uniform(settings.seed, request_id, settings.id, attempt, purpose),
-            time.monotonic() - self._faults_since, check=check,
-        )  # fmt: skip
+            self.faults,
+            lambda purpose: uniform(settings.seed, request_id, settings.id, attempt, purpose),
+            time.monotonic() - self._faults_since,
+            check=check,
+        )
 
     def _is_data(self, request: Request) -> bool:
         server = request.scope.get("server")
@@ -89,9 +91,10 @@ class Replica:
 
     def _answer(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
         return JSONResponse(
-            {"replica": self.settings.id, **body}, status,
+            {"replica": self.settings.id, **body},
+            status,
             {"X-Aegis-Replica": self.settings.id, "X-Aegis-In-Flight": str(self.in_flight), **(headers or {})},
-        )  # fmt: skip
+        )
 
     async def work(self, request: Request) -> Response:
         """Serve one request of work."""
@@ -122,9 +125,10 @@ class Replica:
         self._observe(served)
         queue_ms, service_ms = f"{served.queue_s * 1e3:.3f}", f"{served.service_s * 1e3:.3f}"
         return self._answer(
-            200, {"request_id": request_id, "queue_ms": float(queue_ms), "service_ms": float(service_ms)},
+            200,
+            {"request_id": request_id, "queue_ms": float(queue_ms), "service_ms": float(service_ms)},
             {"X-Aegis-Queue-Ms": queue_ms, "X-Aegis-Service-Ms": service_ms},
-        )  # fmt: skip
+        )
 
     def _observe(self, served: Served) -> None:
         self.telemetry.requests.labels("ok").inc()
@@ -171,10 +175,18 @@ class Replica:
 
     async def probe(self, request: Request) -> Response:
         """Load at this moment."""
-        return await self._checked(request, lambda: self._answer(200, {
-            "in_flight": self.in_flight, "waiting": self._work.waiting(),
-            "wait_ms": round(self._work.wait_s() * 1e3, 3), "concurrency": self.settings.concurrency,
-        }))  # fmt: skip
+        return await self._checked(
+            request,
+            lambda: self._answer(
+                200,
+                {
+                    "in_flight": self.in_flight,
+                    "waiting": self._work.waiting(),
+                    "wait_ms": round(self._work.wait_s() * 1e3, 3),
+                    "concurrency": self.settings.concurrency,
+                },
+            ),
+        )
 
     async def readyz(self, request: Request) -> Response:
         """Whether the router may send work."""

@@ -40,8 +40,12 @@ class ReplicaSettings:
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}={getattr(self, name)}: must be one of {', '.join(choices)}")
         for name, low, high in (
-            ("concurrency", 1, 1024), ("queue_limit", 0, 100_000), ("speed", 0.01, 100), ("replica_noise", 0, 1),
-            ("demand_mean_ms", 0.01, MAX_DEMAND_MS), ("weight", 0.001, 1000),
-        ):  # fmt: skip
+            ("concurrency", 1, 1024),
+            ("queue_limit", 0, 100_000),
+            ("speed", 0.01, 100),
+            ("replica_noise", 0, 1),
+            ("demand_mean_ms", 0.01, MAX_DEMAND_MS),
+            ("weight", 0.001, 1000),
+        ):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name}={getattr(self, name):g}: must be between {low:g} and {high:g}")

@@ -141,9 +141,7 @@ class CpuWork:
         self._inside += 1
         arrival = time.monotonic()
         give_up = threading.Event()
-        future = asyncio.get_running_loop().run_in_executor(
-            self._pool, burn, demand_s / self._speed, give_up.is_set
-        )
+        future = asyncio.get_running_loop().run_in_executor(self._pool, burn, demand_s / self._speed, give_up.is_set)
         try:
             start, end = await future
         except asyncio.CancelledError:

@@ -45,13 +45,23 @@ async def serve(arguments: argparse.Namespace, content: dict[str, Any], scaling:
     name = choice.pop("name")
     engine = LocalEngine(content.get("replica", {}), arguments.router, arguments.log_dir)
     control = Control(
-        scalers.create(name, choice), Limits(scaling), engine, arguments.router,
+        scalers.create(name, choice),
+        Limits(scaling),
+        engine,
+        arguments.router,
         content.get("replicas", arguments.replicas),
-    )  # fmt: skip
-    server = _Server(uvicorn.Config(
-        build_app(control, engine, name), loop="none", lifespan="off", access_log=False, log_level="warning", ws="none",
-        timeout_graceful_shutdown=2,
-    ))  # fmt: skip
+    )
+    server = _Server(
+        uvicorn.Config(
+            build_app(control, engine, name),
+            loop="none",
+            lifespan="off",
+            access_log=False,
+            log_level="warning",
+            ws="none",
+            timeout_graceful_shutdown=2,
+        )
+    )
     stopped = asyncio.create_task(stopping.wait())
     starting = asyncio.create_task(control.begin())
     await asyncio.wait([stopped, starting], return_when=asyncio.FIRST_COMPLETED)
@@ -60,7 +70,7 @@ async def serve(arguments: argparse.Namespace, content: dict[str, Any], scaling:
         if not stopping.is_set():
             await starting
             tasks = [asyncio.create_task(server.serve(sockets=[sock])), asyncio.create_task(control.run())]
-            while not server.started:
+            while not server.started:  # noqa: ASYNC110 - uvicorn offers a flag only
                 await asyncio.sleep(0.005)
             announce("manager", url=url_of(sock))
             await asyncio.wait([stopped, tasks[1]], return_when=asyncio.FIRST_COMPLETED)
@@ -102,9 +112,7 @@ def main() -> None:
         scalers.create(choice.pop("name"), choice)
         replicas = content.get("replicas", arguments.replicas)
         if not scaling.min_replicas <= replicas <= scaling.max_replicas:
-            raise ValueError(
-                f"replicas={replicas}: must be between {scaling.min_replicas} and {scaling.max_replicas}"
-            )
+            raise ValueError(f"replicas={replicas}: must be between {scaling.min_replicas} and {scaling.max_replicas}")
     except (OSError, ValueError, TypeError) as error:
         parser.error(" ".join(str(error).split()))
     if arguments.log_dir is None:

@@ -48,11 +48,15 @@ def build_app(control: Control, engine: LocalEngine, scaler: str) -> FastAPI:
     def status() -> dict[str, Any]:
         running = engine.running()
         return {
-            "desired": control.desired, "ready": sum(r.state == "running" for r in running), "scaler": scaler,
-            "autoscaler": control.enabled, "self_heal": control.limits.settings.self_heal,
-            "min_replicas": control.limits.settings.min_replicas, "max_replicas": control.limits.settings.max_replicas,
+            "desired": control.desired,
+            "ready": sum(r.state == "running" for r in running),
+            "scaler": scaler,
+            "autoscaler": control.enabled,
+            "self_heal": control.limits.settings.self_heal,
+            "min_replicas": control.limits.settings.min_replicas,
+            "max_replicas": control.limits.settings.max_replicas,
             "replicas": [asdict(r) for r in running],
-        }  # fmt: skip
+        }
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

@@ -71,14 +71,24 @@ class Control:
         previous, self.desired = self.desired, decision.desired
         self._seq += 1
         seen = observation.replicas if observation is not None else []
-        self._decisions.append({
-            "seq": self._seq, "monotonic_s": now, "unix_s": time.time(), "desired": decision.desired,
-            "previous": previous, "reason": decision.reason, "raw_desired": wish, "changed": decision.desired != previous,
-            "observation": {
-                "replicas": len(seen), "ready": sum(r.ready for r in seen), "slots": sum(r.slots for r in seen),
-                "in_flight": sum(r.in_flight or 0 for r in seen),
-            },
-        })  # fmt: skip
+        self._decisions.append(
+            {
+                "seq": self._seq,
+                "monotonic_s": now,
+                "unix_s": time.time(),
+                "desired": decision.desired,
+                "previous": previous,
+                "reason": decision.reason,
+                "raw_desired": wish,
+                "changed": decision.desired != previous,
+                "observation": {
+                    "replicas": len(seen),
+                    "ready": sum(r.ready for r in seen),
+                    "slots": sum(r.slots for r in seen),
+                    "in_flight": sum(r.in_flight or 0 for r in seen),
+                },
+            }
+        )
 
     def decisions(self, since: int) -> dict[str, Any]:
         """The decisions after number `since`, and the number to ask with next."""
@@ -96,9 +106,14 @@ class Control:
                 continue
             replica = seen.get(running.id)
             ready = replica is not None and replica["state"] == "ready"
-            loads.append(ReplicaLoad(
-                running.id, replica["in_flight"] if replica else None, (replica or {}).get("concurrency") or 1, ready
-            ))  # fmt: skip
+            loads.append(
+                ReplicaLoad(
+                    running.id,
+                    replica["in_flight"] if replica else None,
+                    (replica or {}).get("concurrency") or 1,
+                    ready,
+                )
+            )
         return Observation(loads, self.desired)
 
     def _reconcile_soon(self) -> None:

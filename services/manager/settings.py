@@ -31,9 +31,15 @@ class ScalingSettings:
             ValueError: with the key, its value and its bounds.
         """
         for name, low, high in (
-            ("min_replicas", 1, 64), ("max_replicas", 1, 64), ("interval_s", 0.1, 600), ("tolerance", 0, 1),
-            ("stabilization_up_s", 0, 3600), ("stabilization_down_s", 0, 3600), ("max_up", 1, 64), ("max_down", 1, 64),
-        ):  # fmt: skip
+            ("min_replicas", 1, 64),
+            ("max_replicas", 1, 64),
+            ("interval_s", 0.1, 600),
+            ("tolerance", 0, 1),
+            ("stabilization_up_s", 0, 3600),
+            ("stabilization_down_s", 0, 3600),
+            ("max_up", 1, 64),
+            ("max_down", 1, 64),
+        ):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"autoscaling.{name}={getattr(self, name):g}: must be between {low:g} and {high:g}")
         if self.min_replicas > self.max_replicas:

@@ -41,10 +41,12 @@ def settings_from(content: dict[str, Any], cls: type = RouterSettings, prefix: s
     for key in content:
         if key not in hints:
             raise ValueError(f"{prefix}.{key}: there are {', '.join(hints)}")
-    return cls(**{
-        key: settings_from(value, hints[key], f"{prefix}.{key}") if dataclasses.is_dataclass(hints[key]) else value
-        for key, value in content.items()
-    })  # fmt: skip
+    return cls(
+        **{
+            key: settings_from(value, hints[key], f"{prefix}.{key}") if dataclasses.is_dataclass(hints[key]) else value
+            for key, value in content.items()
+        }
+    )
 
 
 async def serve(arguments: argparse.Namespace, settings: RouterSettings, policy: Policy, name: str) -> None:

@@ -20,7 +20,7 @@ MAX_REPLICAS = 10_000
 MAX_BODY_BYTES = 16_384
 
 
-class Rejected(Exception):  # noqa: N818
+class Rejected(Exception):
     """The request is wrong; the text says how."""
 
 
@@ -53,12 +53,19 @@ class Admin:
     def app(self) -> web.Application:
         """The application with its routes."""
         app = web.Application(middlewares=[_guard], client_max_size=MAX_BODY_BYTES)
-        app.add_routes([
-            web.get("/healthz", self._healthz), web.get("/readyz", self._readyz), web.get("/metrics", self._metrics),
-            web.get("/stats", self._stats), web.get("/events", self._get_events), web.get("/replicas", self._list),
-            web.get("/replicas/{id}", self._get), web.put("/replicas/{id}", self._put),
-            web.delete("/replicas/{id}", self._delete),
-        ])  # fmt: skip
+        app.add_routes(
+            [
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._metrics),
+                web.get("/stats", self._stats),
+                web.get("/events", self._get_events),
+                web.get("/replicas", self._list),
+                web.get("/replicas/{id}", self._get),
+                web.put("/replicas/{id}", self._put),
+                web.delete("/replicas/{id}", self._delete),
+            ]
+        )
         return app
 
     async def _healthz(self, _: web.Request) -> web.Response:
@@ -78,11 +85,17 @@ class Admin:
     async def _stats(self, _: web.Request) -> web.Response:
         now = time.monotonic()
         proxy = self._proxy
-        return web.json_response({
-            "monotonic_s": now, "unix_s": time.time(), "policy": self._policy, "in_flight": proxy.in_flight,
-            **{f"{name}_total": count for name, count in proxy.totals.items()}, "responses": proxy.responses,
-            "replicas": [_describe(replica, now) for replica in self._fleet.replicas.values()],
-        })  # fmt: skip
+        return web.json_response(
+            {
+                "monotonic_s": now,
+                "unix_s": time.time(),
+                "policy": self._policy,
+                "in_flight": proxy.in_flight,
+                **{f"{name}_total": count for name, count in proxy.totals.items()},
+                "responses": proxy.responses,
+                "replicas": [_describe(replica, now) for replica in self._fleet.replicas.values()],
+            }
+        )
 
     async def _get_events(self, request: web.Request) -> web.Response:
         since = request.query.get("since", "0")
@@ -133,12 +146,18 @@ def _describe(replica: Replica, now: float) -> dict[str, Any]:
     latency = replica.latency_s
     lease = replica.lease_until
     return {
-        "id": replica.id, "url": replica.url, "admin_url": replica.admin_url, "weight": replica.weight,
-        "state": replica.state, "concurrency": replica.concurrency, "in_flight": replica.in_flight,
-        "requests_total": replica.requests_total, "failures_total": replica.failures_total,
+        "id": replica.id,
+        "url": replica.url,
+        "admin_url": replica.admin_url,
+        "weight": replica.weight,
+        "state": replica.state,
+        "concurrency": replica.concurrency,
+        "in_flight": replica.in_flight,
+        "requests_total": replica.requests_total,
+        "failures_total": replica.failures_total,
         "latency_ewma_ms": None if latency is None else round(latency * 1e3, 3),
         "lease_remaining_s": None if lease is None else round(lease - now, 3),
-    }  # fmt: skip
+    }
 
 
 def _number(body: dict[str, Any], key: str, low: float, high: float) -> float | None:
@@ -162,14 +181,23 @@ def _checked(body: object) -> dict[str, Any]:
         url = body.get(key)
         if url is not None:
             parts = urlsplit(url) if isinstance(url, str) else None
-            if parts is None or parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/") or parts.query:
+            if (
+                parts is None
+                or parts.scheme != "http"
+                or not parts.hostname
+                or parts.path not in ("", "/")
+                or parts.query
+            ):
                 raise Rejected(f"{key}={url}: must look like http://host:port")
             body[key] = url.rstrip("/")
     if body.get("state") not in (None, "ready", "draining"):
         raise Rejected(f"state={body['state']}: must be ready or draining")
     concurrency = _number(body, "concurrency", 1, 1e6)
     return {
-        "url": body.get("url"), "admin_url": body.get("admin_url"), "state": body.get("state"),
-        "weight": _number(body, "weight", 0.001, 1000), "lease_s": _number(body, "lease_s", 0.1, 86_400),
+        "url": body.get("url"),
+        "admin_url": body.get("admin_url"),
+        "state": body.get("state"),
+        "weight": _number(body, "weight", 0.001, 1000),
+        "lease_s": _number(body, "lease_s", 0.1, 86_400),
         "concurrency": None if concurrency is None else int(concurrency),
-    }  # fmt: skip
+    }

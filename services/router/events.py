@@ -18,9 +18,16 @@ class EventLog:
     def emit(self, event: str, replica: str, now: float, **detail: object) -> None:
         """Add one, at `now` on the monotonic clock."""
         self._last += 1
-        self._events.append({
-            "seq": self._last, "monotonic_s": now, "unix_s": time.time(), "event": event, "replica": replica, **detail,
-        })  # fmt: skip
+        self._events.append(
+            {
+                "seq": self._last,
+                "monotonic_s": now,
+                "unix_s": time.time(),
+                "event": event,
+                "replica": replica,
+                **detail,
+            }
+        )
 
     def since(self, seq: int) -> dict[str, Any]:
         """The events after number `seq`, and the number to ask with next."""

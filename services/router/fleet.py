@@ -61,9 +61,17 @@ class Fleet:
     # -- membership
 
     def put(
-        self, id_: str, now: float, *, url: str | None = None, admin_url: str | None = None, weight: float | None = None,
-        concurrency: int | None = None, state: Literal["ready", "draining"] | None = None, lease_s: float | None = None,
-    ) -> bool:  # fmt: skip
+        self,
+        id_: str,
+        now: float,
+        *,
+        url: str | None = None,
+        admin_url: str | None = None,
+        weight: float | None = None,
+        concurrency: int | None = None,
+        state: Literal["ready", "draining"] | None = None,
+        lease_s: float | None = None,
+    ) -> bool:
         """Register, renew or change a replica; what is not given stays. Returns whether it is new.
 
         A known replica at the same address keeps everything that is known of it; at another address it is new.
@@ -152,9 +160,14 @@ class Fleet:
         for_s = min(self._ejection.max_s, self._ejection.base_s * replica.ejections_in_row)
         replica.ejected_until = now + for_s
         self._emit(
-            "ejected", replica.id, now, cause="consecutive_failures", failures=replica.failures_in_row,
-            for_s=for_s, reason=reason,
-        )  # fmt: skip
+            "ejected",
+            replica.id,
+            now,
+            cause="consecutive_failures",
+            failures=replica.failures_in_row,
+            for_s=for_s,
+            reason=reason,
+        )
 
     def on_check(self, id_: str, passed: bool, now: float, reason: str = "") -> None:
         """A health check answered; the first one that passes admits, later ones need their thresholds.

@@ -46,7 +46,12 @@ class Proxy:
     """Serves the data port."""
 
     def __init__(
-        self, settings: RouterSettings, fleet: Fleet, policy: Policy, telemetry: Telemetry, session: aiohttp.ClientSession
+        self,
+        settings: RouterSettings,
+        fleet: Fleet,
+        policy: Policy,
+        telemetry: Telemetry,
+        session: aiohttp.ClientSession,
     ) -> None:
         """`session` is made by `client_session`."""
         self._settings = settings
@@ -158,9 +163,7 @@ class Proxy:
 
     def _again(self, attempts: Attempts, exchange: "_Exchange", outcome: Outcome, sent: bool) -> bool:
         others = any(candidate.id not in attempts.tried for candidate in self._fleet.candidates(attempts.tried))
-        return attempts.may_retry(
-            outcome, time.monotonic(), sent=sent, replayable=exchange.replayable, others=others
-        )
+        return attempts.may_retry(outcome, time.monotonic(), sent=sent, replayable=exchange.replayable, others=others)
 
     async def _send(self, exchange: "_Exchange", replica: Replica, limit: float) -> aiohttp.ClientResponse:
         """Send the request; return when the response headers are there."""
@@ -208,9 +211,7 @@ class Proxy:
         await response.write_eof()
         return response
 
-    def _reject(
-        self, exchange: "_Exchange", attempts: Attempts, status: int, reason: str, detail: str
-    ) -> web.Response:
+    def _reject(self, exchange: "_Exchange", attempts: Attempts, status: int, reason: str, detail: str) -> web.Response:
         """An answer of the router's own."""
         self.totals["rejected"] += 1
         self._telemetry.rejected.labels(reason).inc()

@@ -10,7 +10,7 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
 
 class RetryBudget:
-    """Retries as a share of the requests of the last seconds, plus a floor (Finagle's RetryBudget, Envoy's retry_budget)."""
+    """Retries as a share of the last seconds' requests, plus a floor (Finagle's RetryBudget, Envoy's retry_budget)."""
 
     def __init__(self, settings: RetrySettings) -> None:
         """The window slides in steps of a tenth."""

@@ -90,17 +90,45 @@ class RouterSettings:
         Raises:
             ValueError: with the key, its value and its bounds.
         """
-        check("router.health", self.health, {
-            "interval_s": (0.05, 600), "jitter": (0, 0.9), "timeout_s": (0.05, 60),
-            "unhealthy_threshold": (1, 100), "healthy_threshold": (1, 100),
-        })  # fmt: skip
-        check("router.ejection", self.ejection, {
-            "consecutive_failures": (1, 1000), "base_s": (0.1, 3600), "max_s": (0.1, 3600), "max_share": (0, 1),
-        })  # fmt: skip
-        check("router.retry", self.retry, {
-            "max_attempts": (1, 10), "budget_ratio": (0, 10), "budget_min_per_s": (0, 1e6),
-            "budget_window_s": (1, 60), "max_body_bytes": (0, 16 << 20),
-        })  # fmt: skip
-        check("router.timeouts", self.timeouts, {
-            "connect_s": (0.01, 60), "attempt_s": (0.01, 600), "overall_s": (0.01, 600), "idle_s": (0.1, 3600),
-        })  # fmt: skip
+        check(
+            "router.health",
+            self.health,
+            {
+                "interval_s": (0.05, 600),
+                "jitter": (0, 0.9),
+                "timeout_s": (0.05, 60),
+                "unhealthy_threshold": (1, 100),
+                "healthy_threshold": (1, 100),
+            },
+        )
+        check(
+            "router.ejection",
+            self.ejection,
+            {
+                "consecutive_failures": (1, 1000),
+                "base_s": (0.1, 3600),
+                "max_s": (0.1, 3600),
+                "max_share": (0, 1),
+            },
+        )
+        check(
+            "router.retry",
+            self.retry,
+            {
+                "max_attempts": (1, 10),
+                "budget_ratio": (0, 10),
+                "budget_min_per_s": (0, 1e6),
+                "budget_window_s": (1, 60),
+                "max_body_bytes": (0, 16 << 20),
+            },
+        )
+        check(
+            "router.timeouts",
+            self.timeouts,
+            {
+                "connect_s": (0.01, 60),
+                "attempt_s": (0.01, 600),
+                "overall_s": (0.01, 600),
+                "idle_s": (0.1, 3600),
+            },
+        )

@@ -14,18 +14,18 @@ class Telemetry:
     def __init__(self) -> None:
         """Every counter begins at zero."""
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "aegis_router_requests", "Requests answered", ["code_class"], registry=self.registry
-        )
+        self.requests = Counter("aegis_router_requests", "Requests answered", ["code_class"], registry=self.registry)
         self.retries = Counter("aegis_router_retries", "Attempts after the first", registry=self.registry)
         self.rejected = Counter(
             "aegis_router_rejected", "Requests that no replica answered", ["reason"], registry=self.registry
         )
         self.cancelled = Counter("aegis_router_cancelled", "Requests whose client hung up", registry=self.registry)
         self.duration = Histogram(
-            "aegis_router_request_duration_seconds", "Until the answer was passed on", buckets=BUCKETS,
+            "aegis_router_request_duration_seconds",
+            "Until the answer was passed on",
+            buckets=BUCKETS,
             registry=self.registry,
-        )  # fmt: skip
+        )
         self.in_flight = Gauge("aegis_router_in_flight", "Requests being served", registry=self.registry)
         self._replicas = Gauge("aegis_router_replicas", "Replicas by state", ["state"], registry=self.registry)
         self._codes = {code: self.requests.labels(f"{code}xx") for code in range(1, 6)}

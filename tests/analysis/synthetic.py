@@ -9,9 +9,19 @@ import numpy as np
 import pandas as pd
 
 COLUMNS = (
-    "request_id", "scheduled_s", "sent_s", "completed_s", "status", "outcome", "replica", "attempts", "queue_s",
-    "service_s", "router_s", "phase",
-)  # fmt: skip
+    "request_id",
+    "scheduled_s",
+    "sent_s",
+    "completed_s",
+    "status",
+    "outcome",
+    "replica",
+    "attempts",
+    "queue_s",
+    "service_s",
+    "router_s",
+    "phase",
+)
 
 
 def manifest(**changes: Any) -> dict[str, Any]:
@@ -26,29 +36,57 @@ def manifest(**changes: Any) -> dict[str, Any]:
         **changes.pop("config", {}),
     }
     return {
-        "run_id": "made-up", "scenario": "routed", "mode": "run", "seed": 1, "exit_reason": "complete",
-        "started_at": "2026-01-01T00:00:00+00:00", "ended_at": "2026-01-01T00:01:00+00:00",
-        "git": {"commit": "0123456789abcdef", "dirty": False}, "config": config, "faults": [],
-        "generator": [{"stopped": "complete"}], **changes,
-    }  # fmt: skip
+        "run_id": "made-up",
+        "scenario": "routed",
+        "mode": "run",
+        "seed": 1,
+        "exit_reason": "complete",
+        "started_at": "2026-01-01T00:00:00+00:00",
+        "ended_at": "2026-01-01T00:01:00+00:00",
+        "git": {"commit": "0123456789abcdef", "dirty": False},
+        "config": config,
+        "faults": [],
+        "generator": [{"stopped": "complete"}],
+        **changes,
+    }
 
 
 def sample(t_s: float, ready: int | None = 4, desired: int | None = 4, **cpu: float) -> dict[str, Any]:
     """A line of samples.jsonl."""
-    used = {"generator": 0.1, "router": 0.2, "replicas": 0.3, "manager": 0.0, "runner": 0.01, "foreign": 0.0, "steal": 0.0}
+    used = {
+        "generator": 0.1,
+        "router": 0.2,
+        "replicas": 0.3,
+        "manager": 0.0,
+        "runner": 0.01,
+        "foreign": 0.0,
+        "steal": 0.0,
+    }
     return {"t_s": t_s, "cpu": used | cpu, "replicas_ready": ready, "replicas_desired": desired, "router_in_flight": 3}
 
 
-def even_requests(duration_s: float = 10.0, rate: int = 10, warmup_s: float = 2.0, latency_s: float = 0.1) -> pd.DataFrame:
+def even_requests(
+    duration_s: float = 10.0, rate: int = 10, warmup_s: float = 2.0, latency_s: float = 0.1
+) -> pd.DataFrame:
     """`rate` requests a second, evenly; all ok after `latency_s`, sent 1 ms late, r1 and r2 in turn."""
     n = round(duration_s * rate)
     scheduled = np.arange(n) / rate
-    return pd.DataFrame({
-        "request_id": np.arange(n), "scheduled_s": scheduled, "sent_s": scheduled + 0.001,
-        "completed_s": scheduled + latency_s, "status": 200, "outcome": "ok",
-        "replica": np.where(np.arange(n) % 2, "r2", "r1"), "attempts": 1, "queue_s": 0.01, "service_s": 0.05,
-        "router_s": 0.0005, "phase": np.where(scheduled < warmup_s, "warmup", "steady"),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "request_id": np.arange(n),
+            "scheduled_s": scheduled,
+            "sent_s": scheduled + 0.001,
+            "completed_s": scheduled + latency_s,
+            "status": 200,
+            "outcome": "ok",
+            "replica": np.where(np.arange(n) % 2, "r2", "r1"),
+            "attempts": 1,
+            "queue_s": 0.01,
+            "service_s": 0.05,
+            "router_s": 0.0005,
+            "phase": np.where(scheduled < warmup_s, "warmup", "steady"),
+        }
+    )
 
 
 def write(
@@ -81,9 +119,16 @@ def write(
 def injected(fault: int, t_s: float, target: str = "r2", action: str = "kill", **more: Any) -> dict[str, Any]:
     """The runner's word that a fault landed."""
     return {
-        "t_s": t_s, "source": "runner", "event": "fault_injected", "fault": fault, "action": action,
-        "target": target, "planned_s": t_s, "permanent": False, **more,
-    }  # fmt: skip
+        "t_s": t_s,
+        "source": "runner",
+        "event": "fault_injected",
+        "fault": fault,
+        "action": action,
+        "target": target,
+        "planned_s": t_s,
+        "permanent": False,
+        **more,
+    }
 
 
 def healed(fault: int, t_s: float, target: str = "r2", action: str = "kill", **more: Any) -> dict[str, Any]:
@@ -141,10 +186,26 @@ def realistic(
     rows: list[tuple[Any, ...]] = []
     for number, (at, demand) in enumerate(zip(moments, rng.exponential(0.05, len(moments)), strict=True)):
         active = [f for f in faults if f[0] <= at < (f[0] + f[3] if f[3] else duration_s)]
-        phase = "warmup" if at < warmup_s else "fault" if active else "steady" if not faults or at < faults[0][0] else "recovery"
-        count = replicas if scale is None else next((v for k, v in sorted(scale.items(), reverse=True) if at >= k), replicas)
+        phase = (
+            "warmup"
+            if at < warmup_s
+            else "fault"
+            if active
+            else "steady"
+            if not faults or at < faults[0][0]
+            else "recovery"
+        )
+        count = (
+            replicas
+            if scale is None
+            else next((v for k, v in sorted(scale.items(), reverse=True) if at >= k), replicas)
+        )
         hit = {f[2]: f for f in active}
-        usable = [id_ for id_ in ids[:count] if not (has_router and id_ in hit and hit[id_][1] == "kill" and at > hit[id_][0] + 0.8)]
+        usable = [
+            id_
+            for id_ in ids[:count]
+            if not (has_router and id_ in hit and hit[id_][1] == "kill" and at > hit[id_][0] + 0.8)
+        ]
         pick = min(usable, key=lambda id_: max(0.0, slots[id_][0] - at)) if has_router else ids[number % replicas]
         outcome, attempts, sent = "ok", 1, at + rng.gamma(1.5, 0.0004)
         fault = hit.get(pick)
@@ -159,14 +220,42 @@ def realistic(
         if outcome != "ok":
             ended = sent + (2.0 if outcome == "timeout" else 0.004 + rng.exponential(0.002))
             status = 502 if outcome == "http_error" else np.nan
-            rows.append((number, at, sent, ended, status, outcome, None, attempts if has_router else np.nan, *[np.nan] * 3, phase))
+            rows.append(
+                (
+                    number,
+                    at,
+                    sent,
+                    ended,
+                    status,
+                    outcome,
+                    None,
+                    attempts if has_router else np.nan,
+                    *[np.nan] * 3,
+                    phase,
+                )
+            )
             continue
         free = heapq.heappop(slots[pick])
         begin = max(sent, free)
         heapq.heappush(slots[pick], begin + demand)
         own = rng.gamma(4, 0.0002) if has_router else np.nan
         ended = begin + demand + (own if has_router else 0.0) + rng.gamma(2, 0.0005)
-        rows.append((number, at, sent, ended, 200, "ok", pick, attempts if has_router else np.nan, begin - sent, demand, own, phase))
+        rows.append(
+            (
+                number,
+                at,
+                sent,
+                ended,
+                200,
+                "ok",
+                pick,
+                attempts if has_router else np.nan,
+                begin - sent,
+                demand,
+                own,
+                phase,
+            )
+        )
     requests = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"replica": "str", "status": "float64"})
     events, listed = [], []
     for index, (at, action, target, for_s) in enumerate(faults):
@@ -180,22 +269,45 @@ def realistic(
                 events.append(router("readmitted", at + for_s + 0.9, target))
     samples = []
     for second in range(1, int(duration_s) + 1):
-        count = replicas if scale is None else next((v for k, v in sorted(scale.items(), reverse=True) if second > k), replicas)
-        down = sum(a + 0.8 < second <= (a + f + 0.9 if f else duration_s) for a, action, _, f in faults if action != "slow")
-        cpu = {"generator": 0.12 + 0.02 * rng.random(), "router": 0.1 + 0.03 * rng.random() if has_router else 0.0, "foreign": 0.02}
+        count = (
+            replicas
+            if scale is None
+            else next((v for k, v in sorted(scale.items(), reverse=True) if second > k), replicas)
+        )
+        down = sum(
+            a + 0.8 < second <= (a + f + 0.9 if f else duration_s) for a, action, _, f in faults if action != "slow"
+        )
+        cpu = {
+            "generator": 0.12 + 0.02 * rng.random(),
+            "router": 0.1 + 0.03 * rng.random() if has_router else 0.0,
+            "foreign": 0.02,
+        }
         samples.append(sample(second + 0.001, count - down, count, **cpu))
     if scale is not None:
         events += [
-            {"t_s": float(second), "source": "manager", "event": "scaling_decision", "desired": count, "previous": 1, "reason": "made up"}
+            {
+                "t_s": float(second),
+                "source": "manager",
+                "event": "scaling_decision",
+                "desired": count,
+                "previous": 1,
+                "reason": "made up",
+            }
             for second, count in scale.items()
-        ]  # fmt: skip
+        ]
     about = manifest(
-        scenario=scenario, seed=seed, run_id=folder.name, faults=listed, **changes,
+        scenario=scenario,
+        seed=seed,
+        run_id=folder.name,
+        faults=listed,
+        **changes,
         config={
-            "replicas": replicas, "policy": {"name": policy}, "router": {} if has_router else None,
+            "replicas": replicas,
+            "policy": {"name": policy},
+            "router": {} if has_router else None,
             "workload": {"rate_rps": rate, "duration_s": duration_s, "warmup_s": warmup_s},
         },
-    )  # fmt: skip
+    )
     if has_router:
         about["config"]["router"] = {"retry": {"max_attempts": 3}}
     return write(folder, requests, about=about, events=sorted(events, key=lambda e: e["t_s"]), samples=samples)

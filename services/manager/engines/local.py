@@ -28,9 +28,16 @@ def replica_command(
     options["speed"] = speeds[number - 1] if number <= len(speeds) else 1.0
     flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
     return python_module(
-        "services.backend", "--id", id_, "--port", port, "--admin-port", admin_port, *flags,
+        "services.backend",
+        "--id",
+        id_,
+        "--port",
+        port,
+        "--admin-port",
+        admin_port,
+        *flags,
         *(["--router", router] if router is not None else []),
-    )  # fmt: skip
+    )
 
 
 class LocalEngine:
@@ -49,12 +56,15 @@ class LocalEngine:
         """The replicas there are."""
         return [
             Running(
-                id_, process.addresses.get("url", ""), process.addresses.get("admin", ""), process.pid,
+                id_,
+                process.addresses.get("url", ""),
+                process.addresses.get("admin", ""),
+                process.pid,
                 "dead" if process.pid is None else "draining" if id_ in self._draining else "running",
             )
             for id_, process in self._processes.items()
             if process.addresses
-        ]  # fmt: skip
+        ]
 
     async def start(self, id_: str) -> None:
         """Start it; at its old address, if it had one.
