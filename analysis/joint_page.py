@@ -180,7 +180,8 @@ def _quantiles(axes: Axes, title: str, entries: list[Entry], low: float, high: f
         for value, (_, colour, marker) in zip(ends, MARKS, strict=True):
             style = {"color": colour, "marker": marker} if entry.is_valid else {"color": GREY, "marker": "X"}
             axes.plot(value, position, markersize=9, linestyle="none", zorder=2, **style)
-            if len(entries) <= LABELLED:
+            is_apart = ends[1] > 1.6 * ends[0] or value == ends[1]
+            if len(entries) <= LABELLED and is_apart:
                 axes.annotate(
                     f"{value:,.0f}",
                     (value, position),
@@ -288,7 +289,7 @@ def _course(axes: Axes, entry: Entry) -> None:
         where="post",
         color=GREEN,
         linewidth=1.8,
-        label="replicas ready (right)",
+        label="replicas (right)",
     )
     right.set_ylim(0, 1.3 * _top(seconds["replicas_ready"]))
     right.set_ylabel("replicas ready", fontsize=10, color=MUTED)
@@ -304,8 +305,8 @@ def _course(axes: Axes, entry: Entry) -> None:
         ncols=4,
         frameon=False,
         borderaxespad=0.1,
-        columnspacing=0.9,
-        handlelength=1.5,
+        columnspacing=0.8,
+        handlelength=1.3,
     )
 
 

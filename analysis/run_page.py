@@ -165,7 +165,7 @@ def _rates(axes: Axes, run: Run, timeline: pd.DataFrame) -> None:
     _shade(axes, run)
     middle = timeline["second"] + 0.5
     axes.plot(middle, timeline["offered_rps"], color=GREY, linewidth=4, alpha=0.75, label="offered")
-    axes.plot(middle, timeline["achieved_rps"], color=BLUE, linewidth=1.8, label="answered")
+    axes.plot(middle, timeline["achieved_rps"], color=BLUE, linewidth=1.8, label="completed")
     width = np.minimum(1.0, run.end_s - timeline["second"])
     axes.plot(middle, timeline["errors"] / width, color=RED, linewidth=1.8, linestyle="--", label="failed")
     _room_for_legend(axes, timeline[["offered_rps", "achieved_rps"]].max().max(), 3)

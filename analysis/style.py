@@ -71,13 +71,15 @@ def dress(axes: Axes, title: str, x: str, y: str) -> None:
 
 
 def log_latency(axes: Axes, which: str, low: float, high: float) -> None:
-    """A logarithmic axis of milliseconds in plain numbers, from `low` to `high` (at least half a decade)."""
-    low = max(LEAST_MS, low)
-    high = max(high, low * 3)
+    """A logarithmic x or y axis of milliseconds in plain numbers, from `low` to `high`, a decade at least."""
+    widen = max(1.0, 10 * low / high) ** 0.5
+    low, high = max(LEAST_MS, low / widen), high * widen
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
-    steps = (1, 2, 5) if high / low < 300 else (1, 3) if high / low < 30_000 else (1,)
+    room = 1.0 if which == "x" else 0.1
+    span = room * high / low
+    steps = (1, 2, 5) if span < 50 else (1, 3) if span < 2000 else (1,)
     marks = [step * 10.0**power for power in range(-2, 8) for step in steps]
     axis.set_ticks([mark for mark in marks if low <= mark <= high])
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.1f}" if value < 1 else f"{value:,.0f}"))
@@ -105,4 +107,5 @@ def share_axis(axes: Axes, least: float) -> None:
 
 def nothing(axes: Axes, text: str) -> None:
     """Say in an empty panel why it is empty."""
+    axes.set_yticks([])
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=11, color=MUTED)

@@ -73,14 +73,14 @@ def _several(injected: int, metrics: Metrics) -> str:
         text += f", the slowest was noticed after {slowest:.1f} s"
     if undetected:
         text += f", {undetected} not at all"
-    return f"{text}; {_recovered(metrics, 'the heal')}{' at worst' if metrics['recovery_s'] else ''}"
+    return f"{text}; {_recovered(metrics, 'the heal at worst')}"
 
 
 def _recovered(metrics: Metrics, since: str) -> str:
     if not metrics["recovered"]:
         return "not recovered by the run's end"
     if metrics["recovery_s"] == 0:
-        return "all was well at once" if since == "that" else f"all was well by {since}"
+        return "all was well at once" if since == "that" else f"all was well by {since.removesuffix(' at worst')}"
     return f"recovered {metrics['recovery_s']:.1f} s after {since}"
 
 
