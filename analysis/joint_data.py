@@ -4,8 +4,8 @@ import csv
 import io
 from typing import Any
 
-from analysis.joint_page import Row
 from analysis.metrics import QUANTILES
+from analysis.rows import Row
 
 
 def metrics_table(rows: list[Row]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Several runs on one page: a row a scenario, invalid runs greyed out and their reasons given."""
 
 import textwrap
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from analysis import timeline
-from analysis.run_folder import Run, latency_ms
+from analysis.rows import Entry, Row
+from analysis.run_folder import latency_ms
 from analysis.style import (
     BLUE,
     GREEN,
@@ -28,80 +28,26 @@ from analysis.style import (
     log_latency,
     nothing,
     save,
+    shade_faults,
     share_axis,
 )
 from analysis.verdict import percent, quantity
 
 WIDTH_PX = 1600
 ROW_PX = 330
-ORDER = ("baseline", "routed", "failover", "failure", "autoscale")
 LABELLED = 12
 """Runs of a row that are labelled one by one; of more, every second, third, ..."""
 MARKS = (("p50", BLUE, "o"), ("p99", ORANGE, "^"))
 LINES = ("-", "--", "-.", ":")
 
 
-@dataclass
-class Entry:
-    """A run on the page."""
-
-    run: Run
-    metrics: dict[str, Any]
-    label: str
-    """Tells it from the others of its row."""
-
-    @property
-    def is_valid(self) -> bool:
-        """Whether its numbers count."""
-        return bool(self.metrics["valid"])
-
-
-Row = tuple[str, list[Entry]]
-
-
-def arrange(runs: list[tuple[Run, dict[str, Any]]]) -> list[Row]:
-    """Rows of (title, runs): one a scenario, and where a scenario ran under several policies, one a policy."""
-    policies: dict[str, set[str]] = {}
-    for run, _ in runs:
-        policies.setdefault(scenario(run), set()).add(policy(run))
-    rows: dict[tuple[str, str], list[Entry]] = {}
-    for run, metrics in runs:
-        name = scenario(run)
-        key = (name, policy(run) if len(policies[name]) > 1 else "")
-        rows.setdefault(key, []).append(Entry(run, metrics, run.folder.name))
-    for entries in rows.values():
-        _tell_apart(entries)
-    order = sorted(rows, key=lambda key: (ORDER.index(key[0]) if key[0] in ORDER else len(ORDER), key))
-    return [(", ".join(part for part in key if part), rows[key]) for key in order]
-
-
-def _tell_apart(entries: list[Entry]) -> None:
-    """Folders of one name get the folder above before it."""
-    names = [entry.label for entry in entries]
-    for entry in entries:
-        if names.count(entry.run.folder.name) > 1:
-            entry.label = "/".join(entry.run.folder.absolute().parts[-2:])
-
-
-def scenario(run: Run) -> str:
-    """The run's scenario."""
-    return str(run.manifest.get("scenario"))
-
-
-def policy(run: Run) -> str:
-    """The run's balancing policy, or `no router`."""
-    config = run.manifest["config"]
-    return str((config.get("policy") or {}).get("name")) if config.get("router") else "no router"
-
-
-def draw_many(runs: list[tuple[Run, dict[str, Any]]], path: Path) -> None:
+def draw_many(rows: list[Row], path: Path) -> None:
     """Draw the page.
 
     Args:
-        runs: each with its metrics.
+        rows: of `rows.arrange`.
         path: where to; written whole or not at all.
     """
-    rows = arrange(runs)
     reasons = [_reasons(entries) for _, entries in rows]
     heights = [
         ROW_PX + 17 * len(lines) + 9 * max(0, len(entries) - 8)
@@ -133,9 +79,9 @@ def draw_many(runs: list[tuple[Run, dict[str, Any]]], path: Path) -> None:
         _errors(panels[1], entries)
         _distribution(panels[2], entries, low, high)
         _course(panels[3], next((entry for entry in entries if entry.is_valid), entries[0]))
-    valid = sum(bool(metrics["valid"]) for _, metrics in runs)
-    invalid = "" if valid == len(runs) else f", {len(runs) - valid} invalid (grey crosses)"
-    header(fig, 0, f"{len(runs)} runs, {valid} valid{invalid}", fontsize=15, fontweight="bold", color=INK)
+    valid = [entry.is_valid for _, entries in rows for entry in entries]
+    invalid = f", {valid.count(False)} invalid (grey crosses)" if False in valid else ""
+    header(fig, 0, f"{len(valid)} runs, {valid.count(True)} valid{invalid}", fontsize=15, fontweight="bold", color=INK)
     save(fig, path)
 
 
@@ -233,6 +179,7 @@ def _errors(axes: Axes, entries: list[Entry]) -> None:
     axes.grid(False, axis="y")
     _run_axis(axes, entries)
     axes.set_ylabel("")
+    axes.tick_params(labelleft=False)
 
 
 def _distribution(axes: Axes, entries: list[Entry], low: float, high: float) -> None:
@@ -270,13 +217,12 @@ def _course(axes: Axes, entry: Entry) -> None:
         for name, key in (("detected in", "detection_s"), ("recovered in", "recovery_s"))
         if entry.metrics[key] is not None
     ]
-    dress(
-        axes, ", ".join([f"Run {_short(entry.label)}", *facts]), "seconds from the run's start", "requests per second"
-    )
+    facts += ["not recovered"] if entry.metrics["recovered"] is False else []
+    dress(axes, f"Run {_short(entry.label)}", "seconds from the run's start", "requests per second")
+    axes.set_title(", ".join(facts), loc="right", fontsize=9.5, color=MUTED)
     seconds = timeline.build(run)
     middle = seconds["second"] + 0.5
-    for fault in run.faults:
-        axes.axvspan(fault.landed_s, fault.ends_s(run.end_s), color=RED, alpha=0.09, linewidth=0)
+    shade_faults(axes, run)
     axes.plot(middle, seconds["offered_rps"], color=GREY, linewidth=3.5, alpha=0.75, label="offered")
     axes.plot(middle, seconds["goodput_rps"], color=BLUE, linewidth=1.6, label="goodput")
     axes.plot(middle, seconds["errors"], color=RED, linewidth=1.6, linestyle="--", label="failed")

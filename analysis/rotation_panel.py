@@ -45,7 +45,8 @@ def draw_rotation(axes: Axes, run: Run, shown: list[str]) -> None:
     """Draw the lanes `shown`, the first on top: rotation in the upper half of a lane, faults in the lower."""
     services = {fault.target for fault in run.faults if not fault.is_on_replica}
     has_rotation = any(event.get("replica") for event in run.events)
-    dress(axes, "Replicas in rotation, and faults", "", "")
+    parts = [*(["replicas in rotation"] if has_rotation else []), *(["faults"] if run.faults else [])]
+    dress(axes, " and ".join(parts).capitalize(), "", "")
     for lane, name in enumerate(shown):
         if has_rotation and name not in services:
             for start, end in rotation(run, name):

@@ -212,13 +212,14 @@ def find(places: list[Path]) -> list[Path]:
     Raises:
         FolderError: a place holds none.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
     for place in places:
         below = [path.parent for path in place.rglob("manifest.json") if not _is_copy(path.relative_to(place))]
         if not below:
             raise FolderError(f"{place}: no run's folder here (no manifest.json)")
-        found |= dict.fromkeys(sorted(below, key=_natural))
-    return list(found)
+        for folder in sorted(below, key=_natural):
+            found.setdefault(folder.resolve(), folder)
+    return list(found.values())
 
 
 def _is_copy(path: Path) -> bool:

@@ -29,6 +29,7 @@ from analysis.style import (
     log_latency,
     nothing,
     save,
+    shade_faults,
     share_axis,
 )
 from analysis.verdict import table_rows, verdict
@@ -94,10 +95,7 @@ def _shade(axes: Axes, run: Run) -> None:
     """Warm-up and faults as bands."""
     if run.warmup_s:
         axes.axvspan(0, min(run.warmup_s, run.end_s), color=GREY, alpha=0.13, linewidth=0)
-    for fault in run.faults:
-        axes.axvspan(fault.landed_s, fault.ends_s(run.end_s), color=RED, alpha=0.09, linewidth=0)
-        if fault.ends_s(run.end_s) <= fault.landed_s:
-            axes.axvline(fault.landed_s, color=RED, linewidth=1, alpha=0.6)
+    shade_faults(axes, run)
     axes.set_xlim(0, max(run.end_s, 1.0))
 
 

@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from analysis.run_folder import Run
+
 PALETTE = sns.color_palette("colorblind").as_hex()
 """Seaborn's, after Wong, Points of view: Color blindness, Nature Methods 8, 441 (2011)."""
 BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GREY, YELLOW, SKY = PALETTE
@@ -95,6 +97,21 @@ def exceedance(axes: Axes, latency_ms: pd.Series, **style: Any) -> None:  # noqa
     # Even in log(share), so that the rare slow ones keep their points.
     ranks = np.unique(np.round(n - np.geomspace(n, 1, min(n, CURVE_POINTS))).astype(int))
     axes.step(np.maximum(values[ranks], LEAST_MS), (n - ranks) / n, where="post", **style)
+
+
+def shade_faults(axes: Axes, run: Run) -> None:
+    """A band wherever any fault lasted, of one shade however many did; a line where one was over at once."""
+    spans: list[tuple[float, float]] = []
+    for fault in run.faults:
+        start, end = fault.landed_s, fault.ends_s(run.end_s)
+        if end <= start:
+            axes.axvline(start, color=RED, linewidth=1, alpha=0.6)
+        elif spans and start <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+        else:
+            spans.append((start, end))
+    for start, end in spans:
+        axes.axvspan(start, end, color=RED, alpha=0.1, linewidth=0)
 
 
 def share_axis(axes: Axes, least: float) -> None:

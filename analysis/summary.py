@@ -56,14 +56,15 @@ def _joint(
 ) -> None:
     """The page, the numbers and the plot data of several runs together."""
     from analysis.joint_data import metrics_table, quantile_table
-    from analysis.joint_page import arrange, draw_many
+    from analysis.joint_page import draw_many
+    from analysis.rows import arrange
 
     for path in (output, metrics, plots):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
     rows = arrange(runs)
     if output is not None:
-        draw_many(runs, output)
+        draw_many(rows, output)
     if metrics is not None:
         write_text(metrics, dump(metrics_table(rows)))
     if plots is not None:

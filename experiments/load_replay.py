@@ -102,7 +102,7 @@ class Replay:
         try:
             table = pq.read_table(self._config.schedule)
         except (OSError, ValueError) as error:
-            raise SystemExit(f"{self._config.schedule}: cannot read the schedule: {error}") from error
+            raise ValueError(f"{self._config.schedule}: cannot read the schedule: {error}") from error
         columns = [table[name].to_pylist() for name in ("request_id", "scheduled_s", "demand_s", "key")]
         every = slice(self._config.shard, None, self._config.shards)
         return list(zip(*(column[every] for column in columns), strict=True))

@@ -3,7 +3,6 @@ without it, the web UI offers closed-loop users who think between requests."""
 
 import os
 import random
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,12 +25,18 @@ if path := os.environ.get("AEGIS_LOAD"):
         def replay(self) -> None:
             """Replay this process' share of the schedule, then end Locust."""
             replay = Replay(config, self._report)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                gevent.signal_handler(number, replay.stop, "interrupted")
-            try:
-                replay.run()
-            except SystemExit as error:
-                print(error, file=sys.stderr)
+            # Outside this greenlet: Locust kills its users first when it is told to end.
+            worker = gevent.spawn(replay.run)
+
+            def finish(**_: Any) -> None:  # noqa: ANN401
+                """A signal came: send nothing more, write the rows, only then quit."""
+                replay.stop("interrupted")
+                worker.join()
+
+            events.quitting.add_listener(finish)  # type: ignore[no-untyped-call]
+            worker.join()
+            if worker.exception is not None:
+                print(worker.exception, file=sys.stderr)
                 os._exit(1)
             gevent.spawn(self.environment.runner.quit)
             gevent.sleep(60)

@@ -6,7 +6,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, flag_override
 
 from experiments import config as configuration
 from experiments.config import Config
@@ -25,6 +25,7 @@ def check_jobs(arguments: list[str]) -> int:
         composed = loader.load_configuration(
             config_name="config", overrides=list(job), run_mode=RunMode.RUN, validate_sweep_overrides=False
         )
-        plain = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-        configuration.validate(cast(Config, OmegaConf.to_object(plain)))
+        with flag_override(composed, ["readonly", "struct"], False):
+            del composed["hydra"]
+        configuration.validate(cast(Config, OmegaConf.to_object(composed)))
     return len(jobs)

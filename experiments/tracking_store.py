@@ -79,11 +79,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise TrackingError(f"{folder}: no readable manifest.json ({one_line(error)})") from error
 
 
-def one_line(error: BaseException) -> str:
-    """The first line of an error's text that says something, without addresses of objects, at most 200 characters."""
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return text[:200]
-
 
 @contextlib.contextmanager
 def _deadline(seconds: float) -> Iterator[None]:

@@ -112,3 +112,10 @@ def result_tags(manifest: dict[str, Any], metrics: dict[str, Any]) -> dict[str, 
         tags["valid"] = _text(metrics["valid"])
         tags["invalid_reasons"] = _text(metrics.get("invalid_reasons"))[:TAG_LIMIT]
     return tags
+
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error's text that says something, without addresses of objects, at most 200 characters."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return text[:200]

@@ -1,0 +1,105 @@
+import csv
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from analysis.summary import main, summarise
+from tests.analysis import synthetic
+
+KILL = ((6.0, "kill", "r2", 3.0),)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    root = tmp_path_factory.mktemp("results")
+    for repeat in ("1", "2"):
+        seed = int(repeat)
+        synthetic.realistic(root / "baseline" / repeat, "baseline", seed=seed, duration_s=12, policy="none")
+        synthetic.realistic(root / "failover" / repeat, "failover", seed=seed, duration_s=14, faults=KILL)
+    manifest = root / "failover" / "2" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"exit_reason": "complete"', '"exit_reason": "killed"'))
+    return root
+
+
+def test_many_runs_give_a_page_metrics_and_plot_data(results, tmp_path, capsys):
+    output, metrics, plots = tmp_path / "a" / "summary.png", tmp_path / "m" / "metrics.json", tmp_path / "p" / "q.csv"
+    arguments = [str(results), "--output", str(output), "--metrics", str(metrics), "--plots", str(plots)]
+    assert main(arguments) == 0
+    assert Image.open(output).width == 1600
+    content = json.loads(metrics.read_text())
+    assert list(content) == ["baseline", "failover"]
+    assert list(content["failover"]) == ["1", "2"]
+    assert content["failover"]["1"]["valid"] is True
+    assert content["failover"]["2"]["valid"] is False
+    assert content["failover"]["1"] == {
+        key: value
+        for key, value in json.loads((results / "failover/1/metrics.json").read_text()).items()
+        if key != "invalid_reasons"
+    }
+    rows = list(csv.DictReader(plots.open()))
+    assert {(row["scenario"], row["run"]) for row in rows} == {
+        (scenario, run) for scenario in ("baseline", "failover") for run in ("1", "2")
+    }
+    assert {row["quantile"] for row in rows} == {"0.5", "0.9", "0.99"}
+    assert {row["valid"] for row in rows if row["run"] == "2" and row["scenario"] == "failover"} == {"false"}
+    out = capsys.readouterr().out
+    assert out.count("VALID. ") == 4
+    assert out.count("INVALID. ") == 1
+    before = output.read_bytes(), metrics.read_bytes(), plots.read_bytes()
+    assert main(arguments) == 0
+    assert (output.read_bytes(), metrics.read_bytes(), plots.read_bytes()) == before
+
+
+def test_one_run_gets_its_three_files_and_a_table(results, capsys):
+    folder = results / "failover" / "1"
+    assert main([str(folder)]) == 0
+    assert Image.open(folder / "summary.png").width == 1600
+    assert pd.read_parquet(folder / "timeline.parquet")["second"].tolist() == list(range(14))
+    out = capsys.readouterr().out
+    assert "VALID. r2 was out of rotation 0.8 s after it was killed" in out
+    assert "latency p50 / p90 / p99" in out
+
+
+def test_a_damaged_run_does_not_keep_the_others_from_their_summary(results, tmp_path, capsys):
+    shutil.copytree(results / "failover", tmp_path / "failover")
+    (tmp_path / "failover" / "2" / "requests.parquet").write_bytes(b"")
+    assert main([str(tmp_path), "--metrics", str(tmp_path / "m.json")]) == 1
+    assert "failover/2/requests.parquet" in capsys.readouterr().err
+    assert list(json.loads((tmp_path / "m.json").read_text())["failover"]) == ["1"]
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_runs_of_one_name_do_not_hide_each_other(results, tmp_path):
+    for sweep in ("a", "b"):
+        shutil.copytree(results / "failover" / "1", tmp_path / sweep / "0")
+    assert main([str(tmp_path), "--metrics", str(tmp_path / "m.json")]) == 0
+    assert list(json.loads((tmp_path / "m.json").read_text())["failover"]) == ["a/0", "b/0"]
+
+
+def test_policies_of_one_scenario_stand_in_rows_of_their_own(tmp_path):
+    for policy in ("round_robin", "peak_ewma"):
+        synthetic.realistic(tmp_path / policy, "routed", duration_s=4, rate=20, policy=policy)
+    assert main([str(tmp_path), "--metrics", str(tmp_path / "m.json")]) == 0
+    assert list(json.loads((tmp_path / "m.json").read_text())) == ["routed, peak_ewma", "routed, round_robin"]
+
+
+def test_a_session_of_the_web_ui_is_passed_over(tmp_path, capsys):
+    about = synthetic.manifest(mode="ui", exit_reason="interrupted")
+    synthetic.write(tmp_path / "ui", None, about=about, samples=[])
+    assert main([str(tmp_path)]) == 0
+    assert "nothing measured" in capsys.readouterr().out
+
+
+def test_summarise_returns_what_it_writes(results):
+    folder = results / "baseline" / "1"
+    assert summarise(folder) == json.loads((folder / "metrics.json").read_text())
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(results, tmp_path, capsys):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert main([str(results / "baseline" / "1"), "--output", str(blocked / "x.png")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1

@@ -1,0 +1,91 @@
+import pytest
+
+from analysis import metrics, timeline
+from analysis.run_folder import read
+from analysis.verdict import percent, table_rows, verdict
+from tests.analysis import synthetic
+from tests.analysis.synthetic import healed, injected, router
+
+
+def of(folder, events=(), faults=(), **about):
+    made = synthetic.manifest(faults=list(faults), config={"workload": {"duration_s": 30.0, "warmup_s": 2.0}}, **about)
+    requests = synthetic.even_requests(30, 10)
+    requests.loc[
+        requests["scheduled_s"].between(10, 16, inclusive="left") & (requests["request_id"] % 10 == 4), "outcome"
+    ] = "reset"
+    samples = [synthetic.sample(float(s), 4) for s in range(1, 31)]
+    run = read(synthetic.write(folder, requests, about=made, events=list(events), samples=samples))
+    return run.manifest, metrics.compute(run, timeline.build(run))
+
+
+KILL = {"at_s": 10.0, "action": "kill", "target": "r2", "for_s": 5.0}
+FAILED = "2.14 % of 280 requests failed; p99 latency 100 ms."
+CASES = [
+    ("no fault", (), (), f"VALID. {FAILED}"),
+    (
+        "killed and restarted",
+        (injected(0, 10.0), router("ejected", 10.4), healed(0, 15.0)),
+        (KILL,),
+        f"VALID. r2 was out of rotation 0.4 s after it was killed; recovered 1.0 s after its restart; {FAILED}",
+    ),
+    (
+        "not noticed",
+        (injected(0, 10.0, action="slow"), healed(0, 20.0, action="slow")),
+        ({**KILL, "action": "slow", "for_s": 10.0},),
+        f"VALID. r2 was hit by `slow` and stayed in rotation; all was well by the heal; {FAILED}",
+    ),
+    (
+        "lost for good",
+        (injected(0, 10.0, permanent=True), router("ejected", 10.4)),
+        ({**KILL, "for_s": None},),
+        f"VALID. r2 was out of rotation 0.4 s after it was killed; recovered 6.0 s after that; {FAILED}",
+    ),
+    (
+        "the router",
+        (injected(0, 10.0, "router"), healed(0, 29.0, "router")),
+        ({**KILL, "target": "router", "for_s": 19.0},),
+        f"VALID. The router was killed; not recovered by the run's end; {FAILED}",
+    ),
+    (
+        "several",
+        (
+            injected(0, 10.0), router("ejected", 11.2), healed(0, 15.0),
+            injected(1, 20.0, "r3", "slow"), healed(1, 22.0, "r3", "slow"),
+        ),
+        (KILL, {**KILL, "at_s": 20.0, "action": "slow", "target": "r3", "for_s": 2.0}),
+        "VALID. 2 faults landed, the slowest was noticed after 1.2 s, 1 not at all; "
+        f"recovered 1.0 s after the heal at worst; {FAILED}",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("events", "faults", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_the_verdict_tells_the_run_in_one_sentence(tmp_path, events, faults, expected):
+    assert verdict(*of(tmp_path, events, faults)) == expected
+
+
+def test_an_invalid_run_says_why_and_nothing_else(tmp_path):
+    text = verdict(*of(tmp_path, exit_reason="interrupted"))
+    assert text == "INVALID. The run did not complete (exit_reason interrupted); 30 s of 30 s were measured."
+
+
+def test_the_table_has_labels_values_and_units_for_a_run_with_and_without_data(tmp_path):
+    rows = dict(table_rows(of(tmp_path / "a", (injected(0, 10.0), healed(0, 15.0)), (KILL,))[1]))
+    assert rows["offered / goodput"] == "10.0 / 9.8 requests/s"
+    assert rows["detection / recovery"] == "- / 1.0 s"
+    assert rows["router's own time p50 / p99"] == "0.50 / 0.50 ms"
+    about = synthetic.manifest(exit_reason="killed")
+    run = read(synthetic.write(tmp_path / "b", None, about=about, samples=[]))
+    empty = dict(table_rows(metrics.compute(run, timeline.build(run))))
+    assert empty["latency p50 / p90 / p99"] == "-"
+    assert all(isinstance(value, str) and "None" not in value and "nan" not in value for value in empty.values())
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(None, "-"), (0.0, "0.0 %"), (0.00003, "< 0.01 %"), (0.0003, "0.03 %"), (0.0214, "2.14 %"), (0.5, "50.0 %")],
+)
+def test_percentages_keep_two_digits_where_they_matter(share, text):
+    assert percent(share) == text

@@ -1,0 +1,90 @@
+"""Real runs, from the command line to the files."""
+
+import pandas as pd
+import pytest
+
+from tests.running import SHORT, events, manifest, metrics, run
+
+FILES = {
+    "manifest.json", "schedule.parquet", "requests.parquet", "events.jsonl", "samples.jsonl", "timeline.parquet",
+    "metrics.json", "summary.png",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def failover(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("failover")
+    done = run(
+        "+scenario=failover", "tracking.enabled=false", f"hydra.run.dir={folder}", "workload.duration_s=16",
+        "workload.warmup_s=3", "faults=[{at_s: 6, action: kill, target: r2, for_s: 4}]",
+    )  # fmt: skip
+    assert done.returncode in (0, 3), done.stderr
+    return folder, done
+
+
+def test_failover_leaves_every_file_of_the_contract(failover):
+    folder, done = failover
+    assert {path.name for path in folder.iterdir() if path.is_file()} == FILES
+    assert str(folder) in done.stdout
+    assert "summary.png" in done.stdout
+
+
+def test_failover_is_noticed_and_costs_hardly_a_request(failover):
+    folder, _ = failover
+    found = metrics(folder)
+    assert found["error_rate"] < 0.01
+    assert found["detection_s"] < 2
+    words = [(event["event"], event.get("replica")) for event in events(folder) if event["source"] == "router"]
+    assert ("ejected", "r2") in words
+    assert ("readmitted", "r2") in words
+
+
+def test_every_planned_request_is_in_the_data_with_its_phase(failover):
+    folder, _ = failover
+    rows, planned = (pd.read_parquet(folder / name) for name in ("requests.parquet", "schedule.parquet"))
+    assert rows["request_id"].tolist() == planned["request_id"].tolist()
+    assert set(rows["phase"]) == {"warmup", "steady", "fault", "recovery"}
+    assert (rows["sent_s"] >= rows["scheduled_s"]).all()
+
+
+def test_baseline_and_routed_share_a_schedule_and_another_seed_does_not(tmp_path):
+    hashes = {}
+    for name, overrides in (
+        ("baseline", ["+scenario=baseline"]),
+        ("routed", ["+scenario=routed", "policy=round_robin", "load.workers=2"]),
+        ("other", ["+scenario=routed", "seed=2"]),
+    ):
+        done = run(*overrides, *SHORT, f"hydra.run.dir={tmp_path / name}")
+        assert done.returncode in (0, 3), done.stderr
+        hashes[name] = manifest(tmp_path / name)["schedule_hash"]
+        assert metrics(tmp_path / name)["failed_requests"] == 0
+    assert hashes["baseline"] == hashes["routed"] != hashes["other"]
+    rows = pd.read_parquet(tmp_path / "baseline" / "requests.parquet")
+    ids = rows["replica"].str[1:].astype(int)
+    assert (ids == rows["request_id"] % 2 + 1).all()
+    assert len(manifest(tmp_path / "routed")["generator"]) == 2
+
+
+def test_autoscale_goes_up_and_comes_down_again(tmp_path):
+    done = run(
+        "+scenario=autoscale", "tracking.enabled=false", f"hydra.run.dir={tmp_path}", "workload.duration_s=34",
+        "workload.spike.at=0.2", "workload.spike.lasts=0.25", "autoscaling.stabilization_down_s=3",
+    )  # fmt: skip
+    assert done.returncode in (0, 3), done.stderr
+    ready = pd.read_parquet(tmp_path / "timeline.parquet")["replicas_ready"]
+    assert ready.max() >= 3
+    assert ready.iloc[-1] < ready.max()
+    decisions = [event for event in events(tmp_path) if event["event"] == "scaling_decision"]
+    assert all(decision["reason"] for decision in decisions)
+    assert metrics(tmp_path)["failed_requests"] == 0
+
+
+def test_a_sweep_runs_every_job_with_the_arms_interleaved(tmp_path):
+    done = run(
+        "-m", "+scenario=routed", "seed=1,2", "policy=round_robin,least_request", *SHORT, "workload.duration_s=3",
+        f"hydra.sweep.dir={tmp_path}",
+    )  # fmt: skip
+    assert done.returncode in (0, 3), done.stderr
+    arms = [manifest(tmp_path / str(job)) for job in range(4)]
+    assert [arm["config"]["policy"]["name"] for arm in arms] == ["round_robin", "least_request"] * 2
+    assert [arm["seed"] for arm in arms] == [1, 1, 2, 2]
