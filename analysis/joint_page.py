@@ -123,10 +123,10 @@ def _quantiles(axes: Axes, title: str, entries: list[Entry], low: float, high: f
         if None in ends:
             continue
         axes.plot(ends, [position] * 2, color="#cccccc", linewidth=2, zorder=1)
-        for value, (_, colour, marker) in zip(ends, MARKS, strict=True):
+        for value, (name, colour, marker) in zip(ends, MARKS, strict=True):
             style = {"color": colour, "marker": marker} if entry.is_valid else {"color": GREY, "marker": "X"}
             axes.plot(value, position, markersize=9, linestyle="none", zorder=2, **style)
-            is_apart = ends[1] > 1.6 * ends[0] or value == ends[1]
+            is_apart = name == "p99" or ends[1] > 1.6 * ends[0]
             if len(entries) <= LABELLED and is_apart:
                 axes.annotate(
                     f"{value:,.0f}",

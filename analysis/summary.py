@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from analysis import metrics as metric_table
 from analysis import timeline
 from analysis.run_folder import FolderError, Run, find, read, read_manifest
@@ -90,17 +92,35 @@ def _each(folders: list[Path]) -> tuple[list[tuple[Run, dict[str, Any]]], int]:
     return done, broken
 
 
+def _pipeline_folders(params: Path) -> list[Path]:
+    """The folders that the pipeline measures into: results/<scenario>/<repeat>.
+
+    Raises:
+        FolderError: the file is not YAML with lists `scenarios` and `repeats`.
+    """
+    try:
+        matrix = yaml.safe_load(params.read_text())
+        return [Path("results") / str(s) / str(r) for s in matrix["scenarios"] for r in matrix["repeats"]]
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise FolderError(f"{params}: needs the lists `scenarios` and `repeats`") from error
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Summarise the runs that the command line names; return the exit status: 0, or 1 where a folder is damaged."""
     parser = argparse.ArgumentParser(prog="python -m analysis.summary", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("places", nargs="+", type=Path, metavar="DIR", help="a run's folder, or a folder above runs")
+    parser.add_argument("places", nargs="*", type=Path, metavar="DIR", help="a run's folder, or a folder above runs")
+    parser.add_argument("--params", type=Path, metavar="YAML", help="the pipeline's parameters, instead of DIR")
     parser.add_argument(
         "--output", type=Path, metavar="PNG", help="picture of all runs on one page (default: in DIR, if it is one)"
     )
     parser.add_argument("--metrics", type=Path, metavar="JSON", help="the metrics of all runs, by scenario and run")
     parser.add_argument("--plots", type=Path, metavar="CSV", help="the latency quantiles of all runs, a line each")
     chosen = parser.parse_args(arguments)
+    if bool(chosen.places) == bool(chosen.params):
+        parser.error("name folders, or --params")
     try:
+        if chosen.params:
+            chosen.places = _pipeline_folders(chosen.params)
         folders = find(chosen.places)
         done, broken = _each(folders)
         output = chosen.output

@@ -23,7 +23,8 @@ def build(run: Run) -> pd.DataFrame:
     requests = run.requests
     at = np.floor(requests["scheduled_s"].to_numpy()).astype("int64")
     ok = (requests["outcome"] == "ok").to_numpy(dtype=bool)
-    completed = np.floor(requests["completed_s"].dropna().to_numpy()).astype("int64")
+    completed_s = requests["completed_s"].to_numpy()
+    completed = np.floor(completed_s[completed_s < run.end_s]).astype("int64")
     by_second = latency_ms(requests).groupby(at)
     table = pd.DataFrame(
         {

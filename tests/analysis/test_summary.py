@@ -1,7 +1,11 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -9,6 +13,7 @@ from PIL import Image
 from analysis.summary import main, summarise
 from tests.analysis import synthetic
 
+ROOT = Path(__file__).resolve().parents[2]
 KILL = ((6.0, "kill", "r2", 3.0),)
 
 
@@ -103,3 +108,35 @@ def test_a_folder_that_cannot_be_written_is_one_line(results, tmp_path, capsys):
     blocked.write_text("")
     assert main([str(results / "baseline" / "1"), "--output", str(blocked / "x.png")]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_run_of_100_000_requests_takes_less_than_10_s_of_cpu_and_1_gib(tmp_path):
+    requests = synthetic.even_requests(200, 500, 5)
+    rng = np.random.default_rng(0)
+    requests["completed_s"] = requests["scheduled_s"] + rng.exponential(0.06, len(requests))
+    requests["outcome"] = np.where(rng.random(len(requests)) < 0.2, "http_error", "ok")
+    about = synthetic.manifest(config={"workload": {"duration_s": 200.0, "warmup_s": 5.0}})
+    folder = synthetic.write(tmp_path, requests, about=about)
+    program = (
+        "import resource, sys; from analysis.summary import main; status = main(sys.argv[1:]);"
+        "used = resource.getrusage(resource.RUSAGE_SELF);"
+        "print(status, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)"
+    )
+    command = [sys.executable, "-c", program, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=True)
+    status, cpu_s, rss_mib = done.stdout.splitlines()[-1].split()
+    assert status == "0"
+    assert float(cpu_s) < 10
+    assert float(rss_mib) < 1024
+
+
+def test_the_pipelines_parameters_name_its_runs(results, tmp_path, monkeypatch, capsys):
+    shutil.copytree(results / "failover", tmp_path / "results" / "failover")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("scenarios: [failover]\nrepeats: [1]\n")
+    assert main(["--params", "params.yaml", "--metrics", "m.json"]) == 0
+    assert list(json.loads((tmp_path / "m.json").read_text())["failover"]) == ["1"]
+    (tmp_path / "params.yaml").write_text("scenarios: 3")
+    capsys.readouterr()
+    assert main(["--params", "params.yaml"]) == 1
+    assert capsys.readouterr().err == "params.yaml: needs the lists `scenarios` and `repeats`\n"
