@@ -1,0 +1,196 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import metrics, timeline
+from analysis.run_folder import read
+from analysis.summary import dump, summarise
+from tests.analysis import synthetic
+
+
+def compute(folder, requests, **more):
+    run = read(synthetic.write(folder, requests, **more))
+    return metrics.compute(run, timeline.build(run))
+
+
+def test_the_numbers_of_an_even_run_are_those_counted_by_hand(tmp_path):
+    found = compute(tmp_path, synthetic.even_requests())
+    # 10 s x 10 requests/s, of which 2 s are warm-up; 100 ms each, so that the window completes 80, too.
+    assert found["window_s"] == 8
+    assert found["offered_requests"] == found["sent_requests"] == 80
+    assert found["offered_rps"] == found["achieved_rps"] == found["goodput_rps"] == 10
+    assert found["failed_requests"] == found["error_rate"] == found["dropped"] == 0
+    assert found["latency_p50_ms"] == found["latency_p99_ms"] == found["latency_max_ms"] == pytest.approx(100)
+    assert found["client_service_p50_ms"] == pytest.approx(99)
+    assert found["lateness_p50_ms"] == found["lateness_p99_ms"] == pytest.approx(1)
+    assert found["queue_p99_ms"] == 10
+    assert found["service_p50_ms"] == found["service_mean_ms"] == 50
+    assert found["router_overhead_p50_ms"] == found["router_overhead_p99_ms"] == 0.5
+    assert found["attempts_per_request"] == 1
+    assert found["retried_requests"] == 0
+    assert found["share_r1"] == found["share_r2"] == 0.5
+    assert found["replica_seconds"] == 40
+    assert found["replicas_min"] == found["replicas_max"] == 4
+    assert found["cpu_router_cores"] == 0.2
+    assert found["slo_violation_s"] == 0
+    assert found["detection_s"] is found["recovery_s"] is found["recovered"] is found["faults_undetected"] is None
+    assert found["valid"] is True
+    assert found["invalid_reasons"] == []
+
+
+def test_latency_counts_from_the_scheduled_moment_and_keeps_failed_requests(tmp_path):
+    requests = synthetic.even_requests()
+    late = requests["request_id"] >= 90
+    requests.loc[late, "sent_s"] = requests["scheduled_s"] + 0.5
+    requests.loc[late, "completed_s"] = requests["scheduled_s"] + 2.0
+    requests.loc[late, "outcome"] = "timeout"
+    found = compute(tmp_path, requests)
+    assert found["latency_max_ms"] == pytest.approx(2000)
+    assert found["latency_mean_ms"] == pytest.approx((70 * 100 + 10 * 2000) / 80)
+    assert found["failed_requests"] == 10
+    assert found["error_rate"] == found["error_rate_timeout"] == 10 / 80
+    assert found["error_rate_reset"] == 0
+
+
+def test_quantiles_interpolate_between_order_statistics(tmp_path):
+    requests = synthetic.even_requests(12, 10, 2)
+    # The 100 requests outside warm-up take 100, 99, ... 1 ms.
+    requests["completed_s"] = requests["scheduled_s"] + (120 - requests["request_id"]) / 1000
+    about = synthetic.manifest(config={"workload": {"duration_s": 12.0, "warmup_s": 2.0}})
+    found = compute(tmp_path, requests, about=about)
+    assert found["latency_p50_ms"] == pytest.approx(50.5)
+    assert found["latency_p90_ms"] == pytest.approx(90.1)
+    assert found["latency_p99_ms"] == pytest.approx(99.01)
+
+
+@pytest.mark.parametrize(("n", "defined"), [(3687, False), (3688, True)])
+def test_p999_is_null_below_3688_requests(n, defined):
+    requests = synthetic.even_requests(n / 1000, 1000, 0)
+    assert len(requests) == n
+    assert (metrics._latencies(requests, "")["latency_p999_ms"] is not None) is defined
+
+
+def test_a_dropped_request_has_no_latency_but_is_counted_as_failed(tmp_path):
+    requests = synthetic.even_requests()
+    gone = requests["request_id"].isin([5, 50, 51])
+    requests.loc[gone, ["sent_s", "completed_s"]] = np.nan
+    requests.loc[gone, "outcome"] = "dropped"
+    found = compute(tmp_path, requests)
+    assert found["dropped"] == 3  # the one in warm-up, too
+    assert found["failed_requests"] == 2
+    assert found["error_rate_dropped"] == 2 / 80
+    assert found["sent_requests"] == 78
+    assert found["latency_max_ms"] == pytest.approx(100)
+
+
+def test_phases_have_their_own_quantiles_and_error_rates(tmp_path):
+    requests = synthetic.even_requests()
+    fault = requests["scheduled_s"].between(5, 7, inclusive="left")
+    requests.loc[fault, "phase"] = "fault"
+    requests.loc[fault, "completed_s"] = requests["scheduled_s"] + 0.4
+    requests.loc[requests["request_id"] == 55, "outcome"] = "http_error"
+    found = compute(tmp_path, requests)
+    assert found["latency_p99_ms_steady"] == pytest.approx(100)
+    assert found["latency_p50_ms_fault"] == pytest.approx(400)
+    assert (found["requests_steady"], found["requests_fault"], found["requests_recovery"]) == (60, 20, 0)
+    assert found["error_rate_fault"] == 0.05
+    assert found["latency_p50_ms_recovery"] is None
+    assert found["error_rate_recovery"] is None
+
+
+def test_retries_and_shares_count_requests_outside_warm_up_only(tmp_path):
+    requests = synthetic.even_requests()
+    requests.loc[requests["request_id"] < 30, "attempts"] = 3
+    requests.loc[requests["request_id"].between(20, 39), "replica"] = "r9"
+    found = compute(tmp_path, requests)
+    assert found["retried_requests"] == 10
+    assert found["attempts_per_request"] == (10 * 3 + 70) / 80
+    assert found["share_r9"] == 0.25
+
+
+def test_without_a_router_its_numbers_are_null_and_not_zero(tmp_path):
+    requests = synthetic.even_requests()
+    requests[["attempts", "router_s"]] = np.nan
+    found = compute(tmp_path, requests)
+    for key in ("retried_requests", "attempts_per_request", "router_overhead_p50_ms", "router_overhead_p99_ms"):
+        assert found[key] is None
+    assert found["valid"]
+
+
+def test_a_backlog_that_completes_after_the_window_lowers_the_achieved_rate(tmp_path):
+    requests = synthetic.even_requests()
+    requests.loc[requests["scheduled_s"] >= 6, "completed_s"] = 11.0
+    found = compute(tmp_path, requests)
+    assert found["offered_rps"] == 10
+    assert found["achieved_rps"] == found["goodput_rps"] == 41 / 8  # 40 of the window, and the last of warm-up
+    assert found["error_rate"] == 0
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        ([(1.0, 2), (2.0, 2), (3.0, 4)], 8.0),
+        ([(0.5, 2), (2.5, 1)], 3.0),
+        ([(1.0, 2), (2.0, None), (3.0, 1)], 5.0),
+        ([(1.0, None), (2.0, 3)], 6.0),
+        ([(1.0, None)], None),
+        ([], None),
+    ],
+)
+def test_replica_seconds_integrate_ready_replicas_over_time(samples, expected):
+    assert metrics.replica_seconds(samples) == expected
+
+
+def test_slo_violation_counts_slow_and_failing_seconds_once(tmp_path):
+    requests = synthetic.even_requests()
+    second = requests["scheduled_s"].astype(int)
+    requests.loc[second.isin([0, 4, 5]), "completed_s"] = requests["scheduled_s"] + 0.6  # 0 is warm-up
+    requests.loc[requests["request_id"].isin([55, 77]), "outcome"] = "http_error"
+    about = synthetic.manifest(config={"slo": {"p99_ms": 500.0, "error_rate": 0.05}})
+    assert compute(tmp_path / "a", requests, about=about)["slo_violation_s"] == 3  # seconds 4, 5 and 7
+    assert compute(tmp_path / "b", requests)["slo_violation_s"] == 2  # the default is 1,000 ms and 1 %
+
+
+def test_the_timeline_counts_by_second_and_survives_a_broken_last_one(tmp_path):
+    requests = synthetic.even_requests(2.5, 10, 0)
+    requests.loc[3, "outcome"] = "reset"
+    about = synthetic.manifest(config={"workload": {"duration_s": 2.5, "warmup_s": 0.0}})
+    samples = [synthetic.sample(1.004, 2, 3, router=0.5), synthetic.sample(2.001, None, 3)]
+    rows = timeline.build(read(synthetic.write(tmp_path, requests, about=about, samples=samples)))
+    assert rows["second"].tolist() == [0, 1, 2]
+    assert rows["offered_rps"].tolist() == [10, 10, 10]
+    assert rows["goodput_rps"].tolist() == [9, 10, 10]
+    assert rows["errors"].tolist() == [1, 0, 0]
+    assert rows["achieved_rps"].tolist() == [9, 10, 10]  # the request due at 0.9 completes at 1.0
+    assert rows["p50_ms"].tolist() == pytest.approx([100] * 3)
+    assert rows["replicas_ready"].tolist()[0] == 2
+    assert rows["replicas_ready"].isna().tolist() == [False, True, True]
+    assert rows["cpu_router_cores"].tolist()[:2] == [0.5, 0.2]
+
+
+def test_metrics_json_is_sorted_free_of_nan_and_the_same_every_time(tmp_path):
+    requests = synthetic.even_requests(10, 10)
+    requests[["queue_s", "service_s", "router_s", "attempts"]] = np.nan
+    folder = synthetic.write(tmp_path, requests, samples=[])
+    summarise(folder)
+    first = (folder / "metrics.json").read_text()
+    timeline_before = pd.read_parquet(folder / "timeline.parquet")
+    picture = (folder / "summary.png").read_bytes()
+    summarise(folder)
+    assert (folder / "metrics.json").read_text() == first
+    assert (folder / "summary.png").read_bytes() == picture
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / "timeline.parquet"), timeline_before)
+
+    def refuse(text):
+        raise AssertionError(f"{text} in metrics.json")
+
+    content = json.loads(first, parse_constant=refuse)
+    assert list(content) == sorted(content)
+    assert content["queue_p50_ms"] is content["cpu_router_cores"] is content["service_mean_ms"] is None
+
+
+def test_a_nan_that_slips_through_is_an_error_and_not_written():
+    with pytest.raises(ValueError, match="Out of range"):
+        dump({"x": float("nan")})

@@ -1,0 +1,150 @@
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from analysis import joint_page, metrics, run_page, timeline
+from analysis.joint_page import draw_many
+from analysis.rows import arrange
+from analysis.run_folder import read
+from tests.analysis import synthetic
+
+
+def all_failed():
+    requests = synthetic.even_requests()
+    requests["outcome"] = "refused"
+    requests["replica"] = None
+    requests[["status", "attempts", "queue_s", "service_s", "router_s"]] = np.nan
+    return requests
+
+
+def all_dropped():
+    requests = all_failed()
+    requests["outcome"] = "dropped"
+    requests[["sent_s", "completed_s"]] = np.nan
+    return requests
+
+
+def nothing(folder):
+    about = synthetic.manifest(exit_reason="killed", error="x " * 400)
+    return synthetic.write(folder, None, about=about, samples=[], planned=np.arange(100) / 10)
+
+
+def twelve_replicas(folder):
+    faults = tuple((3.0 + i / 2, "kill" if i % 2 else "error", f"r{i + 1}", 2.0) for i in range(11))
+    return synthetic.realistic(folder, "failure", duration_s=12, rate=120, replicas=12, faults=faults)
+
+
+EDGES = {
+    "all failed": lambda folder: synthetic.write(folder, all_failed()),
+    "all dropped": lambda folder: synthetic.write(folder, all_dropped()),
+    "ten requests": lambda folder: synthetic.write(folder, synthetic.even_requests(10, 1)),
+    "nothing measured": nothing,
+    "twelve replicas": twelve_replicas,
+    "no router": lambda folder: synthetic.realistic(folder, "baseline", duration_s=6, policy="none"),
+    "router killed": lambda folder: synthetic.realistic(
+        folder, "failover", duration_s=8, faults=((4.0, "kill", "router", 2.0),)
+    ),
+    "lost for good": lambda folder: synthetic.realistic(
+        folder, "failover", duration_s=8, faults=((4.0, "kill", "r2", None),)
+    ),
+    "a restart": lambda folder: synthetic.write(
+        folder, synthetic.even_requests(), events=[synthetic.injected(0, 5.0, "r1", "restart", permanent=True)]
+    ),
+}
+
+
+def settings():
+    """All of Matplotlib's, but the backend, which resolves itself when it is looked at."""
+    return {key: value for key, value in matplotlib.rcParams.items() if key != "backend"}
+
+
+def summary_of(folder):
+    run = read(folder)
+    seconds = timeline.build(run)
+    return run, seconds, metrics.compute(run, seconds)
+
+
+@pytest.mark.parametrize("make", EDGES.values(), ids=EDGES.keys())
+def test_a_picture_of_1600_px_is_drawn_whatever_the_run(tmp_path, make, recwarn):
+    run, seconds, found = summary_of(make(tmp_path / "run"))
+    before = settings()
+    run_page.draw(run, seconds, found, tmp_path / "summary.png")
+    draw_many(arrange([(run, found)]), tmp_path / "joint.png")
+    page, joint = Image.open(tmp_path / "summary.png"), Image.open(tmp_path / "joint.png")
+    assert (page.width, joint.width) == (1600, 1600)
+    assert 1100 < page.height < 1900
+    assert 300 < joint.height < 600
+    assert len(page.convert("L").getcolors(256)) > 20  # not blank
+    assert settings() == before
+    assert not [str(w.message) for w in recwarn if "layout" in str(w.message) or "log" in str(w.message)]
+
+
+def texts_of(fig):
+    """(text, box in pixels) of everything written on a figure."""
+    fig.canvas.draw()
+    found = list(fig.texts)
+    legends = []
+    for axes in fig.axes:
+        if axes.axison:
+            found += [axes.xaxis.label, axes.yaxis.label, axes._left_title, axes._right_title]
+            found += [*visible_ticks(axes.xaxis), *visible_ticks(axes.yaxis), *axes.texts]
+            legends += [axes.get_legend()] if axes.get_legend() else []
+        else:
+            found += axes.texts
+    # A label that ends in empty lines keeps room for what stands there.
+    found = [t for t in found if t.get_visible() and t.get_text().strip() and not t.get_text().endswith("\n")]
+    boxes = [(t.get_text(), t.get_window_extent()) for t in found]
+    return boxes + [("legend", legend.get_window_extent()) for legend in legends]
+
+
+def visible_ticks(axis):
+    low, high = sorted(axis.get_view_interval())
+    return [
+        tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high and tick.label1.get_visible()
+    ]
+
+
+def draw_one(entries, path):
+    run, found = entries[-1]
+    run_page.draw(run, timeline.build(run), found, path)
+
+
+def draw_all(entries, path):
+    joint_page.draw_many(arrange(entries), path)
+
+
+@pytest.mark.parametrize(("page", "draw"), [(run_page, draw_one), (joint_page, draw_all)], ids=["run", "joint"])
+def test_no_text_of_a_page_covers_another_or_leaves_it(tmp_path, monkeypatch, page, draw):
+    folders = [
+        synthetic.realistic(tmp_path / "baseline" / "1", "baseline", duration_s=8, policy="none"),
+        nothing(tmp_path / "routed" / "1"),
+        synthetic.write(tmp_path / "routed" / "2", all_failed()),
+        synthetic.write(tmp_path / "routed" / "3", synthetic.even_requests()),
+        twelve_replicas(tmp_path / "failure" / "1"),
+    ]
+    entries = [(run, found) for run, _, found in map(summary_of, folders)]
+    figures = []
+    monkeypatch.setattr(page, "save", lambda fig, path: figures.append(fig))
+    draw(entries, tmp_path / "page.png")
+    boxes = texts_of(figures[0])
+    height = figures[0].get_figheight() * 100
+    outside = [text for text, box in boxes if box.x0 < 0 or box.x1 > 1600 or box.y0 < 0 or box.y1 > height]
+    clashes = [
+        (a, b)
+        for i, (a, first) in enumerate(boxes)
+        for b, second in boxes[i + 1 :]
+        if first.shrunk(0.85, 0.8).overlaps(second.shrunk(0.85, 0.8))
+    ]
+    assert len(boxes) > 60
+    assert not clashes
+    assert not outside
+
+
+def test_pictures_do_not_touch_pyplot(tmp_path):
+    import sys
+
+    run, seconds, found = summary_of(synthetic.write(tmp_path, synthetic.even_requests()))
+    run_page.draw(run, seconds, found, tmp_path / "summary.png")
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    assert pyplot is None or not pyplot.get_fignums()
