@@ -28,7 +28,7 @@ clean: ## remove .venv, caches and results; mlflow.db and mlruns stay
 $(STAMP): requirements.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found as python3"; exit 1; }
 	@echo "setting up .venv (once)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
 	@cp requirements.txt $(STAMP)
