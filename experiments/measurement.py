@@ -44,6 +44,7 @@ class Measurement:
         self.timeline = Timeline(faults, self.stack, recorder.event)
         self.load: list[ServiceProcess] = []
         self._running: list[asyncio.Task[None]] = []
+        self._ui_port = UI_PORT
 
     async def run(self, companion: Companion | None) -> None:
         """Measure; the folder's raw rows are complete when this returns.
@@ -61,6 +62,8 @@ class Measurement:
             await asyncio.shield(self._end())
 
     async def _start(self, companion: Companion | None) -> None:
+        if self.config.load.ui:
+            self._ui_port = _free_port(self.config.load.ui_port)
         await self.stack.start(self.progress.step)
         if not self.config.load.ui:
             self.progress.step(f"starting {self.config.load.workers} generator process(es)")
@@ -167,15 +170,15 @@ class Measurement:
 
     async def _serve_ui(self) -> None:
         """Locust's web UI against the stack, until it or the user ends."""
-        asked = self.config.load.ui_port
-        port = asked if asked is not None else _free_port(UI_PORT)
-        process = ServiceProcess(
-            "locust-ui", ui_command(self.stack.targets[0], port, self.config.load.ui_users), self.logs / "locust-ui.log"
-        )
+        command = ui_command(self.stack.targets[0], self._ui_port, self.config.load.ui_users)
+        process = ServiceProcess("locust-ui", command, self.logs / "locust-ui.log")
         self.load.append(process)
         self.recorder.begin(time.monotonic())
         await process.spawn()
-        self.progress.say(f"Locust's web UI: http://127.0.0.1:{port} (Ctrl-C ends it)")
+        while process.returncode is None and _is_free(self._ui_port):  # noqa: ASYNC110 - a process is watched
+            await asyncio.sleep(0.1)
+        if process.returncode is None:
+            self.progress.say(f"Locust's web UI: http://127.0.0.1:{self._ui_port} (Ctrl-C ends it)")
         self._running = [asyncio.create_task(self._collect())]
         while process.returncode is None:  # noqa: ASYNC110 - a process is watched
             await asyncio.sleep(0.2)
@@ -194,14 +197,30 @@ class Measurement:
         await self.stack.stop()
 
 
-def _free_port(preferred: int) -> int:
-    """`preferred` where nothing listens there, else a free one."""
-    for port in (preferred, 0):
-        with socket.socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(sock.getsockname()[1])
-    raise StartError("no free port")
+def _free_port(asked: int | None) -> int:
+    """`asked`; unset = Locust's own port, or a free one where that is taken.
+
+    Raises:
+        StartError: the one that was asked for is taken.
+    """
+    if asked is None:
+        return UI_PORT if _is_free(UI_PORT) else _bound(0)
+    if not _is_free(asked):
+        raise StartError(f"load.ui_port={asked}: the port is taken; choose another, or leave it out")
+    return asked
+
+
+def _is_free(port: int) -> bool:
+    """Whether nothing listens there."""
+    try:
+        return _bound(port) == port
+    except OSError:
+        return False
+
+
+def _bound(port: int) -> int:
+    """The port that a socket gets when it asks for `port`; closed again."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", port))
+        return int(sock.getsockname()[1])

@@ -93,7 +93,7 @@ def _with_signals(session: Any) -> int:  # noqa: ANN401
         def interrupt(number: int) -> None:
             caught.append(number)
             if len(caught) == 1:
-                _say("\nstopping: what was measured so far is being kept ...")
+                _say("\nstopping ..." if session.config.load.ui else "\nstopping: what was measured is being kept ...")
                 session.interrupted = True
                 task.cancel()
 

@@ -16,11 +16,13 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from experiments.tracking_store import Store, TrackingError, read_manifest, tracking_uri
+from experiments.tracking_store import Store, TrackingError, read_manifest, shown_uri
 from experiments.tracking_values import one_line
 
 CLOSE_DEADLINE_S = 10.0
 """How long a dead runner's folder is given to be closed by the guardian."""
+ARTIFACT_FOLDERS = frozenset({"mlruns", "mlartifacts"})
+"""Below these MLflow keeps its copies of runs."""
 
 
 def companion(folder: Path, answers: TextIO) -> None:
@@ -55,7 +57,8 @@ def _wait_closed(folder: Path) -> None:
 
 def find_runs(folders: list[Path]) -> list[Path]:
     """Every folder below `folders` (themselves included) that holds a run, sorted."""
-    return sorted({path.parent.absolute() for folder in folders for path in folder.rglob("manifest.json")})
+    found = {path.parent.absolute() for folder in folders for path in folder.rglob("manifest.json")}
+    return sorted(path for path in found if not ARTIFACT_FOLDERS.intersection(path.parts))
 
 
 def _is_going_on(manifest: dict[str, object]) -> bool:
@@ -126,7 +129,7 @@ def main(arguments: list[str]) -> int:
             parser.error("name the folders of the runs")
         return log_later(chosen.folders, answers)
     except (TrackingError, OSError) as error:
-        print(f"MLflow at {tracking_uri()}: {error}", file=sys.stderr)
+        print(f"MLflow at {shown_uri()}: {error}", file=sys.stderr)
         return 1
 
 

@@ -9,6 +9,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import time
@@ -67,6 +68,11 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
 
 
+def shown_uri() -> str:
+    """The tracking URI as it may be shown and kept: without user and password."""
+    return re.sub(r"//[^/]*@", "//", tracking_uri())
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a run's folder.
 
@@ -77,7 +83,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         return dict(json.loads((folder / "manifest.json").read_text()))
     except (OSError, ValueError) as error:
         raise TrackingError(f"{folder}: no readable manifest.json ({one_line(error)})") from error
-
 
 
 @contextlib.contextmanager
@@ -104,7 +109,10 @@ class Store:
             TrackingError: the server or the database cannot be used.
         """
         self.uri = tracking_uri()
-        self.is_remote = urlsplit(self.uri).scheme in ("http", "https")
+        try:
+            self.is_remote = urlsplit(self.uri).scheme in ("http", "https")
+        except ValueError as error:
+            raise TrackingError(f"MLFLOW_TRACKING_URI is no address ({error})") from error
         path = self.uri.removeprefix("sqlite:///").split("?")[0] if self.uri.startswith("sqlite:///") else None
         self._database = Path(path).absolute() if path else None
         self._locked = 0
@@ -178,13 +186,13 @@ class Store:
         """The id of the folder's MLflow run: the one in `tracking.json`, one found by its tags, or a new one."""
         with self.lock():
             run_id = self._known(folder, manifest) or self._create(manifest)
-        write_json(folder / "tracking.json", {"mlflow_run_id": run_id, "tracking_uri": self.uri})
+        write_json(folder / "tracking.json", {"mlflow_run_id": run_id, "tracking_uri": shown_uri()})
         return run_id
 
     def _known(self, folder: Path, manifest: dict[str, Any]) -> str | None:
         with contextlib.suppress(Exception):  # an older note, of another server
             note = json.loads((folder / "tracking.json").read_text())
-            if note["tracking_uri"] == self.uri:
+            if note["tracking_uri"] == shown_uri():
                 return str(self._client.get_run(note["mlflow_run_id"]).info.run_id)
         found = self._find(run_id=manifest["run_id"], started_at=manifest["started_at"])
         return str(found.info.run_id) if found else None

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Header, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.access import is_authorized
@@ -18,7 +19,7 @@ FAULTS = "Faults by kind, each with its parameters: " + "; ".join(
 
 def build_app(replica: Replica) -> FastAPI:
     """The application around `replica`."""
-    app = FastAPI(
+    app = FastAPIOffline(
         title="Aegis replica", description=f"Replica {replica.settings.id}: simulated work with faults to order."
     )
 

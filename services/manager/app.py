@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, HTTPException, Query
 from fastapi.responses import Response
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -38,7 +39,7 @@ def authorized(authorization: Annotated[str | None, Header()] = None) -> None:
 
 def build_app(control: Control, engine: LocalEngine, scaler: str) -> FastAPI:
     """The application around the control loop; `scaler` is its name."""
-    app = FastAPI(title="Aegis manager", description="Decides how many replicas there are, and says why.")
+    app = FastAPIOffline(title="Aegis manager", description="Decides how many replicas there are, and says why.")
     registry = CollectorRegistry()
     gauges = {
         name: Gauge(f"aegis_manager_{name}_replicas", text, registry=registry)
