@@ -27,6 +27,7 @@ class Control:
         self.engine = engine
         self._scaler = scaler
         self._stats_url = router.rstrip("/") + "/stats"
+        self._readings: dict[str, tuple[float, float]] = {}
         self._decisions: deque[dict[str, Any]] = deque(maxlen=CAPACITY)
         self._seq = 0
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1.0))
@@ -85,7 +86,7 @@ class Control:
                     "replicas": len(seen),
                     "ready": sum(r.ready for r in seen),
                     "slots": sum(r.slots for r in seen),
-                    "in_flight": sum(r.in_flight or 0 for r in seen),
+                    "in_flight": round(sum(r.in_flight or 0 for r in seen), 3),
                 },
             }
         )
@@ -97,7 +98,9 @@ class Control:
     async def _observe(self) -> Observation | None:
         try:
             async with self._session.get(self._stats_url) as response:
-                seen = {replica["id"]: replica for replica in (await response.json())["replicas"]}
+                stats = await response.json()
+            seen = {replica["id"]: replica for replica in stats["replicas"]}
+            means = self._mean_in_flight(stats["monotonic_s"], seen)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError):
             return None
         loads = []
@@ -109,12 +112,26 @@ class Control:
             loads.append(
                 ReplicaLoad(
                     running.id,
-                    replica["in_flight"] if replica else None,
+                    means.get(running.id),
                     (replica or {}).get("concurrency") or 1,
                     ready,
                 )
             )
         return Observation(loads, self.desired)
+
+    def _mean_in_flight(self, now: float, seen: dict[str, dict[str, Any]]) -> dict[str, float]:
+        """Requests in flight by replica, averaged since the last look; at a first one, those of the moment.
+
+        One moment's number scatters so much that a scaler would follow its noise.
+        """
+        readings = {id_: (now, float(replica["in_flight_seconds_total"])) for id_, replica in seen.items()}
+        means = {}
+        for id_, (_, total) in readings.items():
+            then, before = self._readings.get(id_, (now, total))
+            is_new = then >= now or total < before  # also after the router, or the replica's entry, began anew
+            means[id_] = float(seen[id_]["in_flight"]) if is_new else (total - before) / (now - then)
+        self._readings = readings
+        return means
 
     def _reconcile_soon(self) -> None:
         """Make it so in the background: a slow start must not stop the looking."""

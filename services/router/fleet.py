@@ -25,6 +25,9 @@ class Replica:
     weight: float = 1.0
     concurrency: int | None = None
     in_flight: int = 0
+    in_flight_s: float = 0.0
+    """Integral of `in_flight` over time, request-seconds, until `in_flight_at`."""
+    in_flight_at: float = 0.0
     requests_total: int = 0
     failures_total: int = 0
     latency_s: float | None = None
@@ -46,6 +49,16 @@ class Replica:
         if self.healthy is None:
             return "pending"
         return "ready" if self.healthy and self.ejected_until is None else "ejected"
+
+    def in_flight_seconds(self, now: float) -> float:
+        """Request-seconds spent here until `now`; the difference of two readings over their distance is a mean."""
+        return self.in_flight_s + self.in_flight * (now - self.in_flight_at)
+
+    def count(self, change: int, now: float) -> None:
+        """So many more (or fewer) attempts are under way from `now` on."""
+        self.in_flight_s = self.in_flight_seconds(now)
+        self.in_flight_at = now
+        self.in_flight += change
 
 
 class Fleet:
@@ -129,14 +142,14 @@ class Fleet:
         fresh = [replica for replica in ready if replica.id not in tried] if tried else ready
         return fresh or ready
 
-    def on_start(self, replica: Replica) -> None:
+    def on_start(self, replica: Replica, now: float) -> None:
         """An attempt begins."""
-        replica.in_flight += 1
+        replica.count(+1, now)
         replica.requests_total += 1
 
     def on_finish(self, replica: Replica, outcome: Outcome, latency_s: float, now: float, reason: str = "") -> None:
         """An attempt ended; a row of failures ejects. `overloaded` and `cancelled` say nothing of health."""
-        replica.in_flight -= 1
+        replica.count(-1, now)
         if outcome == "ok":
             replica.failures_in_row = 0
             replica.ejections_in_row = 0

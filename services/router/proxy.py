@@ -123,7 +123,7 @@ class Proxy:
         """One attempt: the answer, a final failure, or None for "again, elsewhere"."""
         limit = attempts.begin(replica.id, now)
         exchange.headers["X-Aegis-Attempt"] = str(attempts.count)
-        self._fleet.on_start(replica)
+        self._fleet.on_start(replica, now)
         self._policy.on_start(replica, now)
         outcome: Outcome = "cancelled"
         reason = ""

@@ -17,8 +17,8 @@ class ReplicaLoad:
     """What was seen of one replica."""
 
     id: str
-    in_flight: int | None
-    """Requests in flight; None = it was not seen."""
+    in_flight: float | None
+    """Mean number of requests in flight since the last look; None = it was not seen."""
     slots: int
     ready: bool
 
