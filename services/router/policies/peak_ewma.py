@@ -15,12 +15,17 @@ class _Average:
     seconds: float
     stamp: float
 
+    def kept(self, decay_s: float, now: float) -> float:
+        """The share of it that is left at `now`."""
+        return math.exp(-max(0.0, now - self.stamp) / decay_s)
+
 
 class PeakEwma:
     """Finagle's Peak EWMA (finagle-core, PeakEwma.scala) with power of two choices (Mitzenmacher, 2001).
 
-    cost = average * (in_flight + 1) / weight. A sample above the average replaces it (peak); one below decays
-    it by w = exp(-elapsed / decay_s): average * w + sample * (1 - w). Unlike Finagle, a replica never seen costs
+    cost = average * (in_flight + 1) / weight. With w = exp(-elapsed / decay_s) the average fades to average * w
+    while nothing is heard, so that a replica avoided for a peak is tried again; a sample above that replaces it
+    (peak), one below makes it average * w + sample * (1 - w). Unlike Finagle, a replica never seen costs
     the fleet's mean instead of 0 (cold-start flood: envoy #11050, ingress-nginx #3709), and a failed attempt
     counts as at least `error_penalty_s`, so that failing fast does not look fast (linkerd2 #11669).
     """
@@ -45,16 +50,20 @@ class PeakEwma:
         first, second = self._rng.sample(range(len(candidates)), 2)
         one, other = candidates[first], candidates[second]
         cold = one.id not in self._averages or other.id not in self._averages
-        mean = self._fleet_mean(candidates) if cold else 0.0
-        better = one if self._cost(one, mean) <= self._cost(other, mean) else other
+        mean = self._fleet_mean(candidates, now) if cold else 0.0
+        better = one if self._cost(one, mean, now) <= self._cost(other, mean, now) else other
         return Pick(better, "cold" if cold else "sampled")
 
-    def _cost(self, replica: Candidate, unknown: float) -> float:
-        average = self._averages.get(replica.id)
-        return (unknown if average is None else average.seconds) * (replica.in_flight + 1) / replica.weight
+    def _cost(self, replica: Candidate, unknown: float, now: float) -> float:
+        latency = self._latency(replica.id, now)
+        return (unknown if latency is None else latency) * (replica.in_flight + 1) / replica.weight
 
-    def _fleet_mean(self, candidates: Sequence[Candidate]) -> float:
-        known = [average.seconds for c in candidates if (average := self._averages.get(c.id)) is not None]
+    def _latency(self, replica_id: str, now: float) -> float | None:
+        average = self._averages.get(replica_id)
+        return None if average is None else average.seconds * average.kept(self._decay_s, now)
+
+    def _fleet_mean(self, candidates: Sequence[Candidate], now: float) -> float:
+        known = [latency for c in candidates if (latency := self._latency(c.id, now)) is not None]
         return sum(known) / len(known) if known else 1.0
 
     def on_start(self, replica: Candidate, now: float) -> None:
@@ -63,15 +72,9 @@ class PeakEwma:
     def on_finish(self, replica: Candidate, outcome: Outcome, latency: float, now: float) -> None:
         """Feed the average; a cancelled attempt tells only that it took at least so long."""
         average = self._averages.get(replica.id)
-        if outcome == "cancelled" and (average is None or latency <= average.seconds):
+        kept = 0.0 if average is None else average.kept(self._decay_s, now)
+        before = 0.0 if average is None else average.seconds * kept
+        if outcome == "cancelled" and latency <= before:
             return
         sample = max(latency, self._penalty_s) if outcome in ("error", "overloaded") else latency
-        if average is None:
-            self._averages[replica.id] = _Average(sample, now)
-            return
-        if sample > average.seconds:
-            average.seconds = sample
-        else:
-            kept = math.exp(-max(0.0, now - average.stamp) / self._decay_s)
-            average.seconds = average.seconds * kept + sample * (1 - kept)
-        average.stamp = now
+        self._averages[replica.id] = _Average(sample if sample > before else before + sample * (1 - kept), now)

@@ -1,0 +1,119 @@
+"""Services as processes, for tests that speak HTTP to them."""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import aiohttp
+
+from tests.running import ROOT
+
+READY_S = 30
+
+
+class Service:
+    """`python -m services.<name>` with its ports picked freely; its addresses stand in `url`, `admin` and so on."""
+
+    def __init__(self, name, *arguments, env=None):
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", f"services.{name}", *map(str, arguments)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+            env={**os.environ, **(env or {})},
+        )
+        watchdog = threading.Timer(READY_S, self.process.kill)
+        watchdog.start()
+        line = self.process.stdout.readline()
+        watchdog.cancel()
+        if " ready " not in line:
+            self.stop()
+            raise AssertionError(f"{name} did not come up: {line}{self.said()}")
+        self.addresses = dict(word.split("=", 1) for word in line.split() if "=" in word)
+        self.url = self.addresses["url"]
+        self.admin = self.addresses.get("admin")
+
+    def said(self):
+        self.log.seek(0)
+        return self.log.read()
+
+    def stop(self, timeout_s=15):
+        """SIGTERM; the exit status."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait(5)
+        finally:
+            self.process.stdout.close()
+
+
+@contextlib.contextmanager
+def service(name, *arguments, env=None):
+    started = Service(name, *arguments, env=env)
+    try:
+        yield started
+    finally:
+        started.stop()
+        started.log.close()
+
+
+def router(*arguments, settings=None, env=None):
+    """A router; `settings` is what its --config file holds."""
+    if settings is not None:
+        path = Path(tempfile.mkdtemp()) / "router.json"
+        path.write_text(json.dumps(settings))
+        arguments = (*arguments, "--config", path)
+    return service("router", "--port", 0, "--admin-port", 0, *arguments, env=env)
+
+
+def backend(*arguments, env=None):
+    return service("backend", "--port", 0, "--admin-port", 0, *arguments, env=env)
+
+
+async def eventually(condition, timeout_s=10, what="condition"):
+    """The value of an async condition as soon as it is true."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if value := await condition():
+            return value
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"not within {timeout_s} s: {what}")
+
+
+async def json_of(session, url):
+    async with session.get(url) as response:
+        return await response.json()
+
+
+@contextlib.asynccontextmanager
+async def client():
+    """One connection a request, so that nothing is left over from another test."""
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=20)) as session:
+        yield session
+
+
+async def status_of(session, id_, router_admin):
+    replicas = (await json_of(session, f"{router_admin}/replicas"))["replicas"]
+    return next((replica["state"] for replica in replicas if replica["id"] == id_), None)
+
+
+async def until(session, router_admin, id_, state, timeout_s=10):
+    """Wait until the router sees a replica in that state (None = gone)."""
+
+    async def there():
+        return await status_of(session, id_, router_admin) == state or None
+
+    await eventually(there, timeout_s, f"{id_} is {state}")

@@ -1,0 +1,201 @@
+"""Leases, health checks, passive ejection and rotation, on a clock of the test's own."""
+
+import pytest
+
+from services.router.fleet import Fleet
+from services.router.settings import EjectionSettings, HealthCheckSettings
+
+
+class Watched(Fleet):
+    """A fleet that keeps what it emits as (event, replica, detail)."""
+
+    def __init__(self, **ejection):
+        self.events = []
+        super().__init__(HealthCheckSettings(), EjectionSettings(**ejection), self.heard)
+
+    def heard(self, event, replica, now, **detail):
+        self.events.append((event, replica, detail))
+
+    def words(self, replica="r1"):
+        return [event for event, id_, _ in self.events if id_ == replica]
+
+    def fail(self, id_, times, now=0.0, outcome="error"):
+        replica = self.replicas[id_]
+        for _ in range(times):
+            self.on_start(replica, now)
+            self.on_finish(replica, outcome, 0.01, now, "status 500")
+
+    def ids(self, tried=()):
+        return [replica.id for replica in self.candidates(set(tried))]
+
+
+def ready_fleet(count=3, **ejection):
+    fleet = Watched(**ejection)
+    for number in range(1, count + 1):
+        fleet.put(f"r{number}", 0.0, url=f"http://127.0.0.1:{9000 + number}")
+        fleet.on_check(f"r{number}", True, 0.0)
+    return fleet
+
+
+def test_a_replica_is_used_after_its_first_passed_check_and_not_before():
+    fleet = Watched()
+    assert fleet.put("r1", 0.0, url="http://127.0.0.1:9001")
+    assert fleet.replicas["r1"].state == "pending" and fleet.ids() == []
+    fleet.on_check("r1", False, 0.1)
+    assert fleet.ids() == []
+    fleet.on_check("r1", True, 0.2)
+    assert fleet.ids() == ["r1"]
+    assert fleet.words() == ["registered", "readmitted"]
+
+
+def test_a_lease_that_is_not_renewed_runs_out_and_none_never_does():
+    fleet = ready_fleet(2)
+    fleet.put("r1", 0.0, lease_s=3.0)
+    fleet.put("r1", 2.0, lease_s=3.0)
+    fleet.tick(4.9)
+    assert fleet.ids() == ["r1", "r2"]
+    fleet.tick(5.0)
+    assert fleet.ids() == ["r2"] and fleet.words()[-1] == "expired"
+    fleet.tick(1e6)
+    assert fleet.ids() == ["r2"]
+
+
+def test_two_failed_checks_in_a_row_eject_and_two_passed_ones_bring_back():
+    fleet = ready_fleet()
+    fleet.on_check("r1", False, 1.0)
+    fleet.on_check("r1", True, 2.0)
+    fleet.on_check("r1", False, 3.0)
+    assert "r1" in fleet.ids()
+    fleet.on_check("r1", False, 4.0, "status 503")
+    assert "r1" not in fleet.ids()
+    assert fleet.events[-1][2]["cause"] == "health_check" and fleet.events[-1][2]["reason"] == "status 503"
+    fleet.on_check("r1", True, 5.0)
+    assert "r1" not in fleet.ids()
+    fleet.on_check("r1", True, 6.0)
+    assert "r1" in fleet.ids()
+
+
+def test_failures_in_a_row_eject_for_longer_every_time():
+    fleet = ready_fleet(consecutive_failures=5, base_s=2.0, max_s=5.0)
+    lengths, now = [], 0.0
+    for _ in range(4):
+        fleet.fail("r1", 4, now)
+        assert "r1" in fleet.ids()
+        fleet.fail("r1", 1, now)
+        assert "r1" not in fleet.ids()
+        length = fleet.events[-1][2]["for_s"]
+        fleet.tick(now + length - 0.01)
+        assert "r1" not in fleet.ids()
+        now += length
+        fleet.tick(now)
+        assert "r1" in fleet.ids()
+        lengths.append(length)
+    assert lengths == [2.0, 4.0, 5.0, 5.0]
+    fleet.fail("r1", 1, now, outcome="ok")
+    fleet.fail("r1", 5, now)
+    assert fleet.events[-1][2]["for_s"] == 2.0  # a good answer wipes the record
+
+
+def test_a_good_answer_interrupts_a_row_of_failures():
+    fleet = ready_fleet()
+    fleet.fail("r1", 4)
+    fleet.fail("r1", 1, outcome="ok")
+    fleet.fail("r1", 4)
+    assert "r1" in fleet.ids()
+
+
+@pytest.mark.parametrize("outcome", ["overloaded", "cancelled"])
+def test_overload_and_hang_ups_do_not_eject(outcome):
+    fleet = ready_fleet()
+    fleet.fail("r1", 50, outcome=outcome)
+    assert "r1" in fleet.ids()
+
+
+def test_passing_a_check_does_not_end_a_passive_ejection():
+    fleet = ready_fleet()
+    fleet.fail("r1", 5)
+    for moment in range(1, 5):
+        fleet.on_check("r1", True, moment / 10)
+    assert "r1" not in fleet.ids()
+    fleet.tick(2.0)
+    assert "r1" in fleet.ids()
+
+
+def test_the_end_of_an_ejection_does_not_bring_back_an_unhealthy_replica():
+    fleet = ready_fleet()
+    fleet.fail("r1", 5)
+    fleet.on_check("r1", False, 0.1)
+    fleet.on_check("r1", False, 0.2)
+    fleet.tick(2.0)
+    assert fleet.replicas["r1"].state == "ejected"
+
+
+def test_passive_ejection_leaves_half_of_the_fleet_and_never_takes_the_last_one():
+    fleet = ready_fleet(4)
+    for number in range(1, 5):
+        fleet.fail(f"r{number}", 50)
+    assert len(fleet.ids()) == 2
+    alone = ready_fleet(1)
+    alone.fail("r1", 50)
+    assert alone.ids() == ["r1"]
+
+
+def test_one_of_two_may_be_ejected_but_not_when_the_other_is_unhealthy():
+    fleet = ready_fleet(2)
+    fleet.fail("r1", 5)
+    assert fleet.ids() == ["r2"]
+    sick = ready_fleet(2)
+    sick.on_check("r2", False, 0.1)
+    sick.on_check("r2", False, 0.2)
+    sick.fail("r1", 50)
+    assert sick.ids() == ["r1"]
+
+
+def test_draining_takes_out_of_rotation_at_once_and_leaving_is_told():
+    fleet = ready_fleet()
+    fleet.put("r1", 1.0, state="draining")
+    assert fleet.ids() == ["r2", "r3"]
+    fleet.put("r1", 1.5, state="draining")
+    assert fleet.remove("r1", 2.0)
+    assert fleet.words() == ["registered", "readmitted", "draining", "drained"]
+    assert fleet.remove("r2", 2.0) and fleet.words("r2")[-1] == "removed"
+    assert not fleet.remove("r2", 2.0)
+
+
+def test_a_drained_replica_that_registers_again_must_pass_a_check_first():
+    fleet = ready_fleet()
+    fleet.put("r1", 1.0, state="draining")
+    fleet.put("r1", 2.0, state="ready")
+    assert "r1" not in fleet.ids()
+    fleet.on_check("r1", True, 2.1)
+    assert "r1" in fleet.ids()
+
+
+def test_a_replica_that_comes_back_at_another_address_begins_anew():
+    fleet = ready_fleet()
+    fleet.fail("r1", 3)
+    fleet.put("r1", 1.0, weight=2.0)
+    assert fleet.replicas["r1"].failures_in_row == 3 and fleet.replicas["r1"].weight == 2.0
+    assert fleet.put("r1", 2.0, url="http://127.0.0.1:9999")
+    assert fleet.replicas["r1"].failures_in_row == 0 and fleet.replicas["r1"].state == "pending"
+
+
+def test_an_unknown_replica_needs_an_address():
+    with pytest.raises(KeyError):
+        Watched().put("r1", 0.0, weight=2.0)
+
+
+def test_a_retry_goes_elsewhere_while_there_is_an_elsewhere():
+    fleet = ready_fleet()
+    assert fleet.ids(tried=["r1"]) == ["r2", "r3"]
+    assert fleet.ids(tried=["r1", "r2", "r3"]) == ["r1", "r2", "r3"]
+
+
+def test_the_mean_number_in_flight_can_be_read_off_two_moments():
+    fleet = ready_fleet()
+    replica = fleet.replicas["r1"]
+    fleet.on_start(replica, 10.0)
+    fleet.on_start(replica, 11.0)  # one for 1 s, then two for 2 s, then one
+    fleet.on_finish(replica, "ok", 2.0, 13.0)
+    assert replica.in_flight_seconds(12.0 + 1.0) == pytest.approx(5.0)
+    assert replica.in_flight_seconds(15.0) - replica.in_flight_seconds(13.0) == pytest.approx(2.0)
