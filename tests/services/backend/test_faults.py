@@ -1,0 +1,99 @@
+"""What each fault does to a request, and the draws that decide."""
+
+import statistics
+
+import pytest
+
+from services.backend import faults
+from services.backend.draws import demand_ms, uniform
+from services.backend.settings import ReplicaSettings
+
+KINDS = list(faults.PARAMETERS)
+
+
+def never(_purpose):
+    return 0.999_999
+
+
+def always(_purpose):
+    return 0.0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_fault_works_without_parameters(kind):
+    assert faults.parse({kind: {}}) == {kind: faults.PARAMETERS[kind]}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"eror": {}}, ["eror", "error", "lie"]),
+        ({"slow": {"rate": 1}}, ["slow.rate", "factor"]),
+        ({"lie": {"rate": 1}}, ["lie.rate", "no parameters"]),
+        ({"error": {"rate": 1.5}}, ["error.rate=1.5", "between 0 and 1"]),
+        ({"slow": {"factor": 0}}, ["slow.factor=0", "0.01"]),
+        ({"slow": {"factor": float("nan")}}, ["slow.factor=nan"]),
+        ({"slow": {"factor": "5"}}, ["slow.factor=5", "number"]),
+        ({"error": {"rate": True}}, ["error.rate=True"]),
+        ({"error": 0.5}, ["error", "object"]),
+        (["error"], ["object"]),
+    ],
+)
+def test_a_wrong_fault_is_refused_with_the_choices(body, words):
+    with pytest.raises(ValueError) as caught:
+        faults.parse(body)
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+@pytest.mark.parametrize(
+    ("kind", "to_work", "to_a_check"),
+    [
+        ("error", {"status": 500}, {"status": 500}),
+        ("lie", {"status": 500}, {}),
+        ("latency", {"added_s": 0.2}, {"added_s": 0.2}),
+        ("hang", {"hang": True}, {"hang": True}),
+        ("reset", {"reset": True}, {"reset": True}),
+        ("slow", {}, {}),
+        ("refuse", {}, {}),
+    ],
+)
+def test_what_a_fault_does_to_work_and_to_a_health_check(kind, to_work, to_a_check):
+    active = faults.parse({kind: {}})
+    assert faults.effects(active, always, 0.0, check=False) == faults.Effects(**to_work)
+    assert faults.effects(active, always, 0.0, check=True) == faults.Effects(**to_a_check)
+
+
+@pytest.mark.parametrize("kind", ["latency", "hang", "reset", "error"])
+def test_a_share_hits_that_share(kind):
+    name = "rate" if kind == "error" else "share"
+    active = faults.parse({kind: {name: 0.3}})
+    hit = sum(
+        faults.effects(active, lambda purpose, n=n: uniform(1, str(n), "r1", "1", purpose), 0.0, check=False)
+        != faults.NONE
+        for n in range(10_000)
+    )
+    assert hit / 10_000 == pytest.approx(0.3, abs=0.02)
+    assert faults.effects(active, never, 0.0, check=False) == faults.NONE
+
+
+def test_flap_is_good_in_the_first_half_of_every_period():
+    active = faults.parse({"flap": {"period_s": 2}})
+    statuses = [faults.effects(active, always, t, check=True).status for t in (0.0, 0.9, 1.1, 1.9, 2.1, 3.5)]
+    assert statuses == [None, None, 503, 503, None, 503]
+
+
+def test_draws_repeat_and_differ_by_every_part_of_their_key():
+    key = (1, "7", "r1", "1", "error")
+    others = [(2, "7", "r1", "1", "error"), (1, "8", "r1", "1", "error"), (1, "7", "r2", "1", "error")]
+    others += [(1, "7", "r1", "2", "error"), (1, "7", "r1", "1", "hang")]
+    assert uniform(*key) == uniform(*key)
+    assert len({uniform(*key), *(uniform(*other) for other in others)}) == 6
+
+
+@pytest.mark.parametrize(("distribution", "deviation"), [("exponential", 1.0), ("lognormal", 1.311), ("constant", 0.0)])
+def test_a_drawn_demand_has_its_mean_and_spread(distribution, deviation):
+    settings = ReplicaSettings(demand_mean_ms=50.0, demand_distribution=distribution)
+    drawn = [demand_ms(settings, (n + 0.5) / 100_000) for n in range(100_000)]
+    assert statistics.fmean(drawn) == pytest.approx(50, rel=0.01)
+    assert statistics.pstdev(drawn) / 50 == pytest.approx(deviation, rel=0.05)
+    assert demand_ms(settings, 5e-324) >= 0 and demand_ms(settings, 1 - 2**-53) < 1e6

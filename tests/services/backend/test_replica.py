@@ -1,0 +1,276 @@
+"""A replica as a process: work, faults, and its life with a router."""
+
+import asyncio
+import json
+import signal
+
+import aiohttp
+import pytest
+
+from tests.services.live import Service, backend, client, eventually, json_of, router, until
+
+
+@pytest.fixture(scope="module")
+def one():
+    with backend("--id", "b1", "--concurrency", 2, "--queue-limit", 1) as started:
+        yield started
+
+
+async def work(session, started, demand=1.0, method="GET", **headers):
+    headers = {"X-Aegis-Demand-Ms": str(demand), **headers}
+    async with session.request(method, f"{started.url}/work", headers=headers) as response:
+        return response.status, await response.json(), response.headers
+
+
+async def faults(session, started, **active):
+    async with session.put(f"{started.admin}/faults", json=active) as response:
+        return response.status, await response.json()
+
+
+@pytest.fixture(autouse=True)
+def healed(request):
+    yield
+    if "one" in request.fixturenames:
+
+        async def heal():
+            async with client() as session:
+                async with session.delete(f"{request.getfixturevalue('one').admin}/faults") as response:
+                    assert response.status == 200
+
+        asyncio.run(heal())
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_work_takes_its_demand_and_says_what_it_took(one, method):
+    async def main():
+        async with client() as session:
+            status, body, headers = await work(session, one, 30, method, **{"X-Request-Id": "q1"})
+            assert status == 200
+            assert body["replica"] == headers["X-Aegis-Replica"] == "b1" and body["request_id"] == "q1"
+            assert float(headers["X-Aegis-Service-Ms"]) == 30.0 and float(headers["X-Aegis-Queue-Ms"]) == 0.0
+            assert headers["X-Aegis-In-Flight"] == "1"
+
+    asyncio.run(main())
+
+
+def test_without_a_demand_it_draws_its_own(one):
+    async def main():
+        async with client() as session:
+            drawn = {(await json_of(session, f"{one.url}/work"))["service_ms"] for _ in range(3)}
+            assert len(drawn) == 3
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("demand", ["-1", "60001", "nan", "inf", "much"])
+def test_a_demand_out_of_bounds_is_422_with_the_bounds(one, demand):
+    async def main():
+        async with client() as session:
+            status, body, _ = await work(session, one, demand)
+            assert status == 422
+            assert "between 0 and 60000" in body["error"]
+
+    asyncio.run(main())
+
+
+async def in_flight(session, started, count):
+    async def there():
+        return (await json_of(session, f"{started.admin}/probe"))["in_flight"] == count or None
+
+    await eventually(there, 5, f"{count} in flight")
+
+
+def test_the_queue_is_first_in_first_out_and_its_overflow_503_at_once(one):
+    async def main():
+        async with client() as session:
+            serving = [asyncio.create_task(work(session, one, 300)) for _ in range(2)]
+            await in_flight(session, one, 2)
+            waiting = asyncio.create_task(work(session, one, 10))
+            await in_flight(session, one, 3)
+            probe = await json_of(session, f"{one.url}/probe")
+            assert probe["waiting"] == 1 and 0 < probe["wait_ms"] <= 310
+            status, _, headers = await work(session, one, 10)
+            assert status == 503 and headers["X-Aegis-In-Flight"] == "4"
+            status, body, _ = await waiting
+            assert status == 200 and 0 < body["queue_ms"] <= 300
+            assert [(await task)[0] for task in serving] == [200, 200]
+
+    asyncio.run(main())
+
+
+def test_a_client_that_hangs_up_frees_its_slot(one):
+    async def main():
+        async with client() as session:
+            blocked = [asyncio.create_task(work(session, one, 30_000)) for _ in range(2)]
+            await in_flight(session, one, 2)
+            for task in blocked:
+                task.cancel()
+            await in_flight(session, one, 0)
+            status, body, _ = await work(session, one, 5)
+            assert status == 200 and body["queue_ms"] == 0.0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("active", "work_status", "ready_status"),
+    [({"error": {}}, 500, 500), ({"lie": {}}, 500, 200), ({"slow": {"factor": 2}}, 200, 200)],
+)
+def test_a_fault_is_seen_by_work_and_by_the_health_check_as_it_should(one, active, work_status, ready_status):
+    async def main():
+        async with client() as session:
+            status, set_ = await faults(session, one, **active)
+            assert status == 200 and set_.keys() == active.keys()
+            assert await json_of(session, f"{one.url}/faults") == set_
+            status, body, _ = await work(session, one, 20)
+            assert status == work_status
+            if "slow" in active:
+                assert body["service_ms"] == 40.0
+            async with session.get(f"{one.url}/readyz") as response:
+                assert response.status == ready_status
+
+    asyncio.run(main())
+
+
+def test_hang_never_answers_and_reset_cuts_the_connection(one):
+    async def main():
+        async with client() as session:
+            await faults(session, one, hang={})
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.4):
+                    await work(session, one)
+            await faults(session, one, reset={})
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await work(session, one)
+
+    asyncio.run(main())
+
+
+def test_refuse_closes_the_port_and_heals_on_the_admin_port(one):
+    async def main():
+        async with client() as session:
+            assert (await faults(session, one, refuse={}))[0] == 200
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await work(session, one)
+            async with session.delete(f"{one.admin}/faults"):
+                assert (await work(session, one))[0] == 200
+
+    asyncio.run(main())
+
+
+def test_refuse_without_an_admin_port_is_409_since_it_could_not_be_healed():
+    async def main():
+        started = Service("backend", "--port", 0)
+        try:
+            async with client() as session:
+                async with session.put(f"{started.url}/faults", json={"refuse": {}}) as response:
+                    assert response.status == 409 and "--admin-port" in await response.text()
+        finally:
+            started.stop()
+
+    asyncio.run(main())
+
+
+def test_a_wrong_fault_is_422_and_changes_nothing(one):
+    async def main():
+        async with client() as session:
+            await faults(session, one, slow={"factor": 2})
+            status, body = await faults(session, one, slow={"factor": 0})
+            assert status == 422 and "slow.factor=0" in json.dumps(body)
+            assert await json_of(session, f"{one.url}/faults") == {"slow": {"factor": 2.0}}
+
+    asyncio.run(main())
+
+
+def test_a_paused_replica_goes_on_where_it_was(one):
+    async def main():
+        async with client() as session:
+            asked = asyncio.create_task(work(session, one, 200))
+            await in_flight(session, one, 1)
+            one.process.send_signal(signal.SIGSTOP)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(asked), 0.6)
+            one.process.send_signal(signal.SIGCONT)
+            status, body, _ = await asked
+            assert status == 200 and body["service_ms"] > 500
+
+    asyncio.run(main())
+
+
+def test_cpu_work_burns_cpu_in_its_slots():
+    async def main():
+        with backend("--kind", "cpu", "--concurrency", 1) as started:
+            async with client() as session:
+                first, second = await asyncio.gather(work(session, started, 100), work(session, started, 100))
+                assert first[0] == second[0] == 200
+                assert first[1]["service_ms"] >= 99 and max(first[1]["queue_ms"], second[1]["queue_ms"]) >= 90
+
+    asyncio.run(main())
+
+
+def test_metrics_count_requests_by_their_end(one):
+    async def main():
+        async with client() as session:
+            await work(session, one)
+            async with session.get(f"{one.admin}/metrics") as response:
+                text = await response.text()
+            assert 'aegis_backend_requests_total{outcome="ok"}' in text and "aegis_backend_queue_seconds_bucket" in text
+
+    asyncio.run(main())
+
+
+def test_it_registers_renews_and_leaves_in_order_without_losing_a_request():
+    async def main():
+        with router() as front:
+            started = Service("backend", "--port", 0, "--id", "b7", "--router", front.admin, "--concurrency", 64)
+            async with client() as session:
+                await until(session, front.admin, "b7", "ready")
+                replica = await json_of(session, f"{front.admin}/replicas/b7")
+                assert replica["concurrency"] == 64 and 0 < replica["lease_remaining_s"] <= 3
+                stop = asyncio.Event()
+
+                async def send():
+                    statuses = []
+                    while not stop.is_set():
+                        async with session.get(front.url + "/work", headers={"X-Aegis-Demand-Ms": "40"}) as response:
+                            statuses.append((response.status, response.headers.get("X-Aegis-Replica")))
+                    return statuses
+
+                senders = [asyncio.create_task(send()) for _ in range(4)]
+                await eventually(lambda: seen(session, front, 12), 5, "requests were served")
+                started.process.terminate()
+                await until(session, front.admin, "b7", None)
+                stop.set()
+                answered = [answer for sender in senders for answer in await sender]
+                assert {status for status, replica in answered if replica == "b7"} == {200}
+                assert {status for status, replica in answered if replica is None} <= {503}
+                words = [event["event"] for event in (await json_of(session, f"{front.admin}/events"))["events"]]
+                assert words == ["registered", "readmitted", "draining", "drained"]
+            assert started.process.wait(10) == 0
+            started.stop()
+
+    async def seen(session, front, count):
+        return (await json_of(session, f"{front.admin}/stats"))["requests_total"] >= count
+
+    asyncio.run(main())
+
+
+def test_a_killed_replica_expires_and_a_router_that_comes_late_is_found():
+    async def main():
+        with router() as front:
+            port, admin_port = (url.rsplit(":", 1)[1] for url in (front.url, front.admin))
+        started = Service("backend", "--port", 0, "--id", "b8", "--router", f"http://127.0.0.1:{admin_port}")
+        late = Service("router", "--port", port, "--admin-port", admin_port)
+        try:
+            async with client() as session:
+                await until(session, late.admin, "b8", "ready")
+                started.process.kill()
+                await until(session, late.admin, "b8", "ejected", 4)
+                await until(session, late.admin, "b8", None, 6)
+                last = (await json_of(session, f"{late.admin}/events"))["events"][-1]
+                assert (last["event"], last["replica"]) == ("expired", "b8")
+        finally:
+            started.stop()
+            late.stop()
+
+    asyncio.run(main())

@@ -1,0 +1,120 @@
+"""The replica's queue against the recursions it must obey."""
+
+import heapq
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.backend.work_queue import QueueFullError, WorkQueue
+
+JOBS = st.lists(st.tuples(st.floats(0, 2), st.floats(0, 3)), min_size=1, max_size=40)
+
+
+def oracle(jobs, slots):
+    """Start and end of every job: each takes the slot that is free first (Kiefer and Wolfowitz 1955)."""
+    free, times = [0.0] * slots, []
+    for arrival, demand in jobs:
+        start = max(arrival, heapq.heappop(free))
+        heapq.heappush(free, start + demand)
+        times.append((start, start + demand))
+    return times
+
+
+def arrivals(gaps):
+    now, jobs = 0.0, []
+    for gap, demand in gaps:
+        now += gap
+        jobs.append((now, demand))
+    return jobs
+
+
+@settings(max_examples=200, deadline=None)
+@given(JOBS, st.integers(1, 4))
+def test_every_job_starts_when_a_slot_is_free_for_it_in_order_of_arrival(gaps, slots):
+    queue, jobs = WorkQueue(slots, 1000), arrivals(gaps)
+    planned = [queue.arrive(demand, now) for now, demand in jobs]
+    for job, (start, end) in zip(planned, oracle(jobs, slots), strict=True):
+        assert (job.start, job.end) == pytest.approx((start, end))
+
+
+def test_a_late_timer_delays_nobody_behind_it():
+    queue = WorkQueue(1, 10)
+    first, second = queue.arrive(1.0, 0.0), queue.arrive(1.0, 0.5)
+    queue.finish(first)  # whenever the event loop came to it
+    assert (second.start, second.end) == (1.0, 2.0)
+    third = queue.arrive(1.0, 1.9)
+    assert (third.start, third.end) == (2.0, 3.0)
+
+
+def test_speed_divides_the_demand():
+    assert WorkQueue(1, 10, speed=0.5).arrive(1.0, 0.0).end == 2.0
+
+
+def test_one_more_than_slots_and_line_hold_is_refused():
+    queue = WorkQueue(2, 3)
+    for _ in range(5):
+        queue.arrive(1.0, 0.0)
+    assert queue.waiting(0.0) == 3
+    with pytest.raises(QueueFullError):
+        queue.arrive(1.0, 0.5)
+    assert queue.arrive(1.0, 1.0).start == 2.0  # two have begun, so two may come
+    alone = WorkQueue(1, 0)
+    alone.arrive(1.0, 0.0)
+    with pytest.raises(QueueFullError):
+        alone.arrive(1.0, 0.9)
+    assert alone.arrive(1.0, 1.0).start == 1.0
+
+
+def test_whoever_hangs_up_gives_way_to_those_behind():
+    queue = WorkQueue(1, 10)
+    first, second, third = (queue.arrive(1.0, 0.0) for _ in range(3))
+    assert queue.cancel(second, 0.5) == [third]
+    assert (third.start, third.end) == (1.0, 2.0)
+    assert queue.cancel(first, 0.6) == [third]  # in service: the slot is free at once
+    assert (third.start, third.end) == (0.6, 1.6)
+    assert queue.cancel(first, 0.7) == []
+
+
+def test_a_slow_fault_stretches_what_is_left_and_heals_again():
+    queue = WorkQueue(1, 10)
+    serving, waiting = queue.arrive(2.0, 0.0), queue.arrive(1.0, 0.0)
+    queue.set_speed(0.2, 1.0)  # 1 s of work is left, at a fifth of the speed
+    assert (serving.end, waiting.end) == (6.0, 11.0)
+    queue.set_speed(1.0, 3.5)  # half of that was done
+    assert (serving.end, waiting.end) == pytest.approx((4.0, 5.0))
+
+
+def test_a_stopped_process_does_no_work_meanwhile():
+    queue = WorkQueue(1, 10)
+    serving, waiting = queue.arrive(1.0, 0.0), queue.arrive(1.0, 0.2)
+    queue.stopped(0.5, 10.5)
+    assert (serving.end, waiting.start, waiting.end) == (11.0, 11.0, 12.0)
+
+
+def test_a_stop_over_a_planned_start_moves_that_too():
+    queue = WorkQueue(1, 10)
+    first, second, third = queue.arrive(1.0, 0.0), queue.arrive(1.0, 0.0), queue.arrive(1.0, 0.0)
+    queue.stopped(0.5, 5.5)  # what was planned to begin at 1.0 and 2.0 did not
+    assert [job.end for job in (first, second, third)] == [6.0, 7.0, 8.0]
+
+
+@settings(max_examples=100, deadline=None)
+@given(JOBS, st.integers(1, 3), st.integers(0, 2**32))
+def test_changes_never_overbook_a_slot_or_turn_the_order_round(gaps, slots, seed):
+    queue, rng, live = WorkQueue(slots, 1000), random.Random(seed), []
+    for now, demand in arrivals(gaps):
+        for job in [job for job in live if job.end <= now]:
+            queue.finish(job)
+            live.remove(job)
+        live.append(queue.arrive(demand + 0.001, now))
+        if rng.random() < 0.3:
+            queue.cancel(live.pop(rng.randrange(len(live))), now)
+        if rng.random() < 0.2:
+            queue.set_speed(rng.choice([0.2, 1.0, 3.0]), now)
+        starts = [job.start for job in live]
+        assert starts == sorted(starts)
+        moments = {job.start for job in live if job.start >= now}
+        assert all(sum(job.start <= moment < job.end for job in live) <= slots for moment in moments)
+    assert len(queue) == len(live)
