@@ -1,0 +1,182 @@
+"""The configuration: every file composes, every option is read, and what is wrong is said in one line."""
+
+import dataclasses
+import inspect
+import random
+import resource
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from experiments import config as configuration
+from experiments.config import Config
+from services.manager import scalers
+from services.plugins import classes
+from services.router import policies
+from tests.running import ROOT, run
+
+CONF = ROOT / "conf"
+FILES = sorted(path.relative_to(CONF).as_posix() for path in CONF.rglob("*.yaml"))
+SCENARIOS = sorted(path.stem for path in (CONF / "scenario").glob("*.yaml"))
+
+
+def composed(*overrides):
+    configuration.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return OmegaConf.to_object(compose("config", overrides=list(overrides)))
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_file_begins_with_a_command_that_uses_it(file):
+    first = (CONF / file).read_text().removeprefix("# @package _global_\n").splitlines()[0]
+    assert first.startswith("# python -m experiments.run +scenario=")
+    overrides = first.removeprefix("# python -m experiments.run ").split()
+    group, _, name = file.removesuffix(".yaml").rpartition("/")
+    assert not group or f"{group}={name}" in [override.lstrip("+") for override in overrides]
+    configuration.validate(composed(*overrides))
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("policy", policies.names())
+def test_every_scenario_runs_with_every_policy(scenario, policy):
+    config = composed(f"+scenario={scenario}", f"policy={policy}")
+    configuration.validate(config)
+    assert config.policy["name"] == policy
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_scenario_sets_no_key_that_a_group_file_sets(scenario):
+    content = yaml.safe_load((CONF / "scenario" / f"{scenario}.yaml").read_text())
+    for group in ("policy", "scaler", "engine"):
+        assert group not in content
+    assert "profile" not in content["workload"]
+
+
+@pytest.mark.parametrize(
+    ("group", "package"), [("policy", "services.router.policies"), ("scaler", "services.manager.scalers")]
+)
+def test_every_policy_and_scaler_has_a_file_with_its_options_and_their_defaults(group, package):
+    known = classes(package)
+    files = {path.stem: yaml.safe_load(path.read_text()) for path in (CONF / group).glob("*.yaml")}
+    assert files.keys() == known.keys()
+    for name, content in files.items():
+        parameters = inspect.signature(known[name]).parameters.values()
+        assert content == {"name": name} | {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def fields(cls, prefix=""):
+    for field in dataclasses.fields(cls):
+        yield field.name
+        for inner in (field.default_factory() if callable(field.default_factory) else None,):
+            if dataclasses.is_dataclass(inner):
+                yield from fields(type(inner), f"{prefix}{field.name}.")
+
+
+def test_no_key_is_read_by_nobody():
+    places = [*ROOT.glob("services/**/*.py"), *ROOT.glob("experiments/*.py"), *ROOT.glob("analysis/*.py")]
+    source = "\n".join(path.read_text() for path in places)
+    unread = [
+        name
+        for name in set(fields(Config))
+        if f".{name}" not in source and f'"{name}"' not in source and f"{name}=" not in source
+    ]
+    assert unread == []
+
+
+def test_random_faults_repeat_with_the_seed_and_differ_without():
+    def planned(seed):
+        return [fault.as_dict() for fault in configuration.validate(composed("+scenario=failure", f"seed={seed}"))]
+
+    assert planned(1) == planned(1) != planned(2)
+    for seed in range(20):
+        faults = planned(seed)
+        assert len(faults) == 5 and len({fault["target"] for fault in faults}) <= 2
+        assert all(fault["at_s"] + fault["for_s"] <= 40 for fault in faults)
+
+
+def test_a_kill_and_a_restart_are_one_fault_that_lasts_until_then():
+    faults = "faults=[{at_s: 5, action: kill, target: [r1, r2]}, {at_s: 9, action: restart, target: r1}]"
+    planned = configuration.validate(composed("+scenario=routed", faults))
+    assert [(f.target, f.at_s, f.for_s) for f in planned] == [("r1", 5, 4), ("r2", 5, None)]
+
+
+WRONG = [
+    (["replicas=0"], ["replicas=0", "between 1 and 64"]),
+    (["repilcas=3"], ["repilcas", "replicas"]),
+    (["workload.rate=3"], ["rate", "rate_rps"]),
+    (["replicas=three"], ["replicas", "three"]),
+    (["workload.rate_rps=-1"], ["workload.rate_rps=-1", "between"]),
+    (["workload.rate_rps=nan"], ["workload.rate_rps=nan"]),
+    (["policy=nope"], ["policy/nope", "least_request"]),
+    (["policy.nope=1"], ["policy.nope"]),
+    (["replica.speeds=[1,1]"], ["replica.speeds", "4 numbers"]),
+    (["load.timeout_s=0"], ["load.timeout_s=0.0"]),
+    (["router=none", "scaler=target_tracking"], ["scaler", "router"]),
+    (["faults=[{at_s: 5, action: kill, target: r9}]"], ["faults[0].target=r9", "r1, r2, r3, r4"]),
+    (["faults=[{at_s: 99, action: kill, target: r1}]"], ["faults[0].at_s=99", "duration_s=25"]),
+    (["faults=[{at_s: 20, action: kill, target: r1, for_s: 9}]"], ["faults[0].for_s=9", "duration_s=25"]),
+    (["faults=[{at_s: 5, action: explode, target: r1}]"], ["faults[0].action=explode", "kill"]),
+    (["faults=[{at_s: 5, action: slow, target: r1, rate: 1}]"], ["faults[0].rate", "factor"]),
+    (["faults=[{at_s: 5, action: slow, target: router}]"], ["faults[0].target=router"]),
+    (["faults=[{at_s: 5, action: resume, target: r1}]"], ["resume of r1", "not paused"]),
+    (["faults=[{at_s: 5, action: kill, target: r1}, {at_s: 6, action: slow, target: r1}]"], ["slow of r1", "kill"]),
+    (["random_faults.count=50"], ["random_faults.count=50", "duration_s=25"]),
+    (["random_faults.count=1", "random_faults.modes=[boom]"], ["random_faults.modes", "hang"]),
+    (["autoscaling.max_replicas=2", "scaler=target_tracking"], ["replicas=4", "between 1 and 2"]),
+    (["seed=-1"], ["seed=-1"]),
+    (["load.workers=0"], ["load.workers=0"]),
+    (["load.ui=true", "router=none"], ["load.ui"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"), WRONG, ids=lambda value: " ".join(value) if isinstance(value, list) else None
+)
+def test_a_wrong_configuration_is_one_line_with_the_key_and_the_choices(overrides, words, tmp_path):
+    if overrides[0].startswith("load.ui"):
+        overrides = [*overrides, "scaler=none"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = run("+scenario=routed", *overrides, f"hydra.run.dir={tmp_path / 'run'}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1 and done.stdout == "", done.stderr
+    assert all(word in done.stderr for word in words), done.stderr
+    assert not (tmp_path / "run").exists()
+    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["+scenario=", *SCENARIOS]),
+        (["replicas=2"], ["+scenario=", *SCENARIOS]),
+        (["scenario=routed"], ["scenario", "+scenario=routed"]),
+        (["+scenario=nope"], ["scenario/nope", *SCENARIOS]),
+        (["+scenario=routed", "not an override"], ["not an override"]),
+    ],
+)
+def test_a_scenario_that_is_missing_or_unknown_is_status_2_with_the_list(arguments, words):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert all(word in done.stderr for word in words) and "Traceback" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [["policy=round_robin,nope"], ["replicas=2,0"], ["seed=1,2", "policy=peak_ewma", "workload.rate_rps=0"]],
+)
+def test_a_sweep_with_one_wrong_job_starts_none(overrides, tmp_path):
+    done = run("-m", "+scenario=routed", *overrides, f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert not any(path.is_file() and path.name != "multirun.yaml" for path in Path(tmp_path).rglob("*"))
+
+
+def test_a_policys_options_are_checked_by_the_policy_itself():
+    with pytest.raises(ValueError, match=r"policy\.decay_s"):
+        policies.create("peak_ewma", {"decay_s": -1.0}, random.Random(0))
+    with pytest.raises(ValueError, match=r"scaler\.target"):
+        scalers.create("target_tracking", {"target": -1.0})

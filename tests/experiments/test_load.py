@@ -1,0 +1,289 @@
+"""The load process as the runner starts it, against real servers: what it sends, when, and what it writes down."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from aiohttp import web
+
+from experiments.load_command import locust_command
+from experiments.schedule import build_schedule
+from experiments.workload import WorkloadSettings
+from tests.running import ROOT, processes_of, wait_for
+
+
+class Server:
+    """An HTTP server in a thread; `handler` is a coroutine function of the request."""
+
+    def __init__(self, handler):
+        self.handler = handler
+        self.seen = []
+        self.loop = asyncio.new_event_loop()
+        started = threading.Event()
+        self.thread = threading.Thread(target=self.serve, args=(started,), daemon=True)
+        self.thread.start()
+        started.wait(10)
+
+    def serve(self, started):
+        async def handle(request):
+            self.seen.append((time.monotonic(), request.path, dict(request.headers)))
+            return await self.handler(request)
+
+        async def begin():
+            self.runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.1)
+            await self.runner.setup()
+            await web.TCPSite(self.runner, "127.0.0.1", 0).start()
+            self.url = f"http://127.0.0.1:{self.runner.addresses[0][1]}"
+
+        self.loop.run_until_complete(begin())
+        started.set()
+        self.loop.run_forever()
+        self.loop.run_until_complete(self.runner.cleanup())
+
+    def close(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(10)
+
+
+@contextlib.contextmanager
+def serving(handler):
+    server = Server(handler)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+class Load:
+    """Generator processes on one schedule, started and waited for as the runner does."""
+
+    def __init__(self, folder, targets, schedule, shards=1, parent_pid=None, **settings):
+        self.folder = folder
+        schedule.to_parquet(folder / "schedule.parquet", index=False)
+        self.processes = []
+        for shard in range(shards):
+            config = {
+                "schedule": str(folder / "schedule.parquet"), "targets": targets, "timeout_s": 2.0, "shard": shard,
+                "shards": shards, "output": str(folder / f"load-{shard}.parquet"),
+                "ready_file": str(folder / f"load-{shard}.ready"), "start_file": str(folder / "start.json"),
+                "max_in_flight": 2000, "parent_pid": parent_pid or os.getpid(), "grace_s": 0.5, **settings,
+            }  # fmt: skip
+            path = folder / f"load-{shard}.config"
+            path.write_text(json.dumps(config))
+            self.processes.append(
+                subprocess.Popen(
+                    locust_command(), cwd=ROOT, env={**os.environ, "AEGIS_LOAD": str(path)}, stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT, text=True,
+                )
+            )  # fmt: skip
+
+    def start(self):
+        wait_for(
+            lambda: all((self.folder / f"load-{n}.ready").exists() for n in range(len(self.processes))), 40, "ready"
+        )
+        t0 = time.monotonic() + 0.3
+        partial = self.folder / "start.part"
+        partial.write_text(json.dumps({"t0": t0}))
+        partial.rename(self.folder / "start.json")
+        return t0
+
+    def end(self, timeout_s=40):
+        for process in self.processes:
+            said, _ = process.communicate(timeout=timeout_s)
+            assert process.returncode == 0, said
+        return self.rows()
+
+    def rows(self):
+        tables = [pd.read_parquet(self.folder / f"load-{n}.parquet") for n in range(len(self.processes))]
+        return pd.concat(tables).sort_values("request_id").reset_index(drop=True)
+
+    def about(self, shard=0):
+        return json.loads((self.folder / f"load-{shard}.json").read_text())
+
+
+def schedule(rate_rps=50.0, duration_s=2.0, seed=1, **settings):
+    return build_schedule(WorkloadSettings(rate_rps=rate_rps, duration_s=duration_s, **settings), seed)
+
+
+async def answer(request):
+    return web.Response(
+        headers={
+            "X-Aegis-Replica": "r7",
+            "X-Aegis-Attempts": "2",
+            "X-Aegis-Queue-Ms": "1.5",
+            "X-Aegis-Service-Ms": "20",
+            "X-Aegis-Router-Ms": "0.25",
+        }
+    )
+
+
+def test_every_request_leaves_at_its_moment_with_its_own_headers_and_the_answers_figures_are_kept(tmp_path):
+    planned = schedule()
+    with serving(answer) as server:
+        load = Load(tmp_path, [server.url], planned)
+        t0 = load.start()
+        rows = load.end()
+    assert rows["request_id"].tolist() == planned["request_id"].tolist()
+    assert (rows["scheduled_s"] == planned["scheduled_s"]).all()
+    assert (rows["outcome"] == "ok").all() and (rows["status"] == 200).all()
+    first = rows.iloc[0]
+    assert (first["replica"], first["attempts"], first["queue_s"], first["service_s"], first["router_s"]) == (
+        "r7",
+        2,
+        0.0015,
+        0.02,
+        0.00025,
+    )
+    lateness = rows["sent_s"] - rows["scheduled_s"]
+    assert (lateness >= 0).all() and lateness.median() < 0.02
+    assert (rows["completed_s"] >= rows["sent_s"]).all()
+    seen = {int(headers["X-Request-Id"]): (moment, path, headers) for moment, path, headers in server.seen}
+    assert len(server.seen) == len(seen) == len(planned)
+    for request_id, demand, key in planned[["request_id", "demand_s", "key"]].itertuples(index=False):
+        moment, path, headers = seen[request_id]
+        assert path == "/work" and float(headers["X-Aegis-Demand-Ms"]) == pytest.approx(demand * 1e3, abs=1e-3)
+        assert headers["X-Aegis-Key"] == key
+        assert moment - t0 >= planned["scheduled_s"][request_id] - 1e-3
+    about = load.about()
+    assert about["stopped"] == "complete" and about["sent"] == len(planned) and about["dropped"] == 0
+
+
+def test_a_server_that_stalls_does_not_hold_back_what_is_to_be_sent(tmp_path):
+    release = threading.Event()
+
+    async def stall(_request):
+        while not release.is_set():
+            await asyncio.sleep(0.01)
+        return web.Response()
+
+    planned = schedule(rate_rps=40.0, duration_s=1.5)
+    with serving(stall) as server:
+        load = Load(tmp_path, [server.url], planned, timeout_s=20.0)
+        load.start()
+        wait_for(lambda: len(server.seen) == len(planned), 20, "all were sent while none was answered")
+        release.set()
+        rows = load.end()
+    assert (rows["outcome"] == "ok").all()
+    assert (rows["completed_s"] - rows["sent_s"]).min() > 0
+    assert rows["completed_s"].min() >= rows["sent_s"].max()
+
+
+def test_every_way_to_fail_has_its_name_and_is_sent_once(tmp_path):
+    async def various(request):
+        match int(request.headers["X-Request-Id"]) % 4:
+            case 0:
+                return web.Response(status=503)
+            case 1:
+                await asyncio.sleep(5)
+            case 2:
+                request.transport.abort()
+        return web.Response()
+
+    planned = schedule(rate_rps=40.0, duration_s=1.0, arrivals="uniform")
+    with serving(various) as server:
+        load = Load(tmp_path, [server.url], planned, timeout_s=0.6)
+        load.start()
+        rows = load.end()
+        assert len(server.seen) == len(planned) == 40
+    names = ["http_error", "timeout", "reset", "ok"]
+    assert rows["outcome"].tolist() == [names[request_id % 4] for request_id in rows["request_id"]]
+    late = rows[rows["outcome"] == "timeout"]
+    assert np.allclose(late["completed_s"] - late["sent_s"], 0.6, atol=0.05)
+    assert rows["completed_s"].notna().all()
+    assert (rows.loc[rows["outcome"] == "http_error", "status"] == 503).all()
+
+
+def test_nobody_listening_is_refused(tmp_path):
+    with serving(answer) as server:
+        url = server.url
+    load = Load(tmp_path, [url], schedule(rate_rps=20.0, duration_s=1.0))
+    load.start()
+    assert set(load.end()["outcome"]) == {"refused"}
+
+
+def test_beyond_the_cap_requests_are_dropped_and_told(tmp_path):
+    async def slow(_request):
+        await asyncio.sleep(1)
+        return web.Response()
+
+    with serving(slow) as server:
+        load = Load(tmp_path, [server.url], schedule(rate_rps=40.0, duration_s=1.0), max_in_flight=5)
+        load.start()
+        rows = load.end()
+    dropped = rows[rows["outcome"] == "dropped"]
+    assert len(dropped) > 20 and dropped["sent_s"].isna().all() and dropped["completed_s"].isna().all()
+    assert load.about()["dropped"] == len(dropped)
+
+
+def test_two_processes_send_one_schedule_and_two_targets_take_turns(tmp_path):
+    planned = schedule()
+    with serving(answer) as first, serving(answer) as second:
+        load = Load(tmp_path, [first.url, second.url], planned, shards=2)
+        load.start()
+        rows = load.end()
+        assert rows["request_id"].tolist() == planned["request_id"].tolist()
+        for server, parity in ((first, 0), (second, 1)):
+            assert {int(headers["X-Request-Id"]) % 2 for _, _, headers in server.seen} == {parity}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_keeps_what_was_measured(tmp_path, number):
+    with serving(answer) as server:
+        load = Load(tmp_path, [server.url], schedule(duration_s=60.0))
+        load.start()
+        wait_for(lambda: len(server.seen) > 20, 20, "requests were sent")
+        load.processes[0].send_signal(number)
+        rows = load.end(10)
+    assert 20 <= len(rows) < 3000 and (rows["outcome"] == "ok").sum() >= 20
+    assert load.about()["stopped"] == "interrupted"
+
+
+def test_a_load_that_loses_its_parent_writes_its_rows_and_ends_within_3_s(tmp_path):
+    # A shell between this test and the load is its parent, and is killed.
+    parent = (
+        "import json, os, subprocess, sys; path = sys.argv[1]; config = json.load(open(path));"
+        "config['parent_pid'] = os.getpid(); json.dump(config, open(path, 'w'));"
+        "subprocess.Popen(sys.argv[2:], env={**os.environ, 'AEGIS_LOAD': path}).wait()"
+    )
+    planned = schedule(duration_s=60.0)
+    planned.to_parquet(tmp_path / "schedule.parquet", index=False)
+    with serving(answer) as server:
+        config = {
+            "schedule": str(tmp_path / "schedule.parquet"), "targets": [server.url], "timeout_s": 2.0, "shard": 0, "shards": 1,
+            "output": str(tmp_path / "load-0.parquet"), "ready_file": str(tmp_path / "load-0.ready"),
+            "start_file": str(tmp_path / "start.json"), "max_in_flight": 2000, "parent_pid": 0, "grace_s": 0.5,
+        }  # fmt: skip
+        (tmp_path / "load-0.config").write_text(json.dumps(config))
+        process = subprocess.Popen(
+            [sys.executable, "-c", parent, str(tmp_path / "load-0.config"), *locust_command()],
+            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        wait_for((tmp_path / "load-0.ready").exists, 40, "ready")
+        (tmp_path / "start.part").write_text(json.dumps({"t0": time.monotonic() + 0.3}))
+        (tmp_path / "start.part").rename(tmp_path / "start.json")
+        wait_for(lambda: len(server.seen) > 20, 20, "requests were sent")
+        process.kill()
+        process.wait()
+        wait_for((tmp_path / "load-0.json").exists, 3, "the rows were written")
+        wait_for(lambda: not processes_of(tmp_path), 3, "the load has ended")
+    assert json.loads((tmp_path / "load-0.json").read_text())["stopped"] == "parent_gone"
+    assert len(pd.read_parquet(tmp_path / "load-0.parquet")) >= 20
+
+
+def test_a_schedule_that_cannot_be_read_is_said_in_one_line(tmp_path):
+    with serving(answer) as server:
+        load = Load(tmp_path, [server.url], schedule())
+        (tmp_path / "schedule.parquet").write_text("no parquet")
+        process = load.processes[0]
+        said, _ = process.communicate(timeout=40)
+    assert process.returncode == 1
+    assert "schedule.parquet" in said and "Traceback" not in said
