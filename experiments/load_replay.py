@@ -27,6 +27,9 @@ NICE = -20
 """Wished-for priority: a late generator falsifies every latency. Needs the right to it; the result is recorded."""
 POLL_S = 0.01
 
+Planned = tuple[int, float, float, str]
+"""A request of the schedule: request_id, scheduled_s, demand_s, key."""
+
 
 @dataclass
 class LoadConfig:
@@ -56,13 +59,27 @@ class LoadConfig:
         except (OSError, ValueError, TypeError) as error:
             raise SystemExit(f"AEGIS_LOAD={path}: {error}") from error
 
+    def read_share(self) -> list[Planned]:
+        """This process' part of the schedule.
+
+        Raises:
+            SystemExit: the schedule cannot be read.
+        """
+        try:
+            table = pq.read_table(self.schedule, columns=["request_id", "scheduled_s", "demand_s", "key"])
+        except (OSError, ValueError) as error:
+            raise SystemExit(f"{self.schedule}: cannot read the schedule: {error}") from error
+        every = slice(self.shard, None, self.shards)
+        return list(zip(*(column.to_pylist()[every] for column in table.columns), strict=True))
+
 
 class Replay:
     """One generator process' share of a schedule."""
 
-    def __init__(self, config: LoadConfig, report: Callable[[float, Answer], None]) -> None:
+    def __init__(self, config: LoadConfig, share: list[Planned], report: Callable[[float, Answer], None]) -> None:
         """`report` is told of every end: latency from the scheduled moment in seconds, and the answer."""
         self._config = config
+        self._share = share
         self._report = report
         self._rows = Rows()
         self._open: dict[int, tuple[float, float]] = {}
@@ -80,7 +97,6 @@ class Replay:
     def run(self) -> None:
         """Wait for the start, replay, write the rows."""
         config = self._config
-        rows = self._read_schedule()
         targets = [Target(url, config.timeout_s, config.max_in_flight) for url in config.targets]
         nice = _raise_priority()
         gc.collect()
@@ -91,21 +107,12 @@ class Replay:
         began_cpu = time.process_time()
         if self._await_start():
             ticker = gevent.spawn(self._tick)
-            self._dispatch(rows, targets)
+            self._dispatch(targets)
             self._await_answers()
             ticker.kill()
             self._print_progress()
         watcher.kill()
         self._write(nice, time.process_time() - began_cpu)
-
-    def _read_schedule(self) -> list[tuple[int, float, float, str]]:
-        try:
-            table = pq.read_table(self._config.schedule)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{self._config.schedule}: cannot read the schedule: {error}") from error
-        columns = [table[name].to_pylist() for name in ("request_id", "scheduled_s", "demand_s", "key")]
-        every = slice(self._config.shard, None, self._config.shards)
-        return list(zip(*(column[every] for column in columns), strict=True))
 
     def _await_start(self) -> bool:
         path = Path(self._config.start_file)
@@ -116,10 +123,10 @@ class Replay:
             gevent.sleep(POLL_S)
         return False
 
-    def _dispatch(self, rows: list[tuple[int, float, float, str]], targets: list[Target]) -> None:
+    def _dispatch(self, targets: list[Target]) -> None:
         t0, now = self._t0, time.monotonic
         limit = self._config.max_in_flight
-        for request_id, scheduled_s, demand_s, key in rows:
+        for request_id, scheduled_s, demand_s, key in self._share:
             due = t0 + scheduled_s
             if (wait := due - now() - SPIN_S) > 0 and self._deadline.wait(wait):
                 return

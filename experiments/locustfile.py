@@ -17,6 +17,7 @@ from experiments.load_replay import LoadConfig, Replay
 
 if path := os.environ.get("AEGIS_LOAD"):
     config = LoadConfig.read(path)
+    share = config.read_share()
 
     class OpenLoopUser(User):
         """The single user of a generator process: it is the dispatcher."""
@@ -24,7 +25,7 @@ if path := os.environ.get("AEGIS_LOAD"):
         @task
         def replay(self) -> None:
             """Replay this process' share of the schedule, then end Locust."""
-            replay = Replay(config, self._report)
+            replay = Replay(config, share, self._report)
             # Outside this greenlet: Locust kills its users first when it is told to end.
             worker = gevent.spawn(replay.run)
 
@@ -35,8 +36,7 @@ if path := os.environ.get("AEGIS_LOAD"):
 
             events.quitting.add_listener(finish)  # type: ignore[no-untyped-call]
             worker.join()
-            if worker.exception is not None:
-                print(worker.exception, file=sys.stderr)
+            if worker.exception is not None:  # gevent has printed it
                 os._exit(1)
             gevent.spawn(self.environment.runner.quit)
             gevent.sleep(60)

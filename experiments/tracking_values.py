@@ -114,7 +114,6 @@ def result_tags(manifest: dict[str, Any], metrics: dict[str, Any]) -> dict[str, 
     return tags
 
 
-
 def one_line(error: BaseException) -> str:
     """The first line of an error's text that says something, without addresses of objects, at most 200 characters."""
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

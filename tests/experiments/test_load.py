@@ -35,7 +35,7 @@ class Server:
 
     def serve(self, started):
         async def handle(request):
-            self.seen.append((time.monotonic(), request.path, dict(request.headers)))
+            self.seen.append((time.monotonic(), request.path, request.headers))
             return await self.handler(request)
 
         async def begin():
@@ -161,8 +161,7 @@ def test_a_server_that_stalls_does_not_hold_back_what_is_to_be_sent(tmp_path):
     release = threading.Event()
 
     async def stall(_request):
-        while not release.is_set():
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(release.wait, 30)
         return web.Response()
 
     planned = schedule(rate_rps=40.0, duration_s=1.5)

@@ -104,7 +104,7 @@ def test_changing_one_thing_leaves_the_other_draws_as_they_were():
 
 
 def test_a_run_without_requests_is_refused_with_the_keys_to_change():
-    with pytest.raises(ValueError, match="raise workload.rate_rps or workload.duration_s"):
+    with pytest.raises(ValueError, match=r"raise workload\.rate_rps or workload\.duration_s"):
         built(rate_rps=0.01, duration_s=1.0)
 
 
