@@ -25,10 +25,11 @@ clean: ## remove .venv, caches and results; mlflow.db and mlruns stay
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # uv installs in seconds what pip takes minutes for; where it is missing, it goes into the environment itself.
+# Compiled once here, a package is not compiled while the services of the first run start.
 $(STAMP): requirements.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found as python3"; exit 1; }
 	@echo "setting up .venv (once)"
 	@test -x $(BIN)/uv || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt
 	@cp requirements.txt $(STAMP)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -19,7 +20,6 @@ from analysis.style import (
     INK,
     MUTED,
     ORANGE,
-    PALETTE,
     RED,
     dress,
     exceedance,
@@ -39,6 +39,8 @@ LABELLED = 12
 """Runs of a row that are labelled one by one; of more, every second, third, ..."""
 MARKS = (("p50", BLUE, "o"), ("p99", ORANGE, "^"))
 LINES = ("-", "--", "-.", ":")
+COLOURS = sns.color_palette("colorblind", 7).as_hex()
+"""Of runs side by side; the palette's eighth is grey, which is for invalid ones."""
 
 
 def draw_many(rows: list[Row], path: Path) -> None:
@@ -124,8 +126,8 @@ def _quantiles(axes: Axes, title: str, entries: list[Entry], low: float, high: f
             continue
         axes.plot(ends, [position] * 2, color="#cccccc", linewidth=2, zorder=1)
         for value, (name, colour, marker) in zip(ends, MARKS, strict=True):
-            style = {"color": colour, "marker": marker} if entry.is_valid else {"color": GREY, "marker": "X"}
-            axes.plot(value, position, markersize=9, linestyle="none", zorder=2, **style)
+            shade, shape = (colour, marker) if entry.is_valid else (GREY, "X")
+            axes.plot(value, position, color=shade, marker=shape, markersize=9, linestyle="none", zorder=2)
             is_apart = name == "p99" or ends[1] > 1.6 * ends[0]
             if len(entries) <= LABELLED and is_apart:
                 axes.annotate(
@@ -191,7 +193,7 @@ def _distribution(axes: Axes, entries: list[Entry], low: float, high: float) -> 
         if values.empty:
             continue
         least = min(least, 1 / len(values))
-        colour = PALETTE[number % 7] if entry.is_valid else GREY
+        colour = COLOURS[number % len(COLOURS)] if entry.is_valid else GREY
         label = entry.label if len(entries) <= 6 else None
         exceedance(
             axes,

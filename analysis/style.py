@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,9 +14,8 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from analysis.run_folder import Run
 
-PALETTE = sns.color_palette("colorblind").as_hex()
-"""Seaborn's, after Wong, Points of view: Color blindness, Nature Methods 8, 441 (2011)."""
-BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GREY, YELLOW, SKY = PALETTE
+BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#949494"
+"""Of seaborn's palette `colorblind`, after Wong, Points of view: Color blindness, Nature Methods 8, 441 (2011)."""
 INK, MUTED = "#222222", "#5a5a5a"
 PHASE_STYLES = {"steady": (BLUE, "-"), "fault": (RED, "--"), "recovery": (GREEN, "-.")}
 """Colour and line of each phase: told apart without colours, too."""

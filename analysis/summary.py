@@ -58,7 +58,6 @@ def _joint(
 ) -> None:
     """The page, the numbers and the plot data of several runs together."""
     from analysis.joint_data import metrics_table, quantile_table
-    from analysis.joint_page import draw_many
     from analysis.rows import arrange
 
     for path in (output, metrics, plots):
@@ -66,6 +65,8 @@ def _joint(
             path.parent.mkdir(parents=True, exist_ok=True)
     rows = arrange(runs)
     if output is not None:
+        from analysis.joint_page import draw_many
+
         draw_many(rows, output)
     if metrics is not None:
         write_text(metrics, dump(metrics_table(rows)))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import importlib
 import os
 import socket
 import time
@@ -64,6 +65,8 @@ class Measurement:
     async def _start(self, companion: Companion | None) -> None:
         if self.config.load.ui:
             self._ui_port = _free_port(self.config.load.ui_port)
+        # While the services start, a core is idle; after the load the user would wait for these imports.
+        warming = asyncio.ensure_future(asyncio.to_thread(_import_analysis))
         await self.stack.start(self.progress.step)
         if not self.config.load.ui:
             self.progress.step(f"starting {self.config.load.workers} generator process(es)")
@@ -71,6 +74,7 @@ class Measurement:
         if companion is not None:
             self.progress.step("preparing MLflow")
             await companion.ready()
+        await warming
 
     async def _start_load(self) -> None:
         """Start the generator processes; they wait for the start file."""
@@ -195,6 +199,11 @@ class Measurement:
         await asyncio.gather(*(process.stop(GRACE_S + 3) for process in self.load))
         await self.timeline.heal_all()
         await self.stack.stop()
+
+
+def _import_analysis() -> None:
+    importlib.import_module("analysis.summary")
+    importlib.import_module("analysis.run_page")
 
 
 def _free_port(asked: int | None) -> int:

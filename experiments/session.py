@@ -18,7 +18,6 @@ from experiments.guardian import MARK
 from experiments.measurement import Measurement
 from experiments.progress import Progress
 from experiments.recording import FolderError, Recorder, check_space, claim, now_iso, provenance
-from experiments.schedule import build_schedule, schedule_hash
 from experiments.tracking_companion import Companion
 from services.processes import StartError
 
@@ -45,19 +44,23 @@ class Session:
         console = Console(stderr=False, soft_wrap=True)
         self._progress = Progress(console)
         default_place = not any(override.startswith("hydra.") for override in sys.argv[1:])
+        companion = Companion(self._warn) if self.config.tracking.enabled else None
+        if companion is not None:
+            await companion.spawn()
         try:
             self.folder = claim(self.folder.absolute(), may_rename=default_place)
             self._prepare()
         except (FolderError, OSError, ValueError) as error:
             print(f"{self.scenario}: {error}", file=sys.stderr)
+            if companion is not None:
+                companion.kill()
             return FAILED
         self._progress.say(f"{self.scenario}, seed {self.config.seed}: {self._plan()}")
         guardian = self._start_guardian()
-        companion = Companion(self.folder, self._warn) if self.config.tracking.enabled else None
         if companion is not None:
             if self.sweep_dir is not None:
                 Session.sweeps_tracked = self.sweep_dir
-            await companion.spawn()
+            companion.open(self.folder)
         reason, error_text = await self._measure(companion)
         try:
             await self._record(reason, error_text)
@@ -75,7 +78,9 @@ class Session:
         )
 
     def _prepare(self) -> None:
-        """Schedule and manifest on disk, or an error before anything is started."""
+        """Schedule and manifest on disk, or an error before anything of the stack is started."""
+        from experiments.schedule import build_schedule, schedule_hash
+
         schedule = build_schedule(self.config.workload, self.config.seed)
         self._requests = len(schedule)
         check_space(self.folder, self._requests)

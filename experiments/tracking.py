@@ -1,11 +1,11 @@
 """MLflow: logs runs from their folders, as the runner's companion or afterwards.
 
     python -m experiments.tracking results/...               log (or complete) runs, any depth of folders
-    python -m experiments.tracking --companion RUN_DIR       started by the runner, spoken to on stdin
+    python -m experiments.tracking --companion               started by the runner, spoken to on stdin
     python -m experiments.tracking --finish-sweep DIR STATUS end a sweep's parent run
 
-The companion answers `ready` (or `unavailable: <reason>`), waits for the line `log`, answers `logged` (or
-`unavailable: <reason>`). When its runner dies it logs what is there and ends the run as KILLED.
+The companion is told the run's folder, answers `ready` (or `unavailable: <reason>`), waits for the line `log`,
+answers `logged` (or `unavailable: <reason>`). When its runner dies it logs what is there and ends the run as KILLED.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from experiments.tracking_store import Store, TrackingError, read_manifest, shown_uri
+from experiments.tracking_store import Store, TrackingError, import_mlflow, read_manifest, shown_uri
 from experiments.tracking_values import one_line
 
 CLOSE_DEADLINE_S = 10.0
@@ -25,8 +25,8 @@ ARTIFACT_FOLDERS = frozenset({"mlruns", "mlartifacts"})
 """Below these MLflow keeps its copies of runs."""
 
 
-def companion(folder: Path, answers: TextIO) -> None:
-    """Prepare MLflow, wait for the runner's word or its end, log."""
+def companion(answers: TextIO) -> None:
+    """Prepare MLflow, wait for the runner's words or its end, log."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
 
@@ -37,6 +37,10 @@ def companion(folder: Path, answers: TextIO) -> None:
             return
 
     try:
+        import_mlflow()
+        if not (told := sys.stdin.readline().strip()):
+            return  # there is no run
+        folder = Path(told)
         manifest = read_manifest(folder)
         store = Store(manifest["config"]["tracking"]["experiment"])
         run_id = store.open_run(folder, manifest)
@@ -113,14 +117,14 @@ def main(arguments: list[str]) -> int:
         prog="python -m experiments.tracking", description="Log runs to MLflow from their folders."
     )
     parser.add_argument("folders", nargs="*", type=Path, metavar="DIR", help="folders with runs, at any depth")
-    parser.add_argument("--companion", type=Path, metavar="RUN_DIR", help="serve the runner that writes RUN_DIR")
+    parser.add_argument("--companion", action="store_true", help="serve the runner that speaks on standard input")
     parser.add_argument("--finish-sweep", nargs=2, metavar=("SWEEP_DIR", "STATUS"), help="end its parent run")
     chosen = parser.parse_args(arguments)
     answers = os.fdopen(os.dup(1), "w")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)  # what libraries print must not pass for an answer
-    if chosen.companion is not None:
-        companion(chosen.companion, answers)
+    if chosen.companion:
+        companion(answers)
         return 0
     try:
         if chosen.finish_sweep is not None:

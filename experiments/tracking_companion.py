@@ -15,28 +15,37 @@ LOG_DEADLINE_S = 120.0
 
 
 class Companion:
-    """`python -m experiments.tracking --companion DIR`; failures are warnings, never the run's."""
+    """`python -m experiments.tracking --companion`; failures are warnings, never the run's."""
 
-    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
+    def __init__(self, warn: Callable[[str], None]) -> None:
         """Nothing is started yet."""
-        self._folder = folder
+        self._folder: Path | None = None
         self._warn = warn
         self._process: asyncio.subprocess.Process | None = None
 
     async def spawn(self) -> None:
-        """Start it; it imports MLflow and prepares the database meanwhile."""
+        """Start it; it imports MLflow (seconds) meanwhile."""
         env = {key: value for key, value in os.environ.items() if key != MARK}
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "experiments.tracking",
             "--companion",
-            str(self._folder),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=env,
             start_new_session=True,
         )
+
+    def open(self, folder: Path) -> None:
+        """Tell it the run's folder, whose manifest is written; it prepares database and run."""
+        self._folder = folder
+        self._tell(str(folder))
+
+    def _tell(self, line: str) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(ConnectionError):
+                self._process.stdin.write(line.encode() + b"\n")
 
     async def _answer(self, deadline_s: float) -> str:
         assert self._process is not None and self._process.stdout is not None
@@ -53,11 +62,9 @@ class Companion:
 
     async def log(self) -> None:
         """Log the finished run's folder."""
-        if self._process is None or self._process.stdin is None:
+        if self._process is None:
             return
-        with contextlib.suppress(ConnectionError):
-            self._process.stdin.write(b"log\n")
-            await self._process.stdin.drain()
+        self._tell("log")
         answer = await self._answer(LOG_DEADLINE_S)
         while answer == "ready":  # an interrupted start did not read it
             answer = await self._answer(LOG_DEADLINE_S)
@@ -69,6 +76,10 @@ class Companion:
     def _give_up(self, answer: str) -> None:
         reason = answer.removeprefix("unavailable: ")
         self._warn(f"not logged to MLflow ({reason}); later: python -m experiments.tracking {self._folder}")
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once."""
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
         self._process = None

@@ -1,7 +1,7 @@
 """The MLflow side of a run: where the database is, how a run is opened, filled from its folder, and ended.
 
 Nothing here is on the measurement's way: it reads a run's folder and writes to MLflow only. Importing this
-module is cheap; MLflow itself (seconds) is imported by `connect`.
+module is cheap; that of MLflow itself takes seconds.
 """
 
 import contextlib
@@ -99,6 +99,18 @@ def _deadline(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+def import_mlflow() -> Any:  # noqa: ANN401
+    """The module, silent."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    warnings.simplefilter("ignore")
+    import mlflow
+
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    return mlflow
+
+
 class Store:
     """One tracking server or database, and one experiment in it."""
 
@@ -118,13 +130,7 @@ class Store:
         self._locked = 0
         if self.is_remote:
             self._knock()
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
-        warnings.simplefilter("ignore")
-        import mlflow
-
-        for noisy in ("mlflow", "alembic"):
-            logging.getLogger(noisy).setLevel(logging.CRITICAL)
+        mlflow = import_mlflow()
         mlflow.set_tracking_uri(self.uri)
         limit = _deadline(CONNECT_DEADLINE_S) if self.is_remote else contextlib.nullcontext()
         with limit, self.lock():

@@ -95,7 +95,9 @@ def test_a_service_that_does_not_come_up_fails_with_the_tail_of_its_log(tmp_path
     # A replica that cannot import uvloop is as broken as one can be.
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "uvloop.py").write_text("raise ImportError('uvloop is broken here')\n")
-    done = run("+scenario=routed", *SHORT, f"hydra.run.dir={tmp_path / 'run'}", env={"PYTHONPATH": str(tmp_path / "broken")})
+    done = run(
+        "+scenario=routed", *SHORT, f"hydra.run.dir={tmp_path / 'run'}", env={"PYTHONPATH": str(tmp_path / "broken")}
+    )
     assert done.returncode == 1
     assert "uvloop is broken here" in done.stderr
     assert manifest(tmp_path / "run")["exit_reason"] == "failed"
@@ -124,7 +126,9 @@ def test_a_full_disk_is_an_error_before_the_load_starts(tmp_path):
 
 def test_two_runs_at_once_do_not_disturb_each_other(tmp_path):
     folders = [tmp_path / "a", tmp_path / "b"]
-    runs = [start("+scenario=routed", *SHORT, f"seed={n}", f"hydra.run.dir={folder}") for n, folder in enumerate(folders)]
+    runs = [
+        start("+scenario=routed", *SHORT, f"seed={n}", f"hydra.run.dir={folder}") for n, folder in enumerate(folders)
+    ]
     for process in runs:
         process.communicate(timeout=90)
         assert process.returncode in (0, 3)

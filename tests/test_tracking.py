@@ -153,13 +153,16 @@ def ended_early(place, env, mlflow):
     try:
         for name, folder in folders.items():
             wait_for(lambda folder=folder: measuring(folder), 60, f"{name} is under load")
+        companions = [p for run in runs.values() for p in of(run) if "experiments.tracking" in p.cmdline()]
+        assert len(companions) == len(runs)
         runs["interrupted"].send_signal(signal.SIGINT)
         runs["crashed"].send_signal(signal.SIGSTOP)  # it must not see its children go
         generators = [p for p in of(runs["dying"]) if "locust" in " ".join(p.cmdline())]
         for process in [*generators, *of(runs["crashed"]), runs["crashed"], runs["killed"]]:
             process.kill()
         output = {name: process.communicate(timeout=60)[0] for name, process in runs.items()}
-        wait_for(lambda: processes_of(place / "early") == [], 30, "the guardians and companions have done their work")
+        wait_for(lambda: processes_of(place / "early") == [], 30, "the guardians have done their work")
+        wait_for(lambda: not any(p.is_running() for p in companions), 60, "the companions have logged")
     finally:
         for process in runs.values():
             process.kill()

@@ -3,16 +3,16 @@
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 from aiohttp import web
-from multidict import CIMultiDict
 from yarl import URL
 
 from services.router.fleet import Fleet, Replica
-from services.router.forwarding import end_to_end, to_replica
+from services.router.forwarding import VIA, end_to_end, origin_form, passed_via, to_replica
 from services.router.policies import Outcome, Pick, Policy, RequestInfo
 from services.router.retries import IDEMPOTENT, Attempts, RetryBudget
 from services.router.settings import RouterSettings
@@ -84,11 +84,20 @@ class Proxy:
 
     async def _serve(self, request: web.BaseRequest, began: float) -> web.StreamResponse:
         settings = self._settings
-        exchange = _Exchange(request, began, to_replica(request.headers, request.remote, request.scheme))
+        exchange = _Exchange(request, began, settings.timeouts.idle_s)
+        complete = await exchange.take_body(settings.retry.max_body_bytes)
+        # The time that a request may take begins when its body is there, as in Envoy: a slow client is no slow replica.
         attempts = Attempts(
-            settings.retry, settings.timeouts, self._budget, idempotent=request.method in IDEMPOTENT, now=began
+            settings.retry,
+            settings.timeouts,
+            self._budget,
+            idempotent=request.method in IDEMPOTENT,
+            now=time.monotonic(),
         )
-        await exchange.take_body(settings.retry.max_body_bytes)
+        if not complete:
+            return self._reject(exchange, attempts, 408, "client_timeout", exchange.stalled)
+        if exchange.target is None:
+            return self._reject(exchange, attempts, 501, "target", f"{request.method} {request.raw_path}: not proxied")
         while True:
             now = time.monotonic()
             candidates = self._fleet.candidates(attempts.tried)
@@ -132,6 +141,8 @@ class Proxy:
             try:
                 upstream = await self._send(exchange, replica, limit)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                if exchange.client_stalled:
+                    return Failure(408, "client_timeout", exchange.stalled, sent=True)
                 failure = _failure(error, exchange.body_started, limit)
                 outcome, reason = "error", failure.reason
                 return None if self._again(attempts, exchange, outcome, failure.sent) else failure
@@ -167,12 +178,19 @@ class Proxy:
 
     async def _send(self, exchange: "_Exchange", replica: Replica, limit: float) -> aiohttp.ClientResponse:
         """Send the request; return when the response headers are there."""
-        url = URL(replica.url + exchange.target, encoded=True)
+        url = URL(f"{replica.url}{exchange.target}", encoded=True)
         exchange.asked_at = time.monotonic()
-        async with asyncio.timeout(limit):
-            return await self._session.request(
-                exchange.request.method, url, headers=exchange.headers, data=exchange.body(), allow_redirects=False
-            )
+        async with asyncio.timeout(limit) as patience:
+            try:
+                return await self._session.request(
+                    exchange.request.method,
+                    url,
+                    headers=exchange.headers,
+                    data=exchange.body(patience, limit),
+                    allow_redirects=False,
+                )
+            finally:
+                exchange.patience = None
 
     async def _pass_on(
         self, exchange: "_Exchange", attempts: Attempts, upstream: aiohttp.ClientResponse
@@ -183,7 +201,7 @@ class Proxy:
             _BrokenAnswerError: the replica broke off in the middle of the body.
         """
         headers = end_to_end(upstream.headers)
-        headers["Via"] = ", ".join((*upstream.headers.getall("Via", ()), "1.1 aegis"))
+        headers["Via"] = passed_via(upstream.headers, upstream.version)
         headers["X-Aegis-Attempts"] = str(attempts.count)
         request = exchange.request
         length = upstream.content_length
@@ -215,7 +233,7 @@ class Proxy:
         """An answer of the router's own."""
         self.totals["rejected"] += 1
         self._telemetry.rejected.labels(reason).inc()
-        headers: dict[str, str] = {"X-Aegis-Attempts": str(attempts.count), "Via": "1.1 aegis"}
+        headers: dict[str, str] = {"X-Aegis-Attempts": str(attempts.count), "Via": VIA}
         own = time.monotonic() - exchange.began - exchange.waited_s
         headers["X-Aegis-Router-Ms"] = f"{own * 1e3:.3f}"
         if status == 503:
@@ -231,46 +249,79 @@ class _BrokenAnswerError(Exception):
 class _Exchange:
     """One request and what is known of it on its way."""
 
-    def __init__(self, request: web.BaseRequest, began: float, headers: CIMultiDict[str]) -> None:
+    def __init__(self, request: web.BaseRequest, began: float, idle_s: float) -> None:
         self.request = request
         self.began = began
-        self.headers = headers
-        self.id = headers["X-Request-Id"]
-        self.key = headers.get("X-Aegis-Key")
-        self.target = request.raw_path if request.raw_path.startswith("/") else URL(request.raw_path).raw_path_qs
+        self.headers = to_replica(request)
+        self.id = self.headers["X-Request-Id"]
+        self.key = self.headers.get("X-Aegis-Key")
+        self.target = origin_form(request.raw_path)
         self.asked_at = began
         self.waited_s = 0.0
         self.body_started = False
+        self.client_stalled = False
+        self.patience: asyncio.Timeout | None = None
+        """Ends the attempt under way; None once it has been answered."""
+        self._idle_s = idle_s
         self._kept: bytes | None = None
         self._has_body = request.can_read_body
 
-    async def take_body(self, keep_up_to: int) -> None:
-        """Keep a small body, so that it can be sent again."""
+    @property
+    def stalled(self) -> str:
+        """What a client hears that stops in the middle of its body."""
+        return f"the request's body did not go on for {self._idle_s:g} s"
+
+    async def take_body(self, keep_up_to: int) -> bool:
+        """Keep a small body, so that it can be sent again; False where the client does not finish it."""
         if not self._has_body:
-            return
+            return True
         if self.request.headers.get("Expect", "").lower() == "100-continue":
             writer = self.request.transport
             if writer is not None:
                 writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         length = self.request.content_length
         if length is not None and length <= keep_up_to:
-            self._kept = await self.request.read()
+            asked_at = time.monotonic()
+            try:
+                async with asyncio.timeout(self._idle_s):
+                    self._kept = await self.request.read()
+            except TimeoutError:
+                self.client_stalled = True
+            self.waited_s += time.monotonic() - asked_at
+        return not self.client_stalled
 
     @property
     def replayable(self) -> bool:
         """Whether the request can still be sent from its beginning."""
         return not self._has_body or self._kept is not None or not self.body_started
 
-    def body(self) -> Any:  # noqa: ANN401
-        """What aiohttp is to send."""
+    def body(self, patience: asyncio.Timeout, limit: float) -> Any:  # noqa: ANN401
+        """What aiohttp is to send; `patience` is the attempt's timeout, `limit` what it has for its answer."""
         if not self._has_body:
             return None
-        return self._kept if self._kept is not None else self._stream()
+        self.patience = patience
+        return self._kept if self._kept is not None else self._stream(limit)
 
-    async def _stream(self) -> Any:  # noqa: ANN401
+    async def _stream(self, limit: float) -> AsyncIterator[bytes]:
+        """The body in pieces. Until it has been sent only a pause in it counts; then the answer has `limit` seconds."""
         self.body_started = True
-        async for chunk in self.request.content.iter_chunked(CHUNK_BYTES):
+        while True:
+            self._be_patient(None)
+            try:
+                async with asyncio.timeout(self._idle_s):
+                    chunk = await self.request.content.readany()
+            except TimeoutError:
+                self.client_stalled = True
+                raise
+            if not chunk:
+                break
+            self._be_patient(self._idle_s)
             yield chunk
+        self._be_patient(limit)
+
+    def _be_patient(self, seconds: float | None) -> None:
+        if self.patience is not None and not self.patience.expired():
+            self.patience.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
 
 
 def _failure(error: BaseException, body_started: bool, limit: float) -> Failure:
