@@ -14,7 +14,7 @@ demo: $(STAMP) ## kill a replica under load, and see what the router makes of it
 	@$(BIN)/python -m experiments.run +scenario=failover
 
 test: $(STAMP) ## all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP) ## linter and type checker
 	@$(BIN)/ruff check .
