@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import schema
 from analysis.faults import LandedFault, landed
 
 NUMBERS = (
@@ -132,7 +133,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a run's folder.
 
     Raises:
-        FolderError: there is none, or it cannot be read.
+        FolderError: there is none, it cannot be read, or another version wrote it.
     """
     path = folder / "manifest.json"
     if not path.is_file():
@@ -144,6 +145,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     config = manifest.get("config") if isinstance(manifest, dict) else None
     if not isinstance(config, dict) or not isinstance(config.get("workload"), dict):
         raise FolderError(f"{path}: is not the manifest of a run (no config.workload)")
+    if manifest.get("schema_version") != schema.VERSION:
+        raise FolderError(
+            f"{path}: schema {manifest.get('schema_version')}, but {schema.VERSION} is read here; measure again, or "
+            "read it with the commit that it names"
+        )
     return dict(manifest)
 
 

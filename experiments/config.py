@@ -11,6 +11,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from analysis.comparison_metrics import PRIMARY
 from experiments.faults import Fault, FaultPlanSettings, plan_faults
 from experiments.workload import WorkloadSettings
 from services.manager import scalers
@@ -87,6 +88,18 @@ class SloConfig:
 
 
 @dataclass
+class ComparisonConfig:
+    """What `analysis.compare` decides by; fixed before the runs, equal for all arms."""
+
+    primary: str = "latency_p99_ms"
+    """The metric that the verdict is about."""
+    smallest_effect: float = 0.05
+    """Relative effects below this do not matter: an interval within them is `equivalent`."""
+    smallest_share: float = 0.001
+    """Likewise for the difference of a share (failed requests), absolute."""
+
+
+@dataclass
 class TrackingConfig:
     """MLflow."""
 
@@ -124,6 +137,7 @@ class Config:
     engine: EngineConfig = field(default_factory=EngineConfig)
     validity: ValidityConfig = field(default_factory=ValidityConfig)
     slo: SloConfig = field(default_factory=SloConfig)
+    comparison: ComparisonConfig = field(default_factory=ComparisonConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     @property
@@ -183,6 +197,12 @@ def validate(config: Config) -> list[Fault]:
     _require(config.engine.name in ENGINES, "engine", config.engine.name, "one of " + ", ".join(ENGINES))
     _require_fields("engine", config.engine, {"startup_timeout_s": 1})
     _require_fields("validity", config.validity, dict.fromkeys(vars(config.validity), 0))
+    comparison = config.comparison
+    choices = "one of " + ", ".join(PRIMARY)
+    _require(comparison.primary in PRIMARY, "comparison.primary", comparison.primary, choices)
+    for name in ("smallest_effect", "smallest_share"):
+        value = getattr(comparison, name)
+        _require(0 < value < 1, f"comparison.{name}", value, "above 0 and below 1")
     _require_fields("slo", config.slo, dict.fromkeys(vars(config.slo), 0))
     try:
         config.workload.validate()

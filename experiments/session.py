@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from rich.console import Console
 from rich.table import Table
 
+from analysis import schema
 from experiments.config import Config
 from experiments.faults import Fault
 from experiments.guardian import MARK
@@ -85,6 +86,7 @@ class Session:
         self._requests = len(schedule)
         check_space(self.folder, self._requests)
         manifest = {
+            "schema_version": schema.VERSION,
             "run_id": self.folder.name if self.sweep_dir is None else f"{self.folder.parent.name}/{self.folder.name}",
             "scenario": self.scenario,
             "mode": "ui" if self.config.load.ui else "run",

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis import schema
+
 COLUMNS = (
     "request_id",
     "scheduled_s",
@@ -33,9 +35,11 @@ def manifest(**changes: Any) -> dict[str, Any]:
         "load": {"workers": 1, "timeout_s": 10.0},
         "router": {"health": {"interval_s": 0.5}},
         "policy": {"name": "peak_ewma"},
+        "comparison": {"primary": "latency_p99_ms", "smallest_effect": 0.05, "smallest_share": 0.001},
         **changes.pop("config", {}),
     }
     return {
+        "schema_version": schema.VERSION,
         "run_id": "made-up",
         "scenario": "routed",
         "mode": "run",

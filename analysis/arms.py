@@ -1,0 +1,135 @@
+"""Sorts runs into the arms of a comparison, by what differs in their configurations, and pairs them by seed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from analysis.run_folder import Run
+
+GROUPS = ("policy", "scaler", "engine")
+"""Sections whose `name` stands for the rest of them."""
+APART = ("seed", "tracking")
+"""Sections in which runs of one arm may differ."""
+FIXED = ("validity", "comparison")
+"""Sections that must be the same in every arm: limits and smallest effects are set before the data, for all alike."""
+
+Metrics = dict[str, Any]
+
+
+class ComparisonError(RuntimeError):
+    """The runs cannot be compared; the text is one line that says why."""
+
+
+@dataclass
+class Arm:
+    """The runs of one configuration."""
+
+    label: str
+    runs: dict[int, list[tuple[Run, Metrics]]] = field(default_factory=dict)
+    """By seed; several of one seed in their order."""
+
+
+@dataclass
+class Pairs:
+    """The runs of an arm and of the reference that were measured with the same schedule."""
+
+    reference: str
+    arm: str
+    kept: list[tuple[int, Metrics, Metrics]] = field(default_factory=list)
+    """(seed, the reference's metrics, the arm's metrics)."""
+    invalid: dict[str, int] = field(default_factory=dict)
+    """Invalid runs by arm; their pairs are left out whole."""
+    alone: dict[str, int] = field(default_factory=dict)
+    """Runs without a partner by arm."""
+    left_out: int = 0
+    """Pairs left out because a run of theirs is invalid."""
+
+
+def sort_into_arms(runs: Iterable[tuple[Run, Metrics]]) -> list[Arm]:
+    """The arms, in the order in which the runs name them: the first is the reference.
+
+    Raises:
+        ComparisonError: there is one arm only, or the arms differ in what must be the same.
+    """
+    grouped: dict[tuple[tuple[str, str], ...], list[tuple[Run, Metrics]]] = {}
+    for run, metrics in runs:
+        grouped.setdefault(_identity(run), []).append((run, metrics))
+    if len(grouped) < 2:
+        raise ComparisonError("one arm only: a comparison needs runs of two configurations (the seed apart)")
+    differing = _differing([dict(identity) for identity in grouped])
+    wrong = [key for key in differing if key.split(".")[0] in FIXED]
+    if wrong:
+        raise ComparisonError(f"the arms differ in {', '.join(wrong)}, which must be the same for all")
+    arms = []
+    for identity, members in grouped.items():
+        arm = Arm(_label(dict(identity), differing))
+        for run, metrics in members:
+            arm.runs.setdefault(int(run.manifest["seed"]), []).append((run, metrics))
+        arms.append(arm)
+    return arms
+
+
+def pair(reference: Arm, arm: Arm) -> Pairs:
+    """Pair the runs of two arms by seed; a pair with an invalid run is left out whole.
+
+    Raises:
+        ComparisonError: two runs of one seed had different schedules.
+    """
+    pairs = Pairs(reference.label, arm.label, invalid=dict.fromkeys((reference.label, arm.label), 0))
+    pairs.alone = dict.fromkeys((reference.label, arm.label), 0)
+    for seed in sorted(reference.runs.keys() | arm.runs.keys()):
+        ours, theirs = reference.runs.get(seed, []), arm.runs.get(seed, [])
+        both = min(len(ours), len(theirs))
+        pairs.alone[reference.label] += len(ours) - both
+        pairs.alone[arm.label] += len(theirs) - both
+        for (run, metrics), (other, others) in zip(ours[:both], theirs[:both], strict=True):
+            if run.manifest.get("schedule_hash") != other.manifest.get("schedule_hash"):
+                raise ComparisonError(
+                    f"{run.folder} and {other.folder}: same seed, but different schedules; the load must be the same"
+                )
+            pairs.invalid[reference.label] += not metrics["valid"]
+            pairs.invalid[arm.label] += not others["valid"]
+            if metrics["valid"] and others["valid"]:
+                pairs.kept.append((seed, metrics, others))
+            else:
+                pairs.left_out += 1
+    return pairs
+
+
+def _identity(run: Run) -> tuple[tuple[str, str], ...]:
+    config = {key: value for key, value in run.manifest["config"].items() if key not in APART}
+    flat = {"scenario": str(run.manifest.get("scenario")), **flatten(config)}
+    return tuple(sorted(flat.items()))
+
+
+def flatten(section: Any, prefix: str = "") -> dict[str, str]:  # noqa: ANN401
+    """`a.b.c` -> text of every leaf; an empty section and null are leaves."""
+    if not isinstance(section, dict) or not section:
+        return {prefix: "none" if section is None else str(section)}
+    found: dict[str, str] = {}
+    for key, value in section.items():
+        found |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return found
+
+
+def _differing(arms: list[dict[str, str]]) -> list[str]:
+    """The keys that tell the arms apart; where a section's name does, the rest of the section is left out."""
+    keys = sorted(set().union(*arms))
+    differing = [key for key in keys if len({arm.get(key) for arm in arms}) > 1]
+    named = {group for group in GROUPS if f"{group}.name" in differing}
+    named |= {"router"} if "router" in differing else set()
+    return [
+        key for key in differing if key.split(".")[0] not in named or key == "router" or key.split(".", 1)[1] == "name"
+    ]
+
+
+def _label(arm: dict[str, str], differing: list[str]) -> str:
+    parts = []
+    for key in differing:
+        if key == "scenario":
+            parts.append(arm[key])
+        elif key == "router":
+            parts.append("router=none" if key in arm else "router=default")
+        elif key in arm:
+            parts.append(f"{key.removesuffix('.name')}={arm[key]}")
+    return ", ".join(parts) or "the same"

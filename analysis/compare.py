@@ -1,0 +1,91 @@
+"""Compares arms: `python -m analysis.compare results/sweeps/<time>`.
+
+Runs are sorted into arms by their configurations and paired by seed; the arm named first is the reference. Writes
+comparison.json and comparison.png beside the runs. Exit status: 0 an answer was given; 2 the runs cannot be compared.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from analysis import metrics as metric_table
+from analysis import timeline
+from analysis.arms import ComparisonError, sort_into_arms
+from analysis.comparison import Comparison, compare
+from analysis.comparison_text import cells, headline, left_out
+from analysis.run_folder import FolderError, Run, find, read
+from analysis.summary import write_text
+
+REFUSED = 2
+TABLE_WIDTH = 150
+"""Columns that the table may take; a terminal that has fewer wraps its lines."""
+
+
+def read_runs(places: list[Path]) -> list[tuple[Run, dict[str, Any]]]:
+    """Every run below `places` with its metrics, in order; one that cannot be read is said and left out.
+
+    Raises:
+        FolderError: a place holds no run.
+    """
+    runs = []
+    for folder in find(places):
+        try:
+            run = read(folder)
+        except FolderError as error:
+            print(f"left out: {error}", file=sys.stderr)
+            continue
+        if run.manifest.get("mode") != "ui":
+            runs.append((run, metric_table.compute(run, timeline.build(run))))
+    return runs
+
+
+def write(comparison: Comparison, folder: Path) -> None:
+    """`comparison.json` and `comparison.png` into `folder`."""
+    from analysis.comparison_page import draw_comparison
+
+    rows = [row.as_dict() for row in comparison.rows]
+    write_text(folder / "comparison.json", json.dumps(rows, indent=2, allow_nan=False) + "\n")
+    draw_comparison(comparison, folder / "comparison.png")
+
+
+def show(comparison: Comparison, console: Console) -> None:
+    """Print a table an arm, and the verdict."""
+    for pairs in comparison.pairings:
+        table = Table(box=None, pad_edge=False)
+        for name in ("metric", pairs.reference, pairs.arm, "ratio [95 %]", "verdict"):
+            table.add_column(name)
+        for row in comparison.rows:
+            if row.arm == pairs.arm:
+                table.add_row(*cells(row))
+        console.print(table)
+        for text in (left_out(pairs), headline(comparison, pairs)):
+            if text:
+                console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Compare what the command line names; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.compare", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("places", nargs="+", type=Path, metavar="DIR", help="a sweep's folder, or several runs")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="where to write (default: the first DIR)")
+    chosen = parser.parse_args(arguments)
+    folder = chosen.output or chosen.places[0]
+    try:
+        comparison = compare(sort_into_arms(read_runs(chosen.places)))
+        folder.mkdir(parents=True, exist_ok=True)
+        write(comparison, folder)
+    except (FolderError, ComparisonError, OSError) as error:
+        print(error, file=sys.stderr)
+        return REFUSED
+    show(comparison, Console(width=max(Console().width, TABLE_WIDTH)))
+    print(f"written: {folder / 'comparison.json'}, {folder / 'comparison.png'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

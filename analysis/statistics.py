@@ -1,0 +1,117 @@
+"""The statistics of a comparison: intervals on paired differences, many comparisons at once, what n runs can show.
+
+Pure functions on numbers. The unit is the run, never the request: requests of one run are not independent.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+ALPHA = 0.05
+"""Error rate of a family of comparisons; intervals are of 1 - ALPHA."""
+POWER = 0.8
+"""Probability with which the smallest detectable effect would be found (Cohen's convention, 1988)."""
+
+Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Paired differences of n runs: mean, standard deviation (NaN below two), p of "no difference" (1 below two)."""
+
+    n: int
+    mean: float
+    sd: float
+    p: float
+
+    def interval(self, alpha: float = ALPHA) -> tuple[float, float]:
+        """Student's two-sided interval of 1 - alpha around the mean; (-inf, inf) below two runs.
+
+        Student, The probable error of a mean, Biometrika 6 (1908). The percentile bootstrap is too narrow for so
+        few runs: at n = 5 its 95 % interval covers 84 %.
+        """
+        if self.n < 2:
+            return -math.inf, math.inf
+        half = float(stdtrit(self.n - 1, 1 - alpha / 2)) * self.sd / math.sqrt(self.n)
+        return self.mean - half, self.mean + half
+
+    def smallest_detectable(self, alpha: float = ALPHA, power: float = POWER) -> float:
+        """The true mean difference that n runs of this spread would find with probability `power`; inf below two.
+
+        (t(1 - alpha / 2) + t(power)) * sd / sqrt(n), both quantiles with n - 1 degrees of freedom (Bloom, Minimum
+        detectable effects, Evaluation Review 19, 1995).
+        """
+        if self.n < 2:
+            return math.inf
+        quantiles = float(stdtrit(self.n - 1, 1 - alpha / 2) + stdtrit(self.n - 1, power))
+        return quantiles * self.sd / math.sqrt(self.n)
+
+
+def paired(differences: Sequence[float]) -> Paired:
+    """What n paired differences say of their mean.
+
+    Args:
+        differences: one a pair of runs, finite; for ratios their logarithms.
+
+    Raises:
+        ValueError: there is none, or one is not finite.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+        raise ValueError("differences: one finite number a pair, at least one pair")
+    n, mean = len(values), float(values.mean())
+    if n < 2:
+        return Paired(n, mean, math.nan, 1.0)
+    # Equal differences have no spread but for rounding.
+    sd = 0.0 if np.ptp(values) <= 1e-12 * max(1.0, abs(mean)) else float(values.std(ddof=1))
+    if sd == 0.0:
+        return Paired(n, mean, 0.0, 1.0 if abs(mean) <= 1e-12 else 0.0)
+    return Paired(n, mean, sd, 2 * float(stdtr(n - 1, -abs(mean) * math.sqrt(n) / sd)))
+
+
+def holm_levels(ps: Sequence[float], alpha: float = ALPHA) -> list[float]:
+    """The level at which each comparison of a family is judged, so that the family errs with at most `alpha`.
+
+    Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6 (1979): the
+    smallest p is held against alpha / m, the next against alpha / (m - 1), and so on; from the first that fails on,
+    all are judged at that one's level.
+    """
+    order = sorted(range(len(ps)), key=lambda index: ps[index])
+    levels = [alpha] * len(ps)
+    level = alpha
+    failed = False
+    for rank, index in enumerate(order):
+        if not failed:
+            level = alpha / (len(ps) - rank)
+            failed = ps[index] > level
+        levels[index] = level
+    return levels
+
+
+def judge(low: float, high: float, *, least: float, most: float, lower_is_better: bool) -> Verdict:
+    """The verdict of an interval around a difference.
+
+    Equivalent where it lies within the smallest effect of interest, [least, most], even if it excludes no difference:
+    an effect too small to matter is none (Schuirmann's two one-sided tests, J. Pharmacokinetics 15, 1987, at half
+    their error rate). Else better or worse where it excludes no difference.
+    """
+    if least <= low and high <= most:
+        return "equivalent"
+    if high < 0:
+        return "better" if lower_is_better else "worse"
+    if low > 0:
+        return "worse" if lower_is_better else "better"
+    return "inconclusive"
+
+
+def upper_bound_of_none(n: int) -> float:
+    """The share of events that n independent trials without one do not exclude, at 95 %: the rule of three, 3 / n.
+
+    Hanley and Lippman-Hand, If nothing goes wrong, is everything all right?, JAMA 249 (1983). Requests of one run
+    are not independent, so it is a lower limit to that bound.
+    """
+    return min(1.0, 3.0 / n) if n > 0 else 1.0

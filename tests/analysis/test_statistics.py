@@ -1,0 +1,98 @@
+"""The statistics against known truths: tables, other libraries, and simulated experiments."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.statistics import holm_levels, judge, paired, upper_bound_of_none
+
+
+def test_the_interval_and_p_are_those_of_students_test():
+    values = [0.12, -0.03, 0.3, 0.08, 0.21]
+    found = paired(values)
+    reference = stats.ttest_1samp(values, 0.0)
+    assert found.p == pytest.approx(reference.pvalue)
+    for level in (0.95, 0.99):
+        assert found.interval(1 - level) == pytest.approx(tuple(reference.confidence_interval(level)))
+
+
+@pytest.mark.parametrize("n", [3, 5, 10, 20])
+def test_intervals_of_normal_differences_cover_the_truth_as_often_as_they_say(n):
+    rng = np.random.default_rng(n)
+    truth, trials = 0.1, 3000
+    covered = 0
+    for _ in range(trials):
+        low, high = paired(rng.normal(truth, 0.2, n)).interval()
+        covered += low <= truth <= high
+    assert covered / trials == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / trials))
+
+
+@pytest.mark.parametrize("n", [5, 10, 20])
+def test_the_smallest_detectable_effect_is_found_in_four_of_five_experiments(n):
+    rng = np.random.default_rng(7 * n)
+    effect = (stats.t.ppf(0.975, n - 1) + stats.t.ppf(0.8, n - 1)) / math.sqrt(n)
+    assert paired(stats.norm.ppf((np.arange(n) + 0.5) / n)).smallest_detectable() > 0
+    found = sum(paired(rng.normal(effect, 1.0, n)).p < 0.05 for _ in range(2000))
+    assert found / 2000 == pytest.approx(0.8, abs=0.06)
+
+
+def test_one_pair_has_no_interval_and_shows_no_effect():
+    one = paired([0.4])
+    assert one.interval() == (-math.inf, math.inf)
+    assert one.smallest_detectable() == math.inf
+    assert one.p == 1.0
+
+
+def test_equal_differences_have_no_spread():
+    assert paired([0.0] * 4).p == 1.0
+    assert paired([0.1] * 4).p == 0.0
+    assert paired([0.1 + 0.2, 0.3, 0.3]).interval() == pytest.approx((0.3, 0.3))
+
+
+@pytest.mark.parametrize("differences", [[], [0.1, math.nan], [math.inf]])
+def test_what_is_no_number_is_refused(differences):
+    with pytest.raises(ValueError, match="finite"):
+        paired(differences)
+
+
+def test_holm_judges_each_at_its_step_and_all_from_the_first_failure_on_at_that_ones():
+    # 0.01 <= 0.05 / 4 and 0.013 <= 0.05 / 3, but 0.03 > 0.05 / 2; 0.04 is then judged at that level, too.
+    assert holm_levels([0.03, 0.01, 0.04, 0.013]) == pytest.approx([0.025, 0.0125, 0.025, 0.05 / 3])
+    assert holm_levels([0.2]) == [0.05]
+    assert holm_levels([]) == []
+
+
+def test_a_family_without_any_effect_rarely_gives_a_false_verdict():
+    rng = np.random.default_rng(3)
+    families, wrong = 1500, 0
+    for _ in range(families):
+        members = [paired(rng.normal(0, 1, 5)) for _ in range(6)]
+        levels = holm_levels([m.p for m in members])
+        wrong += any(m.p <= level for m, level in zip(members, levels, strict=True))
+    assert wrong / families < 0.05 + 3 * math.sqrt(0.05 * 0.95 / families)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (-0.3, -0.1, "better"),
+        (0.1, 0.3, "worse"),
+        (-0.04, 0.04, "equivalent"),
+        (-0.04, -0.01, "equivalent"),
+        (-0.1, 0.01, "inconclusive"),
+        (-math.inf, math.inf, "inconclusive"),
+        (-0.3, -0.01, "better"),
+    ],
+)
+def test_a_verdict_follows_from_the_interval_and_the_smallest_effect(low, high, verdict):
+    assert judge(low, high, least=-0.05, most=0.05, lower_is_better=True) == verdict
+    turned = {"better": "worse", "worse": "better"}
+    assert judge(low, high, least=-0.05, most=0.05, lower_is_better=False) == turned.get(verdict, verdict)
+
+
+def test_no_event_in_n_does_not_mean_there_is_none():
+    assert upper_bound_of_none(3000) == pytest.approx(0.001)
+    assert 1 - (1 - upper_bound_of_none(1000)) ** 1000 == pytest.approx(0.95, abs=0.002)
+    assert upper_bound_of_none(2) == 1.0
