@@ -40,6 +40,9 @@ class Wrong(BaseException):
 
 CONFIG_ERRORS = (ConfigError, HydraException, OmegaConfBaseException)
 _statuses: list[int] = []
+"""Of the jobs that have ended."""
+_jobs = 1
+"""How many there will be."""
 
 
 def scenarios() -> list[str]:
@@ -54,12 +57,13 @@ def _say(text: str) -> None:
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
 def _job(composed: DictConfig) -> None:
     """One job of Hydra's; leaves its status behind, since an exit would end a sweep."""
+    global _jobs
     hydra_config = HydraConfig.get()
     sweeping = hydra_config.mode == RunMode.MULTIRUN
     folder = Path(hydra_config.runtime.output_dir)
     try:
         if sweeping and not _statuses:
-            check_jobs(sys.argv[1:])
+            _jobs = check_jobs(sys.argv[1:])
         config = cast(Config, OmegaConf.to_object(composed))
         faults = configuration.validate(config)
         if config.load.ui and (config.router is None or sweeping):
@@ -80,6 +84,8 @@ def _job(composed: DictConfig) -> None:
         sweep_dir=Path(hydra_config.sweep.dir).absolute() if sweeping else None,
     )
     _statuses.append(_with_signals(session))
+    if sweeping and len(_statuses) == _jobs:
+        print(f"compare its arms: python -m analysis.compare {hydra_config.sweep.dir}")
 
 
 def _with_signals(session: Any) -> int:  # noqa: ANN401
