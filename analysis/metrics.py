@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import recovery, validity
+from analysis import ground_truth, recovery, validity
 from analysis.run_folder import OUTCOMES, PHASES, Run, latency_ms
 from analysis.timeline import CPU_ROLES
 
@@ -46,6 +46,7 @@ def compute(run: Run, timeline: pd.DataFrame) -> Values:
         "faults_undetected": found.undetected,
         "fault_delay_max_ms": max((delay for _, delay in validity.fault_delays(run.events)), default=None),
     }
+    metrics |= ground_truth.assess(run)
     reasons = validity.reasons(run, metrics)
     metrics |= {"valid": not reasons, "invalid_reasons": reasons}
     return {key: _plain(metrics[key]) for key in sorted(metrics)}

@@ -6,15 +6,14 @@ Names follow Kleinrock, Queueing Systems I (1975): arrival rate, service rate of
 import heapq
 import math
 from collections import deque
-from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
 
 def sojourn_s(
-    arrivals_s: Sequence[float], services_s: Sequence[float], servers: int, waiting_places: int | None = None
+    arrivals_s: ArrayLike, services_s: ArrayLike, servers: int, waiting_places: int | None = None
 ) -> NDArray[np.float64]:
     """Waiting plus service of every job in a first-come-first-served queue, exact for this very schedule.
 
@@ -30,10 +29,11 @@ def sojourn_s(
     Returns:
         Seconds, shape (n,); NaN for a blocked job.
     """
+    arrivals, services = np.asarray(arrivals_s, np.float64).tolist(), np.asarray(services_s, np.float64).tolist()
     free = [-math.inf] * servers
     waiting: deque[float] = deque()  # when those in line will start, ascending
-    found = np.full(len(arrivals_s), np.nan)
-    for index, (arrival, service) in enumerate(zip(arrivals_s, services_s, strict=True)):
+    found = np.full(len(arrivals), np.nan)
+    for index, (arrival, service) in enumerate(zip(arrivals, services, strict=True)):
         while waiting and waiting[0] <= arrival:
             waiting.popleft()
         start = max(arrival, free[0])

@@ -47,6 +47,8 @@ class Run:
     samples: list[dict[str, Any]]
     planned: pd.Series
     """The schedule's `scheduled_s`, of the whole run."""
+    demand_s: pd.Series
+    """The schedule's `demand_s`; empty where there is no schedule."""
 
     def setting(self, section: str, key: str, default: float) -> float:
         """A number of the run's configuration, or `default` where the manifest has none."""
@@ -109,7 +111,7 @@ def read(folder: Path) -> Run:
     """
     manifest = read_manifest(folder)
     requests = _requests(folder / "requests.parquet")
-    schedule = _parquet(folder / "schedule.parquet", ("scheduled_s",))
+    schedule = _parquet(folder / "schedule.parquet", ("scheduled_s", "demand_s"))
     if manifest.get("exit_reason") == "complete":
         for name, table in (("requests.parquet", requests), ("schedule.parquet", schedule)):
             if table is None:
@@ -126,6 +128,7 @@ def read(folder: Path) -> Run:
         _lines(folder / "events.jsonl", ("t_s", "event")),
         _lines(folder / "samples.jsonl", ("t_s",)),
         planned,
+        pd.Series(dtype="float64") if schedule is None else schedule["demand_s"].astype("float64"),
     )
 
 

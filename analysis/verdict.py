@@ -124,6 +124,9 @@ def table_rows(metrics: Metrics) -> list[tuple[str, str]]:
         ("replica-seconds", quantity(metrics["replica_seconds"], "s", 0)),
         ("seconds outside the objective", quantity(metrics["slo_violation_s"], "s", 0)),
     ]
+    if metrics["exact_error_p50_ms"] is not None:
+        keys = ("exact_error_p50_ms", "exact_error_p99_ms")
+        rows.append(("off the exact sojourn by p50 / p99", _pair(metrics, keys, "ms", 2)))
     if metrics["faults_injected"]:
         detection, recovery = quantity(metrics["detection_s"], "s", 2), quantity(metrics["recovery_s"], "s")
         rows.insert(4, ("detection / recovery", f"{detection} / {recovery if metrics['recovered'] else 'never'}"))
