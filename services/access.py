@@ -1,10 +1,14 @@
-"""Who may change state: loopback by default, a bearer token elsewhere."""
+"""Who may change state: loopback by default, a bearer token elsewhere; and what a replica may be called."""
 
 import hmac
 import ipaddress
 import os
+import re
+import sys
 
 TOKEN_VARIABLE = "AEGIS_ADMIN_TOKEN"
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""A replica's id."""
 
 
 def admin_token() -> str | None:
@@ -26,10 +30,11 @@ def check_bind(host: str) -> None:
     """Refuse to listen beyond loopback without a token.
 
     Raises:
-        SystemExit: with one line that names the way out, status 2 is the caller's convention.
+        SystemExit: status 2, after one line that names the way out.
     """
     if not is_loopback(host) and admin_token() is None:
-        raise SystemExit(f"refusing to listen on {host}: set {TOKEN_VARIABLE}, or listen on 127.0.0.1")
+        sys.stderr.write(f"refusing to listen on {host}: set {TOKEN_VARIABLE}, or listen on 127.0.0.1\n")
+        raise SystemExit(2)
 
 
 def is_authorized(authorization: str | None) -> bool:
@@ -37,7 +42,9 @@ def is_authorized(authorization: str | None) -> bool:
     token = admin_token()
     if token is None:
         return True
-    return hmac.compare_digest((authorization or "").encode(), f"Bearer {token}".encode())
+    scheme, _, given = (authorization or "").partition(" ")
+    same = hmac.compare_digest(given.strip().encode(errors="surrogateescape"), token.encode(errors="surrogateescape"))
+    return same and scheme.lower() == "bearer"
 
 
 def auth_headers() -> dict[str, str]:

@@ -14,9 +14,10 @@ def listen(host: str, port: int, backlog: int = 2048) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         sock.close()
-        raise SystemExit(f"cannot listen on {host}:{port}: {error.strerror}; choose another port, or 0") from error
+        reason = error.strerror if isinstance(error, OSError) else "no such port"
+        raise SystemExit(f"cannot listen on {host}:{port}: {reason}; choose another port, or 0") from error
     sock.listen(backlog)
     sock.setblocking(False)
     return sock

@@ -2,8 +2,11 @@
 
 import argparse
 import asyncio
+import contextlib
+import os
 import signal
 import sys
+from urllib.parse import urlsplit
 
 import uvloop
 
@@ -15,6 +18,8 @@ from services.backend.replica import Replica
 from services.backend.settings import DISTRIBUTIONS, KINDS, ReplicaSettings
 from services.startup import announce, listen, url_of
 
+PARENT_S = 0.5
+"""How often a replica looks whether its parent is still there."""
 DRAIN_S = 5.0
 """Longest wait for requests in flight after SIGTERM."""
 SETTLE_S = 0.1
@@ -35,6 +40,7 @@ async def serve(arguments: argparse.Namespace, settings: ReplicaSettings) -> Non
         listeners.append(Listener(app, admin_socket))
         addresses["admin"] = url_of(admin_socket)
     stopping = asyncio.Event()
+    parent = os.getppid()
 
     def stop() -> None:
         if stopping.is_set():
@@ -56,9 +62,11 @@ async def serve(arguments: argparse.Namespace, settings: ReplicaSettings) -> Non
         registration = Registration(arguments.router, settings.id, about)
         registration.start()
     announce("backend", **addresses)
-    await stopping.wait()
+    while not stopping.is_set() and not (arguments.exit_with_parent and os.getppid() != parent):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), PARENT_S)
     if registration is not None:
-        await registration.drain()
+        await registration.drain(DRAIN_S)
     replica.draining = True
     await _finish(replica)
     if registration is not None:
@@ -96,12 +104,15 @@ def main() -> None:
         "--demand-distribution", default=defaults.demand_distribution, help=f"one of {', '.join(DISTRIBUTIONS)}"
     )
     parser.add_argument("--weight", type=float, default=defaults.weight, help="announced to the router")
+    parser.add_argument("--exit-with-parent", action="store_true", help="drain and end when the starter is gone")
     arguments = parser.parse_args()
     check_bind(arguments.host)
     options = {k: v for k, v in vars(arguments).items() if k in ReplicaSettings.__dataclass_fields__}
     settings = ReplicaSettings(**options)
     try:
         settings.validate()
+        if arguments.router is not None and urlsplit(arguments.router).scheme not in ("http", "https"):
+            raise ValueError(f"router={arguments.router}: must look like http://host:port")
     except ValueError as error:
         parser.error(str(error))
     uvloop.run(serve(arguments, settings))

@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from services.access import is_authorized
 from services.backend import faults
 from services.backend.replica import Replica
+from services.wrong_input import answer_wrong_input
 
 FAULTS = "Faults by kind, each with its parameters: " + "; ".join(
     f"`{kind}` ({', '.join(f'{name}={value:g}' for name, value in parameters.items()) or 'no parameters'})"
@@ -22,6 +23,8 @@ def build_app(replica: Replica) -> FastAPI:
     app = FastAPIOffline(
         title="Aegis replica", description=f"Replica {replica.settings.id}: simulated work with faults to order."
     )
+
+    answer_wrong_input(app)
 
     @app.api_route(
         "/work",
@@ -77,7 +80,7 @@ def build_app(replica: Replica) -> FastAPI:
         try:
             await replica.set_faults(faults.parse(body))
         except ValueError as error:
-            raise HTTPException(409 if str(error).startswith("refuse: needs") else 422, str(error)) from error
+            raise HTTPException(409 if str(error).startswith("refuse:") else 422, ascii(str(error))[1:-1]) from error
         return replica.faults
 
     return app

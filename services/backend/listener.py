@@ -73,16 +73,24 @@ class Listener(uvicorn.Server):
                 cut(connection.transport)
 
     async def accept_again(self) -> None:
-        """Listen again on the same port."""
-        self.refusing = False
+        """Listen again on the same port.
+
+        Raises:
+            ValueError: something else has taken it.
+        """
+        try:
+            sock = listen(*self.address)
+        except SystemExit as error:
+            raise ValueError(f"refuse: cannot be healed now: {error}") from error
         factory = functools.partial(
             Protocol,
             config=self.config,
             server_state=self.server_state,
             app_state=self.lifespan.state,
         )
-        server = await asyncio.get_running_loop().create_server(factory, sock=listen(*self.address))
+        server = await asyncio.get_running_loop().create_server(factory, sock=sock)
         self.servers = [server]
+        self.refusing = False
 
 
 def cut(transport: Any) -> None:  # noqa: ANN401

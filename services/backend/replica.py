@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from services.backend import faults
@@ -44,18 +44,18 @@ class Replica:
         """Make `active` the whole set.
 
         Raises:
-            ValueError: `refuse` without a second port could never be healed.
+            ValueError: `refuse` could never be healed without a second port, or cannot be while its port is taken.
         """
         if "refuse" in active and not self.has_admin:
             raise ValueError("refuse: needs --admin-port, on which it can be healed")
-        self.faults = active
-        self._faults_since = time.monotonic()
-        self._work.set_speed(self.settings.speed / active.get("slow", {"factor": 1.0})["factor"])
         if self.data is not None and ("refuse" in active) != self.data.refusing:
             if self.data.refusing:
                 await self.data.accept_again()
             else:
                 self.data.refuse()
+        self.faults = active
+        self._faults_since = time.monotonic()
+        self._work.set_speed(self.settings.speed / active.get("slow", {"factor": 1.0})["factor"])
 
     def _effects(self, request: Request, request_id: str, attempt: str, *, check: bool) -> Effects:
         """What the faults do to this request; nothing on the admin port."""
@@ -105,8 +105,11 @@ class Replica:
             demand = self._demand_ms(headers.get("x-aegis-demand-ms"), request_id, attempt)
         except ValueError as error:
             return self._answer(422, {"error": str(error)})
-        async for _ in request.stream():
-            continue  # the body is work's input; nothing is kept of it
+        try:
+            async for _ in request.stream():
+                continue  # the body is work's input; nothing is kept of it
+        except ClientDisconnect:
+            return Response(status_code=499)
         self.in_flight += 1
         try:
             return await self._unless_gone(request, lambda: self._work_or_fail(request, request_id, attempt, demand))
@@ -146,7 +149,7 @@ class Replica:
         if header is None:
             return demand_ms(settings, self._rng.random())
         try:
-            demand = float(header)
+            demand = -1.0 if "_" in header else float(header)
         except ValueError:
             demand = -1.0
         if not 0 <= demand <= MAX_DEMAND_MS:

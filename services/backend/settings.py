@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from services.access import ID
+
 MAX_DEMAND_MS = 60_000.0
 """Longest service demand of a request; a longer one is answered 422."""
 KINDS = ("sleep", "cpu")
@@ -36,6 +38,8 @@ class ReplicaSettings:
         Raises:
             ValueError: with the option, its value and what it may be.
         """
+        if not ID.fullmatch(self.id):
+            raise ValueError(f"id={self.id}: up to 64 letters, digits, dots, dashes and underscores")
         for name, choices in (("kind", KINDS), ("demand_distribution", DISTRIBUTIONS)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}={getattr(self, name)}: must be one of {', '.join(choices)}")

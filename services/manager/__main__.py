@@ -24,6 +24,7 @@ from services.processes import StartError
 from services.startup import announce, listen, url_of
 
 ENGINES = ("local",)
+SECTIONS = ("scaling", "scaler", "replica")
 
 
 class _Server(uvicorn.Server):
@@ -103,7 +104,9 @@ def main() -> None:
     check_bind(arguments.host)
     try:
         content = json.loads(arguments.config.read_text()) if arguments.config else {}
-        unknown = set(content) - {"scaling", "scaler", "replica", "replicas"}
+        if not isinstance(content, dict):
+            raise ValueError("--config: must be an object")
+        unknown = set(content) - {*SECTIONS, "replicas"}
         if unknown:
             raise ValueError(f"{', '.join(sorted(unknown))}: there are scaling, scaler, replica, replicas")
         scaling = ScalingSettings(**content.get("scaling", {}))
@@ -111,6 +114,8 @@ def main() -> None:
         choice = {"name": arguments.scaler, **content.get("scaler", {})}
         scalers.create(choice.pop("name"), choice)
         replicas = content.get("replicas", arguments.replicas)
+        if not isinstance(replicas, int) or not all(isinstance(content.get(k, {}), dict) for k in SECTIONS):
+            raise ValueError(f"--config: {', '.join(SECTIONS)} must be objects, replicas a whole number")
         if not scaling.min_replicas <= replicas <= scaling.max_replicas:
             raise ValueError(f"replicas={replicas}: must be between {scaling.min_replicas} and {scaling.max_replicas}")
     except (OSError, ValueError, TypeError) as error:

@@ -13,19 +13,20 @@ from services.access import is_authorized
 from services.manager.control import Control
 from services.manager.engines.local import LocalEngine
 from services.processes import StartError
+from services.wrong_input import answer_wrong_input
 
 
 class Scale(BaseModel):
     """A number of replicas."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     replicas: int = Field(ge=1, le=64)
 
 
 class Autoscaler(BaseModel):
     """Whether the scaler decides, and between which bounds."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     enabled: bool | None = None
     min_replicas: int | None = Field(None, ge=1, le=64)
     max_replicas: int | None = Field(None, ge=1, le=64)
@@ -40,6 +41,7 @@ def authorized(authorization: Annotated[str | None, Header()] = None) -> None:
 def build_app(control: Control, engine: LocalEngine, scaler: str) -> FastAPI:
     """The application around the control loop; `scaler` is its name."""
     app = FastAPIOffline(title="Aegis manager", description="Decides how many replicas there are, and says why.")
+    answer_wrong_input(app)
     registry = CollectorRegistry()
     gauges = {
         name: Gauge(f"aegis_manager_{name}_replicas", text, registry=registry)
@@ -105,7 +107,7 @@ def build_app(control: Control, engine: LocalEngine, scaler: str) -> FastAPI:
             settings.validate()
         except ValueError as error:
             raise HTTPException(422, str(error)) from error
-        control.limits.settings = settings
+        control.set_bounds(settings)
         control.enabled = control.enabled if body.enabled is None else body.enabled
         return status()
 

@@ -11,6 +11,7 @@ import aiohttp
 from services.manager.engines import Engine
 from services.manager.limits import Decision, Limits
 from services.manager.scalers import Observation, ReplicaLoad, Scaler
+from services.manager.settings import ScalingSettings
 from services.processes import StartError
 
 CAPACITY = 10_000
@@ -68,6 +69,14 @@ class Control:
         self._decide(Decision(replicas, "set by hand"), None, None, time.monotonic())
         self._reconcile_soon()
 
+    def set_bounds(self, settings: ScalingSettings) -> None:
+        """Change what limits the scaler; the wanted number follows at once, whether or not the scaler is on."""
+        self.limits.settings = settings
+        within = min(max(self.desired, settings.min_replicas), settings.max_replicas)
+        if within != self.desired:
+            self._decide(Decision(within, "within the new bounds"), None, None, time.monotonic())
+            self._reconcile_soon()
+
     def _decide(self, decision: Decision, wish: float | None, observation: Observation | None, now: float) -> None:
         previous, self.desired = self.desired, decision.desired
         self._seq += 1
@@ -101,7 +110,7 @@ class Control:
                 stats = await response.json()
             seen = {replica["id"]: replica for replica in stats["replicas"]}
             means = self._mean_in_flight(stats["monotonic_s"], seen)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError):
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError):
             return None
         loads = []
         for running in self.engine.running():
@@ -147,23 +156,33 @@ class Control:
                 await self._make_it_so()
 
     async def _make_it_so(self) -> None:
-        living = {r.id for r in self.engine.running() if r.state == "running"}
-        dead = {r.id for r in self.engine.running() if r.state == "dead"}
-        if self.limits.settings.self_heal:
-            for id_ in sorted(dead, key=_number):
-                if _number(id_) <= self.desired or len(living) < self.desired:
-                    await self.engine.start(id_)
-                    living.add(id_)
+        states = {r.id: r.state for r in self.engine.running()}
+        living = {id_ for id_, state in states.items() if state == "running"}
+        dead = {id_ for id_, state in states.items() if state == "dead"}
         # A dead replica that nobody may start again still holds its place: who killed it will restart it.
-        present = living | (set() if self.limits.settings.self_heal else dead)
+        present = living if self.limits.settings.self_heal else living | dead
+        for id_ in sorted(dead - present, key=_number):
+            if len(present) < self.desired:
+                await self.engine.start(id_)
+                present.add(id_)
+            else:
+                self._drain_soon(id_)  # forgotten: it is not wanted any more
         number = 0
         while len(present) < self.desired:
             number += 1
-            if f"r{number}" not in present | dead:
+            if states.get(f"r{number}") == "draining":
+                return  # it has the number that is due; the next look finds it gone
+            if f"r{number}" not in present:
                 await self.engine.start(f"r{number}")
                 present.add(f"r{number}")
-        surplus = sorted(present, key=_number)[self.desired :]
-        await asyncio.gather(*(self.engine.drain(id_) for id_ in surplus))
+        for id_ in sorted(present, key=_number)[self.desired :]:
+            self._drain_soon(id_)
+
+    def _drain_soon(self, id_: str) -> None:
+        """Drain in the background: it may take as long as the longest request, and others must not wait for it."""
+        task = asyncio.create_task(self.engine.drain(id_))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def close(self) -> None:
         """Stop deciding; drain every replica."""

@@ -37,6 +37,8 @@ def settings_from(content: dict[str, Any], cls: type = RouterSettings, prefix: s
     Raises:
         ValueError: a key that does not exist; names the choices.
     """
+    if not isinstance(content, dict):
+        raise ValueError(f"{prefix}={content}: must be an object")
     hints = typing.get_type_hints(cls)
     for key in content:
         if key not in hints:
@@ -58,7 +60,10 @@ async def serve(arguments: argparse.Namespace, settings: RouterSettings, policy:
     proxy = Proxy(settings, fleet, policy, telemetry, session)
     checker = HealthChecker(settings.health, fleet, random.Random(arguments.seed + 1))
     server = web.ServerRunner(
-        web.Server(proxy.handle, handler_cancellation=True, access_log=None, keepalive_timeout=75), access_log=None
+        web.Server(
+            proxy.handle, handler_cancellation=True, access_log=None, keepalive_timeout=75, auto_decompress=False
+        ),
+        access_log=None,
     )
     app = Admin(fleet, checker, proxy, events, telemetry, name).app()
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
@@ -94,6 +99,8 @@ def main() -> None:
     check_bind(arguments.host)
     try:
         content = json.loads(arguments.config.read_text()) if arguments.config else {}
+        if not isinstance(content, dict) or set(content) - {"router", "policy"}:
+            raise ValueError("--config: must be an object with router and policy, no other keys")
         settings = settings_from(content.get("router", {}))
         settings.validate()
         choice = {"name": "peak_ewma", **content.get("policy", {})}

@@ -1,21 +1,21 @@
 """The admin port: who is in the fleet, what was seen, what happened."""
 
-import re
+import contextlib
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
+import aiohttp
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from yarl import URL
 
-from services.access import is_authorized
+from services.access import ID, is_authorized
 from services.router.events import EventLog
-from services.router.fleet import Fleet, Replica
+from services.router.fleet import Fleet, NotOwnerError, Replica
 from services.router.health import HealthChecker
 from services.router.proxy import Proxy
 from services.router.telemetry import Telemetry
 
-ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_REPLICAS = 10_000
 MAX_BODY_BYTES = 16_384
 
@@ -33,6 +33,8 @@ async def _guard(request: web.Request, handler: Any) -> web.StreamResponse:  # n
         response: web.StreamResponse = await handler(request)
     except Rejected as error:
         return web.json_response({"error": str(error)}, status=422)
+    except NotOwnerError as error:
+        return web.json_response({"error": str(error)}, status=409)
     return response
 
 
@@ -99,8 +101,8 @@ class Admin:
 
     async def _get_events(self, request: web.Request) -> web.Response:
         since = request.query.get("since", "0")
-        if not since.isdecimal():
-            raise Rejected(f"since={since}: must be the number of an event")
+        if not since.isdecimal() or len(since) > 18:
+            raise Rejected(f"since={since[:40]}: must be the number of an event")
         return web.json_response(self._events.since(int(since)))
 
     async def _list(self, _: web.Request) -> web.Response:
@@ -119,7 +121,7 @@ class Admin:
             raise Rejected("id: up to 64 letters, digits, dots, dashes and underscores")
         try:
             body = await request.json()
-        except ValueError:
+        except (ValueError, LookupError, RecursionError, aiohttp.ClientError, web.RequestPayloadError):
             raise Rejected("the body must be a JSON object") from None
         fields = _checked(body)
         if id_ not in self._fleet.replicas and len(self._fleet.replicas) >= MAX_REPLICAS:
@@ -137,7 +139,9 @@ class Admin:
         return web.json_response(_describe(replica, now), status=201 if is_new else 200)
 
     async def _delete(self, request: web.Request) -> web.Response:
-        if not self._fleet.remove(request.match_info["id"], time.monotonic()):
+        """With `?url=...` only the replica at that address."""
+        url = _base_url("url", request.query["url"]) if "url" in request.query else None
+        if not self._fleet.remove(request.match_info["id"], time.monotonic(), url):
             return web.json_response({"error": f"no replica {request.match_info['id']}"}, status=404)
         return web.Response(status=204)
 
@@ -179,18 +183,8 @@ def _checked(body: object) -> dict[str, Any]:
         if key not in keys:
             raise Rejected(f"{key}: there are {', '.join(keys)}")
     for key in ("url", "admin_url"):
-        url = body.get(key)
-        if url is not None:
-            parts = urlsplit(url) if isinstance(url, str) else None
-            if (
-                parts is None
-                or parts.scheme != "http"
-                or not parts.hostname
-                or parts.path not in ("", "/")
-                or parts.query
-            ):
-                raise Rejected(f"{key}={url}: must look like http://host:port")
-            body[key] = url.rstrip("/")
+        if body.get(key) is not None:
+            body[key] = _base_url(key, body[key])
     if body.get("state") not in (None, "ready", "draining"):
         raise Rejected(f"state={body['state']}: must be ready or draining")
     concurrency = _number(body, "concurrency", 1, 1e6)
@@ -202,3 +196,13 @@ def _checked(body: object) -> dict[str, Any]:
         "lease_s": _number(body, "lease_s", 0.1, 86_400),
         "concurrency": None if concurrency is None else int(concurrency),
     }
+
+
+def _base_url(key: str, url: object) -> str:
+    """`http://host:port` as it can be asked, in one spelling."""
+    plain = isinstance(url, str) and url.isascii() and url.isprintable() and not set(" ?#@") & set(url)
+    with contextlib.suppress(ValueError):
+        parsed = URL(url if plain and isinstance(url, str) else "")
+        if parsed.scheme == "http" and parsed.host and parsed.path == "/":
+            return str(parsed.origin())
+    raise Rejected(f"{key}={str(url)[:100]!a}: must look like http://host:port")

@@ -61,6 +61,10 @@ class Replica:
         self.in_flight += change
 
 
+class NotOwnerError(Exception):
+    """Another process has the id now; the text says where it is."""
+
+
 class Fleet:
     """The replicas, and what changes their state."""
 
@@ -87,13 +91,19 @@ class Fleet:
     ) -> bool:
         """Register, renew or change a replica; what is not given stays. Returns whether it is new.
 
-        A known replica at the same address keeps everything that is known of it; at another address it is new.
+        A known replica at the same address keeps everything that is known of it; at another address it is new. One
+        that is registered (a `url`) without a lease does not expire.
 
         Raises:
             KeyError: it is unknown, and there is no url.
+            NotOwnerError: another process, at another address, has this id now: only a registration (with `state`
+                ready, or without a lease) may take it over, no renewal and no farewell.
         """
         replica = self.replicas.get(id_)
-        is_new = replica is None or (url is not None and url != replica.url)
+        moves = replica is not None and url is not None and url != replica.url
+        if moves and (state == "draining" or (lease_s is not None and state is None)):
+            raise NotOwnerError(f"{id_} is registered at {replica.url}")  # type: ignore[union-attr]
+        is_new = replica is None or moves
         if is_new:
             if url is None:
                 raise KeyError(id_)
@@ -106,6 +116,8 @@ class Fleet:
         replica.concurrency = concurrency if concurrency is not None else replica.concurrency
         if lease_s is not None:
             replica.lease_until = now + lease_s
+        elif url is not None:
+            replica.lease_until = None
         if state == "draining" and not replica.draining:
             replica.draining = True
             self._emit("draining", id_, now, in_flight=replica.in_flight)
@@ -114,11 +126,18 @@ class Fleet:
             self._emit("registered", id_, now, url=replica.url)
         return is_new
 
-    def remove(self, id_: str, now: float) -> bool:
-        """Forget a replica; False where it is unknown."""
-        replica = self.replicas.pop(id_, None)
+    def remove(self, id_: str, now: float, url: str | None = None) -> bool:
+        """Forget a replica; False where it is unknown.
+
+        Raises:
+            NotOwnerError: it is at another address than `url`.
+        """
+        replica = self.replicas.get(id_)
         if replica is None:
             return False
+        if url is not None and url != replica.url:
+            raise NotOwnerError(f"{id_} is registered at {replica.url}")
+        del self.replicas[id_]
         self._emit("drained" if replica.draining else "removed", id_, now, in_flight=replica.in_flight)
         return True
 
@@ -137,8 +156,14 @@ class Fleet:
     # -- rotation
 
     def candidates(self, tried: set[str]) -> list[Replica]:
-        """Who may be picked: those in rotation, without the `tried` ones while there are others."""
+        """Who may be picked: those in rotation, without the `tried` ones while there are others.
+
+        Where nobody is in rotation, those that only a passive ejection keeps out: it never takes the last replica,
+        also when the others went after it.
+        """
         ready = [replica for replica in self.replicas.values() if replica.state == "ready"]
+        if not ready:
+            ready = [r for r in self.replicas.values() if r.healthy and not r.draining]
         fresh = [replica for replica in ready if replica.id not in tried] if tried else ready
         return fresh or ready
 

@@ -2,17 +2,17 @@
 
 import asyncio
 import json
+import sys
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from services.router.exchange import Answer, Exchange
 from services.router.fleet import Fleet, Replica
-from services.router.forwarding import VIA, end_to_end, origin_form, passed_via, to_replica
+from services.router.forwarding import VIA, end_to_end, passed_via
 from services.router.policies import Outcome, Pick, Policy, RequestInfo
 from services.router.retries import IDEMPOTENT, Attempts, RetryBudget
 from services.router.settings import RouterSettings
@@ -30,6 +30,10 @@ RETRY_AFTER_S = 1
 
 class PolicyError(Exception):
     """The policy raised, or returned something that it was not offered."""
+
+
+class BrokenAnswerError(Exception):
+    """The replica broke off after its headers had been passed on."""
 
 
 @dataclass(slots=True)
@@ -61,7 +65,7 @@ class Proxy:
         self._session = session
         self._budget = RetryBudget(settings.retry)
         self.in_flight = 0
-        self.totals: dict[str, int] = {"requests": 0, "retries": 0, "rejected": 0, "cancelled": 0}
+        self.totals: dict[str, int] = {"requests": 0, "retries": 0, "rejected": 0, "cancelled": 0, "broken": 0}
         self.responses: dict[str, int] = {}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -71,10 +75,16 @@ class Proxy:
         self.totals["requests"] += 1
         try:
             response = await self._serve(request, began)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ConnectionError) as error:
             self.totals["cancelled"] += 1
             self._telemetry.cancelled.inc()
-            raise
+            raise asyncio.CancelledError from error
+        except BrokenAnswerError as error:
+            self.totals["broken"] += 1
+            self._telemetry.broken.inc()
+            if request.transport is not None:
+                request.transport.abort()  # the client must not take the part for the whole
+            raise asyncio.CancelledError from error
         finally:
             self.in_flight -= 1
         status_class = f"{response.status // 100}xx"
@@ -84,7 +94,7 @@ class Proxy:
 
     async def _serve(self, request: web.BaseRequest, began: float) -> web.StreamResponse:
         settings = self._settings
-        exchange = _Exchange(request, began, settings.timeouts.idle_s)
+        exchange = Exchange(request, began, settings.timeouts.idle_s)
         complete = await exchange.take_body(settings.retry.max_body_bytes)
         # The time that a request may take begins when its body is there, as in Envoy: a slow client is no slow replica.
         attempts = Attempts(
@@ -105,6 +115,7 @@ class Proxy:
                 return self._reject(exchange, attempts, 503, "no_replica", "no replica is in rotation")
             try:
                 replica = self._pick(candidates, RequestInfo(exchange.id, exchange.key, attempts.count + 1), now)
+                self._started(replica, now)
             except PolicyError as error:
                 return self._reject(exchange, attempts, 500, "policy", str(error))
             if attempts.count:
@@ -126,202 +137,145 @@ class Proxy:
             raise PolicyError("the policy returned a replica that it was not offered")
         return replica  # type: ignore[return-value]
 
+    def _started(self, replica: Replica, now: float) -> None:
+        try:
+            self._policy.on_start(replica, now)
+        except Exception as error:
+            raise PolicyError(f"the policy raised {type(error).__name__}: {error}") from error
+        self._fleet.on_start(replica, now)
+
+    def _finished(self, replica: Replica, outcome: Outcome, latency: float, now: float, reason: str) -> None:
+        self._fleet.on_finish(replica, outcome, latency, now, reason)
+        try:
+            self._policy.on_finish(replica, outcome, latency, now)
+        except Exception as error:  # the answer is there, whatever the policy makes of it
+            sys.stderr.write(f"the policy raised {type(error).__name__} in on_finish: {error}\n")
+
     async def _attempt(
-        self, exchange: "_Exchange", attempts: Attempts, replica: Replica, now: float
+        self, exchange: Exchange, attempts: Attempts, replica: Replica, now: float
     ) -> web.StreamResponse | Failure | None:
-        """One attempt: the answer, a final failure, or None for "again, elsewhere"."""
+        """One attempt, which `_started`: the answer, a final failure, or None for "again, elsewhere"."""
         limit = attempts.begin(replica.id, now)
         exchange.headers["X-Aegis-Attempt"] = str(attempts.count)
-        self._fleet.on_start(replica, now)
-        self._policy.on_start(replica, now)
         outcome: Outcome = "cancelled"
         reason = ""
-        upstream: aiohttp.ClientResponse | None = None
+        answer: Answer | None = None
         try:
             try:
-                upstream = await self._send(exchange, replica, limit)
+                answer = await self._send(exchange, replica, limit)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 if exchange.client_stalled:
                     return Failure(408, "client_timeout", exchange.stalled, sent=True)
                 failure = _failure(error, exchange.body_started, limit)
                 outcome, reason = "error", failure.reason
                 return None if self._again(attempts, exchange, outcome, failure.sent) else failure
-            finally:
-                exchange.waited_s += time.monotonic() - exchange.asked_at
-            if upstream.status == 503 or upstream.status in RETRIED_STATUSES:
-                bad: Outcome = "overloaded" if upstream.status == 503 else "error"
-                reason = f"status {upstream.status}"
-                if self._again(attempts, exchange, bad, sent=True):
-                    outcome = bad
+            status = answer.upstream.status
+            after: Outcome = "overloaded" if status == 503 else "error" if status in RETRIED_STATUSES else "ok"
+            if after != "ok":
+                reason = f"status {status}"
+                if self._again(attempts, exchange, after, sent=True):
+                    outcome = after
                     return None
-                response = await self._pass_on(exchange, attempts, upstream)
-                outcome = bad
-                return response
-            response = await self._pass_on(exchange, attempts, upstream)
-            outcome = "ok"
+            response = await self._pass_on(exchange, attempts, answer)
+            outcome = after
             return response
-        except _BrokenAnswerError as error:
+        except BrokenAnswerError:
             outcome, reason = "error", "reset in the body"
-            if exchange.request.transport is not None:
-                exchange.request.transport.abort()
-            raise asyncio.CancelledError from error
+            raise
         finally:
-            if upstream is not None:
-                upstream.release() if outcome == "ok" else upstream.close()
-            ended = time.monotonic()
-            self._fleet.on_finish(replica, outcome, ended - now, ended, reason)
-            self._policy.on_finish(replica, outcome, ended - now, ended)
+            if answer is not None:
+                answer.upstream.release() if outcome == "ok" else answer.upstream.close()
+            self._finished(replica, outcome, exchange.latency_s(answer), time.monotonic(), reason)
 
-    def _again(self, attempts: Attempts, exchange: "_Exchange", outcome: Outcome, sent: bool) -> bool:
+    def _again(self, attempts: Attempts, exchange: Exchange, outcome: Outcome, sent: bool) -> bool:
         others = any(candidate.id not in attempts.tried for candidate in self._fleet.candidates(attempts.tried))
         return attempts.may_retry(outcome, time.monotonic(), sent=sent, replayable=exchange.replayable, others=others)
 
-    async def _send(self, exchange: "_Exchange", replica: Replica, limit: float) -> aiohttp.ClientResponse:
-        """Send the request; return when the response headers are there."""
+    async def _send(self, exchange: Exchange, replica: Replica, limit: float) -> Answer:
+        """Send the request; return when the answer's headers are there, of a small answer the body, too."""
         url = URL(f"{replica.url}{exchange.target}", encoded=True)
-        exchange.asked_at = time.monotonic()
-        async with asyncio.timeout(limit) as patience:
-            try:
-                return await self._session.request(
+        began = exchange.attempt_at = exchange.asked_at = time.monotonic()
+        try:
+            async with asyncio.timeout(limit) as exchange.patience:
+                upstream = await self._session.request(
                     exchange.request.method,
                     url,
                     headers=exchange.headers,
-                    data=exchange.body(patience, limit),
+                    data=exchange.body(limit),
                     allow_redirects=False,
                 )
-            finally:
-                exchange.patience = None
+                answer = Answer(upstream, time.monotonic())
+                length = upstream.content_length
+                if length is not None and length <= SMALL_BODY_BYTES and not exchange.is_bodiless(upstream):
+                    try:
+                        answer.body = await upstream.read()
+                    except BaseException:
+                        upstream.close()
+                        raise
+                return answer
+        finally:
+            exchange.patience = None
+            exchange.waited_s += time.monotonic() - began
 
-    async def _pass_on(
-        self, exchange: "_Exchange", attempts: Attempts, upstream: aiohttp.ClientResponse
-    ) -> web.StreamResponse:
+    async def _pass_on(self, exchange: Exchange, attempts: Attempts, answer: Answer) -> web.StreamResponse:
         """Pass the answer to the client.
 
         Raises:
-            _BrokenAnswerError: the replica broke off in the middle of the body.
+            BrokenAnswerError: the replica broke off in the middle of the body.
+            CancelledError: the client has not read for `idle_s`, and was cut off.
         """
+        upstream, request = answer.upstream, exchange.request
         headers = end_to_end(upstream.headers)
         headers["Via"] = passed_via(upstream.headers, upstream.version)
         headers["X-Aegis-Attempts"] = str(attempts.count)
-        request = exchange.request
-        length = upstream.content_length
-        bodiless = request.method == "HEAD" or upstream.status in (204, 304)
-        small = length is not None and length <= SMALL_BODY_BYTES and not bodiless
-        try:
-            body = await upstream.read() if small else b""
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _BrokenAnswerError from error
-        own = time.monotonic() - exchange.began - exchange.waited_s
-        headers["X-Aegis-Router-Ms"] = f"{own * 1e3:.3f}"
-        if small:
+        headers["X-Aegis-Router-Ms"] = exchange.own_ms()
+        if answer.body is not None:
             headers.pop("Content-Length", None)
-            return web.Response(status=upstream.status, reason=upstream.reason, headers=headers, body=body)
+            whole = web.Response(status=upstream.status, reason=upstream.reason, headers=headers, body=answer.body)
+            return exchange.closed_after_upgrade(whole)
         response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=headers)
-        if length is None and not bodiless and request.version >= aiohttp.HttpVersion11:
+        exchange.closed_after_upgrade(response)
+        is_bodiless = exchange.is_bodiless(upstream)
+        if upstream.content_length is None and not is_bodiless and request.version >= aiohttp.HttpVersion11:
             response.enable_chunked_encoding()
         await response.prepare(request)
-        if not bodiless:
-            try:
-                async for chunk in upstream.content.iter_chunked(CHUNK_BYTES):
-                    await response.write(chunk)
-            except (aiohttp.ClientPayloadError, TimeoutError) as error:
-                raise _BrokenAnswerError from error
+        if not is_bodiless:
+            await self._pass_body(exchange, upstream, response)
         await response.write_eof()
         return response
 
-    def _reject(self, exchange: "_Exchange", attempts: Attempts, status: int, reason: str, detail: str) -> web.Response:
+    async def _pass_body(
+        self, exchange: Exchange, upstream: aiohttp.ClientResponse, response: web.StreamResponse
+    ) -> None:
+        chunks = upstream.content.iter_chunked(CHUNK_BYTES)
+        while True:
+            try:
+                chunk = await anext(chunks, None)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise BrokenAnswerError from error
+            if chunk is None:
+                return
+            try:
+                async with asyncio.timeout(self._settings.timeouts.idle_s):
+                    await response.write(chunk)
+            except TimeoutError as error:
+                if exchange.request.transport is not None:
+                    exchange.request.transport.abort()
+                raise asyncio.CancelledError from error
+
+    def _reject(
+        self, exchange: Exchange, attempts: Attempts, status: int, reason: str, detail: str
+    ) -> web.StreamResponse:
         """An answer of the router's own."""
         self.totals["rejected"] += 1
         self._telemetry.rejected.labels(reason).inc()
         headers: dict[str, str] = {"X-Aegis-Attempts": str(attempts.count), "Via": VIA}
-        own = time.monotonic() - exchange.began - exchange.waited_s
-        headers["X-Aegis-Router-Ms"] = f"{own * 1e3:.3f}"
+        headers["X-Aegis-Router-Ms"] = exchange.own_ms()
         if status == 503:
             headers["Retry-After"] = str(RETRY_AFTER_S)
         body = json.dumps({"error": detail, "reason": reason})
-        return web.Response(status=status, text=body, content_type="application/json", headers=headers)
-
-
-class _BrokenAnswerError(Exception):
-    """The replica broke off after its headers had been passed on."""
-
-
-class _Exchange:
-    """One request and what is known of it on its way."""
-
-    def __init__(self, request: web.BaseRequest, began: float, idle_s: float) -> None:
-        self.request = request
-        self.began = began
-        self.headers = to_replica(request)
-        self.id = self.headers["X-Request-Id"]
-        self.key = self.headers.get("X-Aegis-Key")
-        self.target = origin_form(request.raw_path)
-        self.asked_at = began
-        self.waited_s = 0.0
-        self.body_started = False
-        self.client_stalled = False
-        self.patience: asyncio.Timeout | None = None
-        """Ends the attempt under way; None once it has been answered."""
-        self._idle_s = idle_s
-        self._kept: bytes | None = None
-        self._has_body = request.can_read_body
-
-    @property
-    def stalled(self) -> str:
-        """What a client hears that stops in the middle of its body."""
-        return f"the request's body did not go on for {self._idle_s:g} s"
-
-    async def take_body(self, keep_up_to: int) -> bool:
-        """Keep a small body, so that it can be sent again; False where the client does not finish it."""
-        if not self._has_body:
-            return True
-        if self.request.headers.get("Expect", "").lower() == "100-continue":
-            writer = self.request.transport
-            if writer is not None:
-                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        length = self.request.content_length
-        if length is not None and length <= keep_up_to:
-            asked_at = time.monotonic()
-            try:
-                async with asyncio.timeout(self._idle_s):
-                    self._kept = await self.request.read()
-            except TimeoutError:
-                self.client_stalled = True
-            self.waited_s += time.monotonic() - asked_at
-        return not self.client_stalled
-
-    @property
-    def replayable(self) -> bool:
-        """Whether the request can still be sent from its beginning."""
-        return not self._has_body or self._kept is not None or not self.body_started
-
-    def body(self, patience: asyncio.Timeout, limit: float) -> Any:  # noqa: ANN401
-        """What aiohttp is to send; `patience` is the attempt's timeout, `limit` what it has for its answer."""
-        if not self._has_body:
-            return None
-        self.patience = patience
-        return self._kept if self._kept is not None else self._stream(limit)
-
-    async def _stream(self, limit: float) -> AsyncIterator[bytes]:
-        """The body in pieces. Until it has been sent only a pause in it counts; then the answer has `limit` seconds."""
-        self.body_started = True
-        while True:
-            self._be_patient(None)
-            try:
-                async with asyncio.timeout(self._idle_s):
-                    chunk = await self.request.content.readany()
-            except TimeoutError:
-                self.client_stalled = True
-                raise
-            if not chunk:
-                break
-            self._be_patient(self._idle_s)
-            yield chunk
-        self._be_patient(limit)
-
-    def _be_patient(self, seconds: float | None) -> None:
-        if self.patience is not None and not self.patience.expired():
-            self.patience.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
+        response = web.Response(status=status, text=body, content_type="application/json", headers=headers)
+        return exchange.closed_after_upgrade(response)
 
 
 def _failure(error: BaseException, body_started: bool, limit: float) -> Failure:

@@ -68,11 +68,11 @@ class TimeoutSettings:
     connect_s: float = 0.5
     """For a connection to a replica."""
     attempt_s: float = 2.0
-    """For the response headers of one attempt, connection included."""
+    """For the answer of one attempt (its headers, where it is longer than 64 KiB), once the request has been sent."""
     overall_s: float = 8.0
-    """For the response headers of a request, all attempts together."""
+    """For the answer of a request, all attempts together, once its body is there."""
     idle_s: float = 30.0
-    """Between two pieces of a body."""
+    """Between two pieces of a body, in either direction and on either side."""
 
 
 @dataclass

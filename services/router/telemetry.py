@@ -20,6 +20,11 @@ class Telemetry:
             "aegis_router_rejected", "Requests that no replica answered", ["reason"], registry=self.registry
         )
         self.cancelled = Counter("aegis_router_cancelled", "Requests whose client hung up", registry=self.registry)
+        self.broken = Counter(
+            "aegis_router_broken",
+            "Answers that a replica broke off when they were on their way",
+            registry=self.registry,
+        )
         self.duration = Histogram(
             "aegis_router_request_duration_seconds",
             "Until the answer was passed on",

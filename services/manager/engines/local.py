@@ -35,6 +35,7 @@ def replica_command(
         port,
         "--admin-port",
         admin_port,
+        "--exit-with-parent",
         *flags,
         *(["--router", router] if router is not None else []),
     )
@@ -92,7 +93,7 @@ class LocalEngine:
     async def drain(self, id_: str) -> None:
         """SIGTERM, and wait until it is gone."""
         process = self._processes.get(id_)
-        if process is None:
+        if process is None or id_ in self._draining:
             return
         self._draining.add(id_)
         await process.stop()

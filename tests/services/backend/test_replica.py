@@ -3,10 +3,13 @@
 import asyncio
 import json
 import signal
+import subprocess
+import sys
 
 import aiohttp
 import pytest
 
+from tests.running import ROOT
 from tests.services.live import Service, backend, client, eventually, json_of, router, until
 
 
@@ -274,3 +277,67 @@ def test_a_killed_replica_expires_and_a_router_that_comes_late_is_found():
             late.stop()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "body", ["NaN", "[NaN]", '{"\\ud800": {}}', '{"slow": {"factor": "\\ud800"}}', '{"slow": {"factor": NaN}}']
+)
+def test_faults_that_json_has_no_text_for_are_422(one, body):
+    async def main():
+        async with client() as session:
+            headers = {"Content-Type": "application/json"}
+            async with session.put(f"{one.admin}/faults", data=body, headers=headers) as response:
+                assert response.status == 422
+
+    asyncio.run(main())
+
+
+def test_refuse_stays_while_its_port_is_taken_and_can_be_healed_afterwards(one):
+    async def main():
+        port = int(one.url.rsplit(":", 1)[1])
+        async with client() as session:
+            assert (await faults(session, one, refuse={}))[0] == 200
+            taker = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", port)
+            status, said = await faults(session, one)
+            assert (status, "refuse: cannot be healed now" in said["detail"]) == (409, True)
+            assert await json_of(session, f"{one.admin}/faults") == {"refuse": {}}
+            taker.close()
+            await taker.wait_closed()
+            assert (await faults(session, one))[0] == 200
+            assert (await work(session, one))[0] == 200
+
+    asyncio.run(main())
+
+
+def test_a_renewal_leaves_weight_and_state_as_the_operator_set_them():
+    async def main():
+        with router() as front, backend("--id", "b7", "--router", front.admin, "--weight", 3):
+            async with client() as session:
+                await until(session, front.admin, "b7", "ready")
+                url = f"{front.admin}/replicas/b7"
+                assert (await json_of(session, url))["weight"] == 3
+                for change in ({"weight": 5}, {"state": "draining"}):
+                    async with session.put(url, json=change) as response:
+                        assert response.status == 200
+                left = (await json_of(session, url))["lease_remaining_s"]
+
+                async def renewed():
+                    nonlocal left
+                    before, left = left, (await json_of(session, url))["lease_remaining_s"]
+                    return left > before
+
+                await eventually(renewed, 5, "the lease was renewed")
+                found = await json_of(session, url)
+                assert (found["weight"], found["state"]) == (5, "draining")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("arguments", [("--id", "bad id"), ("--id", ""), ("--id", "a/b"), ("--router", "foo")])
+def test_a_replica_that_could_never_register_does_not_start(arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "services.backend", "--port", "0", *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert arguments[0].removeprefix("--") in done.stderr.splitlines()[-1]

@@ -188,3 +188,64 @@ def test_a_router_that_is_away_is_no_reason_to_scale(tmp_path):
             manager.stop()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("replicas", ["NaN", "Infinity", '"\\ud800"', "[NaN]", "true", "1.5"])
+def test_a_number_that_is_none_is_422_and_changes_nothing(pair, replicas):
+    async def main():
+        _, manager = pair
+        async with client() as session:
+            before = (await status(session, manager))["desired"]
+            headers = {"Content-Type": "application/json"}
+            body = f'{{"replicas": {replicas}}}'
+            async with session.put(f"{manager.url}/scale", data=body, headers=headers) as response:
+                assert response.status == 422
+            assert (await status(session, manager))["desired"] == before
+
+    asyncio.run(main())
+
+
+def test_a_dead_replica_that_is_not_wanted_any_more_is_forgotten_and_bounds_hold_with_the_scaler_off(pair):
+    async def main():
+        _, manager = pair
+        async with client() as session:
+            await put(session, manager, "/scale", replicas=2)
+            found = await settled(session, pair, 2)
+            await put(session, manager, "/autoscaler", enabled=False, min_replicas=1, max_replicas=4)
+            surplus = next(r for r in found["replicas"] if r["id"] == "r2")
+            os.kill(surplus["pid"], signal.SIGKILL)
+            await put(session, manager, "/scale", replicas=1)
+            await settled(session, pair, 1)
+            assert (await put(session, manager, "/autoscaler", min_replicas=2))[1]["desired"] == 2
+            await settled(session, pair, 2)
+            await put(session, manager, "/autoscaler", enabled=True, min_replicas=1)
+
+    asyncio.run(main())
+
+
+def test_replicas_whose_manager_was_killed_leave_and_do_not_disturb_their_successors(tmp_path):
+    async def main():
+        path = tmp_path / "manager.json"
+        path.write_text(json.dumps({"scaler": {"name": "none"}, "replicas": 1}))
+        arguments = ("--port", 0, "--config", path, "--log-dir", tmp_path)
+        with router() as front:
+            first = Service("manager", "--router", front.admin, *arguments)
+            async with client() as session:
+                orphan = psutil.Process((await status(session, first))["replicas"][0]["pid"])
+                first.process.kill()
+                first.process.wait(5)
+                second = Service("manager", "--router", front.admin, *arguments)
+                try:
+                    new = (await status(session, second))["replicas"][0]["url"]
+                    await eventually(lambda: gone(orphan), 15, "the orphan is gone")
+                    replicas = (await json_of(session, f"{front.admin}/replicas"))["replicas"]
+                    assert [(r["id"], r["url"]) for r in replicas] == [("r1", new)]
+                finally:
+                    second.stop()
+                    first.stop()
+
+    asyncio.run(main())
+
+
+async def gone(process):
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE

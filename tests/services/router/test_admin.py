@@ -256,3 +256,51 @@ def test_the_router_finishes_what_is_in_flight_before_it_ends(number):
             await runner.cleanup()
 
     asyncio.run(main())
+
+
+WRONG = {
+    "an unknown charset": {"data": b"{}", "headers": {"Content-Type": "application/json; charset=foo"}},
+    "endless nesting": {"data": b"[" * 16_000},
+    "no gzip": {"data": b"{}", "headers": {"Content-Encoding": "gzip"}},
+    "no json": {"data": b"{"},
+    **{
+        f"url {url}": {"json": {"url": url}}
+        for url in (
+            "http://[", "http://[zz]:80", "http://h:99999", "http://h:abc", "http://a b:1", "http://h:1#x", "http://h:1?",
+            "http://h:1/path", "http://u:p@h:1", "https://h:1", "ftp://h", "h:1", "http://\ud800:80", "", 5,
+        )
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("body", WRONG.values(), ids=[ascii(name) for name in WRONG])
+def test_wrong_input_is_the_callers_fault_and_registers_nothing(started, body):
+    async def main():
+        async with client() as session:
+            async with session.put(f"{started.admin}/replicas/wrong", **body) as response:
+                assert 400 <= response.status < 500
+            async with session.get(f"{started.admin}/replicas/wrong") as response:
+                assert response.status == 404
+
+    asyncio.run(main())
+
+
+def test_an_event_number_without_end_is_refused(started):
+    async def main():
+        async with client() as session, session.get(f"{started.admin}/events?since={'9' * 5000}") as response:
+            assert response.status == 422
+
+    asyncio.run(main())
+
+
+def test_the_token_is_asked_for_whatever_bytes_are_sent_and_the_scheme_in_any_case():
+    async def main():
+        with router(env={"AEGIS_ADMIN_TOKEN": "s3cret"}) as guarded:
+            port = int(guarded.admin.rsplit(":", 1)[1])
+            for given, status in ((b"Bearer \xff", b"401"), (b"Basic s3cret", b"401"), (b"bearer s3cret", b"404")):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(b"DELETE /replicas/x HTTP/1.1\r\nHost: x\r\nAuthorization: " + given + b"\r\n\r\n")
+                assert status in await asyncio.wait_for(reader.readline(), 5)
+                writer.close()
+
+    asyncio.run(main())

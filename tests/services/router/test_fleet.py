@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.router.fleet import Fleet
+from services.router.fleet import Fleet, NotOwnerError
 from services.router.settings import EjectionSettings, HealthCheckSettings
 
 
@@ -199,3 +199,35 @@ def test_the_mean_number_in_flight_can_be_read_off_two_moments():
     fleet.on_finish(replica, "ok", 2.0, 13.0)
     assert replica.in_flight_seconds(12.0 + 1.0) == pytest.approx(5.0)
     assert replica.in_flight_seconds(15.0) - replica.in_flight_seconds(13.0) == pytest.approx(2.0)
+
+
+def test_an_ejected_replica_serves_again_when_it_is_the_last_one_left():
+    fleet = ready_fleet(2, consecutive_failures=3)
+    fleet.fail("r1", 3)
+    assert fleet.ids() == ["r2"]
+    fleet.on_check("r2", False, 1.0)
+    fleet.on_check("r2", False, 1.5)
+    assert fleet.replicas["r1"].state == "ejected"
+    assert fleet.ids() == ["r1"]
+
+
+def test_a_registration_without_a_lease_does_not_expire_and_a_change_leaves_the_lease():
+    fleet = ready_fleet(1)
+    fleet.put("r1", 0.0, url="http://127.0.0.1:9001", lease_s=1.0)
+    fleet.put("r1", 0.0, weight=2.0)
+    assert fleet.replicas["r1"].lease_until == 1.0
+    fleet.put("r1", 0.5, url="http://127.0.0.1:9001")
+    fleet.tick(1e6)
+    assert fleet.ids() == ["r1"]
+
+
+def test_a_process_whose_id_another_one_has_taken_over_can_neither_renew_nor_drain_nor_remove_it():
+    fleet = ready_fleet(1)
+    fleet.put("r1", 1.0, url="http://127.0.0.1:9999", state="ready", lease_s=3.0)
+    for farewell in ({"lease_s": 3.0}, {"lease_s": 3.0, "state": "draining"}):
+        with pytest.raises(NotOwnerError, match="9999"):
+            fleet.put("r1", 2.0, url="http://127.0.0.1:9001", **farewell)
+    with pytest.raises(NotOwnerError):
+        fleet.remove("r1", 2.0, url="http://127.0.0.1:9001")
+    assert fleet.replicas["r1"].url == "http://127.0.0.1:9999"
+    assert fleet.remove("r1", 2.0, url="http://127.0.0.1:9999")

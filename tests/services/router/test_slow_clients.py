@@ -6,7 +6,7 @@ import json
 import pytest
 from aiohttp import web
 
-from tests.services.live import client, json_of, router
+from tests.services.live import client, eventually, json_of, router
 from tests.services.router.upstreams import upstreams
 
 PATIENT = {
@@ -104,5 +104,42 @@ def test_an_old_client_is_named_in_via_by_its_protocol(patient):
             answer = await asyncio.wait_for(reader.read(), 5)
             writer.close()
             assert answer.endswith(b"1.0 aegis")
+
+    asyncio.run(main())
+
+
+async def latency_of(session, started, id_):
+    return (await json_of(session, f"{started.admin}/replicas/{id_}"))["latency_ewma_ms"]
+
+
+def test_the_time_that_a_client_takes_is_not_the_replicas_latency(patient):
+    async def main():
+        async with client() as session, upstreams(patient, session, length):
+            for size in (8000, LARGE):
+                assert (await send(patient, size, pieces=8, pause_s=0.1))[0] == 200
+            assert await latency_of(session, patient, "u1") < 200
+
+    asyncio.run(main())
+
+
+def test_a_client_that_does_not_read_is_cut_off_and_the_replica_freed(patient):
+    async def main():
+        async def endless(_request):
+            return web.Response(body=b"x" * (40 << 20))
+
+        async with client() as session, upstreams(patient, session, endless):
+            _, writer = await asyncio.open_connection("127.0.0.1", int(patient.url.rsplit(":", 1)[1]))
+            writer.write(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+
+            async def served():
+                return (await json_of(session, f"{patient.admin}/stats"))["in_flight"] == 1
+
+            async def freed():
+                return (await json_of(session, f"{patient.admin}/replicas/u1"))["in_flight"] == 0
+
+            await eventually(served, 5, "the answer is on its way")
+            await eventually(freed, 10, "the client was cut off")
+            assert (await json_of(session, f"{patient.admin}/replicas/u1"))["state"] == "ready"
+            writer.close()
 
     asyncio.run(main())

@@ -23,13 +23,15 @@ class Upstream:
 
 
 @contextlib.asynccontextmanager
-async def upstreams(started, session, *handlers, prefix="u"):
-    """Servers behind the router, in rotation; gone from it afterwards."""
+async def upstreams(started, session, *handlers, prefix="u", raw=False):
+    """Servers behind the router, in rotation; gone from it afterwards. `raw`: they see bodies as they were sent."""
     made, runners, ids = [], [], []
     try:
         for number, handler in enumerate(handlers, 1):
             made.append(upstream := Upstream(handler))
-            runner = web.ServerRunner(web.Server(upstream.handle, handler_cancellation=True), shutdown_timeout=0.1)
+            runner = web.ServerRunner(
+                web.Server(upstream.handle, handler_cancellation=True, auto_decompress=not raw), shutdown_timeout=0.1
+            )
             runners.append(runner)
             upstream.runner = runner
             await runner.setup()
