@@ -69,9 +69,9 @@ def _ratios(axes: Axes, rows: list[Row], comparison: Comparison) -> None:
     axes.set_xlim(start, end)
     for position, row in enumerate(ratios):
         assert row.ratio is not None
-        low, high = row.low or 1 / MOST, row.high or MOST
         colour = COLOURS[row.verdict]
-        axes.plot([low, high], [position] * 2, color=colour, linewidth=2.5, solid_capstyle="butt")
+        if row.low is not None and row.high is not None:
+            axes.plot([row.low, row.high], [position] * 2, color=colour, linewidth=2.5, solid_capstyle="butt")
         axes.plot(row.ratio, position, MARKERS[row.verdict], color=colour, markersize=9, markeredgecolor="white")
         axes.annotate(
             row.verdict,
@@ -111,7 +111,7 @@ def _runs(axes: Axes, table: pd.DataFrame, primary: str) -> None:
     )
     sns.stripplot(table, x="arm", y="value", color=BLUE, jitter=False, size=7, ax=axes)
     axes.set_xlabel("")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * table["value"].max())
     labels = list(dict.fromkeys(table["arm"]))
     axes.set_xticks(range(len(labels)), ["\n".join(textwrap.wrap(label, 28)) for label in labels])
     axes.margins(x=0.35)

@@ -21,14 +21,15 @@ def headline(comparison: Comparison, pairs: Pairs) -> str:
         "equivalent": f"{row.arm} and {row.reference} are equivalent",
         "inconclusive": f"{row.arm} and {row.reference} cannot be told apart",
     }[row.verdict]
-    return f"{row.verdict.upper()}. {relation}: {label} {effect(row)} ({row.n} pairs{_power(row)})."
+    counted = "1 pair" if row.n == 1 else f"{row.n} pairs"
+    return f"{row.verdict.upper()}. {relation}: {label} {effect(row)} ({counted}{_power(row)})."
 
 
 def effect(row: Row) -> str:
     """The ratio, or the difference of a share, with its 95 % interval."""
     if row.ratio is None:
         assert row.difference is not None
-        bounds = f"[{_points(row.low)}, {_points(row.high)}]"
+        bounds = "no interval," if row.low is None else f"[{_points(row.low)}, {_points(row.high)}]"
         return f"{_points(row.difference)} {bounds} percentage points"
     bounds = "no interval" if row.low is None and row.high is None else f"[{_number(row.low)}, {_number(row.high)}]"
     return f"x {row.ratio:.3f} {bounds}"

@@ -83,7 +83,14 @@ def draw_many(rows: list[Row], path: Path) -> None:
         _course(panels[3], next((entry for entry in entries if entry.is_valid), entries[0]))
     valid = [entry.is_valid for _, entries in rows for entry in entries]
     invalid = f", {valid.count(False)} invalid (grey crosses)" if False in valid else ""
-    header(fig, 0, f"{len(valid)} runs, {valid.count(True)} valid{invalid}", fontsize=15, fontweight="bold", color=INK)
+    header(
+        fig,
+        0,
+        f"{len(valid)} run{'s' if len(valid) > 1 else ''}, {valid.count(True)} valid{invalid}",
+        fontsize=15,
+        fontweight="bold",
+        color=INK,
+    )
     save(fig, path)
 
 
@@ -232,7 +239,7 @@ def _course(axes: Axes, entry: Entry) -> None:
     axes.set_ylim(0, 1.3 * _top(seconds["offered_rps"]))
     right = axes.twinx()
     right.step(
-        seconds["second"],
+        seconds["second"] + 1,  # sampled at its end
         seconds["replicas_ready"],
         where="post",
         color=GREEN,

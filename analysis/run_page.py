@@ -177,9 +177,9 @@ def _room_for_legend(axes: Axes, top: float, columns: int, least: float = 1.0) -
 def _replicas(axes: Axes, run: Run, timeline: pd.DataFrame) -> None:
     dress(axes, "Replicas", TIME, "replicas")
     _shade(axes, run)
-    start = timeline["second"]
-    axes.step(start, timeline["replicas_desired"], where="post", color=GREY, linewidth=4, alpha=0.75, label="desired")
-    axes.step(start, timeline["replicas_ready"], where="post", color=GREEN, linewidth=1.8, label="ready")
+    sampled = timeline["second"] + 1  # at the second's end
+    axes.step(sampled, timeline["replicas_desired"], where="post", color=GREY, linewidth=4, alpha=0.75, label="desired")
+    axes.step(sampled, timeline["replicas_ready"], where="post", color=GREEN, linewidth=1.8, label="ready")
     top = timeline[["replicas_desired", "replicas_ready"]].max().max()
     _room_for_legend(axes, top, 2)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))

@@ -93,6 +93,26 @@ def _each(folders: list[Path]) -> tuple[list[tuple[Run, dict[str, Any]]], int]:
     return done, broken
 
 
+def _find_all(places: list[Path]) -> tuple[list[Path], int]:
+    """The runs in all places, and how many places hold none, which is said.
+
+    Raises:
+        FolderError: no place holds a run.
+    """
+    found: list[Path] = []
+    errors: list[FolderError] = []
+    for place in places:
+        try:
+            found += [folder for folder in find([place]) if folder not in found]
+        except FolderError as error:
+            errors.append(error)
+    if not found:
+        raise errors[0]
+    for missing in errors:
+        print(missing, file=sys.stderr)
+    return found, len(errors)
+
+
 def _pipeline_folders(params: Path) -> list[Path]:
     """The folders that the pipeline measures into: results/<scenario>/<repeat>.
 
@@ -122,8 +142,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if chosen.params:
             chosen.places = _pipeline_folders(chosen.params)
-        folders = find(chosen.places)
+        folders, without = _find_all(chosen.places)
         done, broken = _each(folders)
+        broken += without
         output = chosen.output
         if len(folders) == 1 and done:
             for label, value in table_rows(done[0][1]):

@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments import config as configuration
 from experiments.config import Config, ConfigError
-from experiments.config_errors import one_line
+from experiments.config_errors import check_keys, one_line
 from experiments.sweep import check_jobs
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -64,6 +64,7 @@ def _job(composed: DictConfig) -> None:
     try:
         if sweeping and not _statuses:
             _jobs = check_jobs(sys.argv[1:])
+        check_keys(cast(dict[str, Any], OmegaConf.to_container(composed)))
         config = cast(Config, OmegaConf.to_object(composed))
         faults = configuration.validate(config)
         if config.load.ui and (config.router is None or sweeping):

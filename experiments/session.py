@@ -73,6 +73,8 @@ class Session:
             guardian.wait()
 
     def _plan(self) -> str:
+        if self.config.load.ui:
+            return f"Locust's web UI in front of {self.config.replicas} replica(s); nothing is measured"
         return (
             f"{self._requests} requests in {self.config.workload.duration_s:g} s, {self.config.replicas} replica(s)"
             f"{', ' + str(len(self.faults)) + ' fault(s)' if self.faults else ''}"

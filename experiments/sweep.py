@@ -1,6 +1,6 @@
 """Checks every job of a sweep before the first one starts: an hour's measuring must not end on a typing error."""
 
-from typing import cast
+from typing import Any, cast
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
@@ -10,6 +10,7 @@ from omegaconf import OmegaConf, flag_override
 
 from experiments import config as configuration
 from experiments.config import Config
+from experiments.config_errors import check_keys
 
 
 def check_jobs(arguments: list[str]) -> int:
@@ -27,5 +28,6 @@ def check_jobs(arguments: list[str]) -> int:
         )
         with flag_override(composed, ["readonly", "struct"], False):
             del composed["hydra"]
+        check_keys(cast(dict[str, Any], OmegaConf.to_container(composed)))
         configuration.validate(cast(Config, OmegaConf.to_object(composed)))
     return len(jobs)

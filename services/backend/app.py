@@ -26,12 +26,13 @@ def build_app(replica: Replica) -> FastAPI:
 
     answer_wrong_input(app)
 
-    @app.api_route(
-        "/work",
-        methods=["GET", "POST"],
-        response_class=JSONResponse,
-        responses={422: {"description": "A header out of bounds"}, 503: {"description": "The queue is full"}},
-    )
+    answers: dict[int | str, dict[str, Any]] = {
+        422: {"description": "A header out of bounds"},
+        503: {"description": "The queue is full"},
+    }
+
+    @app.get("/work", response_class=JSONResponse, responses=answers)
+    @app.post("/work", response_class=JSONResponse, responses=answers, operation_id="post_work")
     async def work(request: Request) -> Response:
         """Spend the demand of `X-Aegis-Demand-Ms` (drawn without it) in a slot, behind the FIFO queue."""
         return await replica.work(request)

@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
+from services import plugins
 from services.access import check_bind
 from services.manager import scalers
 from services.manager.app import build_app
@@ -95,7 +96,7 @@ def main() -> None:
     parser.add_argument("--router", default="http://127.0.0.1:8081", help="the router's admin URL")
     parser.add_argument("--engine", default="local", choices=ENGINES)
     parser.add_argument(
-        "--scaler", default="target_tracking", help=f"one of {', '.join(scalers.names())}; options by --config"
+        "--scaler", default="target_tracking", help=f"one of {plugins.listed(scalers.__name__)}; options by --config"
     )
     parser.add_argument("--replicas", type=int, default=1, help="to begin with")
     parser.add_argument("--config", type=Path, help='JSON: {"scaling", "scaler", "replica", "replicas"}')

@@ -14,6 +14,7 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
+from services import plugins
 from services.access import check_bind
 from services.router import policies
 from services.router.admin import Admin
@@ -92,7 +93,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080, help="data port; 0 picks a free one")
     parser.add_argument("--admin-port", type=int, default=8081, help="admin port; 0 picks a free one")
-    parser.add_argument("--policy", help=f"one of {', '.join(policies.names())} (default peak_ewma)")
+    parser.add_argument("--policy", help=f"one of {plugins.listed(policies.__name__)} (default peak_ewma)")
     parser.add_argument("--config", type=Path, help='JSON: {"router": {...}, "policy": {"name": ..., ...}}')
     parser.add_argument("--seed", type=int, default=0, help="of the policy's draws and the checks' jitter")
     arguments = parser.parse_args()

@@ -140,3 +140,11 @@ def test_the_pipelines_parameters_name_its_runs(results, tmp_path, monkeypatch, 
     capsys.readouterr()
     assert main(["--params", "params.yaml"]) == 1
     assert capsys.readouterr().err == "params.yaml: needs the lists `scenarios` and `repeats`\n"
+
+
+def test_a_folder_without_a_run_does_not_keep_the_others_from_their_summary(tmp_path, capsys):
+    run = synthetic.write(tmp_path / "run", synthetic.even_requests())
+    (tmp_path / "empty").mkdir()
+    assert main([str(tmp_path / "empty"), str(run)]) == 1
+    assert (run / "summary.png").exists()
+    assert "empty: no run's folder here" in capsys.readouterr().err

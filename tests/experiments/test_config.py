@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from experiments import config as configuration
 from experiments.config import Config
 from services.manager import scalers
-from services.plugins import classes
+from services.plugins import classes, create, listed
 from services.router import policies
 from tests.running import ROOT, run
 
@@ -107,6 +107,13 @@ WRONG = [
     (["replicas=0"], ["replicas=0", "between 1 and 64"]),
     (["repilcas=3"], ["repilcas", "replicas"]),
     (["workload.rate=3"], ["rate", "rate_rps"]),
+    (["+workload.rate=3"], ["workload.rate", "Did you mean rate_rps"]),
+    (["++foo=1"], ["foo", "replicas, replica"]),
+    (["+policy=round_robin"], ["leave the plus away", "policy="]),
+    (["faults=[{at: 5, action: kill, target: r1}]"], ["faults", "Did you mean at_s", "for_s"]),
+    (["faults=[kill]"], ["faults", "action: kill, target: r1"]),
+    (["comparison.primary=speed"], ["comparison.primary=speed", "latency_p99_ms"]),
+    (["comparison.smallest_effect=0"], ["comparison.smallest_effect=0"]),
     (["replicas=three"], ["replicas", "three"]),
     (["workload.rate_rps=-1"], ["workload.rate_rps=-1", "between"]),
     (["workload.rate_rps=nan"], ["workload.rate_rps=nan"]),
@@ -166,7 +173,12 @@ def test_a_scenario_that_is_missing_or_unknown_is_status_2_with_the_list(argumen
 
 @pytest.mark.parametrize(
     "overrides",
-    [["policy=round_robin,nope"], ["replicas=2,0"], ["seed=1,2", "policy=peak_ewma", "workload.rate_rps=0"]],
+    [
+        ["policy=round_robin,nope"],
+        ["replicas=2,0"],
+        ["seed=1,2", "+workload.rate=3"],
+        ["seed=1,2", "policy=peak_ewma", "workload.rate_rps=0"],
+    ],
 )
 def test_a_sweep_with_one_wrong_job_starts_none(overrides, tmp_path):
     done = run("-m", "+scenario=routed", *overrides, f"hydra.sweep.dir={tmp_path / 'sweep'}")
@@ -180,3 +192,19 @@ def test_a_policys_options_are_checked_by_the_policy_itself():
         policies.create("peak_ewma", {"decay_s": -1.0}, random.Random(0))
     with pytest.raises(ValueError, match=r"scaler\.target"):
         scalers.create("target_tracking", {"target": -1.0})
+
+
+def test_a_policy_file_that_cannot_be_used_is_named_with_what_is_wrong(tmp_path, monkeypatch):
+    package = tmp_path / "made_up_policies"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (package / "half.py").write_text("class Half:\n    name = 'half'\n    def pick(self): ...\n")
+    with pytest.raises(ValueError, match=r"policy=half: made_up_policies\.half\.Half lacks on_start, on_finish"):
+        create("made_up_policies", "policy", "half", {}, policies.METHODS)
+    classes.cache_clear()
+    (package / "torn.py").write_text("x = (\n")
+    with pytest.raises(ValueError, match=r"made_up_policies/torn\.py cannot be imported \(SyntaxError"):
+        create("made_up_policies", "policy", "half", {}, policies.METHODS)
+    assert "torn.py" in listed("made_up_policies")
+    classes.cache_clear()

@@ -50,4 +50,4 @@ def create(name: str, options: dict[str, Any]) -> Scaler:
     Raises:
         ValueError: an unknown name or option, or a wrong value; names the choices.
     """
-    return cast(Scaler, plugins.create(__name__, "scaler", name, options))
+    return cast(Scaler, plugins.create(__name__, "scaler", name, options, ("decide",)))

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, cast
 
 from services import plugins
 
+METHODS = ("pick", "on_start", "on_finish")
 Outcome = Literal["ok", "error", "overloaded", "cancelled"]
 
 
@@ -73,4 +74,4 @@ def create(name: str, options: dict[str, Any], rng: random.Random) -> Policy:
     Raises:
         ValueError: an unknown name or option, or a wrong value; names the choices.
     """
-    return cast(Policy, plugins.create(__name__, "policy", name, options, rng=rng))
+    return cast(Policy, plugins.create(__name__, "policy", name, options, METHODS, rng=rng))
