@@ -57,6 +57,16 @@ def test_repro_measures_every_scenario_and_draws_one_picture_of_all(reproduced):
     assert metrics["routed"]["3"]["offered_requests"] > 100
 
 
+def test_a_change_of_any_file_that_draws_the_summary_draws_it_anew():
+    used = (
+        "import sys, analysis.run_page, analysis.joint_page, analysis.joint_data, analysis.summary; print(*sys.modules)"
+    )
+    names = subprocess.check_output([sys.executable, "-c", used], cwd=ROOT, text=True).split()
+    files = {name.replace(".", "/") + ".py" for name in names if name.startswith("analysis.")}
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert files <= set(stages["summarise"]["deps"])
+
+
 def test_both_scenarios_were_asked_the_same(reproduced):
     hashes = {
         json.loads((reproduced / f"results/{name}/3/manifest.json").read_text())["schedule_hash"]
