@@ -62,7 +62,7 @@ class FaultPlanSettings:
     gap_s: float = 1.0
     """Mean pause between two, seconds (exponential, at most three times as long)."""
     max_replicas: int = 2
-    """How many different replicas are hit, at most."""
+    """How many different replicas are hit, each as often as the others but for one."""
 
 
 def plan_faults(
@@ -139,16 +139,19 @@ def _draw(
     hit = rng.sample(replicas, min(settings.max_replicas, len(replicas)))
     drawn: list[Fault] = []
     deck: list[str] = []
+    targets: list[str] = []
     at_s = settings.start_s
     for _ in range(settings.count):
         if not deck:
             deck = rng.sample(settings.modes, len(settings.modes))
+        if not targets:
+            targets = rng.sample(hit, len(hit))
         mode = deck.pop()
         drawn.append(
             Fault(
                 at_s=round(at_s, 3),
                 action=mode,
-                target=rng.choice(hit),
+                target=targets.pop(),
                 for_s=settings.duration_s,
                 **_strength(mode, rng),
             )
