@@ -34,6 +34,7 @@ class Control:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1.0))
         self._reconciling = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
+        self._drains: set[asyncio.Task[None]] = set()
         self.errors: list[str] = []
 
     async def begin(self) -> None:
@@ -181,15 +182,15 @@ class Control:
     def _drain_soon(self, id_: str) -> None:
         """Drain in the background: it may take as long as the longest request, and others must not wait for it."""
         task = asyncio.create_task(self.engine.drain(id_))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._drains.add(task)
+        task.add_done_callback(self._drains.discard)
 
     async def close(self) -> None:
-        """Stop deciding; drain every replica."""
+        """Stop deciding; drain every replica, and wait for the drains that have begun (a second SIGTERM cuts them)."""
         for task in list(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        await self.engine.close()
+        await asyncio.gather(self.engine.close(), *self._drains)
         await self._session.close()
 
 
