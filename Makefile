@@ -11,7 +11,7 @@ help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: $(STAMP) ## kill a replica under load, and see what the router makes of it
-	@$(BIN)/python -m experiments.run +scenario=failover
+	@$(BIN)/python -m experiments.run +scenario=failover load.fit=true
 
 test: $(STAMP) ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

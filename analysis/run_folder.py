@@ -46,7 +46,7 @@ class Run:
     events: list[dict[str, Any]]
     samples: list[dict[str, Any]]
     planned: pd.Series
-    """The schedule's `scheduled_s`, of the whole run."""
+    """The schedule's `scheduled_s`, of the whole run; of a closed loop the moments at which it asked."""
     demand_s: pd.Series
     """The schedule's `demand_s`; empty where there is no schedule."""
 
@@ -120,14 +120,16 @@ def read(folder: Path) -> Run:
         requests = pd.DataFrame(
             {name: pd.Series(dtype="float64" if name in NUMBERS else "str") for name in (*NUMBERS, *WORDS)}
         )
-    planned = requests["scheduled_s"] if schedule is None else schedule["scheduled_s"].astype("float64")
+    # A closed loop follows no schedule: what it asked is all that it offered.
+    is_closed = (manifest["config"].get("load") or {}).get("loop") == "closed"
+    planned = requests if schedule is None or is_closed else schedule
     return Run(
         folder,
         manifest,
         requests,
         _lines(folder / "events.jsonl", ("t_s", "event")),
         _lines(folder / "samples.jsonl", ("t_s",)),
-        planned,
+        planned["scheduled_s"].astype("float64"),
         pd.Series(dtype="float64") if schedule is None else schedule["demand_s"].astype("float64"),
     )
 

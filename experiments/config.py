@@ -21,6 +21,7 @@ from services.router.settings import RouterSettings
 
 ENGINES = ("local",)
 REPLICA_KINDS = ("sleep", "cpu")
+LOOPS = ("open", "closed")
 
 
 class ConfigError(ValueError):
@@ -45,6 +46,15 @@ class ReplicaConfig:
 class LoadConfig:
     """How the schedule is sent."""
 
+    loop: str = "open"
+    """`open`: every request leaves at its scheduled moment. `closed`: `users` users at Locust's `constant_throughput`,
+    each of whom waits for its answer; it hides what they had no time to ask (`+scenario=omission`)."""
+    force: bool = False
+    """Send more than this machine was found to send on time (`python -m experiments.calibrate`)."""
+    fit: bool = False
+    """Lower `workload.rate_rps` to what this machine sends on time; measured for a few seconds where it is unknown."""
+    users: int = 10
+    """Closed-loop users, who share the rate; `load.loop=closed` only."""
     workers: int = 1
     """Generator processes; each sends every workers-th request."""
     timeout_s: float = 10.0
@@ -123,6 +133,8 @@ class EngineConfig:
 class Config:
     """One run."""
 
+    arm: str = ""
+    """A name that tells arms apart that are configured alike (`+scenario=aa`)."""
     seed: int = 1
     replicas: int = 4
     replica: ReplicaConfig = field(default_factory=ReplicaConfig)
@@ -185,13 +197,17 @@ def validate(config: Config) -> list[Fault]:
         not speeds or len(speeds) == len(config.replica_ids),
         "replica.speeds",
         speeds,
-        f"empty or {len(config.replica_ids)} numbers, one a replica",
+        f"empty or {len(config.replica_ids)} numbers, one a replica (or set replicas={len(speeds)})",
     )
     _require(all(0.01 <= s <= 100 for s in speeds), "replica.speeds", speeds, "numbers between 0.01 and 100")
     load = config.load
     _require(1 <= load.workers <= 16, "load.workers", load.workers, "between 1 and 16")
     _require(0 < load.timeout_s <= 600, "load.timeout_s", load.timeout_s, "above 0 and at most 600")
     _require(load.max_in_flight >= 1, "load.max_in_flight", load.max_in_flight, "at least 1")
+    _require(load.loop in LOOPS, "load.loop", load.loop, "one of " + ", ".join(LOOPS))
+    _require(1 <= load.users <= 10_000, "load.users", load.users, "between 1 and 10000")
+    if load.loop == "closed" and (config.workload.profile != "constant" or load.workers != 1):
+        raise ConfigError("load.loop=closed: goes with workload.profile=constant and load.workers=1 only")
     _require(load.ui_users >= 1, "load.ui_users", load.ui_users, "at least 1")
     _require(load.ui_port is None or 1 <= load.ui_port <= 65535, "load.ui_port", load.ui_port, "between 1 and 65535")
     _require(config.engine.name in ENGINES, "engine", config.engine.name, "one of " + ", ".join(ENGINES))

@@ -6,14 +6,14 @@ from pathlib import Path
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 
 
-def locust_command() -> list[str]:
-    """Locust replaying a schedule open-loop; AEGIS_LOAD names its configuration."""
+def locust_command(locustfile: Path = LOCUSTFILE, *more: str) -> list[str]:
+    """Locust without its web UI and with one user; ours replays a schedule, AEGIS_LOAD names its configuration."""
     return [
         sys.executable,
         "-m",
         "locust",
         "-f",
-        str(LOCUSTFILE),
+        str(locustfile),
         "--headless",
         "--users",
         "1",
@@ -26,6 +26,7 @@ def locust_command() -> list[str]:
         "0",
         "--stop-timeout",
         "0",
+        *more,
     ]
 
 

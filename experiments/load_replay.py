@@ -2,15 +2,19 @@
 
 One dispatcher greenlet with absolute deadlines `t0 + scheduled_s`, and one greenlet a request. It sleeps until
 1 ms before a deadline and yields until it is due, which keeps the typical lateness well below a millisecond.
+(What each measure against lateness is worth: docs/validity.md.)
+
+For comparison also closed-loop, as Locust's users do it: each waits for its answer before it asks again.
 """
 
 import contextlib
+import ctypes
 import gc
 import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,12 @@ SPIN_S = 0.001
 NICE = -20
 """Wished-for priority: a late generator falsifies every latency. Needs the right to it; the result is recorded."""
 POLL_S = 0.01
+MEASURES = ("gc", "priority", "spin", "slack")
+"""Against lateness, each can be left off by `python -m experiments.calibrate --without`: no garbage collection while
+the load runs, priority over the system under test, yielding in the last stretch, timers exact to a microsecond."""
+SLACK_NS = 1000
+PR_SET_TIMERSLACK = 29
+"""linux/prctl.h; the default slack of 50 us is what the kernel may add to every timer."""
 
 Planned = tuple[int, float, float, str]
 """A request of the schedule: request_id, scheduled_s, demand_s, key."""
@@ -46,6 +56,10 @@ class LoadConfig:
     max_in_flight: int
     parent_pid: int
     grace_s: float
+    users: int = 0
+    """Closed-loop users; 0 = open loop."""
+    off: list[str] = field(default_factory=list)
+    """Measures to leave off, of `MEASURES`."""
 
     @classmethod
     def read(cls, path: str) -> "LoadConfig":
@@ -98,16 +112,23 @@ class Replay:
         """Wait for the start, replay, write the rows."""
         config = self._config
         targets = [Target(url, config.timeout_s, config.max_in_flight) for url in config.targets]
-        nice = _raise_priority()
-        gc.collect()
-        gc.freeze()
-        gc.disable()
+        off = self._config.off
+        nice = _raise_priority("priority" not in off)
+        if "slack" not in off:
+            _tighten_timers()
+        if "gc" not in off:
+            gc.collect()
+            gc.freeze()
+            gc.disable()
         watcher = gevent.spawn(self._watch_parent)
         Path(config.ready_file).touch()
         began_cpu = time.process_time()
         if self._await_start():
             ticker = gevent.spawn(self._tick)
-            self._dispatch(targets)
+            if config.users:
+                self._ask(targets)
+            else:
+                self._dispatch(targets)
             self._await_answers()
             ticker.kill()
             self._print_progress()
@@ -126,9 +147,10 @@ class Replay:
     def _dispatch(self, targets: list[Target]) -> None:
         t0, now = self._t0, time.monotonic
         limit = self._config.max_in_flight
+        spin_s = 0.0 if "spin" in self._config.off else SPIN_S
         for request_id, scheduled_s, demand_s, key in self._share:
             due = t0 + scheduled_s
-            if (wait := due - now() - SPIN_S) > 0 and self._deadline.wait(wait):
+            if (wait := due - now() - spin_s) > 0 and self._deadline.wait(wait):
                 return
             while now() < due:
                 gevent.sleep(0)
@@ -141,6 +163,30 @@ class Replay:
             self._open[request_id] = (scheduled_s, sent_s)
             self._sent += 1
             gevent.spawn(self._send, targets[request_id % len(targets)], request_id, scheduled_s, demand_s, key)
+
+    def _ask(self, targets: list[Target]) -> None:
+        """Closed loop: the schedule's requests one after another, each user at its share of the rate at most."""
+        from locust import constant_throughput
+
+        end = self._t0 + self._share[-1][1]
+        rate = len(self._share) / self._share[-1][1]
+        pause = constant_throughput(rate / self._config.users)
+        rows = iter(self._share)
+
+        def user() -> None:
+            this = _User(time.perf_counter())
+            for request_id, _, demand_s, key in rows:
+                sent_s = time.monotonic() - self._t0
+                self._open[request_id] = (sent_s, sent_s)
+                self._sent += 1
+                self._send(targets[request_id % len(targets)], request_id, sent_s, demand_s, key)
+                gevent.sleep(pause(this))  # type: ignore[arg-type]
+                if self._stop or time.monotonic() >= end:
+                    return
+
+        self._deadline.wait(max(0.0, self._t0 - time.monotonic()))
+        # One after another within a pause, as a spawn rate would spread them.
+        gevent.joinall([gevent.spawn_later(number / rate, user) for number in range(self._config.users)])
 
     def _send(self, target: Target, request_id: int, scheduled_s: float, demand_s: float, key: str) -> None:
         sent_s = time.monotonic() - self._t0
@@ -215,7 +261,21 @@ class Replay:
         output.with_suffix(".json").write_text(json.dumps(about))
 
 
-def _raise_priority() -> int:
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+@dataclass
+class _User:
+    """What Locust's wait functions keep their state on."""
+
+    _cp_last_run: float
+    _cp_last_wait_time: float = 0.0
+
+
+def _raise_priority(wanted: bool) -> int:
+    if wanted:
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, NICE)
     return os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def _tighten_timers() -> None:
+    with contextlib.suppress(OSError, AttributeError):  # Linux only
+        ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, SLACK_NS, 0, 0, 0)

@@ -2,29 +2,24 @@
 
 import asyncio
 import contextlib
-import functools
 import importlib
 import os
 import socket
 import time
-from pathlib import Path
 from typing import Any
 
 from experiments.config import Config
 from experiments.faults import Fault
-from experiments.load_command import locust_command, ui_command
+from experiments.load_command import ui_command
+from experiments.load_processes import GRACE_S, LoadProcesses
 from experiments.progress import Progress
-from experiments.recording import Recorder, write_json
+from experiments.recording import Recorder
 from experiments.sampling import CpuMeter
 from experiments.stack import Stack
 from experiments.timeline import Timeline
 from experiments.tracking_companion import Companion
 from services.processes import ServiceProcess, StartError
 
-LEAD_S = 0.5
-"""Between the word to start and the run's second 0, so that every generator process has read it."""
-GRACE_S = 1.0
-"""How long an interrupted load waits for answers before it writes its rows."""
 UI_PORT = 8089
 
 
@@ -43,7 +38,8 @@ class Measurement:
         self.logs.mkdir()
         self.stack = Stack(config, faults, self.logs, recorder.event)
         self.timeline = Timeline(faults, self.stack, recorder.event)
-        self.load: list[ServiceProcess] = []
+        self.load: LoadProcesses | None = None
+        self.ui: ServiceProcess | None = None
         self._running: list[asyncio.Task[None]] = []
         self._ui_port = UI_PORT
 
@@ -70,82 +66,44 @@ class Measurement:
         await self.stack.start(self.progress.step)
         if not self.config.load.ui:
             self.progress.step(f"starting {self.config.load.workers} generator process(es)")
-            await self._start_load()
+            await self._spawn_load()
         if companion is not None:
             self.progress.step("preparing MLflow")
             await companion.ready()
         await warming
 
-    async def _start_load(self) -> None:
-        """Start the generator processes; they wait for the start file."""
-        for shard in range(self.config.load.workers):
-            path = self.raw / f"load-{shard}.config"
-            self._write_load_config(path, shard)
-            process = ServiceProcess(
-                f"load-{shard}",
-                locust_command(),
-                self.logs / f"load-{shard}.log",
-                env={"AEGIS_LOAD": str(path)},
-                on_line=functools.partial(self.progress.load, shard),
-            )
-            self.load.append(process)
-            await process.spawn()
-
-    def _write_load_config(self, path: Path, shard: int) -> None:
-        write_json(
-            path,
-            {
-                "schedule": str(self.recorder.folder / "schedule.parquet"),
-                "targets": self.stack.targets,
-                "timeout_s": self.config.load.timeout_s,
-                "shard": shard,
-                "shards": self.config.load.workers,
-                "output": str(self.raw / f"load-{shard}.parquet"),
-                "ready_file": str(self.raw / f"load-{shard}.ready"),
-                "start_file": str(self.raw / "start.json"),
-                "max_in_flight": self.config.load.max_in_flight,
-                "parent_pid": os.getpid(),
-                "grace_s": GRACE_S,
-            },
+    async def _spawn_load(self) -> None:
+        load = self.config.load
+        self.load = LoadProcesses(
+            schedule=self.recorder.folder / "schedule.parquet",
+            targets=self.stack.targets,
+            raw=self.raw,
+            logs=self.logs,
+            workers=load.workers,
+            timeout_s=load.timeout_s,
+            max_in_flight=load.max_in_flight,
+            users=load.users if load.loop == "closed" else 0,
+            on_line=self.progress.load,
         )
+        await self.load.spawn()
 
     async def _measure(self) -> None:
-        await self._load_ready()
-        t0 = time.monotonic() + LEAD_S
+        assert self.load is not None
+        await self.load.ready(self.config.engine.startup_timeout_s)
+        t0 = self.load.begin()
         self.recorder.begin(t0)
-        write_json(self.raw / "start.json", {"t0": t0})
         self.progress.begin(self.config.workload.duration_s, t0)
         self._running = [
             asyncio.create_task(self.timeline.run(t0)),
             asyncio.create_task(self._sample(t0)),
             asyncio.create_task(self._collect()),
         ]
-        load = asyncio.ensure_future(asyncio.gather(*(self._load_end(process) for process in self.load)))
+        load = asyncio.ensure_future(self.load.end(self.config.workload.duration_s))
         waiting: set[asyncio.Future[Any]] = {load, *self._running}
         while not load.done():
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-
-    async def _load_ready(self) -> None:
-        deadline = time.monotonic() + self.config.engine.startup_timeout_s
-        while not all((self.raw / f"load-{shard}.ready").exists() for shard in range(len(self.load))):
-            for process in self.load:
-                if process.returncode is not None:
-                    raise StartError(
-                        f"{process.name} ended before the start (exit status {process.returncode})\n{process.tail()}"
-                    )
-            if time.monotonic() > deadline:
-                raise StartError(
-                    f"the load was not ready within {self.config.engine.startup_timeout_s:g} s\n{self.load[0].tail()}"
-                )
-            await asyncio.sleep(0.02)
-
-    async def _load_end(self, process: ServiceProcess) -> None:
-        limit = LEAD_S + self.config.workload.duration_s + self.config.load.timeout_s + 15
-        code = await process.wait(limit)
-        if code != 0:
-            raise StartError(f"{process.name} failed (exit status {code})\n{process.tail()}")
 
     async def _sample(self, t0: float) -> None:
         """One sample a second until the last scheduled one."""
@@ -162,7 +120,7 @@ class Measurement:
     def _pids(self) -> dict[str, list[int]]:
         return {
             **self.stack.pids(),
-            "generator": [process.pid for process in self.load if process.pid is not None],
+            "generator": [] if self.load is None else self.load.pids(),
             "runner": [os.getpid()],
         }
 
@@ -176,7 +134,7 @@ class Measurement:
         """Locust's web UI against the stack, until it or the user ends."""
         command = ui_command(self.stack.targets[0], self._ui_port, self.config.load.ui_users)
         process = ServiceProcess("locust-ui", command, self.logs / "locust-ui.log")
-        self.load.append(process)
+        self.ui = process
         self.recorder.begin(time.monotonic())
         await process.spawn()
         while process.returncode is None and _is_free(self._ui_port):  # noqa: ASYNC110 - a process is watched
@@ -196,7 +154,10 @@ class Measurement:
         for task in self._running:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
-        await asyncio.gather(*(process.stop(GRACE_S + 3) for process in self.load))
+        if self.load is not None:
+            await self.load.stop()
+        if self.ui is not None:
+            await self.ui.stop(GRACE_S + 3)
         await self.timeline.heal_all()
         await self.stack.stop()
 

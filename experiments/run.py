@@ -20,10 +20,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from experiments import calibration
 from experiments import config as configuration
 from experiments.config import Config, ConfigError
 from experiments.config_errors import check_keys, one_line
-from experiments.sweep import check_jobs
+from experiments.sweep import check_jobs, place
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 COMPLETE, FAILED, WRONG, INVALID = 0, 1, 2, 3
@@ -67,6 +68,7 @@ def _job(composed: DictConfig) -> None:
         check_keys(cast(dict[str, Any], OmegaConf.to_container(composed)))
         config = cast(Config, OmegaConf.to_object(composed))
         faults = configuration.validate(config)
+        calibration.check(config)
         if config.load.ui and (config.router is None or sweeping):
             raise ConfigError("load.ui=true: the web UI needs a router and a single run")
     except CONFIG_ERRORS as error:
@@ -75,6 +77,8 @@ def _job(composed: DictConfig) -> None:
         raise Wrong(one_line(error)) from error
     from experiments.session import Session
 
+    if config.load.fit:
+        _fit(config, composed)
     session = Session(
         config=config,
         resolved=cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True)),
@@ -87,6 +91,21 @@ def _job(composed: DictConfig) -> None:
     _statuses.append(_with_signals(session))
     if sweeping and len(_statuses) == _jobs:
         print(f"compare its arms: python -m analysis.compare {hydra_config.sweep.dir}")
+
+
+def _fit(config: Config, composed: DictConfig) -> None:
+    """Lower the rate to what this machine sends on time; find that out where it is not known."""
+    if (found := calibration.load()) is None:
+        print("finding out how many requests a second this machine sends on time (once) ...", flush=True)
+        peak = str(config.workload.peak_rps() / calibration.FIT_SHARE)
+        subprocess.run([sys.executable, "-m", "experiments.calibrate", "--quick-for", peak], check=False)
+        found = calibration.load()
+    if found is None:
+        return _say("it could not be found out; the rate stays as it is")
+    rate = calibration.fitted_rps(config, found)
+    if rate < config.workload.rate_rps:
+        print(f"this machine is slow: workload.rate_rps={rate:.1f} instead of {config.workload.rate_rps:g}")
+        config.workload.rate_rps = composed.workload.rate_rps = round(rate, 1)
 
 
 def _with_signals(session: Any) -> int:  # noqa: ANN401
@@ -119,7 +138,7 @@ def main() -> int:
     """Run what the command line says; return the exit status."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that the status and the wording are ours
     configuration.register()
-    arguments = sys.argv[1:]
+    arguments = sys.argv[1:] = place(sys.argv[1:])
     asks_hydra = any(argument.startswith("-") and argument not in ("-m", "--multirun") for argument in arguments)
     if not asks_hydra and not any(a.lstrip("+").startswith("scenario=") for a in arguments):
         _say(f"no scenario: add +scenario=NAME, one of {', '.join(scenarios())}")

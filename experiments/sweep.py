@@ -1,26 +1,46 @@
-"""Checks every job of a sweep before the first one starts: an hour's measuring must not end on a typing error."""
+"""Sweeps: those that a scenario is by itself, and the check of every job before the first one starts."""
 
+from pathlib import Path
 from typing import Any, cast
 
+import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import OmegaConf, flag_override
 
+from experiments import calibration
 from experiments import config as configuration
 from experiments.config import Config
 from experiments.config_errors import check_keys
 
+SCENARIOS = Path(__file__).resolve().parent.parent / "conf" / "scenario"
+
+
+def place(arguments: list[str]) -> list[str]:
+    """`arguments` for Hydra: the folder that was chosen for a run holds the sweep where the scenario is one."""
+    name = next((a.partition("=")[2] for a in arguments if a.startswith("+scenario=")), "")
+    path = SCENARIOS / f"{name}.yaml"
+    content = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    if (content.get("hydra") or {}).get("mode") != "MULTIRUN":
+        return arguments
+    return [a.replace("hydra.run.dir=", "hydra.sweep.dir=", 1) for a in arguments]
+
 
 def check_jobs(arguments: list[str]) -> int:
-    """Compose and validate every combination that `arguments` span; return how many there are.
+    """Compose and validate every combination that `arguments` and the scenario span; return how many there are.
+
+    An hour's measuring must not end on a typing error.
 
     Raises:
         ConfigError, HydraException, OmegaConfBaseException: of the first job that is wrong.
     """
     loader = GlobalHydra.instance().config_loader()
-    overrides = OverridesParser.create(loader).parse_overrides([a for a in arguments if not a.startswith("-")])
+    given = [f"{key}={value}" for key, value in (HydraConfig.get().sweeper.params or {}).items()]
+    given += [argument for argument in arguments if not argument.startswith("-")]
+    overrides = OverridesParser.create(loader).parse_overrides(given)
     jobs = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
     for job in jobs:
         composed = loader.load_configuration(
@@ -29,5 +49,7 @@ def check_jobs(arguments: list[str]) -> int:
         with flag_override(composed, ["readonly", "struct"], False):
             del composed["hydra"]
         check_keys(cast(dict[str, Any], OmegaConf.to_container(composed)))
-        configuration.validate(cast(Config, OmegaConf.to_object(composed)))
+        config = cast(Config, OmegaConf.to_object(composed))
+        configuration.validate(config)
+        calibration.check(config)
     return len(jobs)

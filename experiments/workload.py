@@ -87,6 +87,16 @@ class WorkloadSettings:
     keys: int = 1000
     """How many different keys requests carry."""
 
+    def peak_rps(self) -> float:
+        """The highest rate of the profile, requests a second."""
+        factor = {
+            "step": max(1.0, self.step.factor),
+            "ramp": max(self.ramp.start_factor, self.ramp.end_factor),
+            "spike": max(1.0, self.spike.factor),
+            "diurnal": 1 + self.diurnal.amplitude,
+        }
+        return self.rate_rps * factor.get(self.profile, 1.0)
+
     def validate(self) -> None:
         """Check choices and bounds.
 
