@@ -43,6 +43,7 @@ def _is_exact(run: Run) -> bool:
         "router" in config
         and config["router"] is None
         and not run.manifest.get("faults")
+        and (config.get("load") or {}).get("loop") != "closed"
         and (config.get("replica") or {}).get("kind") == "sleep"
         and demand.get("replica_noise") == 0
         and len(run.demand_s) == len(run.planned)

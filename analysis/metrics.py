@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import ground_truth, recovery, validity
+from analysis import ground_truth, recovery, stationarity, validity
+from analysis.cautions import cautions
 from analysis.run_folder import OUTCOMES, PHASES, Run, latency_ms
 from analysis.timeline import CPU_ROLES
 
@@ -47,8 +48,11 @@ def compute(run: Run, timeline: pd.DataFrame) -> Values:
         "fault_delay_max_ms": max((delay for _, delay in validity.fault_delays(run.events)), default=None),
     }
     metrics |= ground_truth.assess(run)
+    settled = stationarity.assess(run)
+    metrics |= {"utilisation": settled.utilisation, "relaxation_s": settled.relaxation_s, "steady": settled.steady}
     reasons = validity.reasons(run, metrics)
     metrics |= {"valid": not reasons, "invalid_reasons": reasons}
+    metrics["warnings"] = cautions(run, metrics, settled)
     return {key: _plain(metrics[key]) for key in sorted(metrics)}
 
 
@@ -138,6 +142,7 @@ def _instrument(run: Run, timeline: pd.DataFrame) -> Values:
         **_quantiles(lateness, "lateness"),
         **{f"cpu_{role}_cores": window[f"cpu_{role}_cores"].mean() for role in CPU_ROLES},
         "cpu_generator_max_cores": window["cpu_generator_cores"].max(),
+        "cpu_router_max_cores": window["cpu_router_cores"].max(),
     }
 
 

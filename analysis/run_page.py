@@ -54,6 +54,8 @@ def draw(run: Run, timeline: pd.DataFrame, metrics: dict[str, Any], path: Path) 
     shown = lanes(run)
     lane_px = 62 + 34 * len(shown) if shown else 0
     sentence = textwrap.wrap(verdict(run.manifest, metrics), 175, max_lines=4, placeholder=" ...")
+    for caution in metrics["warnings"]:
+        sentence += textwrap.wrap(f"Note: {caution}.", 175, max_lines=2, placeholder=" ...")
     heights = [460, *([lane_px] if shown else []), 300, 330]
     head_px = 12 + HEADER_LINE_PX * (1 + len(sentence))
     fig = figure(WIDTH_PX, head_px + 60 + sum(heights), head_px)

@@ -168,6 +168,8 @@ class Session:
             table.add_row(label, value)
         self._progress.console.print(table)
         self._progress.say(verdict(self._recorder.manifest, metrics))
+        for caution in metrics["warnings"]:
+            self._progress.say(f"note: {caution}")
         self._progress.say(f"picture: {_relative(self.folder / 'summary.png')}")
 
     def _warn(self, text: str) -> None:
