@@ -1,6 +1,6 @@
 # `make demo` and `make test` set up .venv/ by themselves; everything else is optional.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check clean
+.PHONY: help demo test verify check clean
 
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
@@ -15,6 +15,9 @@ demo: $(STAMP) ## kill a replica under load, and see what the router makes of it
 
 test: $(STAMP) ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+verify: $(STAMP) ## measurements whose result is known before: ten minutes, on an otherwise idle machine
+	@$(BIN)/python -m pytest tests/measuring --timeout 1200
 
 check: $(STAMP) ## linter and type checker
 	@$(BIN)/ruff check .

@@ -106,7 +106,7 @@ def _tools(url: str, seconds: float, rate_rps: float) -> dict[str, tuple[list[st
 async def compare(on: Bench, rates: list[float], rounds: int) -> dict[tuple[str, float], list[Seen]]:
     """Every generator at every rate, `rounds` times; a tool that is not installed is said and left out."""
     comparison, found = Comparison(on), dict[tuple[str, float], list[Seen]]()
-    variants = {"Aegis": (), **{f"Aegis without {m}": (m,) for m in MEASURES}, "Aegis without all four": MEASURES}
+    variants = {"Aegis": (), **{f"Aegis without {m}": (m,) for m in MEASURES}, "Aegis without all three": MEASURES}
     missing: set[str] = set()
     for turn, rate in itertools.product(range(rounds), rates):
         for name, off in variants.items():

@@ -1,14 +1,12 @@
 """Replays a schedule open-loop: every request leaves at its moment, whatever became of those before.
 
-One dispatcher greenlet with absolute deadlines `t0 + scheduled_s`, and one greenlet a request. It sleeps until
-1 ms before a deadline and yields until it is due, which keeps the typical lateness well below a millisecond.
-(What each measure against lateness is worth: docs/validity.md.)
+One dispatcher greenlet with absolute deadlines `t0 + scheduled_s`, woken by an exact timer, and one greenlet a
+request. (What each measure against lateness is worth: docs/validity.md.)
 
 For comparison also closed-loop, as Locust's users do it: each waits for its answer before it asks again.
 """
 
 import contextlib
-import ctypes
 import gc
 import json
 import os
@@ -22,20 +20,16 @@ import gevent
 import gevent.event
 import pyarrow.parquet as pq
 
+from experiments.load_alarm import Alarm
 from experiments.load_client import Answer, Target
 from experiments.load_rows import Rows
 
-SPIN_S = 0.001
-"""The last stretch before a deadline is waited out by yielding instead of sleeping."""
 NICE = -20
 """Wished-for priority: a late generator falsifies every latency. Needs the right to it; the result is recorded."""
 POLL_S = 0.01
-MEASURES = ("gc", "priority", "spin", "slack")
-"""Against lateness, each can be left off by `python -m experiments.calibrate --without`: no garbage collection while
-the load runs, priority over the system under test, yielding in the last stretch, timers exact to a microsecond."""
-SLACK_NS = 1000
-PR_SET_TIMERSLACK = 29
-"""linux/prctl.h; the default slack of 50 us is what the kernel may add to every timer."""
+MEASURES = ("gc", "priority", "timer")
+"""Against lateness; `python -m experiments.lateness` leaves each off: no garbage collection while the load runs,
+priority over the system under test, an exact timer."""
 
 Planned = tuple[int, float, float, str]
 """A request of the schedule: request_id, scheduled_s, demand_s, key."""
@@ -101,12 +95,12 @@ class Replay:
         self._sent = 0
         self._stop = ""
         self._t0 = 0.0
-        self._deadline = gevent.event.Event()
+        self._stopped = gevent.event.Event()
 
     def stop(self, reason: str) -> None:
         """Send nothing more; `reason` is `interrupted` or `parent_gone`."""
         self._stop = self._stop or reason
-        self._deadline.set()
+        self._stopped.set()
 
     def run(self) -> None:
         """Wait for the start, replay, write the rows."""
@@ -114,8 +108,6 @@ class Replay:
         targets = [Target(url, config.timeout_s, config.max_in_flight) for url in config.targets]
         off = self._config.off
         nice = _raise_priority("priority" not in off)
-        if "slack" not in off:
-            _tighten_timers()
         if "gc" not in off:
             gc.collect()
             gc.freeze()
@@ -125,10 +117,10 @@ class Replay:
         began_cpu = time.process_time()
         if self._await_start():
             ticker = gevent.spawn(self._tick)
-            if config.users:
-                self._ask(targets)
-            else:
-                self._dispatch(targets)
+            sender = gevent.spawn(self._ask if config.users else self._dispatch, targets)
+            gevent.wait([sender, self._stopped], count=1)
+            sender.kill()
+            sender.get()  # raises what ended it
             self._await_answers()
             ticker.kill()
             self._print_progress()
@@ -147,15 +139,9 @@ class Replay:
     def _dispatch(self, targets: list[Target]) -> None:
         t0, now = self._t0, time.monotonic
         limit = self._config.max_in_flight
-        spin_s = 0.0 if "spin" in self._config.off else SPIN_S
+        alarm = Alarm(exact="timer" not in self._config.off)
         for request_id, scheduled_s, demand_s, key in self._share:
-            due = t0 + scheduled_s
-            if (wait := due - now() - spin_s) > 0 and self._deadline.wait(wait):
-                return
-            while now() < due:
-                gevent.sleep(0)
-            if self._stop:
-                return
+            alarm.until(t0 + scheduled_s)
             if len(self._open) >= limit:
                 self._rows.drop(request_id, scheduled_s, None)
                 continue
@@ -163,6 +149,7 @@ class Replay:
             self._open[request_id] = (scheduled_s, sent_s)
             self._sent += 1
             gevent.spawn(self._send, targets[request_id % len(targets)], request_id, scheduled_s, demand_s, key)
+        alarm.close()
 
     def _ask(self, targets: list[Target]) -> None:
         """Closed loop: the schedule's requests one after another, each user at its share of the rate at most."""
@@ -184,7 +171,7 @@ class Replay:
                 if self._stop or time.monotonic() >= end:
                     return
 
-        self._deadline.wait(max(0.0, self._t0 - time.monotonic()))
+        gevent.sleep(max(0.0, self._t0 - time.monotonic()))
         # One after another within a pause, as a spawn rate would spread them.
         gevent.joinall([gevent.spawn_later(number / rate, user) for number in range(self._config.users)])
 
@@ -274,8 +261,3 @@ def _raise_priority(wanted: bool) -> int:
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, NICE)
     return os.getpriority(os.PRIO_PROCESS, 0)
-
-
-def _tighten_timers() -> None:
-    with contextlib.suppress(OSError, AttributeError):  # Linux only
-        ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, SLACK_NS, 0, 0, 0)

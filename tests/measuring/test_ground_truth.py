@@ -1,0 +1,35 @@
+"""The live system against what must come out."""
+
+import pytest
+
+from tests.measuring.measured import valid_run
+
+SHORT = ("workload.duration_s=16", "workload.warmup_s=3")
+
+
+def close(found):
+    return found["exact_error_p50_ms"] <= 3 and found["exact_error_p99_ms"] <= 10
+
+
+@pytest.mark.parametrize("scenario", ["mm1", "mmc"])
+def test_every_request_takes_as_long_as_the_queue_implies(tmp_path, scenario):
+    found = valid_run(tmp_path, f"+scenario={scenario}", *SHORT, holds=close)
+    assert found["exact_error_p50_ms"] <= 3
+    assert found["exact_error_p99_ms"] <= 10
+    assert found["latency_p99_ms"] == pytest.approx(found["exact_latency_p99_ms"], abs=12)
+    assert found["failed_requests"] == 0
+
+
+def test_a_full_queue_turns_away_whom_it_must(tmp_path):
+    found = valid_run(tmp_path, "+scenario=mmck", *SHORT)
+    assert found["exact_blocked_share"] > 0.02
+    assert found["error_rate"] == pytest.approx(found["exact_blocked_share"], abs=0.02)
+    assert found["exact_blocked_share"] == pytest.approx(found["theory_blocked_share"], abs=0.06)
+
+
+def test_a_killed_replica_is_noticed_within_two_seconds_and_costs_hardly_a_request(tmp_path):
+    found = valid_run(
+        tmp_path, "+scenario=failover", *SHORT, "faults=[{at_s: 7, action: kill, target: r2, for_s: 4}]"
+    )
+    assert found["error_rate"] < 0.01
+    assert found["detection_s"] < 2
