@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from experiments.clocks import Offset, as_entry, wall_clock
 from experiments.config import Config
 from experiments.faults import Fault
 from experiments.load_command import locust_command, ui_command
@@ -46,6 +47,7 @@ class Measurement:
         self.load: list[ServiceProcess] = []
         self._running: list[asyncio.Task[None]] = []
         self._ui_port = UI_PORT
+        self._wall: Offset | None = None
 
     async def run(self, companion: Companion | None) -> None:
         """Measure; the folder's raw rows are complete when this returns.
@@ -111,6 +113,7 @@ class Measurement:
 
     async def _measure(self) -> None:
         await self._load_ready()
+        await self._compare_clocks("start")
         t0 = time.monotonic() + LEAD_S
         self.recorder.begin(t0)
         write_json(self.raw / "start.json", {"t0": t0})
@@ -126,6 +129,16 @@ class Measurement:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+
+    async def _compare_clocks(self, at: str) -> None:
+        """Note how far the services' clocks are from this one, and at the end what the time of day has stepped by."""
+        offsets = await self.stack.clock_offsets()
+        wall = wall_clock()
+        if self._wall is None:
+            self._wall = wall
+        else:
+            offsets["wall"] = wall.since(self._wall)
+        self.recorder.clocks([as_entry(clock, at, offset) for clock, offset in offsets.items()])
 
     async def _load_ready(self) -> None:
         deadline = time.monotonic() + self.config.engine.startup_timeout_s
@@ -198,6 +211,8 @@ class Measurement:
                 await task
         await asyncio.gather(*(process.stop(GRACE_S + 3) for process in self.load))
         await self.timeline.heal_all()
+        if self._wall is not None:
+            await self._compare_clocks("end")
         await self.stack.stop()
 
 
