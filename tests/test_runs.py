@@ -42,7 +42,11 @@ def test_failover_is_noticed_and_costs_hardly_a_request(failover):
 def test_the_clocks_are_compared_before_and_after_the_load(failover):
     folder, _ = failover
     clocks = manifest(folder)["clocks"]
-    assert [(entry["clock"], entry["at"]) for entry in clocks] == [("router", "start"), ("router", "end"), ("wall", "end")]
+    assert [(entry["clock"], entry["at"]) for entry in clocks] == [
+        ("router", "start"),
+        ("router", "end"),
+        ("wall", "end"),
+    ]
     assert all(abs(entry["offset_ms"]) <= entry["uncertainty_ms"] for entry in clocks[:2])
     assert metrics(folder)["clock_offset_max_ms"] == max(abs(entry["offset_ms"]) for entry in clocks)
     assert "clock" not in str(metrics(folder)["invalid_reasons"])

@@ -36,5 +36,10 @@ def test_a_time_of_day_that_is_set_during_the_run_is_a_step(monkeypatch):
 
 
 def test_a_clock_that_does_not_answer_is_null_in_the_manifest():
-    assert as_entry("router", "end", None) == {"clock": "router", "at": "end", "offset_ms": None, "uncertainty_ms": None}
+    assert as_entry("router", "end", None) == {
+        "clock": "router",
+        "at": "end",
+        "offset_ms": None,
+        "uncertainty_ms": None,
+    }
     assert as_entry("router", "end", Offset(-0.0015, 0.0002))["offset_ms"] == -1.5
