@@ -24,7 +24,7 @@ check: $(STAMP) ## linter and type checker
 	@$(BIN)/mypy
 
 clean: ## remove .venv, caches and results; mlflow.db and mlruns stay
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache results/runs results/sweeps
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache results/runs results/sweeps results/replays
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # uv installs in seconds what pip takes minutes for; where it is missing, it goes into the environment itself.

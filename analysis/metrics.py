@@ -45,6 +45,7 @@ def compute(run: Run, timeline: pd.DataFrame) -> Values:
         "recovered": found.recovered,
         "faults_injected": len(run.faults),
         "faults_undetected": found.undetected,
+        "clock_offset_max_ms": validity.clock_offset_max_ms(run),
         "fault_delay_max_ms": max((delay for _, delay in validity.fault_delays(run.events)), default=None),
     }
     metrics |= ground_truth.assess(run)

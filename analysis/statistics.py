@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from numpy.typing import NDArray
+from scipy.special import bdtr, bdtrc, stdtr, stdtrit
 
 ALPHA = 0.05
 """Error rate of a family of comparisons; intervals are of 1 - ALPHA."""
@@ -115,3 +116,38 @@ def upper_bound_of_none(n: int) -> float:
     are not independent, so it is a lower limit to that bound.
     """
     return min(1.0, 3.0 / n) if n > 0 else 1.0
+
+
+def prediction_interval(sample: Paired, alpha: float = ALPHA) -> tuple[float, float]:
+    """Where one further value of a normal sample lies with probability 1 - alpha; (-inf, inf) below two values.
+
+    mean +- t(n - 1) * sd * sqrt(1 + 1 / n) (Hahn and Meeker, Statistical Intervals, 1991, chapter 4).
+    """
+    if sample.n < 2:
+        return -math.inf, math.inf
+    half = float(stdtrit(sample.n - 1, 1 - alpha / 2)) * sample.sd * math.sqrt(1 + 1 / sample.n)
+    return sample.mean - half, sample.mean + half
+
+
+def prediction_p(sample: Paired, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The largest alpha at which each of `values` lies in the prediction interval; 1 below two values."""
+    if sample.n < 2:
+        return np.ones_like(values)
+    off = np.abs(values - sample.mean)
+    if sample.sd == 0.0:
+        return np.where(off <= 1e-12 * max(1.0, abs(sample.mean)), 1.0, 0.0)
+    found: NDArray[np.float64] = 2 * stdtr(sample.n - 1, -off / (sample.sd * math.sqrt(1 + 1 / sample.n)))
+    return found
+
+
+def same_rate_p(counts: NDArray[np.int64], of: int, events: int, total: int) -> NDArray[np.float64]:
+    """Two-sided p of each of `counts` events in `of` trials, where there were `events` in `total` others.
+
+    Given their sum, a count is binomial where both come at one rate (Przyborowski and Wilenski, Homogeneity of
+    results in testing samples from Poisson series, Biometrika 31, 1940); exact for rare events, cautious for frequent
+    ones, and right for none.
+    """
+    both, share = counts + events, of / (of + total)
+    tails = np.minimum(bdtr(counts, both, share), bdtrc(counts - 1, both, share))
+    found: NDArray[np.float64] = np.minimum(1.0, 2 * tails)
+    return found

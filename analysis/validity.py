@@ -12,6 +12,7 @@ LIMITS = {
     "max_foreign_cpu_cores": 0.5,
     "max_steal_cores": 0.2,
     "max_fault_delay_ms": 100.0,
+    "max_clock_offset_ms": 10.0,
 }
 """Limits where the manifest's `validity` section has none; the meaning of each: docs/results.md."""
 
@@ -29,6 +30,7 @@ def reasons(run: Run, metrics: Metrics) -> list[str]:
         *_sending(run, metrics, limit),
         *_machine(run, metrics, limit),
         *_faults(run, limit["max_fault_delay_ms"]),
+        *_clocks(run, limit["max_clock_offset_ms"]),
     ]
 
 
@@ -107,3 +109,24 @@ def fault_delays(events: list[dict[str, Any]]) -> list[tuple[dict[str, Any], flo
         for event in events
         if event["event"] in ("fault_injected", "fault_healed") and event.get("planned_s") is not None
     ]
+
+
+def _clocks(run: Run, limit_ms: float) -> Iterator[str]:
+    """The clocks agree; only a disagreement beyond the uncertainty of its measurement is one."""
+    # A run that was configured before there was this limit is not held to it.
+    is_due = "max_clock_offset_ms" in (run.manifest["config"].get("validity") or {})
+    if run.is_complete and is_due and "clocks" not in run.manifest:
+        yield "the clocks were not compared"
+    for entry in run.manifest.get("clocks") or []:
+        offset, uncertainty = entry["offset_ms"], entry["uncertainty_ms"]
+        if offset is None and entry["at"] == "start":
+            yield f"the clock of the {entry['clock']} could not be read"
+        elif offset is not None and abs(offset) - uncertainty > limit_ms:
+            known = f"known to {uncertainty:.1f} ms; limit {limit_ms:g} ms"
+            yield f"the {entry['clock']} clock was {offset:+,.1f} ms off at the {entry['at']} ({known})"
+
+
+def clock_offset_max_ms(run: Run) -> float | None:
+    """The largest offset that was measured, without its sign; None = none was."""
+    known = [abs(e["offset_ms"]) for e in run.manifest.get("clocks") or [] if e["offset_ms"] is not None]
+    return max(known, default=None)

@@ -85,6 +85,8 @@ class ValidityConfig:
     """Mean CPU taken by the hypervisor, in cores."""
     max_fault_delay_ms: float = 100.0
     """A fault's moment minus its planned moment, milliseconds."""
+    max_clock_offset_ms: float = 10.0
+    """Clock of router or manager minus the runner's, and step of the time of day, as far as certain, milliseconds."""
 
 
 @dataclass

@@ -8,6 +8,7 @@ import socket
 import time
 from typing import Any
 
+from experiments.clocks import Offset, as_entry, wall_clock
 from experiments.config import Config
 from experiments.faults import Fault
 from experiments.load_command import ui_command
@@ -42,6 +43,7 @@ class Measurement:
         self.ui: ServiceProcess | None = None
         self._running: list[asyncio.Task[None]] = []
         self._ui_port = UI_PORT
+        self._wall: Offset | None = None
 
     async def run(self, companion: Companion | None) -> None:
         """Measure; the folder's raw rows are complete when this returns.
@@ -90,6 +92,7 @@ class Measurement:
     async def _measure(self) -> None:
         assert self.load is not None
         await self.load.ready(self.config.engine.startup_timeout_s)
+        await self._compare_clocks("start")
         t0 = self.load.begin()
         self.recorder.begin(t0)
         self.progress.begin(self.config.workload.duration_s, t0)
@@ -104,6 +107,16 @@ class Measurement:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+
+    async def _compare_clocks(self, at: str) -> None:
+        """Note how far the services' clocks are from this one, and at the end what the time of day has stepped by."""
+        offsets = await self.stack.clock_offsets()
+        wall = wall_clock()
+        if self._wall is None:
+            self._wall = wall
+        else:
+            offsets["wall"] = wall.since(self._wall)
+        self.recorder.clocks([as_entry(clock, at, offset) for clock, offset in offsets.items()])
 
     async def _sample(self, t0: float) -> None:
         """One sample a second until the last scheduled one."""
@@ -159,6 +172,8 @@ class Measurement:
         if self.ui is not None:
             await self.ui.stop(GRACE_S + 3)
         await self.timeline.heal_all()
+        if self._wall is not None:
+            await self._compare_clocks("end")
         await self.stack.stop()
 
 

@@ -175,6 +175,11 @@ class Recorder:
             self._write_event(moment, event)
         self._early.clear()
 
+    def clocks(self, entries: list[dict[str, Any]]) -> None:
+        """Add what a comparison of clocks showed."""
+        self.manifest["clocks"] = [*self.manifest.get("clocks", []), *entries]
+        self.write_manifest()
+
     def event(self, source: str, event: str, monotonic_s: float | None = None, **detail: object) -> None:
         """Record an event; `monotonic_s` None = now."""
         moment = time.monotonic() if monotonic_s is None else monotonic_s

@@ -4,11 +4,8 @@ Exit status: 0 complete and valid; 1 it failed; 2 the configuration is wrong; 3 
 130 and 143 interrupted by SIGINT and SIGTERM.
 """
 
-import asyncio
 import contextlib
 import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -24,15 +21,13 @@ from experiments import calibration
 from experiments import config as configuration
 from experiments.config import Config, ConfigError
 from experiments.config_errors import check_keys, one_line
+from experiments.fitting import fit
+from experiments.supervision import Interrupted, say, supervise
 from experiments.sweep import check_jobs, place
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 COMPLETE, FAILED, WRONG, INVALID = 0, 1, 2, 3
 """Exit statuses, as DVC's stage and scripts read them."""
-
-
-class Interrupted(BaseException):
-    """A signal ended the run; carries its number."""
 
 
 class Wrong(BaseException):
@@ -49,10 +44,6 @@ _jobs = 1
 def scenarios() -> list[str]:
     """The names of the scenarios there are."""
     return sorted(path.stem for path in (CONF / "scenario").glob("*.yaml"))
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
@@ -78,7 +69,7 @@ def _job(composed: DictConfig) -> None:
     from experiments.session import Session
 
     if config.load.fit:
-        _fit(config, composed)
+        fit(config, composed)
     session = Session(
         config=config,
         resolved=cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True)),
@@ -88,50 +79,9 @@ def _job(composed: DictConfig) -> None:
         overrides=list(hydra_config.overrides.task),
         sweep_dir=Path(hydra_config.sweep.dir).absolute() if sweeping else None,
     )
-    _statuses.append(_with_signals(session))
+    _statuses.append(supervise(session))
     if sweeping and len(_statuses) == _jobs:
         print(f"compare its arms: python -m analysis.compare {hydra_config.sweep.dir}")
-
-
-def _fit(config: Config, composed: DictConfig) -> None:
-    """Lower the rate to what this machine sends on time; find that out where it is not known."""
-    if (found := calibration.load()) is None:
-        print("finding out how many requests a second this machine sends on time (once) ...", flush=True)
-        peak = str(config.workload.peak_rps() / calibration.FIT_SHARE)
-        subprocess.run([sys.executable, "-m", "experiments.calibrate", "--quick-for", peak], check=False)
-        found = calibration.load()
-    if found is None:
-        return _say("it could not be found out; the rate stays as it is")
-    rate = calibration.fitted_rps(config, found)
-    if rate < config.workload.rate_rps:
-        print(f"this machine is slow: workload.rate_rps={rate:.1f} instead of {config.workload.rate_rps:g}")
-        config.workload.rate_rps = composed.workload.rate_rps = round(rate, 1)
-
-
-def _with_signals(session: Any) -> int:  # noqa: ANN401
-    """Run the session; the first SIGINT, SIGTERM or SIGHUP ends it in order, further ones change nothing."""
-
-    async def supervised() -> int:
-        loop = asyncio.get_running_loop()
-        task = asyncio.ensure_future(session.run())
-        caught: list[int] = []
-
-        def interrupt(number: int) -> None:
-            caught.append(number)
-            if len(caught) == 1:
-                _say("\nstopping ..." if session.config.load.ui else "\nstopping: what was measured is being kept ...")
-                session.interrupted = True
-                task.cancel()
-
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, interrupt, number)
-        with contextlib.suppress(asyncio.CancelledError):
-            status = await task
-            if not caught or session.config.load.ui:
-                return int(status)
-        raise Interrupted(caught[0])
-
-    return asyncio.run(supervised())
 
 
 def main() -> int:
@@ -141,16 +91,16 @@ def main() -> int:
     arguments = sys.argv[1:] = place(sys.argv[1:])
     asks_hydra = any(argument.startswith("-") and argument not in ("-m", "--multirun") for argument in arguments)
     if not asks_hydra and not any(a.lstrip("+").startswith("scenario=") for a in arguments):
-        _say(f"no scenario: add +scenario=NAME, one of {', '.join(scenarios())}")
+        say(f"no scenario: add +scenario=NAME, one of {', '.join(scenarios())}")
         return WRONG
     ended: int | None = None
     try:
         _job()
     except Wrong as error:
-        _say(str(error))
+        say(str(error))
         return WRONG
     except CONFIG_ERRORS as error:
-        _say(one_line(error))
+        say(one_line(error))
         return WRONG
     except Interrupted as error:
         ended = 128 + int(error.args[0])
@@ -158,21 +108,14 @@ def main() -> int:
         ended = 130
     status = ended if ended is not None else _overall(_statuses)
     if "experiments.session" in sys.modules:
-        _finish_sweep(status)
+        from experiments.session import finish_sweep
+
+        finish_sweep(status)
     return status
 
 
 def _overall(statuses: list[int]) -> int:
     return FAILED if FAILED in statuses else INVALID if INVALID in statuses else COMPLETE
-
-
-def _finish_sweep(status: int) -> None:
-    from experiments.session import Session
-
-    if Session.sweeps_tracked is not None:
-        word = "FINISHED" if status in (COMPLETE, INVALID) else "FAILED" if status == FAILED else "KILLED"
-        command = [sys.executable, "-m", "experiments.tracking", "--finish-sweep", str(Session.sweeps_tracked), word]
-        subprocess.run(command, check=False)
 
 
 if __name__ == "__main__":

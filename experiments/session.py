@@ -176,6 +176,14 @@ class Session:
         print(f"warning: {text}", file=sys.stderr)
 
 
+def finish_sweep(status: int) -> None:
+    """End the parent run in MLflow of the sweep that this process ran, if it did, with what its exit status says."""
+    if Session.sweeps_tracked is not None:
+        word = "FINISHED" if status in (COMPLETE, INVALID) else "FAILED" if status == FAILED else "KILLED"
+        command = [sys.executable, "-m", "experiments.tracking", "--finish-sweep", str(Session.sweeps_tracked), word]
+        subprocess.run(command, check=False)
+
+
 def _relative(path: Path) -> str:
     try:
         return str(path.relative_to(Path.cwd()))

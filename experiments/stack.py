@@ -6,12 +6,14 @@ import dataclasses
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from experiments.clocks import EXCHANGES, Offset, estimate
 from experiments.config import Config
 from experiments.faults import Fault
 from services.access import auth_headers
@@ -194,6 +196,25 @@ class Stack:
             if status:
                 self._managed = {entry["id"]: Running(**entry) for entry in status["replicas"]}
         return {"replicas_ready": ready, "replicas_desired": self.desired, "router_in_flight": in_flight}
+
+    async def clock_offsets(self) -> dict[str, Offset | None]:
+        """How far the clocks that stamp events are from the runner's, by service; None = no answer."""
+        found: dict[str, Offset | None] = {}
+        for name, process, where, path in (
+            ("router", self.router, "admin", "/stats"),
+            ("manager", self.manager, "url", "/status"),
+        ):
+            if process is None:
+                continue
+            exchanges = []
+            for _ in range(EXCHANGES):
+                asked = time.monotonic()
+                answer = await self._get(process, where, path)
+                if answer is None:
+                    break
+                exchanges.append((asked, float(answer["monotonic_s"]), time.monotonic()))
+            found[name] = estimate(exchanges) if exchanges else None
+        return found
 
     async def collect_events(self) -> None:
         """Hand the services' events since the last call to the sink."""

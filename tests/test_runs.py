@@ -39,6 +39,19 @@ def test_failover_is_noticed_and_costs_hardly_a_request(failover):
     assert ("readmitted", "r2") in words
 
 
+def test_the_clocks_are_compared_before_and_after_the_load(failover):
+    folder, _ = failover
+    clocks = manifest(folder)["clocks"]
+    assert [(entry["clock"], entry["at"]) for entry in clocks] == [
+        ("router", "start"),
+        ("router", "end"),
+        ("wall", "end"),
+    ]
+    assert all(abs(entry["offset_ms"]) <= entry["uncertainty_ms"] for entry in clocks[:2])
+    assert metrics(folder)["clock_offset_max_ms"] == max(abs(entry["offset_ms"]) for entry in clocks)
+    assert "clock" not in str(metrics(folder)["invalid_reasons"])
+
+
 def test_every_planned_request_is_in_the_data_with_its_phase(failover):
     folder, _ = failover
     rows, planned = (pd.read_parquet(folder / name) for name in ("requests.parquet", "schedule.parquet"))
@@ -76,6 +89,7 @@ def test_autoscale_goes_up_and_comes_down_again(tmp_path):
     assert ready.iloc[-1] < ready.max()
     decisions = [event for event in events(tmp_path) if event["event"] == "scaling_decision"]
     assert all(decision["reason"] for decision in decisions)
+    assert {"router", "manager", "wall"} == {entry["clock"] for entry in manifest(tmp_path)["clocks"]}
     assert metrics(tmp_path)["failed_requests"] == 0
 
 

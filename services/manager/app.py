@@ -1,5 +1,6 @@
 """The manager's routes, documented at /docs."""
 
+import time
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
@@ -51,6 +52,7 @@ def build_app(control: Control, engine: LocalEngine, scaler: str) -> FastAPI:
     def status() -> dict[str, Any]:
         running = engine.running()
         return {
+            "monotonic_s": time.monotonic(),
             "desired": control.desired,
             "ready": sum(r.state == "running" for r in running),
             "scaler": scaler,

@@ -42,6 +42,10 @@ def unsent(requests, name):
     requests.loc[requests["request_id"] == 50, "outcome"] = "dropped"
 
 
+def clock(offset_ms, uncertainty_ms, name="router", at="start"):
+    return {"clock": name, "at": at, "offset_ms": offset_ms, "uncertainty_ms": uncertainty_ms}
+
+
 TRIPS = [
     ("late", {"requests": requests_with(sent_s=late)}, ["40.0 ms late", "limit 25 ms"]),
     ("unsent", {"requests": requests_with(sent_s=unsent)}, ["79 of 80 planned", "99.9 %"]),
@@ -74,6 +78,14 @@ TRIPS = [
         {"about": synthetic.manifest(generator=[{"stopped": "parent_gone"}])},
         ["process 0 stopped early (parent_gone)"],
     ),
+    ("clock", {"about": synthetic.manifest(clocks=[clock(-15.0, 0.2)])}, ["router clock", "-15.0 ms", "limit 10 ms"]),
+    ("step", {"about": synthetic.manifest(clocks=[clock(3.6e6, 0.0, "wall", "end")])}, ["wall clock", "3,600,000.0"]),
+    ("no clock", {"about": synthetic.manifest(clocks=[clock(None, None)])}, ["of the router could not be read"]),
+    (
+        "clocks not compared",
+        {"about": synthetic.manifest(config={"validity": {"max_clock_offset_ms": 10.0}})},
+        ["the clocks were not compared"],
+    ),
     ("no generator", {"about": synthetic.manifest(generator=[])}, ["1 of 1 generator processes left no record"]),
 ]
 
@@ -91,6 +103,12 @@ def test_a_good_run_has_no_reasons(tmp_path):
     events = [injected(0, 5.05, planned_s=5.0), healed(0, 7.0)]
     about = synthetic.manifest(faults=[{"at_s": 5.0, "action": "kill", "target": "r2", "for_s": 2.0}])
     assert reasons(tmp_path, about=about, events=events) == []
+
+
+def test_a_clock_offset_that_may_be_none_is_no_reason_nor_a_service_that_is_dead_at_the_end(tmp_path):
+    about = synthetic.manifest(clocks=[clock(-15.0, 6.0), clock(0.1, 0.2, "manager"), clock(None, None, at="end")])
+    assert reasons(tmp_path, about=about) == []
+    assert metrics_of(tmp_path, synthetic.even_requests(), about=about)["clock_offset_max_ms"] == 15.0
 
 
 def test_limits_come_from_the_manifest(tmp_path):

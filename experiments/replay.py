@@ -1,0 +1,141 @@
+"""Runs a run again and says whether it comes out the same: `python -m experiments.replay results/runs/<time>-routed`.
+
+Its resolved configuration, seed, schedule and faults are taken from its folder. Exit status: 0 the old run agrees with
+the new ones within what these vary; 1 a run failed; 2 it cannot be replayed (nothing was started); 3 it differs, or
+cannot be compared; 130 and 143 interrupted (what was measured is kept).
+"""
+
+import argparse
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments.recording import provenance, write_json
+from experiments.replay_source import Original, ReplayError, differences, read_original
+from experiments.supervision import Interrupted, say, supervise
+
+AGREES, FAILED, WRONG, DIFFERS = 0, 1, 2, 3
+"""Exit statuses."""
+PLACE = Path("results/replays")
+TABLE_WIDTH = 120
+"""Columns that the table may take; a terminal that has fewer wraps its lines."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Replay what the command line names; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.replay", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("run", type=Path, metavar="DIR", help="a run's folder")
+    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="how often it is run again (default 3)")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="where to (default: results/replays/<time>-<run>)")
+    chosen = parser.parse_args(arguments)
+    if chosen.repeats < 1:
+        parser.error(f"--repeats={chosen.repeats}: must be at least 1")
+    try:
+        original = read_original(chosen.run)
+        old = _metrics(chosen.run)
+        output = _claim(chosen.output or PLACE / f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{original.name}")
+    except (ReplayError, OSError) as error:
+        say(str(error))
+        return WRONG
+    environment = differences(original.manifest, provenance())
+    for entry in environment:
+        say(f"warning: {entry['what']}: {entry['then']} then, {entry['now']} now")
+    if not old["valid"]:
+        say(f"warning: the old run is not valid, and what is not valid is not compared: {old['invalid_reasons'][0]}")
+    statuses: list[int] = []
+    status = FAILED
+    try:
+        for number in range(1, chosen.repeats + 1):
+            print(f"repeat {number} of {chosen.repeats}", flush=True)
+            statuses.append(_run_again(original, output, number))
+        status = _judge(original, old, output, statuses, environment)
+    except (Interrupted, KeyboardInterrupt) as error:
+        status = 128 + int(error.args[0]) if isinstance(error, Interrupted) else 130
+        print(f"interrupted after {len(statuses)} of {chosen.repeats} repeats, no verdict; kept: {output}")
+    from experiments.session import finish_sweep
+
+    finish_sweep(status)
+    return status
+
+
+def _claim(output: Path) -> Path:
+    """The folder of the new runs, made or empty: an earlier run in it would be overwritten.
+
+    Raises:
+        ReplayError: something lies there.
+        OSError: it cannot be made.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    if any(output.iterdir()):
+        raise ReplayError(f"{output}: is not empty; choose another --output")
+    return output
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    """A run's metrics, computed from its files with the code of now."""
+    from analysis import metrics, timeline
+    from analysis.run_folder import FolderError, read
+
+    try:
+        run = read(folder)
+    except FolderError as error:
+        raise ReplayError(str(error)) from error
+    return metrics.compute(run, timeline.build(run))
+
+
+def _run_again(original: Original, output: Path, number: int) -> int:
+    """One repeat, as a job of a sweep over nothing; return its status."""
+    from experiments.session import Session
+
+    session = Session(
+        config=original.config,
+        resolved=original.manifest["config"],
+        faults=original.faults,
+        scenario=original.manifest["scenario"],
+        folder=output / str(number),
+        overrides=original.manifest["overrides"],
+        sweep_dir=output.absolute(),
+    )
+    return supervise(session)
+
+
+def _judge(
+    original: Original, old: dict[str, Any], output: Path, statuses: list[int], environment: list[dict[str, str]]
+) -> int:
+    """Compare, write `replay.json`, print; return the exit status."""
+    from analysis.replay_check import cells, check
+
+    failed = sum(status == FAILED for status in statuses)
+    new = [_metrics(output / str(number)) for number, status in enumerate(statuses, 1) if status != FAILED]
+    comparison = original.config.comparison
+    found = check(old, new, comparison.primary, comparison.smallest_effect, comparison.smallest_share)
+    content = {
+        "run": str(original.folder),
+        "repeats": len(statuses),
+        "failed": failed,
+        "valid": sum(metrics["valid"] for metrics in new),
+        "environment": environment,
+        **found.as_dict(),
+    }
+    write_json(output / "replay.json", content)
+    console = Console(width=max(Console().width, TABLE_WIDTH))
+    if found.rows:
+        table = Table(box=None, pad_edge=False)
+        for name in ("metric", "old", "new mean", "one further run lies in", "verdict"):
+            table.add_column(name)
+        for row in found.rows:
+            table.add_row(*cells(row))
+        console.print(table)
+    console.print(found.sentence, highlight=False, markup=False, soft_wrap=True)
+    if failed:
+        say(f"{failed} of {len(statuses)} repeats failed")
+    print(f"written: {output / 'replay.json'}")
+    return FAILED if failed else AGREES if found.verdict == "agrees" else DIFFERS
+
+
+if __name__ == "__main__":
+    sys.exit(main())

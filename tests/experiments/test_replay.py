@@ -1,0 +1,161 @@
+"""Which runs can be replayed, and what is said of those that cannot."""
+
+import json
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from experiments import config as configuration
+from experiments import replay
+from experiments.recording import provenance
+from experiments.replay_source import differences, read_original
+from experiments.schedule import build_schedule, schedule_hash
+from experiments.supervision import Interrupted
+from tests.analysis import synthetic
+from tests.running import ROOT
+
+
+def manifest_of(scenario, *overrides):
+    """The manifest of a run that this version of the code would run again as it was."""
+    configuration.register()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        composed = compose("config", overrides=[f"+scenario={scenario}", *overrides])
+    config = OmegaConf.to_object(composed)
+    return synthetic.manifest(scenario=scenario, overrides=[f"+scenario={scenario}"], clocks=[]) | {
+        "config": OmegaConf.to_container(composed, resolve=True),
+        "schedule_hash": schedule_hash(build_schedule(config.workload, config.seed)),
+        "faults": [fault.as_dict() for fault in configuration.validate(config)],
+    }
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """One with random faults."""
+    return manifest_of("failure", "replica.speeds=[1,1,1,0.5]")
+
+
+def folder_of(tmp_path, manifest):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def changed(manifest, change):
+    copy = json.loads(json.dumps(manifest))
+    change(copy)
+    return copy
+
+
+def test_a_run_comes_back_with_its_configuration_and_faults(tmp_path, whole):
+    original = read_original(folder_of(tmp_path, whole))
+    assert OmegaConf.to_container(OmegaConf.structured(original.config)) == whole["config"]
+    assert [fault.as_dict() for fault in original.faults] == whole["faults"]
+    assert len(original.faults) == 5
+    assert original.name == "failure-run"
+
+
+REFUSED = {
+    "a key that there is no more": (lambda m: m["config"]["load"].update(shards=1), ["load.shards", "no such key"]),
+    "a key that there was not yet": (lambda m: m["config"]["load"].pop("workers"), ["load.workers", "missing"]),
+    "a section that there was not yet": (lambda m: m["config"].pop("policy"), ["policy", "missing"]),
+    "a wrong type": (lambda m: m["config"]["load"].update(workers="two"), ["workers", "two"]),
+    "a policy that there is no more": (lambda m: m["config"]["policy"].update(name="gone"), ["policy", "gone"]),
+    "another schedule": (lambda m: m.update(schedule_hash="0" * 64), ["schedule_hash"]),
+    "another seed": (lambda m: m["config"].update(seed=2), ["faults come out otherwise"]),
+    "other faults": (lambda m: m["faults"].pop(), ["faults come out otherwise"]),
+    "an older schema": (lambda m: m.update(schema_version=0), ["schema 0"]),
+    "a session of the web UI": (lambda m: m.update(mode="ui"), ["web UI"]),
+    "a run that goes on": (lambda m: m.update(exit_reason="running"), ["still going on"]),
+    "half a manifest": (lambda m: m.pop("schedule_hash"), ["incomplete", "schedule_hash"]),
+    "no manifest of a run": (lambda m: m.clear(), ["not the manifest"]),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_would_not_be_run_as_it_was_is_refused_in_one_line(tmp_path, capsys, whole, change, words):
+    folder = folder_of(tmp_path, changed(whole, change))
+    assert replay.main([str(folder), "--output", str(tmp_path / "new")]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and all(word in said for word in words), said
+    assert not (tmp_path / "new").exists()
+
+
+def test_no_folder_a_folder_of_runs_and_a_used_output_are_refused(tmp_path, capsys, whole):
+    folder = folder_of(tmp_path, whole | {"exit_reason": "failed"})
+    assert replay.main([str(tmp_path / "nothing")]) == 2
+    assert replay.main([str(tmp_path)]) == 2
+    assert replay.main([str(folder), "--output", str(tmp_path)]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 3 and "not a run's folder" in said[0] and "not empty" in said[2]
+    with pytest.raises(SystemExit, match="2"):
+        replay.main([str(folder), "--repeats", "0"])
+
+
+def test_what_differs_in_code_and_machine_is_named():
+    now = {**provenance(), "git": {"commit": "b", "dirty": False}}
+    assert differences(now, now) == []
+    then = changed(now, lambda m: (m["packages"].update(locust="1.0"), m.update(cores=96), m.update(git=None)))
+    assert [(d["what"], d["then"], d["now"]) for d in differences(then, now)] == [
+        ("git.commit", "none", "b"),
+        ("git.dirty", "none", "False"),
+        ("cores", "96", str(now["cores"])),
+        ("packages.locust", "1.0", now["packages"]["locust"]),
+    ]
+
+
+def test_uncommitted_changes_are_named_even_where_both_have_them():
+    dirty = {**provenance(), "git": {"commit": "b", "dirty": True}}
+    assert [d["what"] for d in differences(dirty, dirty)] == ["git.dirty"]
+
+
+@pytest.fixture
+def judged(tmp_path, monkeypatch):
+    """Replays a made-up run of 100 ms a request; `outcomes` are the repeats' latencies, or what they raise or return."""
+
+    def judged(outcomes, old_latency_s=0.1):
+        def run_again(original, output, number):
+            outcome = outcomes[number - 1]
+            if isinstance(outcome, BaseException):
+                raise outcome
+            if isinstance(outcome, int):
+                return outcome
+            requests = synthetic.even_requests(latency_s=outcome)
+            synthetic.write(output / str(number), requests, about=original.manifest)
+            return 0
+
+        monkeypatch.setattr(replay, "_run_again", run_again)
+        requests = synthetic.even_requests(latency_s=old_latency_s)
+        old = synthetic.write(tmp_path / "old", requests, about=manifest_of("routed", "tracking.enabled=false"))
+        output = tmp_path / "new"
+        status = replay.main([str(old), "--output", str(output), "--repeats", str(len(outcomes))])
+        written = output / "replay.json"
+        return status, json.loads(written.read_text()) if written.exists() else None
+
+    return judged
+
+
+def test_a_replay_that_agrees_is_status_0(judged, capsys):
+    status, written = judged([0.100, 0.101, 0.102])
+    assert (status, written["verdict"], written["valid"]) == (0, "agrees", 3)
+    said = capsys.readouterr()
+    assert written["sentence"] in said.out and "latency p99" in said.out
+    assert [line for line in said.err.splitlines() if not line.startswith("warning: ")] == []
+
+
+def test_an_old_run_that_was_slower_is_status_3(judged):
+    status, written = judged([0.100, 0.101, 0.102], old_latency_s=0.130)
+    assert (status, written["verdict"]) == (3, "differs")
+    assert "latency p50 (x 1.287)" in written["sentence"]
+
+
+def test_a_repeat_that_fails_is_status_1_and_the_others_are_compared(judged):
+    status, written = judged([0.100, 1, 0.102])
+    assert (status, written["failed"], written["valid"], written["verdict"]) == (1, 1, 2, "agrees")
+    assert {row["n"] for row in written["metrics"]} == {2}
+
+
+def test_an_interrupted_replay_keeps_what_was_measured_and_gives_no_verdict(judged, tmp_path):
+    assert judged([0.100, Interrupted(2), 0.102]) == (130, None)
+    assert (tmp_path / "new" / "1" / "requests.parquet").exists()
