@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -41,8 +40,8 @@ class Wrong(BaseException):
 CONFIG_ERRORS = (ConfigError, HydraException, OmegaConfBaseException)
 _statuses: list[int] = []
 """Of the jobs that have ended."""
-_jobs = 1
-"""How many there will be."""
+_sweep: Path | None = None
+"""The folder of the sweep that is going on."""
 
 
 def scenarios() -> list[str]:
@@ -57,13 +56,13 @@ def _say(text: str) -> None:
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
 def _job(composed: DictConfig) -> None:
     """One job of Hydra's; leaves its status behind, since an exit would end a sweep."""
-    global _jobs
+    global _sweep
     hydra_config = HydraConfig.get()
     sweeping = hydra_config.mode == RunMode.MULTIRUN
     folder = Path(hydra_config.runtime.output_dir)
     try:
         if sweeping and not _statuses:
-            _jobs = check_jobs(sys.argv[1:])
+            check_jobs(sys.argv[1:])
         check_keys(cast(dict[str, Any], OmegaConf.to_container(composed)))
         config = cast(Config, OmegaConf.to_object(composed))
         faults = configuration.validate(config)
@@ -84,9 +83,8 @@ def _job(composed: DictConfig) -> None:
         overrides=list(hydra_config.overrides.task),
         sweep_dir=Path(hydra_config.sweep.dir).absolute() if sweeping else None,
     )
+    _sweep = Path(hydra_config.sweep.dir) if sweeping else None
     _statuses.append(_with_signals(session))
-    if sweeping and len(_statuses) == _jobs:
-        print(f"compare its arms: python -m analysis.compare {hydra_config.sweep.dir}")
 
 
 def _with_signals(session: Any) -> int:  # noqa: ANN401
@@ -138,22 +136,15 @@ def main() -> int:
     except KeyboardInterrupt:
         ended = 130
     status = ended if ended is not None else _overall(_statuses)
-    if "experiments.session" in sys.modules:
-        _finish_sweep(status)
+    if _sweep is not None:
+        from experiments.sweep_end import finish
+
+        finish(_sweep, status, is_whole=ended is None)
     return status
 
 
 def _overall(statuses: list[int]) -> int:
     return FAILED if FAILED in statuses else INVALID if INVALID in statuses else COMPLETE
-
-
-def _finish_sweep(status: int) -> None:
-    from experiments.session import Session
-
-    if Session.sweeps_tracked is not None:
-        word = "FINISHED" if status in (COMPLETE, INVALID) else "FAILED" if status == FAILED else "KILLED"
-        command = [sys.executable, "-m", "experiments.tracking", "--finish-sweep", str(Session.sweeps_tracked), word]
-        subprocess.run(command, check=False)
 
 
 if __name__ == "__main__":

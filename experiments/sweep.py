@@ -13,8 +13,8 @@ from experiments.config import Config
 from experiments.config_errors import check_keys
 
 
-def check_jobs(arguments: list[str]) -> int:
-    """Compose and validate every combination that `arguments` span; return how many there are.
+def check_jobs(arguments: list[str]) -> None:
+    """Compose and validate every combination that `arguments` span.
 
     Raises:
         ConfigError, HydraException, OmegaConfBaseException: of the first job that is wrong.
@@ -30,4 +30,3 @@ def check_jobs(arguments: list[str]) -> int:
             del composed["hydra"]
         check_keys(cast(dict[str, Any], OmegaConf.to_container(composed)))
         configuration.validate(cast(Config, OmegaConf.to_object(composed)))
-    return len(jobs)
