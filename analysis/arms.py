@@ -53,7 +53,7 @@ def sort_into_arms(runs: Iterable[tuple[Run, Metrics]]) -> list[Arm]:
     """
     grouped: dict[tuple[tuple[str, str], ...], list[tuple[Run, Metrics]]] = {}
     for run, metrics in runs:
-        grouped.setdefault(_identity(run), []).append((run, metrics))
+        grouped.setdefault(identify(run), []).append((run, metrics))
     if len(grouped) < 2:
         raise ComparisonError("one arm only: a comparison needs runs of two configurations (the seed apart)")
     differing = _differing([dict(identity) for identity in grouped])
@@ -96,7 +96,8 @@ def pair(reference: Arm, arm: Arm) -> Pairs:
     return pairs
 
 
-def _identity(run: Run) -> tuple[tuple[str, str], ...]:
+def identify(run: Run) -> tuple[tuple[str, str], ...]:
+    """All that an arm is: its scenario and configuration, without what runs of one arm may differ in."""
     config = {key: value for key, value in run.manifest["config"].items() if key not in APART}
     flat = {"scenario": str(run.manifest.get("scenario")), **flatten(config)}
     return tuple(sorted(flat.items()))

@@ -2,20 +2,33 @@
 
 import csv
 import io
+from dataclasses import asdict
 from typing import Any
 
-from analysis.metrics import QUANTILES
-from analysis.rows import Row
+from analysis import intervals
+from analysis.metrics import DIGITS, QUANTILES
+from analysis.rows import Entry, Row
 
 
 def metrics_table(rows: list[Row]) -> dict[str, Any]:
-    """The metrics by scenario (and policy) and run, sorted; lists left out, as DVC compares numbers."""
+    """The metrics by scenario (and policy) and run, sorted; lists left out, as DVC compares numbers.
+
+    Beside the runs of a scenario stand `intervals`, what its valid runs say together.
+    """
     return {
         title: {
-            entry.label: {key: value for key, value in sorted(entry.metrics.items()) if not isinstance(value, list)}
-            for entry in sorted(entries, key=lambda entry: entry.label)
+            entry.name: {key: value for key, value in sorted(entry.metrics.items()) if not isinstance(value, list)}
+            for entry in sorted(entries, key=lambda entry: entry.name)
         }
-        for title, entries in sorted(rows)
+        | {"intervals": _intervals(entries)}
+        for title, entries in sorted(rows, key=lambda row: row[0])
+    }
+
+
+def _intervals(entries: list[Entry]) -> dict[str, dict[str, float | None]]:
+    return {
+        key: {name: value if value is None else round(value, DIGITS) for name, value in asdict(interval).items()}
+        for key, interval in intervals.of_runs(entries).items()
     }
 
 
@@ -29,5 +42,5 @@ def quantile_table(rows: list[Row]) -> str:
             for name, share in QUANTILES.items():
                 value = entry.metrics[f"latency_{name}_ms"]
                 if value is not None:
-                    lines.writerow((title, entry.label, str(entry.is_valid).lower(), share, value))
+                    lines.writerow((title, entry.name, str(entry.is_valid).lower(), share, value))
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""Several runs on one page: a row a scenario, invalid runs greyed out and their reasons given."""
+"""Several runs on one page: a row a scenario, with intervals; invalid runs greyed out and their reasons given."""
 
 import textwrap
 from pathlib import Path
@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from analysis import timeline
+from analysis import interval_lines, timeline
+from analysis.interval_lines import MARKS
 from analysis.rows import Entry, Row
 from analysis.run_folder import latency_ms
 from analysis.style import (
@@ -19,7 +22,6 @@ from analysis.style import (
     HEADER_LINE_PX,
     INK,
     MUTED,
-    ORANGE,
     RED,
     dress,
     exceedance,
@@ -37,7 +39,10 @@ WIDTH_PX = 1600
 ROW_PX = 330
 LABELLED = 12
 """Runs of a row that are labelled one by one; of more, every second, third, ..."""
-MARKS = (("p50", BLUE, "o"), ("p99", ORANGE, "^"))
+LONGEST_LABEL = 28
+"""Characters of a run's label beside the axis; of a longer one, the end."""
+LEGEND_RUNS = 6
+"""Runs of a row whose curves a legend names."""
 LINES = ("-", "--", "-.", ":")
 COLOURS = sns.color_palette("colorblind", 7).as_hex()
 """Of runs side by side; the palette's eighth is grey, which is for invalid ones."""
@@ -52,10 +57,11 @@ def draw_many(rows: list[Row], path: Path) -> None:
     """
     reasons = [_reasons(entries) for _, entries in rows]
     heights = [
-        ROW_PX + 17 * len(lines) + 9 * max(0, len(entries) - 8)
+        ROW_PX + 17 * len(lines) + 14 * max(0, min(len(entries), 2 * LABELLED) - 4)
         for (_, entries), lines in zip(rows, reasons, strict=True)
     ]
-    head_px = 12 + HEADER_LINE_PX
+    has_intervals = any(interval_lines.are_below(entries) for _, entries in rows)
+    head_px = 12 + HEADER_LINE_PX * (2 if has_intervals else 1)
     fig = figure(WIDTH_PX, head_px + 20 + sum(heights), head_px)
     axes = fig.subplots(
         len(rows), 4, squeeze=False, gridspec_kw={"width_ratios": [1, 0.62, 1, 1.35], "height_ratios": heights}
@@ -91,7 +97,16 @@ def draw_many(rows: list[Row], path: Path) -> None:
         fontweight="bold",
         color=INK,
     )
+    _legend(fig)
+    if has_intervals:
+        header(fig, 1, interval_lines.MEANING, fontsize=11, color=MUTED)
     save(fig, path)
+
+
+def _legend(fig: Figure) -> None:
+    """The marks of all rows, in the header."""
+    handles = [Line2D([], [], color=colour, marker=mark, linestyle="none", label=name) for name, colour, mark in MARKS]
+    fig.legend(handles=handles, loc="upper right", fontsize=11, ncols=2, frameon=False, handletextpad=0.2)
 
 
 def _reasons(entries: list[Entry]) -> list[str]:
@@ -114,14 +129,19 @@ def _latency_range(rows: list[Row]) -> tuple[float, float]:
 
 
 def _run_axis(axes: Axes, entries: list[Entry]) -> None:
-    """The runs from top to bottom."""
+    """The runs from top to bottom, and below them what they say together."""
     step = -(-len(entries) // LABELLED)
-    axes.set_yticks(range(0, len(entries), step), [_short(entry.label) for entry in entries[::step]])
-    axes.set_ylim(len(entries) - 0.4, -0.9)
+    ticks = {float(at): _short(entries[at].label) for at in range(0, len(entries), step)}
+    lines, end = interval_lines.ticks(entries)
+    if lines:
+        axes.axhline(len(entries) - 0.5, color=GREY, linewidth=0.8)
+    ticks |= lines
+    axes.set_yticks(list(ticks), list(ticks.values()))
+    axes.set_ylim(end, -0.9)
 
 
-def _short(label: str, most: int = 14) -> str:
-    return label if len(label) <= most else "..." + label[-most + 3 :]
+def _short(label: str) -> str:
+    return label if len(label) <= LONGEST_LABEL else "..." + label[-LONGEST_LABEL + 3 :]
 
 
 def _quantiles(axes: Axes, title: str, entries: list[Entry], low: float, high: float) -> None:
@@ -148,26 +168,15 @@ def _quantiles(axes: Axes, title: str, entries: list[Entry], low: float, high: f
                 )
     log_latency(axes, "x", low, high)
     _run_axis(axes, entries)
-    handles = [axes.plot([], [], marker, color=colour, label=name)[0] for name, colour, marker in MARKS]
-    axes.legend(
-        handles=handles,
-        loc="lower right",
-        bbox_to_anchor=(1, 1),
-        fontsize=9.5,
-        ncols=2,
-        frameon=False,
-        borderaxespad=0.1,
-        columnspacing=1,
-        handletextpad=0.2,
-    )
+    interval_lines.draw_latencies(axes, entries)
 
 
 def _errors(axes: Axes, entries: list[Entry]) -> None:
     """Share of failed requests of every run."""
     dress(axes, "Failed", "share of requests", "run")
     shares = [entry.metrics["error_rate"] for entry in entries]
-    known = [share for share in shares if share is not None]
-    top = max([*known, 0.001])
+    together = interval_lines.failed(entries)
+    top = max([0.001, *(share for share in (*shares, together.high) if share is not None)])
     for position, (entry, share) in enumerate(zip(entries, shares, strict=True)):
         if share is not None:
             axes.barh(position, share, height=0.5, color=RED if entry.is_valid else GREY, alpha=0.85)
@@ -183,6 +192,7 @@ def _errors(axes: Axes, entries: list[Entry]) -> None:
                 color=INK if entry.is_valid else MUTED,
             )
     axes.set_xlim(0, top * 1.6)
+    interval_lines.draw_failed(axes, entries)
     axes.locator_params(axis="x", nbins=4)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:g} %"))
     axes.grid(False, axis="y")
@@ -201,20 +211,20 @@ def _distribution(axes: Axes, entries: list[Entry], low: float, high: float) -> 
             continue
         least = min(least, 1 / len(values))
         colour = COLOURS[number % len(COLOURS)] if entry.is_valid else GREY
-        label = entry.label if len(entries) <= 6 else None
+        label = _short(entry.label) if len(entries) <= LEGEND_RUNS else None
         exceedance(
             axes,
             values,
             color=colour,
             linestyle=LINES[number % 4],
-            linewidth=1.8 if len(entries) <= 6 else 1.2,
+            linewidth=1.8 if len(entries) <= LEGEND_RUNS else 1.2,
             label=label,
         )
     log_latency(axes, "x", low, high)
     share_axis(axes, least)
     if not axes.lines:
         nothing(axes, "no request was answered")
-    elif len(entries) <= 6:
+    elif len(entries) <= LEGEND_RUNS:
         axes.legend(loc="lower left", fontsize=9, frameon=False, title="run", title_fontsize=9, alignment="left")
 
 
@@ -227,8 +237,8 @@ def _course(axes: Axes, entry: Entry) -> None:
         if entry.metrics[key] is not None
     ]
     facts += ["not recovered"] if entry.metrics["recovered"] is False else []
-    dress(axes, f"Run {_short(entry.label)}", "seconds from the run's start", "requests per second")
-    axes.set_title(", ".join(facts), loc="right", fontsize=9.5, color=MUTED)
+    time = "; ".join(("seconds from the run's start", *([", ".join(facts)] if facts else [])))
+    dress(axes, f"Run {_short(entry.label)}", time, "requests per second")
     seconds = timeline.build(run)
     middle = seconds["second"] + 0.5
     shade_faults(axes, run)

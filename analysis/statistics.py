@@ -151,3 +151,46 @@ def same_rate_p(counts: NDArray[np.int64], of: int, events: int, total: int) -> 
     tails = np.minimum(bdtr(counts, both, share), bdtrc(counts - 1, both, share))
     found: NDArray[np.float64] = np.minimum(1.0, 2 * tails)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """What n runs of one arm say of a quantity: its mean and 95 % interval; None = undefined, bounds below two runs."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+def geometric_interval(values: Sequence[float]) -> Interval:
+    """Geometric mean of n runs with Student's interval on the logarithm, for what is positive and skewed: latencies.
+
+    Args:
+        values: one a run; where one is not positive, it has no logarithm and mean and bounds are undefined.
+    """
+    n = len(values)
+    if not n or min(values) <= 0:
+        return Interval(None, None, None, n)
+    logs = paired([math.log(value) for value in values])
+    if n < 2:
+        return Interval(math.exp(logs.mean), None, None, n)
+    low, high = logs.interval()
+    return Interval(math.exp(logs.mean), math.exp(low), math.exp(high), n)
+
+
+def share_interval(shares: Sequence[float], trials: int) -> Interval:
+    """Mean of n runs' shares with Student's interval, within 0 and 1.
+
+    Args:
+        shares: one a run, 0 to 1.
+        trials: of all runs together; where none of them had an event, the bound above is that of `trials` without one.
+    """
+    n = len(shares)
+    if n < 2:
+        return Interval(shares[0] if n else None, None, None, n)
+    found = paired(shares)
+    low, high = found.interval()
+    if not any(shares):
+        high = upper_bound_of_none(trials)
+    return Interval(found.mean, max(0.0, low), min(1.0, high), n)

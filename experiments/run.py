@@ -37,8 +37,8 @@ class Wrong(BaseException):
 CONFIG_ERRORS = (ConfigError, HydraException, OmegaConfBaseException)
 _statuses: list[int] = []
 """Of the jobs that have ended."""
-_jobs = 1
-"""How many there will be."""
+_sweep: Path | None = None
+"""The folder of the sweep that is going on."""
 
 
 def scenarios() -> list[str]:
@@ -49,13 +49,13 @@ def scenarios() -> list[str]:
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
 def _job(composed: DictConfig) -> None:
     """One job of Hydra's; leaves its status behind, since an exit would end a sweep."""
-    global _jobs
+    global _sweep
     hydra_config = HydraConfig.get()
     sweeping = hydra_config.mode == RunMode.MULTIRUN
     folder = Path(hydra_config.runtime.output_dir)
     try:
         if sweeping and not _statuses:
-            _jobs = check_jobs(sys.argv[1:])
+            check_jobs(sys.argv[1:])
         check_keys(cast(dict[str, Any], OmegaConf.to_container(composed)))
         config = cast(Config, OmegaConf.to_object(composed))
         faults = configuration.validate(config)
@@ -79,9 +79,8 @@ def _job(composed: DictConfig) -> None:
         overrides=list(hydra_config.overrides.task),
         sweep_dir=Path(hydra_config.sweep.dir).absolute() if sweeping else None,
     )
+    _sweep = Path(hydra_config.sweep.dir) if sweeping else None
     _statuses.append(supervise(session))
-    if sweeping and len(_statuses) == _jobs:
-        print(f"compare its arms: python -m analysis.compare {hydra_config.sweep.dir}")
 
 
 def main() -> int:
@@ -107,10 +106,10 @@ def main() -> int:
     except KeyboardInterrupt:
         ended = 130
     status = ended if ended is not None else _overall(_statuses)
-    if "experiments.session" in sys.modules:
-        from experiments.session import finish_sweep
+    if _sweep is not None:
+        from experiments.sweep_end import finish
 
-        finish_sweep(status)
+        finish(_sweep, status, is_whole=ended is None)
     return status
 
 

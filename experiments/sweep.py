@@ -29,8 +29,8 @@ def place(arguments: list[str]) -> list[str]:
     return [a.replace("hydra.run.dir=", "hydra.sweep.dir=", 1) for a in arguments]
 
 
-def check_jobs(arguments: list[str]) -> int:
-    """Compose and validate every combination that `arguments` and the scenario span; return how many there are.
+def check_jobs(arguments: list[str]) -> None:
+    """Compose and validate every combination that `arguments` and the scenario span.
 
     An hour's measuring must not end on a typing error.
 
@@ -52,4 +52,3 @@ def check_jobs(arguments: list[str]) -> int:
         config = cast(Config, OmegaConf.to_object(composed))
         configuration.validate(config)
         calibration.check(config)
-    return len(jobs)

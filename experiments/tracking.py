@@ -2,7 +2,7 @@
 
     python -m experiments.tracking results/...               log (or complete) runs, any depth of folders
     python -m experiments.tracking --companion               started by the runner, spoken to on stdin
-    python -m experiments.tracking --finish-sweep DIR STATUS end a sweep's parent run
+    python -m experiments.tracking --finish-sweep DIR STATUS log a sweep's comparison, end its parent run
 
 The companion is told the run's folder, answers `ready` (or `unavailable: <reason>`), waits for the line `log`,
 answers `logged` (or `unavailable: <reason>`). When its runner dies it logs what is there and ends the run as KILLED.
@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from experiments.tracking_store import Store, TrackingError, import_mlflow, read_manifest, shown_uri
 from experiments.tracking_values import one_line
@@ -71,11 +71,13 @@ def _is_going_on(manifest: dict[str, object]) -> bool:
 
 def log_later(folders: list[Path], answers: TextIO) -> int:
     """Log every run below `folders` that is not logged yet; return the exit status."""
+    from experiments.tracking_sweep import finish_sweep
+
     runs = find_runs(folders)
     if not runs:
         raise TrackingError(f"no run (manifest.json) below {', '.join(map(str, folders))}")
     stores: dict[str, Store] = {}
-    sweeps: dict[str, Store] = {}
+    sweeps: dict[str, tuple[Store, dict[str, Any]]] = {}
     status = 0
     for folder in runs:
         try:
@@ -96,17 +98,20 @@ def log_later(folders: list[Path], answers: TextIO) -> int:
             word = store.log_folder(run_id, folder)
             print(f"{folder}: logged, {word}, MLflow run {run_id}", file=answers, flush=True)
         if manifest.get("sweep_dir"):
-            sweeps[manifest["sweep_dir"]] = store
-    for sweep, store in sweeps.items():
-        store.finish_sweep(Path(sweep))
+            sweeps[manifest["sweep_dir"]] = store, manifest["config"].get("comparison") or {}
+    for sweep, (store, settings) in sweeps.items():
+        finish_sweep(store, Path(sweep), settings)
     return status
 
 
-def finish_sweep(sweep_dir: Path, status: str) -> int:
-    """End a sweep's parent run; return the exit status."""
+def end_sweep(sweep_dir: Path, status: str) -> int:
+    """Log a sweep's comparison and end its parent run; return the exit status."""
+    from experiments.tracking_sweep import finish_sweep
+
     runs = find_runs([sweep_dir])
-    experiment = read_manifest(runs[0])["config"]["tracking"]["experiment"] if runs else "aegis"
-    if Store(experiment).finish_sweep(sweep_dir, status):
+    config = read_manifest(runs[0])["config"] if runs else {"tracking": {"experiment": "aegis"}}
+    store = Store(config["tracking"]["experiment"])
+    if finish_sweep(store, sweep_dir, config.get("comparison") or {}, status):
         return 0
     raise TrackingError(f"{sweep_dir}: no sweep of that name in MLflow")
 
@@ -118,7 +123,9 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("folders", nargs="*", type=Path, metavar="DIR", help="folders with runs, at any depth")
     parser.add_argument("--companion", action="store_true", help="serve the runner that speaks on standard input")
-    parser.add_argument("--finish-sweep", nargs=2, metavar=("SWEEP_DIR", "STATUS"), help="end its parent run")
+    parser.add_argument(
+        "--finish-sweep", nargs=2, metavar=("SWEEP_DIR", "STATUS"), help="log its comparison, end its parent run"
+    )
     chosen = parser.parse_args(arguments)
     answers = os.fdopen(os.dup(1), "w")
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -128,7 +135,7 @@ def main(arguments: list[str]) -> int:
         return 0
     try:
         if chosen.finish_sweep is not None:
-            return finish_sweep(Path(chosen.finish_sweep[0]).absolute(), chosen.finish_sweep[1])
+            return end_sweep(Path(chosen.finish_sweep[0]).absolute(), chosen.finish_sweep[1])
         if not chosen.folders:
             parser.error("name the folders of the runs")
         return log_later(chosen.folders, answers)

@@ -134,8 +134,8 @@ class Store:
         mlflow.set_tracking_uri(self.uri)
         limit = _deadline(CONNECT_DEADLINE_S) if self.is_remote else contextlib.nullcontext()
         with limit, self.lock():
-            self._client = mlflow.MlflowClient(tracking_uri=self.uri)
-            self._experiment_id = self._experiment(experiment)
+            self.client = mlflow.MlflowClient(tracking_uri=self.uri)
+            self.experiment_id = self._experiment(experiment)
 
     def _knock(self) -> None:
         address = urlsplit(self.uri)
@@ -164,16 +164,16 @@ class Store:
         self._locked -= 1
 
     def _experiment(self, name: str) -> str:
-        found = self._client.get_experiment_by_name(name)
+        found = self.client.get_experiment_by_name(name)
         if found is None:
             try:
-                return str(self._client.create_experiment(name, artifact_location=self._artifacts()))
+                return str(self.client.create_experiment(name, artifact_location=self._artifacts()))
             except Exception:  # another run was faster
-                found = self._client.get_experiment_by_name(name)
+                found = self.client.get_experiment_by_name(name)
                 if found is None:
                     raise
         if found.lifecycle_stage == "deleted":
-            self._client.restore_experiment(found.experiment_id)
+            self.client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
 
     def _artifacts(self) -> str | None:
@@ -183,9 +183,10 @@ class Store:
         folder = self._database.parent if self._database is not None else ROOT
         return (folder / "mlruns").as_uri()
 
-    def _find(self, **tags: str) -> Any:  # noqa: ANN401
+    def find(self, **tags: str) -> Any:  # noqa: ANN401
+        """The run that carries the tags `aegis.<name>`; None where there is none."""
         text = " and ".join(f"tags.`aegis.{key}` = '{value}'" for key, value in tags.items())
-        runs = self._client.search_runs([self._experiment_id], filter_string=text, max_results=1)
+        runs = self.client.search_runs([self.experiment_id], filter_string=text, max_results=1)
         return runs[0] if runs else None
 
     def open_run(self, folder: Path, manifest: dict[str, Any]) -> str:
@@ -199,8 +200,8 @@ class Store:
         with contextlib.suppress(Exception):  # an older note, of another server
             note = json.loads((folder / "tracking.json").read_text())
             if note["tracking_uri"] == shown_uri():
-                return str(self._client.get_run(note["mlflow_run_id"]).info.run_id)
-        found = self._find(run_id=manifest["run_id"], started_at=manifest["started_at"])
+                return str(self.client.get_run(note["mlflow_run_id"]).info.run_id)
+        found = self.find(run_id=manifest["run_id"], started_at=manifest["started_at"])
         return str(found.info.run_id) if found else None
 
     def _create(self, manifest: dict[str, Any]) -> str:
@@ -208,8 +209,8 @@ class Store:
         tags = run_tags(manifest)
         if manifest.get("sweep_dir"):
             tags["mlflow.parentRunId"] = self._parent(manifest)
-        run = self._client.create_run(
-            self._experiment_id,
+        run = self.client.create_run(
+            self.experiment_id,
             start_time=milliseconds(manifest["started_at"]),
             tags=tags,
             run_name=run_id if scenario in run_id else f"{scenario}-{run_id}",
@@ -218,42 +219,23 @@ class Store:
 
     def _parent(self, manifest: dict[str, Any]) -> str:
         sweep = manifest["sweep_dir"]
-        found = self._find(sweep=sweep)
+        found = self.find(sweep=sweep)
         if found is None:
             tags = run_tags(manifest) | {"aegis.sweep": sweep, "mode": "sweep"}
             for name in ("aegis.run_id", "aegis.started_at", "seed", "policy"):
                 del tags[name]
-            found = self._client.create_run(
-                self._experiment_id,
+            found = self.client.create_run(
+                self.experiment_id,
                 start_time=milliseconds(manifest["started_at"]),
                 tags=tags,
                 run_name=f"sweep-{Path(sweep).name}",
             )
         return str(found.info.run_id)
 
-    def finish_sweep(self, sweep_dir: Path, status: str | None = None) -> bool:
-        """End the parent run of a sweep; return whether there is one.
-
-        Args:
-            sweep_dir: the sweep's folder.
-            status: FINISHED, FAILED or KILLED; None = the worst of its children, and only where it is open.
-        """
-        with self.lock():
-            parent = self._find(sweep=str(sweep_dir.absolute()))
-            if parent is None or (status is None and parent.info.status != "RUNNING"):
-                return parent is not None
-            if status is None:
-                text = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
-                runs = self._client.search_runs([self._experiment_id], filter_string=text)
-                children = {run.info.status for run in runs}
-                status = next((word for word in ("FAILED", "KILLED") if word in children), "FINISHED")
-            self._client.set_terminated(parent.info.run_id, status=status)
-        return True
-
     def is_logged(self, run_id: str) -> bool:
         """Whether everything of the run was logged before."""
         with self.lock():
-            return bool(self._client.get_run(run_id).data.tags.get("aegis.logged") == "true")
+            return bool(self.client.get_run(run_id).data.tags.get("aegis.logged") == "true")
 
     def log_folder(self, run_id: str, folder: Path) -> str:
         """Log all that lies in a run's folder and end the MLflow run; return the status it got.
@@ -269,22 +251,26 @@ class Store:
         values = [Metric(key, value, end, 0) for key, value in numbers(metrics).items()]
         values += [Metric(key, value, start + 1000 * second, second) for key, value, second in series(folder)]
         with self.lock():
-            known = self._client.get_run(run_id).data.params
+            known = self.client.get_run(run_id).data.params
             config = flatten(manifest["config"])
             params = [Param(key, text) for key, text in config.items() if key not in known]
             texts = run_tags(manifest) | result_tags(manifest, metrics)
             tags = [RunTag(key, text) for key, text in texts.items()]
-            self._client.log_batch(run_id, tags=tags)
+            self.client.log_batch(run_id, tags=tags)
             for at in range(0, len(params), PARAMS_A_BATCH):
-                self._client.log_batch(run_id, params=params[at : at + PARAMS_A_BATCH])
-            for at in range(0, len(values), METRICS_A_BATCH):
-                self._client.log_batch(run_id, metrics=values[at : at + METRICS_A_BATCH])
+                self.client.log_batch(run_id, params=params[at : at + PARAMS_A_BATCH])
+            self.log_metrics(run_id, values)
             for path in artifacts(folder):
                 inside = path.parent.relative_to(folder).as_posix()
-                self._client.log_artifact(run_id, str(path), None if inside == "." else inside)
-            self._client.set_tag(run_id, "aegis.logged", "true")
-            self._client.set_terminated(run_id, status=status, end_time=end)
+                self.client.log_artifact(run_id, str(path), None if inside == "." else inside)
+            self.client.set_tag(run_id, "aegis.logged", "true")
+            self.client.set_terminated(run_id, status=status, end_time=end)
         return status
+
+    def log_metrics(self, run_id: str, values: list[Any]) -> None:
+        """Log MLflow's `Metric` objects, however many."""
+        for at in range(0, len(values), METRICS_A_BATCH):
+            self.client.log_batch(run_id, metrics=values[at : at + METRICS_A_BATCH])
 
 
 @contextlib.contextmanager

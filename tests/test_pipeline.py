@@ -12,7 +12,7 @@ import yaml
 
 from tests.running import ROOT
 
-SHORT = "tracking.enabled=false replicas=2 workload.rate_rps=30 workload.duration_s=6 workload.warmup_s=1"
+SHORT = "tracking.enabled=false replicas=2 workload.rate_rps=30 workload.duration_s=4 workload.warmup_s=1"
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def copy(tmp_path_factory):
         if (ROOT / name).exists() and not name.startswith("tests/"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    params = {"scenarios": ["baseline", "routed"], "repeats": [3], "overrides": SHORT}
+    params = {"scenarios": ["baseline", "routed"], "repeats": [3, 4], "overrides": SHORT}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     return folder
@@ -37,7 +37,7 @@ def dvc(folder, *arguments):
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -54,7 +54,17 @@ def test_repro_measures_every_scenario_and_draws_one_picture_of_all(reproduced):
     assert (reproduced / "analysis/summary.png").read_bytes().startswith(b"\x89PNG")
     metrics = json.loads((reproduced / "analysis/metrics.json").read_text())
     assert set(metrics) == {"baseline", "routed"}
-    assert metrics["routed"]["3"]["offered_requests"] > 100
+    assert metrics["routed"].keys() == {"3", "4", "intervals"}
+    assert metrics["routed"]["3"]["offered_requests"] > 50
+    valid = [metrics["routed"][repeat] for repeat in ("3", "4") if metrics["routed"][repeat]["valid"]]
+    together = metrics["routed"]["intervals"]["latency_p99_ms"]
+    assert together["n"] == len(valid)
+    if len(valid) == 2:
+        assert together["low"] < min(run["latency_p99_ms"] for run in valid) <= together["mean"] < together["high"]
+
+
+def test_the_repository_measures_every_scenario_three_times():
+    assert len(set(yaml.safe_load((ROOT / "params.yaml").read_text())["repeats"])) == 3
 
 
 def test_a_change_of_any_file_that_draws_the_summary_draws_it_anew():
@@ -89,6 +99,7 @@ def test_a_run_beside_the_pipeline_does_not_make_it_measure_again(reproduced):
 
 def test_metrics_and_plots_can_be_shown(reproduced):
     shown = json.loads(dvc(reproduced, "metrics", "show", "--json"))
-    assert "analysis/metrics.json" in json.dumps(shown)
+    routed = shown[""]["data"]["analysis/metrics.json"]["data"]["routed"]
+    assert routed["intervals"]["latency_p99_ms"]["n"] in (0, 1, 2)
     dvc(reproduced, "plots", "show")
     assert "latency" in (reproduced / "dvc_plots/index.html").read_text()

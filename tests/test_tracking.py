@@ -15,11 +15,15 @@ import pandas as pd
 import psutil
 import pytest
 
+from analysis import compare
+from experiments.tracking_values import SWEEP_FILES
+from tests.analysis import synthetic
 from tests.running import ROOT, manifest, measuring, metrics, processes_of, run, start, wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own
 
 SHORT = ["+scenario=routed", "replicas=1", "workload.rate_rps=20", "workload.duration_s=2", "workload.warmup_s=0.5"]
+POLICIES = "round_robin,peak_ewma"
 LONG = [*SHORT, "workload.duration_s=60"]
 MUCH_TIME_S = 45
 """A run of 2 s with nothing to log to takes about 10 s, some more beside others; MLflow's own retries take minutes."""
@@ -57,7 +61,7 @@ def ran(place, env):
     with ThreadPoolExecutor() as pool:
         yield {
             "alone": pool.submit(one, place / "alone", "seed=7", **env),
-            "sweep": pool.submit(one, place / "sweep", "-m", "seed=1,2", **env),
+            "sweep": pool.submit(one, place / "sweep", "-m", f"policy={POLICIES}", **env),
             "without": pool.submit(one, place / "without" / "run", MLFLOW_TRACKING_URI="http://127.0.0.1:9"),
         }
 
@@ -216,9 +220,28 @@ def unanswered(ran):
 
 
 @pytest.fixture(scope="module")
-def caught_up(place, env, unanswered, ended_early):
+def compared(place):
+    """A sweep that was measured without MLflow and compared: two seeds, the second arm is twice as fast."""
+    sweep = place / "compared"
+    for job in range(4):
+        seed, arm = divmod(job, 2)
+        about = synthetic.manifest(
+            run_id=f"compared/{job}",
+            started_at=f"2026-01-01T00:0{job}:00+00:00",
+            sweep_dir=str(sweep),
+            seed=seed,
+            config={"policy": {"name": POLICIES.split(",")[arm]}, "tracking": {"experiment": "aegis"}},
+        )
+        requests = synthetic.even_requests(latency_s=(0.1 + 0.01 * seed) / (1 + arm))
+        synthetic.write(sweep / str(job), requests, about=about)
+    assert compare.main([str(sweep)]) == 0
+    return sweep
+
+
+@pytest.fixture(scope="module")
+def caught_up(place, env, unanswered, ended_early, compared):
     """`python -m experiments.tracking` over the folders of what is not logged yet, twice."""
-    folders = [place / "without", ended_early[0]["crashed"]]
+    folders = [place / "without", ended_early[0]["crashed"], compared]
     return [log_later(*folders, env=env) for _ in range(2)]
 
 
@@ -292,11 +315,41 @@ def test_a_run_and_a_sweep_that_create_the_database_at_once_are_both_logged(mlfl
 def test_a_sweep_is_one_run_with_its_jobs_below_it(mlflow, ran):
     parent, children = parent_and_children(mlflow, ran["sweep"].result().folder)
     assert (parent.info.status, parent.info.run_name) == ("FINISHED", "sweep-sweep")
-    assert sorted(child.data.tags["seed"] for child in children) == ["1", "2"]
+    assert sorted(child.data.tags["policy"] for child in children) == sorted(POLICIES.split(","))
     assert {child.info.status for child in children} == {"FINISHED"}
+    assert {child.data.tags["valid"] for child in children} <= {"true", "false"}
+
+
+def test_a_sweep_ends_with_its_comparison_in_its_folder_on_the_terminal_and_in_mlflow(mlflow, ran):
+    folder, done, _ = ran["sweep"].result()
+    assert f"python -m analysis.compare {folder}" in done.stdout
+    parent, _ = parent_and_children(mlflow, folder)
+    assert files(mlflow, parent.info.run_id) == set(SWEEP_FILES)
+    assert set(SWEEP_FILES) <= {path.name for path in folder.iterdir()}
+    rows = json.loads((folder / "comparison.json").read_text())
+    ratios = {f"ratio/policy_peak_ewma/{row['metric']}": row["ratio"] for row in rows if row["ratio"] is not None}
+    assert parent.data.metrics.items() >= ratios.items()
+    word = next((row["verdict"] for row in rows if row["is_primary"]), "inconclusive").upper()
+    assert parent.data.tags["verdict"].startswith(f"{word}. ")
+    assert parent.data.tags["verdict"] in done.stdout or not rows
+
+
+def test_a_sweep_that_is_logged_later_has_its_verdict_and_bounds_each_once(mlflow, caught_up, compared):
+    assert f"{compared / '0'}: logged already" in caught_up[1].stdout
+    parent, children = parent_and_children(mlflow, compared)
+    assert parent.info.status == "FINISHED"
+    assert len(children) == 4
+    row = next(row for row in json.loads((compared / "comparison.json").read_text()) if row["is_primary"])
+    for key, value in (("", row["ratio"]), ("/low", row["low"]), ("/high", row["high"])):
+        points = mlflow.get_metric_history(parent.info.run_id, f"ratio/policy_peak_ewma/latency_p99_ms{key}")
+        assert [point.value for point in points] == pytest.approx([value])
+    assert parent.data.tags["verdict"].startswith("BETTER. policy=peak_ewma is better than policy=round_robin")
+    assert files(mlflow, parent.info.run_id) == {"comparison.json", "comparison.png"}
 
 
 def test_an_interrupted_sweep_does_not_stay_open_in_mlflow(mlflow, ended_early):
     parent, children = parent_and_children(mlflow, ended_early[0]["interrupted"].parent)
     assert parent.info.status == "KILLED"
     assert [child.info.status for child in children] == ["KILLED"]
+    assert not set(SWEEP_FILES) & {path.name for path in ended_early[0]["interrupted"].parent.iterdir()}
+    assert "verdict" not in parent.data.tags

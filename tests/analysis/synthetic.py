@@ -306,6 +306,7 @@ def realistic(
         faults=listed,
         **changes,
         config={
+            "seed": seed,
             "replicas": replicas,
             "policy": {"name": policy},
             "router": {} if has_router else None,

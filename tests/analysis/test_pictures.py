@@ -98,6 +98,15 @@ def texts_of(fig):
     return boxes + [("legend", legend.get_window_extent()) for legend in legends]
 
 
+def clashes(boxes):
+    return [
+        (a, b)
+        for i, (a, first) in enumerate(boxes)
+        for b, second in boxes[i + 1 :]
+        if first.shrunk(0.85, 0.8).overlaps(second.shrunk(0.85, 0.8))
+    ]
+
+
 def visible_ticks(axis):
     low, high = sorted(axis.get_view_interval())
     return [
@@ -130,15 +139,42 @@ def test_no_text_of_a_page_covers_another_or_leaves_it(tmp_path, monkeypatch, pa
     boxes = texts_of(figures[0])
     height = figures[0].get_figheight() * 100
     outside = [text for text, box in boxes if box.x0 < 0 or box.x1 > 1600 or box.y0 < 0 or box.y1 > height]
-    clashes = [
-        (a, b)
-        for i, (a, first) in enumerate(boxes)
-        for b, second in boxes[i + 1 :]
-        if first.shrunk(0.85, 0.8).overlaps(second.shrunk(0.85, 0.8))
-    ]
     assert len(boxes) > 60
-    assert not clashes
+    assert not clashes(boxes)
     assert not outside
+
+
+def invalid(folder):
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"complete", "started', '"killed", "started'))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("count", "bad", "means"),
+    [
+        (1, (), []),
+        (2, (0, 1), ["p50 of n = 0", "p99 of n = 0"]),
+        (3, (1,), ["p50 of n = 2", "p99 of n = 2"]),
+        (10, (), ["p50 of n = 10", "p99 of n = 10"]),
+    ],
+)
+def test_means_with_intervals_stand_below_several_runs_and_say_of_how_many(tmp_path, monkeypatch, count, bad, means):
+    folders = []
+    for seed in range(count):
+        made = synthetic.write(
+            tmp_path / str(seed),
+            synthetic.even_requests(latency_s=0.1 * (1 + seed % 3)),
+            about=synthetic.manifest(config={"seed": seed}, overrides=[f"seed={seed}"]),
+        )
+        folders.append(invalid(made) if seed in bad else made)
+    figures = []
+    monkeypatch.setattr(joint_page, "save", lambda fig, path: figures.append(fig))
+    draw_all([(run, found) for run, _, found in map(summary_of, folders)], tmp_path / "page.png")
+    assert any("95 % interval" in text.get_text() for text in figures[0].texts) == bool(means)
+    boxes = texts_of(figures[0])
+    assert [text for text, _ in boxes if text.startswith(("p50 of", "p99 of"))] == means
+    assert clashes(boxes) == []
 
 
 def test_pictures_do_not_touch_pyplot(tmp_path):

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics import holm_levels, judge, paired, upper_bound_of_none
+from analysis.statistics import (
+    Interval,
+    geometric_interval,
+    holm_levels,
+    judge,
+    paired,
+    share_interval,
+    upper_bound_of_none,
+)
 
 
 def test_the_interval_and_p_are_those_of_students_test():
@@ -96,3 +104,42 @@ def test_no_event_in_n_does_not_mean_there_is_none():
     assert upper_bound_of_none(3000) == pytest.approx(0.001)
     assert 1 - (1 - upper_bound_of_none(1000)) ** 1000 == pytest.approx(0.95, abs=0.002)
     assert upper_bound_of_none(2) == 1.0
+
+
+def test_the_mean_of_runs_is_geometric_with_students_interval_on_the_logarithm():
+    values = [180.0, 240.0, 310.0]
+    found = geometric_interval(values)
+    low, high = stats.ttest_1samp(np.log(values), 0.0).confidence_interval(0.95)
+    assert found.mean == pytest.approx(stats.gmean(values))
+    assert (found.low, found.high) == (pytest.approx(math.exp(low)), pytest.approx(math.exp(high)))
+    assert found.n == 3
+
+
+def test_intervals_of_skewed_latencies_cover_the_typical_run_as_often_as_they_say():
+    rng = np.random.default_rng(11)
+    found = [geometric_interval(rng.lognormal(math.log(200), 0.4, 3)) for _ in range(2000)]
+    covered = sum(interval.low <= 200 <= interval.high for interval in found)
+    assert covered / len(found) == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / len(found)))
+
+
+def test_fewer_than_two_runs_have_no_interval():
+    assert geometric_interval([]) == share_interval([], 0) == Interval(None, None, None, 0)
+    assert geometric_interval([5.0]) == Interval(pytest.approx(5.0), None, None, 1)
+    assert share_interval([0.0], 1000) == Interval(0.0, None, None, 1)
+
+
+def test_a_value_of_zero_has_no_logarithm_and_is_not_dropped():
+    assert geometric_interval([0.0, 5.0, 6.0]) == Interval(None, None, None, 3)
+
+
+def test_the_interval_of_a_share_is_students_within_0_and_1():
+    values = [0.02, 0.05, 0.03]
+    low, high = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+    found = share_interval(values, 3000)
+    assert (found.mean, found.high) == (pytest.approx(np.mean(values)), pytest.approx(high))
+    assert low < 0 == found.low
+    assert share_interval([0.9, 1.0], 100).high == 1.0
+
+
+def test_no_failure_in_any_run_leaves_three_in_all_requests_possible():
+    assert share_interval([0.0, 0.0, 0.0], 6000) == Interval(0.0, 0.0, pytest.approx(0.0005), 3)

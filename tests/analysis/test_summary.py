@@ -10,6 +10,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from analysis import timeline
+from analysis.comparison_metrics import PRIMARY
+from analysis.joint_data import metrics_table
+from analysis.metrics import compute
+from analysis.rows import arrange
+from analysis.run_folder import Run, read
 from analysis.summary import main, summarise
 from tests.analysis import synthetic
 
@@ -36,7 +42,7 @@ def test_many_runs_give_a_page_metrics_and_plot_data(results, tmp_path, capsys):
     assert Image.open(output).width == 1600
     content = json.loads(metrics.read_text())
     assert list(content) == ["baseline", "failover"]
-    assert list(content["failover"]) == ["1", "2"]
+    assert list(content["failover"]) == ["1", "2", "intervals"]
     assert content["failover"]["1"]["valid"] is True
     assert content["failover"]["2"]["valid"] is False
     assert content["failover"]["1"] == {
@@ -58,6 +64,88 @@ def test_many_runs_give_a_page_metrics_and_plot_data(results, tmp_path, capsys):
     assert (output.read_bytes(), metrics.read_bytes(), plots.read_bytes()) == before
 
 
+def runs_of(path, scenario):
+    return [name for name in json.loads(path.read_text())[scenario] if name != "intervals"]
+
+
+def repeats(root, latencies_s, *, invalid=(), config=None):
+    """The intervals of a run a latency, seeds from 1 on; `config` by seed."""
+    runs = []
+    for seed, latency_s in enumerate(latencies_s, 1):
+        about = synthetic.manifest(
+            seed=seed,
+            exit_reason="killed" if seed in invalid else "complete",
+            config={"seed": seed, **(config or {}).get(seed, {})},
+        )
+        run = read(synthetic.write(root / str(seed), synthetic.even_requests(latency_s=latency_s), about=about))
+        runs.append((run, compute(run, timeline.build(run))))
+    return metrics_table(arrange(runs))["routed"]["intervals"]
+
+
+def test_the_intervals_are_of_the_valid_runs_and_one_that_is_invalid_moves_nothing(tmp_path):
+    found = repeats(tmp_path / "three", [0.1, 0.2, 0.4])
+    p99 = found["latency_p99_ms"]
+    half = 4.302653 * np.log(2) / np.sqrt(3)
+    assert p99["mean"] == pytest.approx(200)
+    assert (p99["low"], p99["high"], p99["n"]) == (
+        pytest.approx(200 / np.exp(half)),
+        pytest.approx(200 * np.exp(half)),
+        3,
+    )
+    assert repeats(tmp_path / "four", [0.1, 0.2, 0.4, 9.0], invalid={4}) == found
+
+
+def test_without_a_failure_the_interval_of_failures_reaches_three_in_all_requests(tmp_path):
+    found = repeats(tmp_path, [0.1, 0.1, 0.1])["error_rate"]
+    assert found == {"mean": 0.0, "low": 0.0, "high": 3 / 240, "n": 3}
+
+
+def test_one_valid_run_has_a_mean_but_no_interval_and_none_has_neither(tmp_path):
+    one = repeats(tmp_path / "one", [0.1, 0.2], invalid={2})["latency_p50_ms"]
+    assert one == {"mean": pytest.approx(100), "low": None, "high": None, "n": 1}
+    none = repeats(tmp_path / "none", [0.1, 0.2], invalid={1, 2})
+    assert none.keys() == set(PRIMARY)
+    assert none["latency_p50_ms"] == none["error_rate"] == {"mean": None, "low": None, "high": None, "n": 0}
+
+
+def test_runs_of_different_configurations_have_no_common_mean(tmp_path):
+    found = repeats(tmp_path, [0.1, 0.2], config={2: {"replicas": 2}})
+    assert found["latency_p99_ms"] == {"mean": None, "low": None, "high": None, "n": 2}
+
+
+def labels(*runs):
+    """The labels of runs of one scenario, given as (folder, overrides, more of the configuration)."""
+    made = []
+    for folder, overrides, config in runs:
+        about = synthetic.manifest(overrides=overrides, config=config)
+        made.append((Run(Path(folder), about, pd.DataFrame(), [], [], pd.Series(), pd.Series()), {"valid": True}))
+    return {entry.name: entry.label for entry in arrange(made)[0][1]}
+
+
+def test_runs_of_a_sweep_are_labelled_by_what_was_typed_for_them():
+    scenario = "+scenario=routed"
+    assert labels(
+        ("s/0", [scenario, "seed=1", "load.loop=open"], {"seed": 1, "load": {"loop": "open"}}),
+        ("s/1", [scenario, "seed=1", "load.loop=closed"], {"seed": 1, "load": {"loop": "closed"}}),
+    ) == {"0": "load.loop=open", "1": "load.loop=closed"}
+    assert labels(
+        ("s/0", [scenario], {"seed": 1, "workload": {"rate_rps": 60.0}}),
+        ("s/1", [scenario, "seed=2", "workload.rate_rps=60"], {"seed": 2, "workload": {"rate_rps": 60.0}}),
+    ) == {"0": "seed=1", "1": "seed=2"}
+    assert labels(
+        ("s/0", [scenario, "workload=spike"], {"scaler": {"name": "none"}}),
+        ("s/1", [scenario, "++scaler=target_tracking"], {"scaler": {"name": "target_tracking"}}),
+    ) == {"0": "workload=spike, scaler=none", "1": "workload=default, scaler=target_tracking"}
+
+
+def test_runs_that_no_override_tells_apart_keep_their_folders_names():
+    assert labels(("a/0", ["seed=1"], {}), ("a/1", ["seed=1"], {})) == {"0": "0", "1": "1"}
+    assert labels(
+        ("a/0", ["seed=1"], {"seed": 1}), ("a/1", ["seed=1"], {"seed": 1}), ("a/2", ["seed=2"], {"seed": 2})
+    ) == {"0": "seed=1 (0)", "1": "seed=1 (1)", "2": "seed=2"}
+    assert labels(("results/runs/1-routed", None, {})) == {"1": "1"}
+
+
 def test_one_run_gets_its_three_files_and_a_table(results, capsys):
     folder = results / "failover" / "1"
     assert main([str(folder)]) == 0
@@ -73,7 +161,7 @@ def test_a_damaged_run_does_not_keep_the_others_from_their_summary(results, tmp_
     (tmp_path / "failover" / "2" / "requests.parquet").write_bytes(b"")
     assert main([str(tmp_path), "--metrics", str(tmp_path / "m.json")]) == 1
     assert "failover/2/requests.parquet" in capsys.readouterr().err
-    assert list(json.loads((tmp_path / "m.json").read_text())["failover"]) == ["1"]
+    assert runs_of(tmp_path / "m.json", "failover") == ["1"]
     assert not list(tmp_path.rglob("*.part"))
 
 
@@ -81,7 +169,7 @@ def test_runs_of_one_name_do_not_hide_each_other(results, tmp_path):
     for sweep in ("a", "b"):
         shutil.copytree(results / "failover" / "1", tmp_path / sweep / "0")
     assert main([str(tmp_path), "--metrics", str(tmp_path / "m.json")]) == 0
-    assert list(json.loads((tmp_path / "m.json").read_text())["failover"]) == ["a/0", "b/0"]
+    assert runs_of(tmp_path / "m.json", "failover") == ["a/0", "b/0"]
 
 
 def test_policies_of_one_scenario_stand_in_rows_of_their_own(tmp_path):
@@ -135,7 +223,7 @@ def test_the_pipelines_parameters_name_its_runs(results, tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text("scenarios: [failover]\nrepeats: [1]\n")
     assert main(["--params", "params.yaml", "--metrics", "m.json"]) == 0
-    assert list(json.loads((tmp_path / "m.json").read_text())["failover"]) == ["1"]
+    assert runs_of(tmp_path / "m.json", "failover") == ["1"]
     (tmp_path / "params.yaml").write_text("scenarios: 3")
     capsys.readouterr()
     assert main(["--params", "params.yaml"]) == 1

@@ -1,0 +1,94 @@
+"""What the end of a sweep leaves and says, on runs whose outcome is known."""
+
+import json
+import re
+
+import pytest
+
+from analysis.comparison import Row
+from experiments.sweep_end import finish
+from experiments.tracking_sweep import effects, verdict
+from tests.analysis import synthetic
+
+SETTINGS = {"primary": "latency_p99_ms", "smallest_effect": 0.05}
+
+
+def sweep(folder, policies):
+    """Jobs as Hydra numbers them: two seeds, the first policy first; the second is twice as fast."""
+    for job in range(2 * len(policies)):
+        seed, arm = divmod(job, len(policies))
+        synthetic.write(
+            folder / str(job),
+            synthetic.even_requests(latency_s=(0.1 + 0.01 * seed) / (1 + arm)),
+            about=synthetic.manifest(
+                seed=seed,
+                overrides=["+scenario=routed", f"seed={seed}", f"policy={policies[arm]}"],
+                config={"seed": seed, "policy": {"name": policies[arm]}},
+            ),
+        )
+    return folder
+
+
+def test_a_sweep_of_two_arms_is_compared_drawn_and_told(tmp_path, capsys):
+    finish(sweep(tmp_path, ["round_robin", "peak_ewma"]), 0, is_whole=True)
+    rows = {row["metric"]: row for row in json.loads((tmp_path / "comparison.json").read_text())}
+    assert (rows["latency_p99_ms"]["ratio"], rows["latency_p99_ms"]["verdict"]) == (pytest.approx(0.5), "better")
+    for name in ("comparison.png", "summary.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    out, err = capsys.readouterr()
+    assert "BETTER. policy=peak_ewma is better than policy=round_robin: latency p99 x 0.500" in out
+    assert "latency p50" in out
+    assert f"python -m analysis.compare {tmp_path}" in out
+    assert err == ""
+
+
+def test_a_sweep_of_one_arm_says_in_a_line_that_there_is_nothing_to_compare(tmp_path, capsys):
+    finish(sweep(tmp_path, ["peak_ewma"]), 0, is_whole=True)
+    out, err = capsys.readouterr()
+    assert (out.count("not compared: one arm only"), err) == (1, "")
+    assert (tmp_path / "summary.png").exists()
+    assert not (tmp_path / "comparison.json").exists()
+
+
+def test_an_interrupted_sweep_is_not_compared_nor_leaves_the_comparison_of_an_earlier_one(tmp_path, capsys):
+    sweep(tmp_path, ["round_robin", "peak_ewma"])
+    (tmp_path / "comparison.json").write_text("[]")
+    finish(tmp_path, 130, is_whole=False)
+    assert {path.name for path in tmp_path.iterdir()} == {"0", "1", "2", "3"}
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_goes_wrong_at_the_end_is_a_warning_with_the_command_for_later(tmp_path, capsys):
+    finish(tmp_path, 0, is_whole=True)
+    assert capsys.readouterr().err == (
+        f"warning: the sweep is not compared ({tmp_path}: no run's folder here (no manifest.json)); "
+        f"later: python -m analysis.compare {tmp_path}\n"
+    )
+
+
+def row(arm, metric="latency_p99_ms", **changes):
+    values = {"ratio": 0.5, "low": 0.4, "high": 0.6, "difference": None, "verdict": "better", "is_primary": True}
+    rest = {"n": 2, "p": 0.01, "level": 0.05, "smallest_detectable": 0.1, "left_out": {}}
+    return Row(metric, "a=1", arm, 100.0, 50.0, **(values | rest | changes))
+
+
+def test_effects_carry_their_bounds_under_keys_that_mlflow_takes():
+    share = {"ratio": None, "difference": -0.01, "low": None, "high": None, "is_primary": False}
+    found = effects([row("policy=p2c"), row("policy=p2c", "error_rate", **share)])
+    assert found == {
+        "ratio/policy_p2c/latency_p99_ms": 0.5,
+        "ratio/policy_p2c/latency_p99_ms/low": 0.4,
+        "ratio/policy_p2c/latency_p99_ms/high": 0.6,
+        "difference/policy_p2c/error_rate": -0.01,
+    }
+    arms = ["replica.speeds=[1, 0.3], x=a/b", "replica.speeds=[1, 0.3], x=a:b", "faults=" + 40 * "{at_s: 1}, "]
+    keys = list(effects([row(arm) for arm in arms]))
+    assert len(set(keys)) == 9
+    assert [key for key in keys if not re.fullmatch(r"[\w./ -]{1,250}", key)] == []
+
+
+def test_the_verdict_is_a_sentence_an_arm_and_there_is_one_without_a_pair():
+    text = verdict([row("a=2"), row("a=3", verdict="worse")], SETTINGS)
+    assert text.startswith("BETTER. a=2 is better than a=1: latency p99 x 0.500 [0.400, 0.600]")
+    assert " WORSE. a=3 is worse than a=1" in text
+    assert verdict([], SETTINGS).startswith("INCONCLUSIVE.")
