@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments import config as configuration
+from experiments import repeating
 from experiments.config import Config, ConfigError
 from experiments.config_errors import check_keys, one_line
 from experiments.sweep import check_jobs
@@ -43,6 +44,8 @@ _statuses: list[int] = []
 """Of the jobs that have ended."""
 _jobs = 1
 """How many there will be."""
+_repetition: repeating.Repetition | None = None
+"""The sweep, where the number of its pairs is left to the data."""
 
 
 def scenarios() -> list[str]:
@@ -62,13 +65,15 @@ def _job(composed: DictConfig) -> None:
     sweeping = hydra_config.mode == RunMode.MULTIRUN
     folder = Path(hydra_config.runtime.output_dir)
     try:
-        if sweeping and not _statuses:
-            _jobs = check_jobs(sys.argv[1:])
+        if sweeping and not _statuses and _repetition is None:
+            _jobs = len(check_jobs(sys.argv[1:]))
         check_keys(cast(dict[str, Any], OmegaConf.to_container(composed)))
         config = cast(Config, OmegaConf.to_object(composed))
         faults = configuration.validate(config)
         if config.load.ui and (config.router is None or sweeping):
             raise ConfigError("load.ui=true: the web UI needs a router and a single run")
+        if config.repeat.until_ratio_ci is not None and _repetition is None:
+            raise ConfigError(f"{repeating.KEY}: is for the command line of a sweep, with -m and two arms or more")
     except CONFIG_ERRORS as error:
         with contextlib.suppress(OSError):
             folder.rmdir()  # Hydra made it
@@ -85,7 +90,9 @@ def _job(composed: DictConfig) -> None:
         sweep_dir=Path(hydra_config.sweep.dir).absolute() if sweeping else None,
     )
     _statuses.append(_with_signals(session))
-    if sweeping and len(_statuses) == _jobs:
+    if _repetition is not None:
+        _repetition.after_job(session.folder, _statuses[-1])
+    elif sweeping and len(_statuses) == _jobs:
         print(f"compare its arms: python -m analysis.compare {hydra_config.sweep.dir}")
 
 
@@ -117,6 +124,7 @@ def _with_signals(session: Any) -> int:  # noqa: ANN401
 
 def main() -> int:
     """Run what the command line says; return the exit status."""
+    global _repetition
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that the status and the wording are ours
     configuration.register()
     arguments = sys.argv[1:]
@@ -126,7 +134,11 @@ def main() -> int:
         return WRONG
     ended: int | None = None
     try:
-        _job()
+        _repetition = None if asks_hydra else repeating.plan(arguments, CONF)
+        if _repetition is not None:
+            sys.argv[1:] = _repetition.arguments
+        with contextlib.suppress(repeating.Enough):
+            _job()
     except Wrong as error:
         _say(str(error))
         return WRONG

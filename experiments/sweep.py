@@ -13,8 +13,8 @@ from experiments.config import Config
 from experiments.config_errors import check_keys
 
 
-def check_jobs(arguments: list[str]) -> int:
-    """Compose and validate every combination that `arguments` span; return how many there are.
+def check_jobs(arguments: list[str]) -> list[Config]:
+    """Compose and validate every combination that `arguments` span; return them in order.
 
     Raises:
         ConfigError, HydraException, OmegaConfBaseException: of the first job that is wrong.
@@ -22,6 +22,7 @@ def check_jobs(arguments: list[str]) -> int:
     loader = GlobalHydra.instance().config_loader()
     overrides = OverridesParser.create(loader).parse_overrides([a for a in arguments if not a.startswith("-")])
     jobs = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
+    configs = []
     for job in jobs:
         composed = loader.load_configuration(
             config_name="config", overrides=list(job), run_mode=RunMode.RUN, validate_sweep_overrides=False
@@ -29,5 +30,7 @@ def check_jobs(arguments: list[str]) -> int:
         with flag_override(composed, ["readonly", "struct"], False):
             del composed["hydra"]
         check_keys(cast(dict[str, Any], OmegaConf.to_container(composed)))
-        configuration.validate(cast(Config, OmegaConf.to_object(composed)))
-    return len(jobs)
+        config = cast(Config, OmegaConf.to_object(composed))
+        configuration.validate(config)
+        configs.append(config)
+    return configs
