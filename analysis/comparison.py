@@ -136,9 +136,7 @@ def _share(compared: Compared, pairs: Pairs, both: list[tuple[Metrics, Metrics]]
     return _Found(compared, pairs, (shares[0], shares[1]), differences, (none[0], none[1]))
 
 
-def _row(
-    found: _Found, alpha: float, level: float, effect: float, smallest_share: float, is_primary: bool
-) -> Row:
+def _row(found: _Found, alpha: float, level: float, effect: float, smallest_share: float, is_primary: bool) -> Row:
     compared, pairs, result = found.compared, found.pairs, found.paired
     low, high = found.interval(alpha)
     margin = smallest_share if compared.is_share else math.log1p(effect)

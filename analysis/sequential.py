@@ -9,6 +9,7 @@ confidence interval approach, J. Royal Statistical Society B 51, 1989).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,7 @@ def planned_looks(most: int) -> tuple[int, ...]:
     return tuple(sorted({max(LEAST_PAIRS, -(-most * tenths // 10)) for tenths in LOOKS}))
 
 
+@cache
 def look(pairs: int, most: int) -> Look:
     """The look at `pairs` measured pairs (1 or more) of a sweep that was planned for `most`.
 
