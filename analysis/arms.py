@@ -10,8 +10,8 @@ GROUPS = ("policy", "scaler", "engine")
 """Sections whose `name` stands for the rest of them."""
 APART = ("seed", "tracking")
 """Sections in which runs of one arm may differ."""
-FIXED = ("validity", "comparison")
-"""Sections that must be the same in every arm: limits and smallest effects are set before the data, for all alike."""
+FIXED = ("validity", "comparison", "repeat")
+"""Sections that must be the same in every arm: limits, smallest effects and looks are set before the data, for all."""
 
 Metrics = dict[str, Any]
 
@@ -43,6 +43,11 @@ class Pairs:
     """Runs without a partner by arm."""
     left_out: int = 0
     """Pairs left out because a run of theirs is invalid."""
+
+    @property
+    def measured(self) -> int:
+        """Pairs that were measured, whether they are kept or not."""
+        return len(self.kept) + self.left_out
 
 
 def sort_into_arms(runs: Iterable[tuple[Run, Metrics]]) -> list[Arm]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from analysis.arms import Arm, Metrics, Pairs, pair
 from analysis.comparison_metrics import COMPARED, Compared
+from analysis.sequential import Look, look
 from analysis.statistics import ALPHA, Paired, Verdict, holm_levels, judge, paired, upper_bound_of_none
 
 
@@ -23,7 +24,7 @@ class Row:
     """Arm over reference, geometric mean over the pairs; None for a share."""
     low: float | None
     high: float | None
-    """95 % interval of the ratio, or of a share's difference; None = without bound."""
+    """Interval of 1 - `alpha` of the ratio, or of a share's difference; None = without bound."""
     difference: float | None
     """Of a share, arm minus reference; None for the others."""
     n: int
@@ -31,8 +32,10 @@ class Row:
     verdict: Verdict
     is_primary: bool
     p: float
+    alpha: float
+    """Error rate of the interval and of the row's family: 0.05, in a sequential sweep the level of its look."""
     level: float
-    """The level at which the verdict was given (Holm); `low` and `high` are at 0.05 whatever it is."""
+    """The level at which the verdict was given: `alpha` after Holm; `low` and `high` are at `alpha` whatever it is."""
     smallest_detectable: float | None
     """The effect that so many runs would find with probability 0.8: relative, for a share absolute; None = none."""
     left_out: dict[str, int]
@@ -41,6 +44,13 @@ class Row:
     def as_dict(self) -> dict[str, Any]:
         """What stands in `comparison.json`."""
         return asdict(self)
+
+    @property
+    def factor(self) -> float:
+        """The factor by which the interval's ends lie apart from its middle; infinity without an interval."""
+        if self.ratio is None or not self.low or not self.high:
+            return math.inf
+        return math.sqrt(self.high / self.low)
 
 
 @dataclass
@@ -51,6 +61,13 @@ class Comparison:
     pairings: list[Pairs]
     primary: str
     smallest_effect: float
+    look: Look | None
+    """Where a sequential sweep stands; None = the number of pairs was set before."""
+
+    def is_narrow(self, until: float) -> bool:
+        """Whether every arm's interval of the primary metric lies within a factor 1 + `until` of its ratio."""
+        factors = [row.factor for row in self.rows if row.is_primary]
+        return len(factors) == len(self.pairings) and max(factors) <= 1 + until
 
 
 @dataclass
@@ -72,21 +89,26 @@ class _Found:
 def compare(arms: list[Arm]) -> Comparison:
     """Compare every arm with the first.
 
-    The primary metric of all arms is one family of comparisons, all other metrics are another (Holm).
+    The primary metric of all arms is one family of comparisons, all other metrics are another (Holm). Where the runs
+    say that their number was left to the data (`repeat.until_ratio_ci`), both err with the level of the look.
     """
-    config = next(iter(arms[0].runs.values()))[0][0].manifest["config"]["comparison"]
+    whole = next(iter(arms[0].runs.values()))[0][0].manifest["config"]
+    config, repeat = whole["comparison"], whole.get("repeat") or {}
     primary, effect = str(config["primary"]), float(config["smallest_effect"])
     pairings = [pair(arms[0], arm) for arm in arms[1:]]
+    measured = max(pairs.measured for pairs in pairings)
+    reached = look(measured, int(repeat["max"])) if repeat.get("until_ratio_ci") is not None and measured else None
+    alpha = ALPHA if reached is None else reached.level
     found = [f for pairs in pairings for c in COMPARED if (f := _find(c, pairs)) is not None]
     rows: dict[int, Row] = {}
     for family in (True, False):
         members = [f for f in found if (f.compared.key == primary) == family]
-        levels = holm_levels([f.paired.p for f in members])
+        levels = holm_levels([f.paired.p for f in members], alpha)
         rows |= {
-            id(f): _row(f, level, effect, float(config["smallest_share"]), family)
+            id(f): _row(f, alpha, level, effect, float(config["smallest_share"]), family)
             for f, level in zip(members, levels, strict=True)
         }
-    return Comparison([rows[id(f)] for f in found], pairings, primary, effect)
+    return Comparison([rows[id(f)] for f in found], pairings, primary, effect, reached)
 
 
 def _find(compared: Compared, pairs: Pairs) -> _Found | None:
@@ -114,9 +136,9 @@ def _share(compared: Compared, pairs: Pairs, both: list[tuple[Metrics, Metrics]]
     return _Found(compared, pairs, (shares[0], shares[1]), differences, (none[0], none[1]))
 
 
-def _row(found: _Found, level: float, effect: float, smallest_share: float, is_primary: bool) -> Row:
+def _row(found: _Found, alpha: float, level: float, effect: float, smallest_share: float, is_primary: bool) -> Row:
     compared, pairs, result = found.compared, found.pairs, found.paired
-    low, high = found.interval(ALPHA)
+    low, high = found.interval(alpha)
     margin = smallest_share if compared.is_share else math.log1p(effect)
     verdict = judge(*found.interval(level), least=-margin, most=margin, lower_is_better=compared.lower_is_better)
     detectable = result.smallest_detectable(level)
@@ -135,6 +157,7 @@ def _row(found: _Found, level: float, effect: float, smallest_share: float, is_p
         verdict=verdict,
         is_primary=is_primary,
         p=result.p,
+        alpha=alpha,
         level=level,
         smallest_detectable=_finite(math.expm1(detectable) if of_ratio and detectable < 700 else detectable, result.n),
         left_out={"pairs": pairs.left_out, **pairs.invalid},

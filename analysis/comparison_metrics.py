@@ -28,3 +28,5 @@ COMPARED = (
 )
 PRIMARY = tuple(compared.key for compared in COMPARED)
 """What `comparison.primary` may name."""
+SHARES = tuple(compared.key for compared in COMPARED if compared.is_share)
+"""Those that have no ratio."""

@@ -3,6 +3,7 @@
 from analysis.arms import Pairs
 from analysis.comparison import Comparison, Row
 from analysis.comparison_metrics import COMPARED
+from analysis.sequential import Look
 from analysis.verdict import percent
 
 LABELS = {compared.key: compared.label for compared in COMPARED}
@@ -22,7 +23,24 @@ def headline(comparison: Comparison, pairs: Pairs) -> str:
         "inconclusive": f"{row.arm} and {row.reference} cannot be told apart",
     }[row.verdict]
     counted = "1 pair" if row.n == 1 else f"{row.n} pairs"
-    return f"{row.verdict.upper()}. {relation}: {label} {effect(row)} ({counted}{_power(row)})."
+    look = "" if comparison.look is None else f", {look_of(comparison.look)}"
+    return f"{row.verdict.upper()}. {relation}: {label} {effect(row)} ({counted}{look}{_power(row)})."
+
+
+def look_of(look: Look) -> str:
+    """Which look at a sequential sweep."""
+    return "not at a planned look" if look.number is None else f"look {look.number} of {look.planned}"
+
+
+def progress(comparison: Comparison, pairs: Pairs, until: float) -> str:
+    """How narrow the interval of the primary metric is at a look, against the factor 1 + `until` that is wanted."""
+    assert comparison.look is not None
+    at = f"{look_of(comparison.look)}, {comparison.look.pairs} pairs measured"
+    row = next((r for r in comparison.rows if r.arm == pairs.arm and r.is_primary), None)
+    if row is None:
+        return f"{at}: {pairs.arm}: no pair of valid runs yet"
+    width = f"within a factor {row.factor:.3f}; wanted: {1 + until:g}"
+    return f"{at}: {row.arm} over {row.reference}: {LABELS[row.metric]} {effect(row)}, {width}"
 
 
 def effect(row: Row) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from analysis.comparison_metrics import PRIMARY
+from analysis.comparison_metrics import PRIMARY, SHARES
 from experiments.faults import Fault, FaultPlanSettings, plan_faults
 from experiments.workload import WorkloadSettings
 from services.manager import scalers
@@ -112,6 +112,17 @@ class ComparisonConfig:
 
 
 @dataclass
+class RepeatConfig:
+    """How often a sweep repeats its arms; fixed before the runs, equal for all arms."""
+
+    until_ratio_ci: float | None = None
+    """Add pairs until the interval of the primary metric lies within a factor 1 + this of every arm's ratio; unset =
+    as many as there are seeds."""
+    max: int = 20
+    """Budget: at most so many pairs an arm. The looks at the data are planned from it: after 3/10, 6/10 and all."""
+
+
+@dataclass
 class TrackingConfig:
     """MLflow."""
 
@@ -152,6 +163,7 @@ class Config:
     validity: ValidityConfig = field(default_factory=ValidityConfig)
     slo: SloConfig = field(default_factory=SloConfig)
     comparison: ComparisonConfig = field(default_factory=ComparisonConfig)
+    repeat: RepeatConfig = field(default_factory=RepeatConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     @property
@@ -221,6 +233,7 @@ def validate(config: Config) -> list[Fault]:
     for name in ("smallest_effect", "smallest_share"):
         value = getattr(comparison, name)
         _require(0 < value < 1, f"comparison.{name}", value, "above 0 and below 1")
+    _check_repeat(config)
     _require_fields("slo", config.slo, dict.fromkeys(vars(config.slo), 0))
     try:
         config.workload.validate()
@@ -245,6 +258,15 @@ def validate(config: Config) -> list[Fault]:
         raise
     except ValueError as error:
         raise ConfigError(" ".join(str(error).split())) from error
+
+
+def _check_repeat(config: Config) -> None:
+    repeat, primary = config.repeat, config.comparison.primary
+    _require(3 <= repeat.max <= 1000, "repeat.max", repeat.max, "between 3 and 1000")
+    if repeat.until_ratio_ci is not None:
+        _require(0 < repeat.until_ratio_ci < 1, "repeat.until_ratio_ci", repeat.until_ratio_ci, "above 0 and below 1")
+        is_ratio = primary not in SHARES
+        _require(is_ratio, "comparison.primary", primary, "compared by a ratio where repeat.until_ratio_ci is given")
 
 
 def _check_manager(config: Config) -> None:

@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments import calibration
+from experiments import calibration, repeating
 from experiments import config as configuration
 from experiments.config import Config, ConfigError
 from experiments.config_errors import check_keys, one_line
@@ -39,6 +39,8 @@ _statuses: list[int] = []
 """Of the jobs that have ended."""
 _sweep: Path | None = None
 """The folder of the sweep that is going on."""
+_repetition: repeating.Repetition | None = None
+"""The sweep, where the number of its pairs is left to the data."""
 
 
 def scenarios() -> list[str]:
@@ -54,7 +56,7 @@ def _job(composed: DictConfig) -> None:
     sweeping = hydra_config.mode == RunMode.MULTIRUN
     folder = Path(hydra_config.runtime.output_dir)
     try:
-        if sweeping and not _statuses:
+        if sweeping and not _statuses and _repetition is None:
             check_jobs(sys.argv[1:])
         check_keys(cast(dict[str, Any], OmegaConf.to_container(composed)))
         config = cast(Config, OmegaConf.to_object(composed))
@@ -62,6 +64,8 @@ def _job(composed: DictConfig) -> None:
         calibration.check(config)
         if config.load.ui and (config.router is None or sweeping):
             raise ConfigError("load.ui=true: the web UI needs a router and a single run")
+        if config.repeat.until_ratio_ci is not None and _repetition is None:
+            raise ConfigError(f"{repeating.KEY}: is for the command line of a sweep, with -m and two arms or more")
     except CONFIG_ERRORS as error:
         with contextlib.suppress(OSError):
             folder.rmdir()  # Hydra made it
@@ -81,10 +85,13 @@ def _job(composed: DictConfig) -> None:
     )
     _sweep = Path(hydra_config.sweep.dir) if sweeping else None
     _statuses.append(supervise(session))
+    if _repetition is not None:
+        _repetition.after_job(session.folder, _statuses[-1])
 
 
 def main() -> int:
     """Run what the command line says; return the exit status."""
+    global _repetition
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that the status and the wording are ours
     configuration.register()
     arguments = sys.argv[1:] = place(sys.argv[1:])
@@ -94,7 +101,11 @@ def main() -> int:
         return WRONG
     ended: int | None = None
     try:
-        _job()
+        _repetition = None if asks_hydra else repeating.plan(arguments, CONF)
+        if _repetition is not None:
+            sys.argv[1:] = _repetition.arguments
+        with contextlib.suppress(repeating.Enough):
+            _job()
     except Wrong as error:
         say(str(error))
         return WRONG

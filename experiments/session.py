@@ -44,7 +44,7 @@ class Session:
         """Do it all; return the exit status."""
         console = Console(stderr=False, soft_wrap=True)
         self._progress = Progress(console)
-        default_place = not any(override.startswith("hydra.") for override in sys.argv[1:])
+        default_place = not any(override.startswith(("hydra.run.", "hydra.sweep.")) for override in sys.argv[1:])
         companion = Companion(self._warn) if self.config.tracking.enabled else None
         if companion is not None:
             await companion.spawn()

@@ -6,7 +6,6 @@ from typing import Any, cast
 import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import OmegaConf, flag_override
@@ -21,16 +20,21 @@ SCENARIOS = Path(__file__).resolve().parent.parent / "conf" / "scenario"
 
 def place(arguments: list[str]) -> list[str]:
     """`arguments` for Hydra: the folder that was chosen for a run holds the sweep where the scenario is one."""
-    name = next((a.partition("=")[2] for a in arguments if a.startswith("+scenario=")), "")
-    path = SCENARIOS / f"{name}.yaml"
-    content = yaml.safe_load(path.read_text()) if path.is_file() else {}
-    if (content.get("hydra") or {}).get("mode") != "MULTIRUN":
+    if _of_scenario(arguments).get("mode") != "MULTIRUN":
         return arguments
     return [a.replace("hydra.run.dir=", "hydra.sweep.dir=", 1) for a in arguments]
 
 
-def check_jobs(arguments: list[str]) -> None:
-    """Compose and validate every combination that `arguments` and the scenario span.
+def _of_scenario(arguments: list[str]) -> dict[str, Any]:
+    """What the scenario's file tells Hydra itself."""
+    name = next((a.partition("=")[2] for a in arguments if a.startswith("+scenario=")), "")
+    path = SCENARIOS / f"{name}.yaml"
+    content = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    return content.get("hydra") or {}
+
+
+def check_jobs(arguments: list[str]) -> list[Config]:
+    """Compose and validate every combination that `arguments` and the scenario span; return them in order.
 
     An hour's measuring must not end on a typing error.
 
@@ -38,10 +42,11 @@ def check_jobs(arguments: list[str]) -> None:
         ConfigError, HydraException, OmegaConfBaseException: of the first job that is wrong.
     """
     loader = GlobalHydra.instance().config_loader()
-    given = [f"{key}={value}" for key, value in (HydraConfig.get().sweeper.params or {}).items()]
+    given = [f"{key}={value}" for key, value in _of_scenario(arguments).get("sweeper", {}).get("params", {}).items()]
     given += [argument for argument in arguments if not argument.startswith("-")]
     overrides = OverridesParser.create(loader).parse_overrides(given)
     jobs = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
+    configs = []
     for job in jobs:
         composed = loader.load_configuration(
             config_name="config", overrides=list(job), run_mode=RunMode.RUN, validate_sweep_overrides=False
@@ -52,3 +57,5 @@ def check_jobs(arguments: list[str]) -> None:
         config = cast(Config, OmegaConf.to_object(composed))
         configuration.validate(config)
         calibration.check(config)
+        configs.append(config)
+    return configs
