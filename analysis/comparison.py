@@ -61,7 +61,7 @@ class Comparison:
     pairings: list[Pairs]
     primary: str
     smallest_effect: float
-    look: Look | None
+    look: Look | None = None
     """Where a sequential sweep stands; None = the number of pairs was set before."""
 
     def is_narrow(self, until: float) -> bool:
