@@ -68,7 +68,7 @@ def test_what_goes_wrong_at_the_end_is_a_warning_with_the_command_for_later(tmp_
 
 def row(arm, metric="latency_p99_ms", **changes):
     values = {"ratio": 0.5, "low": 0.4, "high": 0.6, "difference": None, "verdict": "better", "is_primary": True}
-    rest = {"n": 2, "p": 0.01, "level": 0.05, "smallest_detectable": 0.1, "left_out": {}}
+    rest = {"n": 2, "p": 0.01, "alpha": 0.05, "level": 0.05, "smallest_detectable": 0.1, "left_out": {}}
     return Row(metric, "a=1", arm, 100.0, 50.0, **(values | rest | changes))
 
 
