@@ -1,11 +1,14 @@
 """Verdicts on arms: the right one, on the right pairs, or a clear refusal."""
 
 import json
+import math
 
 import pandas as pd
 import pytest
 
 from analysis.compare import main
+from analysis.sequential import look
+from analysis.statistics import paired
 from tests.analysis import synthetic
 
 NAMES = {"policy": {"name": "round_robin"}}
@@ -146,6 +149,27 @@ def test_three_arms_are_each_compared_with_the_first_and_judged_together(tmp_pat
     assert sorted(row["level"] for row in primary.values()) == [0.025, 0.05]
 
 
+def test_a_sequential_sweep_is_judged_at_the_level_of_its_look_whenever_it_is_compared(tmp_path, capsys):
+    sequential = {"repeat": {"until_ratio_ci": 0.05, "max": 4}}
+    for seed, value in enumerate([0.1, 0.11, 0.12]):
+        run(tmp_path / f"{seed}a", 0.1, seed=seed, config=NAMES | sequential)
+        run(tmp_path / f"{seed}b", value, seed=seed, config=sequential, valid=seed != 1)
+    assert main([str(tmp_path)]) == 0
+    row = rows(tmp_path)["latency_p99_ms"]
+    differences = [math.log(value / 0.1) for value in (0.1, 0.12)]
+    level = look(3, 4).level
+    assert (row["n"], row["alpha"], row["level"]) == (2, level, level)  # the invalid pair counts for the look
+    assert (row["low"], row["high"]) == pytest.approx(tuple(map(math.exp, paired(differences).interval(level))))
+    assert sorted(r["level"] for r in rows(tmp_path).values())[0] == pytest.approx(level / 6)  # Holm below the look's
+    assert "look 1 of 2" in capsys.readouterr().out
+
+
+def test_a_sweep_whose_number_of_runs_was_set_before_has_the_whole_level(tmp_path):
+    sweep(tmp_path, [0.1, 0.11, 0.12], [0.05, 0.055, 0.06])
+    assert main([str(tmp_path)]) == 0
+    assert rows(tmp_path)["latency_p99_ms"]["alpha"] == 0.05
+
+
 def test_baseline_and_routed_are_arms_named_by_their_scenarios(tmp_path):
     for seed in (1, 2):
         run(tmp_path / f"{seed}a", 0.1, seed=seed, scenario="baseline", config={"router": None})
@@ -167,6 +191,11 @@ REFUSED = [
         "other limits",
         lambda f: [run(f / "a", 0.1, config=NAMES), run(f / "b", 0.1, config={"validity": {"min_sent_share": 0.5}})],
         "differ in validity.min_sent_share",
+    ),
+    (
+        "other looks",
+        lambda f: [run(f / "a", 0.1, config=NAMES), run(f / "b", 0.1, config={"repeat": {"max": 9}})],
+        "differ in repeat.max",
     ),
     ("nothing", lambda f: f.mkdir(exist_ok=True), "no run's folder here"),
     ("an older schema", lambda f: run(f / "a", 0.1, schema_version=0), "schema 0, but 1 is read here"),

@@ -1,0 +1,160 @@
+"""Sweeps whose number of pairs is left to the data: they end when they should, and say what they know."""
+
+import json
+
+import pytest
+
+from experiments import config as configuration
+from experiments.config import ConfigError
+from experiments.repeating import Enough, Repetition, plan
+from experiments.run import CONF
+from tests.analysis import synthetic
+from tests.running import SHORT, manifest, run
+
+SWEEP = ["-m", "+scenario=routed", "policy=round_robin,peak_ewma"]
+FAILED, INVALID = 1, 3
+
+
+class Sweep:
+    """Feeds a repetition with runs that need no measuring."""
+
+    def __init__(self, folder, until=0.05, most=20):
+        self.repetition = Repetition([], arms=2, until=until, most=most)
+        self.folder, self.repeat = folder, {"until_ratio_ci": until, "max": most}
+
+    def pair(self, seed, ratio, *, status=0):
+        """Measure a pair; the arm's latencies are `ratio` times the reference's."""
+        for arm, latency in (("round_robin", 0.1), ("peak_ewma", 0.1 * ratio)):
+            config = {"policy": {"name": arm}, "repeat": self.repeat}
+            about = synthetic.manifest(
+                seed=seed, schedule_hash=f"hash-{seed}", config=config,
+                exit_reason="failed" if status == FAILED else "complete",
+                generator=[{"stopped": "interrupted" if status == INVALID else "complete"}],
+            )  # fmt: skip
+            folder = self.folder / f"{seed}-{arm}"
+            synthetic.write(folder, synthetic.even_requests(latency_s=latency), about=about)
+            self.repetition.after_job(folder, status)
+
+    def pairs(self, ratios):
+        """Measure pairs until it is enough; return how many there were."""
+        for seed, ratio in enumerate(ratios):
+            try:
+                self.pair(seed, ratio)
+            except Enough:
+                return seed + 1
+        raise AssertionError("it never ended")
+
+
+def test_a_sweep_ends_at_the_first_planned_look_at_which_the_interval_is_narrow(tmp_path, capsys):
+    assert Sweep(tmp_path).pairs([0.8, 0.81] * 10) == 8
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(
+        "look 1 of 2, 8 pairs measured: policy=peak_ewma over policy=round_robin: latency p99 x 0.805"
+    )
+    assert lines[0].endswith("wanted: 1.05")
+    assert lines[1].startswith("BETTER. policy=peak_ewma is better than policy=round_robin")
+    assert "8 pairs, look 1 of 2" in lines[1]
+
+
+def test_it_goes_on_while_the_interval_is_wide_and_ends_inconclusive_with_its_budget(tmp_path, capsys):
+    assert Sweep(tmp_path, most=10).pairs([0.5, 2.0] * 5) == 10
+    printed = capsys.readouterr().out
+    assert [line[:11] for line in printed.splitlines()[:2]] == ["look 1 of 2", "look 2 of 2"]
+    assert "INCONCLUSIVE. " in printed
+
+
+def test_an_interval_that_is_narrow_between_two_looks_does_not_end_it(tmp_path, capsys):
+    # Four wide pairs, then equal ones: were there a look after each pair, it would end before the tenth.
+    assert Sweep(tmp_path, until=0.5, most=10).pairs([0.6, 1.6, 0.6, 1.6, *[1.0] * 6]) == 10
+
+
+def test_an_invalid_run_loses_its_pair_and_the_sweep_goes_on(tmp_path, capsys):
+    sweep = Sweep(tmp_path)
+    sweep.pair(0, 5.0, status=INVALID)
+    for seed in range(1, 7):
+        sweep.pair(seed, 0.8 + 0.01 * (seed % 2))
+    with pytest.raises(Enough):
+        sweep.pair(7, 0.8)
+    printed = capsys.readouterr().out
+    assert "look 1 of 2, 8 pairs measured" in printed and "(7 pairs, look 1 of 2" in printed
+    assert "eft out whole: 1 pair(s)" in printed
+
+
+def test_a_failed_run_ends_it_after_its_seed_with_what_is_known(tmp_path, capsys):
+    sweep = Sweep(tmp_path)
+    for seed in range(3):
+        sweep.pair(seed, 0.8 + 0.01 * (seed % 2))
+    with pytest.raises(Enough):
+        sweep.pair(3, 1.0, status=FAILED)
+    printed = capsys.readouterr().out
+    assert "not at a planned look, 4 pairs measured" in printed and "BETTER. " in printed
+    assert len(list(tmp_path.iterdir())) == 8
+
+
+def test_what_is_wrong_with_the_runs_ends_it_in_a_line(tmp_path, capsys):
+    sweep = Sweep(tmp_path, most=3)
+    sweep.repetition.folders = [tmp_path / "none"] * 5
+    with pytest.raises(Enough):
+        sweep.repetition.after_job(tmp_path / "none", 0)
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def planned(*overrides):
+    configuration.register()
+    return plan([*SWEEP, *overrides], CONF)
+
+
+def test_the_jobs_are_those_of_an_ordinary_sweep_with_the_seed_first():
+    found = planned("seed=7", "repeat.until_ratio_ci=0.1", "repeat.max=4")
+    assert (found.arms, found.until, found.most) == (2, 0.1, 4)
+    assert "seed=7,8,9,10" in found.arguments and "seed=7" not in found.arguments
+    assert found.arguments.index("seed=7,8,9,10") < found.arguments.index("policy=round_robin,peak_ewma")
+
+
+def test_a_sweep_without_a_wanted_width_is_left_alone():
+    assert planned("repeat.max=5") is None
+    assert planned("repeat.until_ratio_ci=null") is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["seed=1,2"], "seed=1,2: with repeat.until_ratio_ci give the first seed only"),
+        (["seed=range(10)"], "give the first seed only"),
+        (["policy=peak_ewma"], "one arm only"),
+        (["repeat.max=5,6"], "repeat.max=5,6: must be the same for all arms"),
+        (["repeat.max=2"], "repeat.max=2: must be between 3"),
+        (["repeat.until_ratio_ci=0"], r"repeat.until_ratio_ci=0.0: must be above 0"),
+        (["repeat.until_ratio_ci=1.5"], r"repeat.until_ratio_ci=1.5: must be above 0 and below 1"),
+        (["comparison.primary=error_rate"], "comparison.primary=error_rate: must be compared by a ratio"),
+        (["seed=9223372036854775800"], "seed=9223372036854775808"),
+    ],
+)
+def test_a_repetition_that_cannot_be_is_refused_before_anything_starts(overrides, words):
+    with pytest.raises(ConfigError, match=words.replace("(", r"\(")):
+        planned("repeat.until_ratio_ci=0.05", *overrides)
+
+
+def test_a_wanted_width_without_a_sweep_is_status_2(tmp_path):
+    done = run("+scenario=routed", "repeat.until_ratio_ci=0.05", f"hydra.run.dir={tmp_path / 'run'}")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "with -m and two arms" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.live
+def test_a_real_sweep_measures_pair_after_pair_into_one_folder_and_ends_by_itself(tmp_path):
+    done = run(
+        "-m", "+scenario=baseline", "seed=5", "replica.concurrency=2,3", *SHORT, "workload.duration_s=3",
+        "validity.max_foreign_cpu_cores=64", "repeat.until_ratio_ci=0.99", "repeat.max=4", f"hydra.sweep.dir={tmp_path}",
+        timeout_s=220,
+    )  # fmt: skip
+    assert done.returncode in (0, 3), done.stderr
+    jobs = sorted(int(path.name) for path in tmp_path.iterdir() if path.is_dir())
+    assert jobs in (list(range(6)), list(range(8)))  # enough at the look at 3 pairs, or the budget of 4
+    arms = [manifest(tmp_path / str(job)) for job in jobs]
+    assert [arm["config"]["replica"]["concurrency"] for arm in arms] == [2, 3] * (len(jobs) // 2)
+    assert [arm["seed"] for arm in arms] == [5 + job // 2 for job in jobs]
+    assert "look 1 of 2, 3 pairs measured: replica.concurrency=3" in done.stdout
+    assert json.dumps(arms[0]["config"]["repeat"], sort_keys=True) == '{"max": 4, "until_ratio_ci": 0.99}'
