@@ -126,7 +126,7 @@ def _calibrate(utilisation: float, experiments: int, seed: list[int]) -> tuple[l
 def main(arguments: list[str] | None = None) -> int:
     """Calibrate; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m analysis.calibration", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--experiments", type=int, default=2000, metavar="N", help="in every cell (default: 2000)")
+    parser.add_argument("--experiments", type=int, default=4000, metavar="N", help="in every cell (default: 4000)")
     parser.add_argument("--seed", type=int, default=1, help="of everything that is drawn (default: 1)")
     parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the tables there, too")
     chosen = parser.parse_args(arguments)

@@ -18,9 +18,11 @@ from scipy.special import ndtr
 
 from analysis.statistics import ALPHA
 
-LOOKS = (3, 6, 10)
-"""Planned looks in tenths of the budget. Three, since the interval at a look covers with 1 - level, and with four the
-levels fall below 2 %: such intervals would be wider than they need to be wherever a sweep ends."""
+LOOKS = (4, 10)
+"""Planned looks in tenths of the budget. An interval at a look covers with 1 - level, and the more looks there are, the
+lower are their levels: with three about 2 %, with six 1 to 1.8 %, so that what calls itself a 95 % interval covers in
+98 to 98.6 % of the sweeps. On the simulated queues of `analysis.calibration`, over wanted widths of 3 to 60 %, two
+looks use 15.2 of 20 pairs, three (6, 12, 20) 14.3 and six (4, 6, 8, 11, 15, 20) 13.7: further looks save little."""
 LEAST_PAIRS = 3
 """No look comes before so many pairs, which show hardly any spread."""
 NODES = 64
@@ -64,7 +66,7 @@ def spent(fraction: float, alpha: float = ALPHA) -> float:
     """Error spent at a `fraction` of the budget: alpha log(1 + (e - 1) fraction), the Pocock-type function.
 
     Lan and DeMets, Discrete sequential boundaries for clinical trials, Biometrika 70 (1983). The O'Brien-Fleming type
-    spends next to nothing early: an interval at 6 of 20 pairs would be of 99.97 %, too wide ever to end a sweep.
+    spends next to nothing early: an interval at 8 of 20 pairs would be of 99.8 %, too wide to end a sweep.
     """
     return alpha * math.log1p((math.e - 1) * fraction)
 

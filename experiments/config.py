@@ -119,7 +119,7 @@ class RepeatConfig:
     """Add pairs until the interval of the primary metric lies within a factor 1 + this of every arm's ratio; unset =
     as many as there are seeds."""
     max: int = 20
-    """Budget: at most so many pairs an arm. The looks at the data are planned from it: after 3/10, 6/10 and all."""
+    """Budget: at most so many pairs an arm. The looks at the data are planned from it: after 2/5 and all."""
 
 
 @dataclass

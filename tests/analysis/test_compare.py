@@ -150,18 +150,18 @@ def test_three_arms_are_each_compared_with_the_first_and_judged_together(tmp_pat
 
 
 def test_a_sequential_sweep_is_judged_at_the_level_of_its_look_whenever_it_is_compared(tmp_path, capsys):
-    sequential = {"repeat": {"until_ratio_ci": 0.05, "max": 10}}
+    sequential = {"repeat": {"until_ratio_ci": 0.05, "max": 4}}
     for seed, value in enumerate([0.1, 0.11, 0.12]):
         run(tmp_path / f"{seed}a", 0.1, seed=seed, config=NAMES | sequential)
         run(tmp_path / f"{seed}b", value, seed=seed, config=sequential, valid=seed != 1)
     assert main([str(tmp_path)]) == 0
     row = rows(tmp_path)["latency_p99_ms"]
     differences = [math.log(value / 0.1) for value in (0.1, 0.12)]
-    level = look(3, 10).level
+    level = look(3, 4).level
     assert (row["n"], row["alpha"], row["level"]) == (2, level, level)  # the invalid pair counts for the look
     assert (row["low"], row["high"]) == pytest.approx(tuple(map(math.exp, paired(differences).interval(level))))
     assert sorted(r["level"] for r in rows(tmp_path).values())[0] == pytest.approx(level / 6)  # Holm below the look's
-    assert "look 1 of 3" in capsys.readouterr().out
+    assert "look 1 of 2" in capsys.readouterr().out
 
 
 def test_a_sweep_whose_number_of_runs_was_set_before_has_the_whole_level(tmp_path):

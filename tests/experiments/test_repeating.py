@@ -46,38 +46,38 @@ class Sweep:
 
 
 def test_a_sweep_ends_at_the_first_planned_look_at_which_the_interval_is_narrow(tmp_path, capsys):
-    assert Sweep(tmp_path).pairs([0.8, 0.81] * 10) == 6
+    assert Sweep(tmp_path).pairs([0.8, 0.81] * 10) == 8
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith(
-        "look 1 of 3, 6 pairs measured: policy=peak_ewma over policy=round_robin: latency p99 x 0.805"
+        "look 1 of 2, 8 pairs measured: policy=peak_ewma over policy=round_robin: latency p99 x 0.805"
     )
     assert lines[0].endswith("wanted: 1.05")
     assert lines[1].startswith("BETTER. policy=peak_ewma is better than policy=round_robin")
-    assert "6 pairs, look 1 of 3" in lines[1]
+    assert "8 pairs, look 1 of 2" in lines[1]
 
 
 def test_it_goes_on_while_the_interval_is_wide_and_ends_inconclusive_with_its_budget(tmp_path, capsys):
     assert Sweep(tmp_path, most=10).pairs([0.5, 2.0] * 5) == 10
     printed = capsys.readouterr().out
-    assert [line[:11] for line in printed.splitlines()[:3]] == [f"look {n} of 3" for n in (1, 2, 3)]
+    assert [line[:11] for line in printed.splitlines()[:2]] == ["look 1 of 2", "look 2 of 2"]
     assert "INCONCLUSIVE. " in printed
 
 
 def test_an_interval_that_is_narrow_between_two_looks_does_not_end_it(tmp_path, capsys):
-    # Six wide pairs, then equal ones: were there a look after each pair, it would end before the twelfth.
-    assert Sweep(tmp_path, until=0.5).pairs([0.6, 1.6, 0.6, 1.6, 0.6, 1.6, *[1.0] * 14]) == 12
+    # Four wide pairs, then equal ones: were there a look after each pair, it would end before the tenth.
+    assert Sweep(tmp_path, until=0.5, most=10).pairs([0.6, 1.6, 0.6, 1.6, *[1.0] * 6]) == 10
 
 
 def test_an_invalid_run_loses_its_pair_and_the_sweep_goes_on(tmp_path, capsys):
     sweep = Sweep(tmp_path)
     sweep.pair(0, 5.0, status=INVALID)
-    for seed in range(1, 5):
+    for seed in range(1, 7):
         sweep.pair(seed, 0.8 + 0.01 * (seed % 2))
     with pytest.raises(Enough):
-        sweep.pair(5, 0.8)
+        sweep.pair(7, 0.8)
     printed = capsys.readouterr().out
-    assert "look 1 of 3, 6 pairs measured" in printed and "(5 pairs, look 1 of 3" in printed
+    assert "look 1 of 2, 8 pairs measured" in printed and "(7 pairs, look 1 of 2" in printed
     assert "eft out whole: 1 pair(s)" in printed
 
 
@@ -146,7 +146,7 @@ def test_a_wanted_width_without_a_sweep_is_status_2(tmp_path):
 @pytest.mark.live
 def test_a_real_sweep_measures_pair_after_pair_into_one_folder_and_ends_by_itself(tmp_path):
     done = run(
-        "-m", "+scenario=baseline", "seed=5", "replica.concurrency=2,3", *SHORT, "workload.duration_s=3",
+        "-m", "+scenario=baseline", "seed=5", "replica.concurrency=2,3", *SHORT, "workload.duration_s=3", "replicas=1",
         "validity.max_foreign_cpu_cores=64", "repeat.until_ratio_ci=0.99", "repeat.max=4", f"hydra.sweep.dir={tmp_path}",
         timeout_s=220,
     )  # fmt: skip
