@@ -143,7 +143,6 @@ def test_a_wanted_width_without_a_sweep_is_status_2(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.live
 def test_a_real_sweep_measures_pair_after_pair_into_one_folder_and_ends_by_itself(tmp_path):
     done = run(
         "-m", "+scenario=baseline", "seed=5", "replica.concurrency=2,3", *SHORT, "workload.duration_s=3", "replicas=1",
