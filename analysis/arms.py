@@ -119,14 +119,20 @@ def flatten(section: Any, prefix: str = "") -> dict[str, str]:  # noqa: ANN401
 
 
 def _differing(arms: list[dict[str, str]]) -> list[str]:
-    """The keys that tell the arms apart; where a section's name does, the rest of the section is left out."""
+    """The keys that tell the arms apart; of a section whose name does, only those that its name leaves open."""
     keys = sorted(set().union(*arms))
     differing = [key for key in keys if len({arm.get(key) for arm in arms}) > 1]
-    named = {group for group in GROUPS if f"{group}.name" in differing}
-    named |= {"router"} if "router" in differing else set()
+    names = {"router": "router", **{group: f"{group}.name" for group in GROUPS}}
     return [
-        key for key in differing if key.split(".")[0] not in named or key == "router" or key.split(".", 1)[1] == "name"
+        key
+        for key in differing
+        if (name := names.get(key.split(".")[0])) not in differing or key == name or not _tells(arms, str(name), key)
     ]
+
+
+def _tells(arms: list[dict[str, str]], name: str, key: str) -> bool:
+    """Whether arms with the same value of `name` have the same value of `key`."""
+    return len({(arm.get(name), arm.get(key)) for arm in arms}) == len({arm.get(name) for arm in arms})
 
 
 def _label(arm: dict[str, str], differing: list[str]) -> str:

@@ -248,6 +248,7 @@ def validate(config: Config) -> list[Fault]:
             config.faults,
             config.random_faults,
             replicas=config.replica_ids,
+            initial=config.replicas,
             has_router=config.router is not None,
             has_manager=config.has_manager,
             duration_s=config.workload.duration_s,

@@ -62,7 +62,7 @@ class FaultPlanSettings:
     gap_s: float = 1.0
     """Mean pause between two, seconds (exponential, at most three times as long)."""
     max_replicas: int = 2
-    """How many different replicas are hit, each as often as the others but for one."""
+    """How many of the replicas that the run begins with are hit, each as often as the others but for one."""
 
 
 def plan_faults(
@@ -70,6 +70,7 @@ def plan_faults(
     settings: FaultPlanSettings,
     *,
     replicas: list[str],
+    initial: int,
     has_router: bool,
     has_manager: bool,
     duration_s: float,
@@ -77,6 +78,9 @@ def plan_faults(
     seed: int,
 ) -> list[Fault]:
     """The run's faults, one target each, in order of time; `restart` and `resume` folded into what they heal.
+
+    Random ones hit only the first `initial` of `replicas`, those that the run begins with: with and without a scaler
+    a seed draws the same. Targets are drawn apart, so that more replicas change neither the modes nor the moments.
 
     Raises:
         ValueError: with the key and the choices, where an entry cannot be carried out in this run.
@@ -88,7 +92,7 @@ def plan_faults(
         _check_fault(key, fault, replicas, services, duration_s)
         targets = fault.target if isinstance(fault.target, list) else [fault.target]
         planned += [replace(fault, target=target) for target in targets]
-    planned += _draw(settings, replicas, duration_s, warmup_s, seed)
+    planned += _draw(settings, replicas[:initial], duration_s, warmup_s, seed)
     planned.sort(key=lambda fault: fault.at_s)
     planned = _fold(planned)
     _check_overlaps(planned)
@@ -136,7 +140,8 @@ def _draw(
     if unknown or not settings.modes:
         raise ValueError(f"random_faults.modes={settings.modes}: must be some of {', '.join(PARAMETERS)}")
     rng = random.Random(f"aegis-faults-{seed}")
-    hit = rng.sample(replicas, min(settings.max_replicas, len(replicas)))
+    target_rng = random.Random(f"aegis-fault-targets-{seed}")
+    hit = target_rng.sample(replicas, min(settings.max_replicas, len(replicas)))
     drawn: list[Fault] = []
     deck: list[str] = []
     targets: list[str] = []
@@ -145,7 +150,7 @@ def _draw(
         if not deck:
             deck = rng.sample(settings.modes, len(settings.modes))
         if not targets:
-            targets = rng.sample(hit, len(hit))
+            targets = target_rng.sample(hit, len(hit))
         mode = deck.pop()
         drawn.append(
             Fault(

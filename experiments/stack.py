@@ -140,6 +140,7 @@ class Stack:
             "replica_noise": demand.replica_noise,
             "demand_mean_ms": demand.mean_ms,
             "demand_distribution": demand.distribution,
+            "demand_sigma": demand.sigma,
         }
 
     async def _until_ready(self) -> None:

@@ -103,6 +103,7 @@ def main() -> None:
     parser.add_argument(
         "--demand-distribution", default=defaults.demand_distribution, help=f"one of {', '.join(DISTRIBUTIONS)}"
     )
+    parser.add_argument("--demand-sigma", type=float, default=defaults.demand_sigma, help="of the logarithm; lognormal")
     parser.add_argument("--weight", type=float, default=defaults.weight, help="announced to the router")
     parser.add_argument("--exit-with-parent", action="store_true", help="drain and end when the starter is gone")
     arguments = parser.parse_args()

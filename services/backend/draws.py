@@ -6,7 +6,6 @@ from statistics import NormalDist
 
 from services.backend.settings import ReplicaSettings
 
-LOGNORMAL_SIGMA = 1.0
 _NORMAL = NormalDist()
 
 
@@ -24,6 +23,7 @@ def demand_ms(settings: ReplicaSettings, u: float) -> float:
             return -math.log1p(-min(u, 1 - 1e-16)) * mean
         case "lognormal":
             z = _NORMAL.inv_cdf(min(max(u, 1e-16), 1 - 1e-16))
-            return mean * math.exp(LOGNORMAL_SIGMA * z - LOGNORMAL_SIGMA**2 / 2)
+            sigma = settings.demand_sigma
+            return mean * math.exp(sigma * z - sigma**2 / 2)
         case _:
             return mean

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -35,7 +34,6 @@ class Replica:
         self.faults: FaultSet = {}
         self._faults_since = 0.0
         self._work: Work = kind(settings.concurrency, settings.queue_limit, settings.speed)
-        self._rng = random.Random(settings.seed)
         self._numbers = itertools.count(1)
 
     # -- faults
@@ -146,18 +144,17 @@ class Replica:
             ValueError: the header is no number within bounds.
         """
         settings = self.settings
+        key = (settings.seed, request_id, settings.id, attempt)
         if header is None:
-            return demand_ms(settings, self._rng.random())
+            return demand_ms(settings, uniform(*key, "demand"))
         try:
             demand = -1.0 if "_" in header else float(header)
         except ValueError:
             demand = -1.0
         if not 0 <= demand <= MAX_DEMAND_MS:
             raise ValueError(f"X-Aegis-Demand-Ms={header[:40]}: must be a number between 0 and {MAX_DEMAND_MS:g}")
-        if settings.replica_noise > 0:
-            key = (settings.seed, request_id, settings.id, attempt)
-            if uniform(*key, "noise") < settings.replica_noise:
-                return demand_ms(settings, uniform(*key, "demand"))
+        if settings.replica_noise > 0 and uniform(*key, "noise") < settings.replica_noise:
+            return demand_ms(settings, uniform(*key, "demand"))
         return demand
 
     async def _unless_gone(self, request: Request, handler: Callable[[], Awaitable[Response]]) -> Response:

@@ -29,6 +29,8 @@ class ReplicaSettings:
     demand_mean_ms: float = 50.0
     """Mean of a drawn demand (no header, or noise), milliseconds."""
     demand_distribution: str = "exponential"
+    demand_sigma: float = 1.0
+    """Standard deviation of the logarithm; lognormal only."""
     weight: float = 1.0
     """Announced to the router."""
 
@@ -49,6 +51,7 @@ class ReplicaSettings:
             ("speed", 0.01, 100),
             ("replica_noise", 0, 1),
             ("demand_mean_ms", 0.01, MAX_DEMAND_MS),
+            ("demand_sigma", 0.01, 3),
             ("weight", 0.001, 1000),
         ):
             if not low <= getattr(self, name) <= high:

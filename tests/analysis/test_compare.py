@@ -170,6 +170,18 @@ def test_a_sweep_whose_number_of_runs_was_set_before_has_the_whole_level(tmp_pat
     assert rows(tmp_path)["latency_p99_ms"]["alpha"] == 0.05
 
 
+@pytest.mark.parametrize("others", [[], [NAMES]], ids=["choices only", "beside another policy"])
+def test_arms_of_one_policy_are_told_apart_by_its_options(tmp_path, others):
+    configs = [{"policy": {"name": "least_request", "choices": choices}} for choices in (0, 2)] + others
+    for seed, value in enumerate([0.1, 0.11, 0.12]):
+        for job, config in enumerate(configs):
+            run(tmp_path / f"{seed}-{job}", value, seed=seed, config=config)
+    assert main([str(tmp_path)]) == 0
+    row, *_ = (row for row in json.loads((tmp_path / "comparison.json").read_text()) if row["is_primary"])
+    assert "policy.choices=0" in row["reference"] and "policy.choices=2" in row["arm"]
+    assert row["n"] == 3
+
+
 def test_baseline_and_routed_are_arms_named_by_their_scenarios(tmp_path):
     for seed in (1, 2):
         run(tmp_path / f"{seed}a", 0.1, seed=seed, scenario="baseline", config={"router": None})

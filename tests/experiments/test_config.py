@@ -119,6 +119,7 @@ WRONG = [
     (["workload.rate_rps=nan"], ["workload.rate_rps=nan"]),
     (["policy=nope"], ["policy/nope", "least_request"]),
     (["policy.nope=1"], ["policy.nope"]),
+    (["policy=least_request", "policy.choices=1"], ["policy.choices=1", "between 2 and 64"]),
     (["replica.speeds=[1,1]"], ["replica.speeds", "4 numbers"]),
     (["load.timeout_s=0"], ["load.timeout_s=0.0"]),
     (["router=none", "scaler=target_tracking"], ["scaler", "router"]),

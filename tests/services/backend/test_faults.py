@@ -90,9 +90,12 @@ def test_draws_repeat_and_differ_by_every_part_of_their_key():
     assert len({uniform(*key), *(uniform(*other) for other in others)}) == 6
 
 
-@pytest.mark.parametrize(("distribution", "deviation"), [("exponential", 1.0), ("lognormal", 1.311), ("constant", 0.0)])
-def test_a_drawn_demand_has_its_mean_and_spread(distribution, deviation):
-    settings = ReplicaSettings(demand_mean_ms=50.0, demand_distribution=distribution)
+@pytest.mark.parametrize(
+    ("distribution", "sigma", "deviation"),
+    [("exponential", 1.0, 1.0), ("lognormal", 1.0, 1.311), ("lognormal", 0.5, 0.533), ("constant", 1.0, 0.0)],
+)
+def test_a_drawn_demand_has_its_mean_and_spread(distribution, sigma, deviation):
+    settings = ReplicaSettings(demand_mean_ms=50.0, demand_distribution=distribution, demand_sigma=sigma)
     drawn = [demand_ms(settings, (n + 0.5) / 100_000) for n in range(100_000)]
     assert statistics.fmean(drawn) == pytest.approx(50, rel=0.01)
     assert statistics.pstdev(drawn) / 50 == pytest.approx(deviation, rel=0.05)

@@ -104,6 +104,38 @@ def test_least_request_draws_among_equals():
     assert all(count == pytest.approx(1000, rel=0.15) for count in counts.values())
 
 
+def test_of_few_choices_it_takes_the_least_loaded_of_those_drawn():
+    candidates = fleet(1, 1, 1, 1)
+    for candidate, load in zip(candidates, (0, 1, 2, 3), strict=True):
+        candidate.in_flight = load
+    two = Counter(picks(create("least_request", choices=2), candidates, 6000))
+    assert two["r4"] == 0  # it would have to be drawn twice
+    assert [two[id_] / 6000 for id_ in ("r1", "r2", "r3")] == pytest.approx([3 / 6, 2 / 6, 1 / 6], abs=0.03)
+    three = Counter(picks(create("least_request", choices=3), candidates, 4000))
+    assert set(three) == {"r1", "r2"} and three["r1"] / 4000 == pytest.approx(3 / 4, abs=0.03)
+    assert set(picks(create("least_request", choices=5), candidates, 20)) == {"r1"}  # more than there are: all
+
+
+def test_a_pick_tells_whether_all_were_looked_at():
+    for choices, reason in ((0, "least"), (2, "sampled"), (3, "least")):
+        assert create("least_request", choices=choices).pick(fleet(1, 1, 1), REQUEST, 0.0).reason == reason
+
+
+@pytest.mark.parametrize("choices", [0, 2])
+def test_two_arms_with_one_seed_draw_alike_whatever_their_loads_were(choices):
+    quiet, busy = fleet(1, 1, 1, 1), fleet(1, 1, 1, 1)
+    ours, theirs = (create("least_request", choices=choices) for _ in range(2))
+    rng = random.Random(3)
+    for _ in range(500):
+        ours.pick(quiet, REQUEST, 0.0)
+        for candidate in busy:
+            candidate.in_flight = rng.randrange(3)  # with ties, and without
+        theirs.pick(busy, REQUEST, 0.0)
+    for candidate in busy:
+        candidate.in_flight = 0
+    assert picks(ours, quiet, 100) == picks(theirs, busy, 100)
+
+
 def test_a_replica_that_fails_fast_does_not_attract_everything():
     policy, candidates = create("least_request", error_penalty_s=1.0), fleet(1, 1)
     candidates[1].in_flight = 2
@@ -193,6 +225,8 @@ def test_a_cancelled_attempt_tells_only_that_it_took_at_least_so_long():
         ("peak_ewma", {"decay_s": 0.0}, ["policy.decay_s", "0.01", "3600"]),
         ("peak_ewma", {"decay_s": "long"}, ["policy.decay_s", "float"]),
         ("least_request", {"error_penalty_s": -1.0}, ["policy.error_penalty_s", "60"]),
+        ("least_request", {"choices": 1}, ["policy.choices=1", "must be 0", "between 2 and 64"]),
+        ("least_request", {"choices": 2.5}, ["policy.choices=2.5", "int"]),
         ("round_robin", {"x": 1}, ["policy.x", "no options"]),
     ],
 )

@@ -204,6 +204,19 @@ def test_a_failed_idempotent_request_is_sent_to_another_replica(fast, method):
     asyncio.run(main())
 
 
+def test_a_retry_carries_what_the_replicas_draws_depend_on(fast):
+    async def main():
+        async with client() as session, upstreams(fast, session, refused, refused) as both:
+            own = {"X-Request-Id": "17", "X-Aegis-Demand-Ms": "12.345", "X-Aegis-Key": "k3"}
+            async with session.get(fast.url + "/work", headers={**own, "X-Aegis-Attempt": "9"}) as response:
+                assert response.headers["X-Aegis-Attempts"] == "2"
+            tries = [headers for upstream in both for _, _, headers in upstream.seen]
+            assert all(own.items() <= headers.items() for headers in tries)
+            assert sorted(headers["X-Aegis-Attempt"] for headers in tries) == ["1", "2"]
+
+    asyncio.run(main())
+
+
 def test_a_post_that_was_sent_is_not_sent_again(fast):
     async def main():
         async with client() as session, upstreams(fast, session, refused, refused) as both:
