@@ -96,8 +96,8 @@ def compare(arms: list[Arm]) -> Comparison:
     config, repeat = whole["comparison"], whole.get("repeat") or {}
     primary, effect = str(config["primary"]), float(config["smallest_effect"])
     pairings = [pair(arms[0], arm) for arm in arms[1:]]
-    measured = max(pairs.measured for pairs in pairings)
-    reached = look(measured, int(repeat["max"])) if repeat.get("until_ratio_ci") is not None and measured else None
+    measured = max(1, *(pairs.measured for pairs in pairings))
+    reached = None if repeat.get("until_ratio_ci") is None else look(measured, int(repeat["max"]))
     alpha = ALPHA if reached is None else reached.level
     found = [f for pairs in pairings for c in COMPARED if (f := _find(c, pairs)) is not None]
     rows: dict[int, Row] = {}
