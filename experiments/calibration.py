@@ -17,8 +17,8 @@ from experiments.recording import ROOT, cpu_model, write_json
 
 FOLDER = ROOT / "results" / "calibration"
 FIT_SHARE = 0.25
-"""Of what the generator alone sends on time, so much is fitted: router and replicas need the same cores. A request
-costs about four times the generator's own CPU time in all (docs/validity.md)."""
+"""Of what the generator alone sends on time, so much is fitted: router and replicas need the same cores. A cautious
+choice, not a measured one."""
 COMMAND = "python -m experiments.calibrate"
 
 

@@ -78,6 +78,7 @@ def test_without_a_calibration_that_can_be_read_nothing_is_refused(folder, conte
         calibration.save(known(step(1)))
         next(folder.glob("*.json")).write_text(content)
     calibration.check(asking(50_000))
+    assert calibration.load() is None
 
 
 def test_a_quick_one_refuses_nothing_and_fits_the_rate(folder):
