@@ -40,10 +40,11 @@ def assess(run: Run) -> Stationarity:
         return Stationarity(None, None, None, None)
     used = _utilisation(run)
     relaxation = None if used is None else _relaxation_s(run, used)
-    change = _thirds(run, relaxation)
+    blocks = _blocks(run, relaxation)
+    change = None if blocks is None else _thirds(blocks)
     if used is not None and used >= 1:
         return Stationarity(used, None, False, change)
-    steady = None if change is None else not _is_trend(run, relaxation, change)
+    steady = None if blocks is None or change is None else not _is_trend(blocks, change)
     return Stationarity(used, relaxation, steady, change)
 
 
@@ -95,18 +96,13 @@ def _blocks(run: Run, relaxation_s: float | None) -> np.ndarray | None:
     return grouped.mean().to_numpy()
 
 
-def _thirds(run: Run, relaxation_s: float | None) -> tuple[float, float] | None:
-    blocks = _blocks(run, relaxation_s)
-    if blocks is None:
-        return None
+def _thirds(blocks: np.ndarray) -> tuple[float, float]:
     third = max(1, len(blocks) // 3)
     return float(blocks[:third].mean()), float(blocks[-third:].mean())
 
 
-def _is_trend(run: Run, relaxation_s: float | None, change: tuple[float, float]) -> bool:
+def _is_trend(blocks: np.ndarray, change: tuple[float, float]) -> bool:
     """Mann's test on the blocks (Nonparametric tests against trend, Econometrica 13, 1945), and an effect besides."""
-    blocks = _blocks(run, relaxation_s)
-    assert blocks is not None
     n = len(blocks)
     score = int(np.sign(blocks[None, :] - blocks[:, None])[np.triu_indices(n, 1)].sum())
     z = (abs(score) - 1) / math.sqrt(n * (n - 1) * (2 * n + 5) / 18)

@@ -11,8 +11,10 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -169,10 +171,15 @@ def main(arguments: list[str] | None = None) -> int:
     workers = sorted(set(chosen.workers or range(1, min(4, os.cpu_count() or 1) + 1)))
     if workers[0] < 1 or workers[-1] > 16:
         parser.error("--workers: between 1 and 16")
+    return finished(_calibrate(sorted(chosen.rates), workers, chosen.seconds, chosen.quick_for))
+
+
+def finished(measuring: Coroutine[Any, Any, None]) -> int:
+    """Do it; return the exit status: 0 done, 1 it failed (a line says why), 130 interrupted."""
     try:
-        asyncio.run(_calibrate(sorted(chosen.rates), workers, chosen.seconds, chosen.quick_for))
+        asyncio.run(measuring)
     except (StartError, OSError) as error:
-        print(f"calibration failed: {error}", file=sys.stderr)
+        print(f"failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -18,7 +18,7 @@ from pathlib import Path
 import aiohttp
 import numpy as np
 
-from experiments.calibrate import SETTLE, Bench, bench, cpu_cores, positive
+from experiments.calibrate import SETTLE, Bench, bench, cpu_cores, finished, positive
 from experiments.load_command import locust_command
 from experiments.load_replay import MEASURES
 from services.processes import ServiceProcess, StartError
@@ -139,11 +139,11 @@ def table(found: dict[tuple[str, float], list[Seen]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-async def _measure(rates: list[float], rounds: int, seconds: float) -> str:
+async def _measure(rates: list[float], rounds: int, seconds: float) -> None:
     with tempfile.TemporaryDirectory(prefix="aegis-lateness-") as name:
         on = await bench(seconds, Path(name))
         try:
-            return table(await compare(on, rates, rounds))
+            print(table(await compare(on, rates, rounds)), end="")
         finally:
             await on.server.stop()
 
@@ -155,14 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, choices=range(1, 21), metavar="N")
     parser.add_argument("--seconds", type=positive, default=5.0, help="length of a step")
     chosen = parser.parse_args(arguments)
-    try:
-        print(asyncio.run(_measure(chosen.rates, chosen.rounds, chosen.seconds)), end="")
-    except (StartError, OSError) as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return finished(_measure(chosen.rates, chosen.rounds, chosen.seconds))
 
 
 if __name__ == "__main__":
