@@ -5,6 +5,7 @@ adds what types cannot say. Importing this module stays cheap: a wrong configura
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +38,8 @@ class ReplicaConfig:
     queue_limit: int = 100
     """Requests that may wait; one more is answered 503."""
     speeds: list[float] = field(default_factory=list)
-    """One factor a replica (service time = demand / speed); empty = all 1.0."""
+    """One factor a replica (service time = demand / speed); empty = all 1.0. Typed without `replicas`, it says how many
+    replicas there are."""
     kind: str = "sleep"
     """How the demand is spent: `sleep` or `cpu`."""
 
@@ -181,6 +183,18 @@ class Config:
 def register() -> None:
     """Make the schema known to Hydra, under the name that `conf/config.yaml` begins with."""
     ConfigStore.instance().store(name="schema", node=Config)
+
+
+def fill_in(config: Config, typed: Sequence[str]) -> None:
+    """What follows from what was typed: `replica.speeds` without `replicas` says how many replicas there are.
+
+    Args:
+        config: is changed.
+        typed: the overrides of the command line.
+    """
+    keys = {text.lstrip("+").partition("=")[0] for text in typed}
+    if "replica.speeds" in keys and "replicas" not in keys and config.replica.speeds and not config.has_manager:
+        config.replicas = len(config.replica.speeds)
 
 
 def _require(holds: bool, key: str, value: object, must: str) -> None:

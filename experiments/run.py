@@ -60,6 +60,8 @@ def _job(composed: DictConfig) -> None:
             check_jobs(sys.argv[1:])
         check_keys(cast(dict[str, Any], OmegaConf.to_container(composed)))
         config = cast(Config, OmegaConf.to_object(composed))
+        configuration.fill_in(config, hydra_config.overrides.task)
+        composed.replicas = config.replicas
         faults = configuration.validate(config)
         calibration.check(config)
         if config.load.ui and (config.router is None or sweeping):

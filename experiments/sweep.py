@@ -55,6 +55,7 @@ def check_jobs(arguments: list[str]) -> list[Config]:
             del composed["hydra"]
         check_keys(cast(dict[str, Any], OmegaConf.to_container(composed)))
         config = cast(Config, OmegaConf.to_object(composed))
+        configuration.fill_in(config, job)
         configuration.validate(config)
         calibration.check(config)
         configs.append(config)

@@ -1,6 +1,7 @@
 """Child processes that are services: started niced, awaited until ready, drained; used by runner and manager."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -137,8 +138,9 @@ class ServiceProcess:
     def signal(self, number: int) -> None:
         """Send a signal, if it lives."""
         if self.pid is not None:
-            assert self._process is not None
-            self._process.send_signal(number)
+            # Popen's own way would first poll, and so take the exit status from asyncio, which then reports 255.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     async def wait(self, timeout_s: float) -> int | None:
         """Its exit status, None where it still lives after `timeout_s` seconds."""

@@ -103,6 +103,23 @@ def test_a_kill_and_a_restart_are_one_fault_that_lasts_until_then():
     assert [(f.target, f.at_s, f.for_s) for f in planned] == [("r1", 5, 4), ("r2", 5, None)]
 
 
+@pytest.mark.parametrize(
+    ("typed", "replicas"),
+    [
+        (["replica.speeds=[1,1,0.2]"], 3),
+        (["replica.speeds=[1,1,0.2,1]", "replicas=4"], 4),
+        (["replica.speeds=[]"], 4),
+        (["policy=round_robin"], 4),
+        (["replica.speeds=[1,1,1,1,1,1]", "scaler=target_tracking"], 4),
+    ],
+)
+def test_speeds_alone_say_how_many_replicas_there_are(typed, replicas):
+    config = composed("+scenario=routed", *typed)
+    configuration.fill_in(config, ["+scenario=routed", *typed])
+    assert config.replicas == replicas
+    configuration.validate(config)
+
+
 WRONG = [
     (["replicas=0"], ["replicas=0", "between 1 and 64"]),
     (["repilcas=3"], ["repilcas", "replicas"]),
@@ -120,7 +137,7 @@ WRONG = [
     (["policy=nope"], ["policy/nope", "least_request"]),
     (["policy.nope=1"], ["policy.nope"]),
     (["policy=least_request", "policy.choices=1"], ["policy.choices=1", "between 2 and 64"]),
-    (["replica.speeds=[1,1]"], ["replica.speeds", "4 numbers"]),
+    (["replica.speeds=[1,1]", "replicas=4"], ["replica.speeds", "4 numbers"]),
     (["load.timeout_s=0"], ["load.timeout_s=0.0"]),
     (["router=none", "scaler=target_tracking"], ["scaler", "router"]),
     (["faults=[{at_s: 5, action: kill, target: r9}]"], ["faults[0].target=r9", "r1, r2, r3, r4"]),
