@@ -138,6 +138,8 @@ def _routing(measured: pd.DataFrame) -> Values:
 
 def _instrument(run: Run, timeline: pd.DataFrame) -> Values:
     lateness = (run.measured["sent_s"] - run.measured["scheduled_s"]) * 1e3
+    if run.is_simulated:  # it cannot be late
+        lateness = lateness.iloc[:0]
     window = timeline[timeline["second"] >= run.warmup_s]
     return {
         **_quantiles(lateness, "lateness"),

@@ -61,6 +61,11 @@ class Run:
         return bool(self.manifest.get("exit_reason") == "complete")
 
     @property
+    def is_simulated(self) -> bool:
+        """Whether it ran in virtual time, where nothing is late and no CPU is used."""
+        return bool((self.manifest["config"].get("engine") or {}).get("name") == "sim")
+
+    @property
     def warmup_s(self) -> float:
         """Where the measured window begins."""
         return self.setting("workload", "warmup_s", 0.0)

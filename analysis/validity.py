@@ -28,9 +28,9 @@ def reasons(run: Run, metrics: Metrics) -> list[str]:
     return [
         *_completion(run),
         *_sending(run, metrics, limit),
-        *_machine(run, metrics, limit),
         *_faults(run, limit["max_fault_delay_ms"]),
-        *_clocks(run, limit["max_clock_offset_ms"]),
+        *(() if run.is_simulated else _machine(run, metrics, limit)),
+        *(() if run.is_simulated else _clocks(run, limit["max_clock_offset_ms"])),
     ]
 
 
@@ -41,6 +41,8 @@ def _completion(run: Run) -> Iterator[str]:
         error = " ".join(str(run.manifest.get("error") or "").split())
         after = f" {run.end_s:.0f} s of {run.setting('workload', 'duration_s', run.end_s):.0f} s were measured"
         yield f"the run did not complete (exit_reason {why}{': ' + error[:120] if error else ''});{after}"
+        return
+    if run.is_simulated:
         return
     generators = run.manifest.get("generator") or []
     workers = max(1, int(run.setting("load", "workers", 1)))

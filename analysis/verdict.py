@@ -30,7 +30,8 @@ def verdict(manifest: dict[str, Any], metrics: Metrics) -> str:
     parts.append(_failed(metrics))
     if metrics["latency_p99_ms"] is not None:
         parts.append(f"p99 latency {metrics['latency_p99_ms']:,.0f} ms")
-    return f"VALID. {_capital('; '.join(parts))}."
+    is_simulated = ((manifest.get("config") or {}).get("engine") or {}).get("name") == "sim"
+    return f"VALID{' (simulated)' if is_simulated else ''}. {_capital('; '.join(parts))}."
 
 
 def _capital(text: str) -> str:

@@ -167,7 +167,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, nargs="+", metavar="N", help="generator processes (default: 1 to cores)")
     parser.add_argument("--seconds", type=positive, default=4.0, help="length of a step")
     parser.add_argument("--quick-for", type=positive, metavar="RPS", help="only find out whether so many are sent")
+    parser.add_argument("--simulator", action="store_true", help="instead, find the delays of engine=sim (a minute)")
     chosen = parser.parse_args(arguments)
+    if chosen.simulator:
+        from experiments.delays_fit import fit_simulator
+
+        return finished(fit_simulator())
     workers = sorted(set(chosen.workers or range(1, min(4, os.cpu_count() or 1) + 1)))
     if workers[0] < 1 or workers[-1] > 16:
         parser.error("--workers: between 1 and 16")

@@ -116,7 +116,13 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: with the reason and the ways out.
     """
-    if config.load.force or config.load.ui or (found := load()) is None or found.is_quick:
+    if (
+        config.engine.name == "sim"
+        or config.load.force
+        or config.load.ui
+        or (found := load()) is None
+        or found.is_quick
+    ):
         return
     peak, workers = config.workload.peak_rps(), config.load.workers
     most = found.most_rps(workers, config.validity)

@@ -13,15 +13,22 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from analysis.comparison_metrics import PRIMARY, SHARES
+from experiments.delays import Delay
 from experiments.faults import Fault, FaultPlanSettings, plan_faults
 from experiments.workload import WorkloadSettings
+from services.backend.settings import KINDS, ON_HANGUP
+from services.backend.work_queue import DISCIPLINES
 from services.manager import scalers
 from services.manager.settings import ScalingSettings
 from services.router import policies
 from services.router.settings import RouterSettings
 
-ENGINES = ("local",)
-REPLICA_KINDS = ("sleep", "cpu")
+ENGINES = ("local", "sim")
+MOST_REPLICAS = {"local": 64, "sim": 10_000}
+MOST_REQUESTS = {"local": 5_000_000, "sim": 40_000_000}
+"""A larger schedule is refused, by engine."""
+BYTES_PER_REQUEST = 350
+"""Memory that a request of a run takes, roughly, when it is analysed."""
 LOOPS = ("open", "closed")
 
 
@@ -42,6 +49,10 @@ class ReplicaConfig:
     replicas there are."""
     kind: str = "sleep"
     """How the demand is spent: `sleep` or `cpu`."""
+    discipline: str = "fifo"
+    """`fifo`, or `ps`: processor sharing, all requests at once at min(1, slots / requests) of the speed."""
+    on_hangup: str = "cancel"
+    """Work whose client has hung up is given up (`cancel`), or done for nobody (`finish`)."""
 
 
 @dataclass
@@ -135,11 +146,35 @@ class TrackingConfig:
 
 
 @dataclass
+class RouterConfig(RouterSettings):
+    """The router, and how many of it there are."""
+
+    count: int = 1
+    """Routers that know nothing of each other; request i goes to number i mod count. More than one: engine=sim."""
+
+
+@dataclass
+class DelaysConfig:
+    """What the simulator takes from measuring (`python -m experiments.calibrate --simulator`); lognormal."""
+
+    client: Delay = field(default_factory=Delay)
+    """From the client to the router (without one: to the replica) and back."""
+    router: Delay = field(default_factory=Delay)
+    """The router's own time for a request."""
+    replica: Delay = field(default_factory=Delay)
+    """From the router to a replica and back."""
+    startup: Delay = field(default_factory=Delay)
+    """From the start of a process until it serves."""
+
+
+@dataclass
 class EngineConfig:
-    """What runs the replicas."""
+    """What runs the system under test."""
 
     name: str = "local"
-    """`local`: processes on this machine."""
+    """`local`: processes on this machine; `sim`: virtual time."""
+    delays: DelaysConfig | None = None
+    """Of engine=sim."""
     startup_timeout_s: float = 20.0
     """A service that is not ready after so many seconds fails the run."""
 
@@ -155,7 +190,7 @@ class Config:
     replica: ReplicaConfig = field(default_factory=ReplicaConfig)
     workload: WorkloadSettings = field(default_factory=WorkloadSettings)
     load: LoadConfig = field(default_factory=LoadConfig)
-    router: RouterSettings | None = field(default_factory=RouterSettings)
+    router: RouterConfig | None = field(default_factory=RouterConfig)
     policy: dict[str, Any] = MISSING
     scaler: dict[str, Any] = MISSING
     autoscaling: ScalingSettings = field(default_factory=ScalingSettings)
@@ -208,18 +243,36 @@ def _require_fields(prefix: str, section: object, least: dict[str, float]) -> No
         _require(value >= bound, f"{prefix}.{name}", value, f"at least {bound:g}")
 
 
+def _resolve(config: Config) -> None:
+    """The rate, where the utilisation is given."""
+    share = config.workload.utilisation
+    if share is None:
+        return
+    _require(0 < share <= 10, "workload.utilisation", share, "above 0 and at most 10")
+    speeds = config.replica.speeds[: config.replicas] or [1.0] * config.replicas
+    slots = sum(speeds) * config.replica.concurrency
+    config.workload.rate_rps = round(share * slots / (config.workload.demand.mean_ms / 1e3), 6)
+
+
 def validate(config: Config) -> list[Fault]:
     """Check what the types cannot; return the run's faults, planned ones and random ones, in order of time.
+
+    Sets `workload.rate_rps` where `workload.utilisation` is given.
 
     Raises:
         ConfigError: with one line that names the key, its value and what it may be.
     """
+    _resolve(config)
     _require(0 <= config.seed < 2**63, "seed", config.seed, "between 0 and 2^63 - 1")
-    _require(1 <= config.replicas <= 64, "replicas", config.replicas, "between 1 and 64")
+    _check_engine(config)
     replica = config.replica
     _require(1 <= replica.concurrency <= 1024, "replica.concurrency", replica.concurrency, "between 1 and 1024")
     _require(0 <= replica.queue_limit <= 100_000, "replica.queue_limit", replica.queue_limit, "between 0 and 100000")
-    _require(replica.kind in REPLICA_KINDS, "replica.kind", replica.kind, "one of " + ", ".join(REPLICA_KINDS))
+    for name, words in (("kind", KINDS), ("discipline", DISCIPLINES), ("on_hangup", ON_HANGUP)):
+        word = getattr(replica, name)
+        _require(word in words, f"replica.{name}", word, "one of " + ", ".join(words))
+    if replica.discipline != "fifo":
+        _require(replica.kind == "sleep", "replica.discipline", replica.discipline, "fifo with replica.kind=cpu")
     speeds = replica.speeds
     _require(
         not speeds or len(speeds) == len(config.replica_ids),
@@ -238,8 +291,6 @@ def validate(config: Config) -> list[Fault]:
         raise ConfigError("load.loop=closed: goes with workload.profile=constant and load.workers=1 only")
     _require(load.ui_users >= 1, "load.ui_users", load.ui_users, "at least 1")
     _require(load.ui_port is None or 1 <= load.ui_port <= 65535, "load.ui_port", load.ui_port, "between 1 and 65535")
-    _require(config.engine.name in ENGINES, "engine", config.engine.name, "one of " + ", ".join(ENGINES))
-    _require_fields("engine", config.engine, {"startup_timeout_s": 1})
     _require_fields("validity", config.validity, dict.fromkeys(vars(config.validity), 0))
     comparison = config.comparison
     choices = "one of " + ", ".join(PRIMARY)
@@ -275,6 +326,40 @@ def validate(config: Config) -> list[Fault]:
         raise ConfigError(" ".join(str(error).split())) from error
 
 
+def _check_engine(config: Config) -> None:
+    """What the engine cannot do is refused, and what only another one reads."""
+    engine = config.engine
+    _require(engine.name in ENGINES, "engine", engine.name, "one of " + ", ".join(ENGINES))
+    _require(engine.startup_timeout_s >= 1, "engine.startup_timeout_s", engine.startup_timeout_s, "at least 1")
+    most = MOST_REPLICAS[engine.name]
+    _require(1 <= config.replicas <= most, "replicas", config.replicas, f"between 1 and {most} (engine={engine.name})")
+    requests, limit = config.workload.most_requests(), MOST_REQUESTS[engine.name]
+    if requests > limit:
+        gib = requests * BYTES_PER_REQUEST / 2**30
+        raise ConfigError(
+            f"workload.rate_rps={config.workload.rate_rps:g}: up to {requests:,.0f} requests in "
+            f"{config.workload.duration_s:g} s, about {gib:,.0f} GiB of memory; engine={engine.name} takes at most "
+            f"{limit:,}: lower the rate or the duration"
+        )
+    count = 1 if config.router is None else config.router.count
+    _require(1 <= count <= 1000, "router.count", count, "between 1 and 1000")
+    if engine.name != "sim":
+        _require(engine.delays is None, "engine.delays", "...", "left out, they are of engine=sim")
+        _require(count == 1, "router.count", count, "1, or engine=sim")
+        return
+    delays = engine.delays if engine.delays is not None else DelaysConfig()
+    for name in ("client", "router", "replica", "startup"):
+        try:
+            getattr(delays, name).validate(f"engine.delays.{name}")
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+    _require(config.replica.kind == "sleep", "replica.kind", config.replica.kind, "sleep (engine=sim burns no CPU)")
+    _require(not config.load.ui, "load.ui", config.load.ui, "false (engine=sim has nothing to look at)")
+    _require(not config.load.fit, "load.fit", config.load.fit, "false (engine=sim sends any rate on time)")
+    if config.has_manager:
+        _require(count == 1, "router.count", count, "1 where something scales: a manager reads one router")
+
+
 def _check_repeat(config: Config) -> None:
     repeat, primary = config.repeat, config.comparison.primary
     _require(3 <= repeat.max <= 1000, "repeat.max", repeat.max, "between 3 and 1000")
@@ -290,4 +375,6 @@ def _check_manager(config: Config) -> None:
     if config.router is None:
         raise ConfigError("scaler: a manager reads the router, so router=none goes with scaler=none only")
     low, high = config.autoscaling.min_replicas, config.autoscaling.max_replicas
+    most = MOST_REPLICAS[config.engine.name]
+    _require(high <= most, "autoscaling.max_replicas", high, f"at most {most} (engine={config.engine.name})")
     _require(low <= config.replicas <= high, "replicas", config.replicas, f"between {low} and {high} (autoscaling)")

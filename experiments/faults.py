@@ -45,6 +45,23 @@ class Fault:
         return core | self.parameters
 
 
+class ActiveFaults:
+    """The set that each replica is to play, as faults come and go."""
+
+    def __init__(self) -> None:
+        """None."""
+        self._sets: dict[str, dict[str, dict[str, float]]] = {}
+
+    def change(self, fault: Fault, *, active: bool) -> dict[str, dict[str, float]]:
+        """The target's whole set from now on, as `PUT /faults` takes it."""
+        faults = self._sets.setdefault(fault.target, {})
+        if active:
+            faults[fault.action] = fault.parameters
+        else:
+            faults.pop(fault.action, None)
+        return faults
+
+
 @dataclass
 class FaultPlanSettings:
     """Faults drawn from the seed: which mode, which replica, when."""

@@ -1,13 +1,13 @@
 """What common random numbers are worth, contrast by contrast: `python -m experiments.pairing [--output FILE.md]`.
 
-Every run is simulated in virtual time with the schedule, policies and queue of the live system. An arm is measured
-on its own, with the same arrivals and demands as its partner, and with the same arrivals but demands drawn anew.
+Every run is simulated (`engine=sim`, no delays): schedule, policies and queue are those of the live system. An arm is
+measured on its own, with the same arrivals and demands as its partner, and with the same arrivals but demands drawn
+anew.
 """
 
 import argparse
 import functools
 import math
-import random
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -17,16 +17,17 @@ from pathlib import Path
 import numpy as np
 
 from analysis.pairing import Spread, spread
+from experiments.config import Config, EngineConfig, LoadConfig, ReplicaConfig, RouterConfig
 from experiments.schedule import build_schedule
-from experiments.virtual_fleet import VirtualReplica, sojourn_s
+from experiments.virtual_stack import simulate
 from experiments.workload import WorkloadSettings
-from services.backend.work_queue import WorkQueue
-from services.router import policies
+from services.router.settings import TimeoutSettings
 
 LOADS = (0.8, 0.9)
 """Offered work over what the fleet can do at speed 1."""
 WARMUP = 0.1
 """Share of a run that is left out: it begins with an empty system."""
+NO_TIMEOUT_S = 600.0
 QUEUE_LIMIT = 100_000
 """Nobody is turned away: the 99th percentile is that of the waiting."""
 ANEW = 1_000_000_007
@@ -87,13 +88,18 @@ def log_p99(arm: Arm, load: float, requests: int, seed: int, *, anew: bool) -> f
         other = build_schedule(replace(workload, duration_s=2 * workload.duration_s), seed + ANEW)
         schedule["demand_s"] = other["demand_s"].head(len(schedule))
     options = {} if arm.choices is None else {"choices": arm.choices}
-    policy = policies.create(arm.policy, options, random.Random(seed))
-    replicas = [
-        VirtualReplica(f"r{number}", WorkQueue(arm.slots, QUEUE_LIMIT, arm.speed))
-        for number in range(1, arm.replicas + 1)
-    ]
-    latency_s = sojourn_s(schedule, policy, replicas)
-    steady = latency_s[schedule["scheduled_s"].to_numpy() >= WARMUP * workload.duration_s]
+    config = Config(
+        seed=seed,
+        replicas=arm.replicas,
+        replica=ReplicaConfig(arm.slots, QUEUE_LIMIT, [arm.speed] * arm.replicas),
+        workload=workload,
+        load=LoadConfig(timeout_s=NO_TIMEOUT_S),
+        router=RouterConfig(timeouts=TimeoutSettings(attempt_s=NO_TIMEOUT_S, overall_s=NO_TIMEOUT_S)),
+        policy={"name": arm.policy, **options},
+        scaler={"name": "none"},
+        engine=EngineConfig("sim"),
+    )
+    steady = simulate(config, schedule).sojourn_s()[schedule["scheduled_s"].to_numpy() >= WARMUP * workload.duration_s]
     return math.log(float(np.quantile(steady, 0.99)))
 
 

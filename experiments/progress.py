@@ -35,9 +35,17 @@ class Progress:
     def begin(self, duration_s: float, t0: float) -> None:
         """The load begins at `t0` on the monotonic clock and lasts `duration_s` seconds."""
         self._duration_s, self._t0 = duration_s, t0
+        self._show("measuring")
+
+    def begin_virtual(self, duration_s: float) -> None:
+        """A simulation of `duration_s` virtual seconds begins."""
+        self._duration_s, self._t0 = duration_s, time.monotonic()
+        self._show("simulating")
+
+    def _show(self, what: str) -> None:
         if self.console.is_terminal:
             self._bar = Bar(
-                TextColumn("  measuring"),
+                TextColumn(f"  {what}"),
                 BarColumn(),
                 TextColumn("{task.description}"),
                 TimeRemainingColumn(),
@@ -45,7 +53,7 @@ class Progress:
                 transient=True,
                 refresh_per_second=4,
             )
-            self._task = self._bar.add_task("", total=duration_s)
+            self._task = self._bar.add_task("", total=self._duration_s)
             self._bar.start()
 
     def replicas(self, ready: int | None) -> None:
@@ -58,12 +66,18 @@ class Progress:
             self._load[shard] = json.loads(line)
         except ValueError:
             return
-        elapsed = time.monotonic() - self._t0
-        text = self._text()
+        self._at(time.monotonic() - self._t0, self._text())
+
+    def virtual(self, now: float, text: str) -> None:
+        """A simulation has come to the virtual second `now`."""
+        self._at(now, text)
+
+    def _at(self, elapsed: float, text: str) -> None:
+        moment = time.monotonic() - self._t0
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=min(elapsed, self._duration_s), description=text)
-        elif elapsed - self._last_plain >= PLAIN_EVERY_S:
-            self._last_plain = elapsed
+        elif moment - self._last_plain >= PLAIN_EVERY_S:
+            self._last_plain = moment
             self.say(f"  {elapsed:4.0f} of {self._duration_s:.0f} s: {text}")
 
     def _text(self) -> str:

@@ -163,12 +163,15 @@ class Recorder:
         """Write the manifest as it is now."""
         write_json(self.folder / "manifest.json", self.manifest)
 
-    def begin(self, t0: float) -> None:
-        """The run starts at `t0` on the monotonic clock; what was recorded before gets negative times."""
-        self.t0 = t0
+    def begin(self, t0: float | None) -> None:
+        """The run starts at `t0` on the monotonic clock; what was recorded before gets negative times.
+
+        None = in virtual time, in which every run starts at 0.
+        """
+        self.t0 = t0 or 0.0
         self._events = (self.folder / "events.jsonl").open("a", buffering=1)
         self._samples = (self.folder / "samples.jsonl").open("a", buffering=1)
-        self.manifest["t0_unix"] = time.time() + (t0 - time.monotonic())
+        self.manifest["t0_unix"] = None if t0 is None else time.time() + (t0 - time.monotonic())
         self.manifest["t0_monotonic"] = t0
         self.write_manifest()
         for moment, event in self._early:

@@ -6,6 +6,7 @@ Exit status: 0 complete and valid; 1 it failed; 2 the configuration is wrong; 3 
 
 import contextlib
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -23,9 +24,10 @@ from experiments.config import Config, ConfigError
 from experiments.config_errors import check_keys, one_line
 from experiments.fitting import fit
 from experiments.supervision import Interrupted, say, supervise
-from experiments.sweep import check_jobs, place
+from experiments.sweep import Parallel, check_jobs, parallel, place
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
+BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 COMPLETE, FAILED, WRONG, INVALID = 0, 1, 2, 3
 """Exit statuses, as DVC's stage and scripts read them."""
 
@@ -56,13 +58,14 @@ def _job(composed: DictConfig) -> None:
     sweeping = hydra_config.mode == RunMode.MULTIRUN
     folder = Path(hydra_config.runtime.output_dir)
     try:
-        if sweeping and not _statuses and _repetition is None:
+        if sweeping and not _statuses and _repetition is None and hydra_config.launcher._target_ == BASIC:
             check_jobs(sys.argv[1:])
         check_keys(cast(dict[str, Any], OmegaConf.to_container(composed)))
         config = cast(Config, OmegaConf.to_object(composed))
         configuration.fill_in(config, hydra_config.overrides.task)
         composed.replicas = config.replicas
         faults = configuration.validate(config)
+        composed.workload.rate_rps = config.workload.rate_rps
         calibration.check(config)
         if config.load.ui and (config.router is None or sweeping):
             raise ConfigError("load.ui=true: the web UI needs a router and a single run")
@@ -102,8 +105,12 @@ def main() -> int:
         say(f"no scenario: add +scenario=NAME, one of {', '.join(scenarios())}")
         return WRONG
     ended: int | None = None
+    at_once: Parallel | None = None
     try:
-        _repetition = None if asks_hydra else repeating.plan(arguments, CONF)
+        at_once = None if asks_hydra else parallel(arguments, CONF)
+        if at_once is not None:
+            sys.argv[1:] = at_once.arguments
+        _repetition = None if asks_hydra or at_once is not None else repeating.plan(arguments, CONF)
         if _repetition is not None:
             sys.argv[1:] = _repetition.arguments
         with contextlib.suppress(repeating.Enough):
@@ -118,11 +125,14 @@ def main() -> int:
         ended = 128 + int(error.args[0])
     except KeyboardInterrupt:
         ended = 130
-    status = ended if ended is not None else _overall(_statuses)
-    if _sweep is not None:
+    status = ended if ended is not None else _overall(_statuses if at_once is None else at_once.statuses())
+    sweep = _sweep if at_once is None else at_once.folder
+    if sweep is not None and not asks_hydra:
         from experiments.sweep_end import finish
 
-        finish(_sweep, status, is_whole=ended is None)
+        finish(sweep, status, is_whole=ended is None)
+        if at_once is not None and at_once.is_tracked:
+            subprocess.run([sys.executable, "-m", "experiments.tracking", str(sweep)], check=False)
     return status
 
 

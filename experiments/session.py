@@ -19,10 +19,14 @@ from experiments.guardian import MARK
 from experiments.measurement import Measurement
 from experiments.progress import Progress
 from experiments.recording import FolderError, Recorder, check_space, claim, now_iso, provenance
+from experiments.simulation import Simulation
 from experiments.tracking_companion import Companion
+from experiments.virtual_manager import ScalerError
+from experiments.virtual_time import PastEventError
 from services.processes import StartError
 
 COMPLETE, FAILED, INVALID = 0, 1, 3
+VIRTUAL_ERRORS = (PastEventError, ScalerError)
 
 
 @dataclass
@@ -119,13 +123,17 @@ class Session:
 
     async def _measure(self, companion: Companion | None) -> tuple[str, str | None]:
         try:
-            await Measurement(self.config, self.faults, self._recorder, self._progress).run(companion)
+            await self._engine().run(companion)
         except asyncio.CancelledError:
             return "interrupted", None
-        except (StartError, TimeoutError, OSError) as error:
+        except (StartError, TimeoutError, OSError, *VIRTUAL_ERRORS) as error:
             print(f"{self.scenario} failed: {error}", file=sys.stderr)
             return "failed", str(error)
         return "complete", None
+
+    def _engine(self) -> Measurement | Simulation:
+        kind = Simulation if self.config.engine.name == "sim" else Measurement
+        return kind(self.config, self.faults, self._recorder, self._progress)
 
     async def _record(self, reason: str, error: str | None) -> None:
         await asyncio.shield(asyncio.to_thread(self._recorder.close, reason, error))

@@ -16,6 +16,7 @@ import aiohttp
 from experiments.clocks import EXCHANGES, Offset, estimate
 from experiments.config import Config
 from experiments.faults import Fault
+from experiments.replica_options import replica_options, scaling_settings
 from services.access import auth_headers
 from services.manager.engines import Running
 from services.manager.engines.local import LocalEngine
@@ -33,8 +34,7 @@ class Stack:
         self.config = config
         self.router: ServiceProcess | None = None
         self.manager: ServiceProcess | None = None
-        # What the faults start again, the manager must leave alone.
-        self._faults_restart = any(f.action == "restart" or (f.action == "kill" and f.for_s) for f in faults)
+        self._faults = faults
         self._logs = logs
         self._sink = sink
         self._engine: LocalEngine | None = None
@@ -63,7 +63,7 @@ class Stack:
             await self.manager.start(self.config.engine.startup_timeout_s * (1 + self.config.replicas))
         else:
             router = self.router.addresses["admin"] if self.router is not None else None
-            self._engine = LocalEngine(self._replica_options(), router, self._logs)
+            self._engine = LocalEngine(replica_options(self.config), router, self._logs)
             for number in range(1, self.config.replicas + 1):
                 progress(f"starting replica {number} of {self.config.replicas}")
                 await self._engine.start(f"r{number}")
@@ -85,7 +85,9 @@ class Stack:
         return ServiceProcess(name, command, self._logs / f"{name}.log")
 
     def _router_command(self, port: int, admin_port: int) -> list[str]:
-        settings = {"router": dataclasses.asdict(self.config.router), "policy": self.config.policy}  # type: ignore[arg-type]
+        router = dataclasses.asdict(self.config.router)  # type: ignore[arg-type]
+        del router["count"]  # this engine starts one
+        settings = {"router": router, "policy": self.config.policy}
         path = self._write("router.json", settings)
         return python_module(
             "services.router",
@@ -100,14 +102,12 @@ class Stack:
         )
 
     def _manager_command(self, port: int) -> list[str]:
-        scaling = dataclasses.asdict(self.config.autoscaling)
-        scaling["self_heal"] = scaling["self_heal"] and not self._faults_restart
         path = self._write(
             "manager.json",
             {
-                "scaling": scaling,
+                "scaling": dataclasses.asdict(scaling_settings(self.config, self._faults)),
                 "scaler": self.config.scaler,
-                "replica": self._replica_options(),
+                "replica": replica_options(self.config),
                 "replicas": self.config.replicas,
             },
         )
@@ -130,18 +130,6 @@ class Stack:
         path = self._logs / name
         path.write_text(json.dumps(content, indent=2))
         return path
-
-    def _replica_options(self) -> dict[str, Any]:
-        """What every replica is told, as engines take it."""
-        demand = self.config.workload.demand
-        return {
-            **dataclasses.asdict(self.config.replica),
-            "seed": self.config.seed,
-            "replica_noise": demand.replica_noise,
-            "demand_mean_ms": demand.mean_ms,
-            "demand_distribution": demand.distribution,
-            "demand_sigma": demand.sigma,
-        }
 
     async def _until_ready(self) -> None:
         """Wait until the router routes to every replica."""

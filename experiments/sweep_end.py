@@ -9,6 +9,9 @@ from pathlib import Path
 from experiments.session import finish_sweep
 from experiments.tracking_values import SWEEP_FILES, one_line
 
+MAP_SCENARIO = "retry_storm_map"
+"""Ends in a map instead of a comparison: each of its many arms is a point of it."""
+
 
 def finish(folder: Path, status: int, *, is_whole: bool) -> None:
     """Compare, draw, log and say so.
@@ -40,6 +43,12 @@ def _report(folder: Path) -> None:
     from analysis.rows import arrange
 
     runs = read_runs([folder])
+    if runs and runs[0][0].manifest["scenario"] == MAP_SCENARIO:
+        from analysis.storm_map import NAME, draw
+
+        draw([run for run, _ in runs], folder / NAME)
+        print(f"map: {folder / NAME}", flush=True)
+        return
     try:
         comparison = compare(sort_into_arms(runs))
     except ComparisonError as error:

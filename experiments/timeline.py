@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from experiments.faults import PROCESS_ACTIONS, Fault
+from experiments.faults import PROCESS_ACTIONS, ActiveFaults, Fault
 from experiments.stack import EventSink, Stack
 from services.processes import StartError
 
@@ -21,7 +21,7 @@ class Timeline:
     faults: list[Fault]
     stack: Stack
     sink: EventSink
-    _active: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    _active: ActiveFaults = field(default_factory=ActiveFaults)
     _open: set[int] = field(default_factory=set)
 
     async def run(self, t0: float) -> None:
@@ -77,12 +77,7 @@ class Timeline:
                 await self._set(fault, active=False)
 
     async def _set(self, fault: Fault, *, active: bool) -> None:
-        faults = self._active.setdefault(fault.target, {})
-        if active:
-            faults[fault.action] = fault.parameters
-        else:
-            faults.pop(fault.action, None)
-        await self.stack.set_faults(fault.target, faults)
+        await self.stack.set_faults(fault.target, self._active.change(fault, active=active))
 
     async def heal_all(self) -> None:
         """End what still lasts at the run's end (a process killed for good stays dead)."""

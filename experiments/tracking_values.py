@@ -11,7 +11,7 @@ from typing import Any
 VALUE_LIMIT = 6000
 """Longest parameter value, characters (MLflow's limit)."""
 TAG_LIMIT = 5000
-SWEEP_FILES = ("comparison.json", "comparison.png", "summary.png")
+SWEEP_FILES = ("comparison.json", "comparison.png", "summary.png", "storm_map.png")
 """What the end of a sweep leaves in its folder, of all its runs together."""
 STATUSES = {
     "complete": "FINISHED",

@@ -15,15 +15,9 @@ from services.backend.app import build_app
 from services.backend.listener import Listener
 from services.backend.registration import Registration
 from services.backend.replica import Replica
-from services.backend.settings import DISTRIBUTIONS, KINDS, ReplicaSettings
+from services.backend.settings import DISTRIBUTIONS, DRAIN_S, KINDS, ON_HANGUP, PARENT_S, SETTLE_S, ReplicaSettings
+from services.backend.work_queue import DISCIPLINES
 from services.startup import announce, listen, url_of
-
-PARENT_S = 0.5
-"""How often a replica looks whether its parent is still there."""
-DRAIN_S = 5.0
-"""Longest wait for requests in flight after SIGTERM."""
-SETTLE_S = 0.1
-"""Requests that the router sent before it heard of the draining still arrive for so long."""
 
 
 async def serve(arguments: argparse.Namespace, settings: ReplicaSettings) -> None:
@@ -97,6 +91,8 @@ def main() -> None:
     parser.add_argument("--queue-limit", type=int, default=defaults.queue_limit, help="requests that may wait")
     parser.add_argument("--speed", type=float, default=defaults.speed, help="service time = demand / speed")
     parser.add_argument("--kind", default=defaults.kind, help=f"one of {', '.join(KINDS)}")
+    parser.add_argument("--discipline", default=defaults.discipline, help=f"one of {', '.join(DISCIPLINES)}")
+    parser.add_argument("--on-hangup", default=defaults.on_hangup, help=f"one of {', '.join(ON_HANGUP)}")
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--replica-noise", type=float, default=defaults.replica_noise, help="0 to 1")
     parser.add_argument("--demand-mean-ms", type=float, default=defaults.demand_mean_ms)

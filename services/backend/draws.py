@@ -27,3 +27,12 @@ def demand_ms(settings: ReplicaSettings, u: float) -> float:
             return mean * math.exp(sigma * z - sigma**2 / 2)
         case _:
             return mean
+
+
+def attempt_demand_ms(settings: ReplicaSettings, asked_ms: float | None, request_id: str, attempt: str) -> float:
+    """The demand of one attempt: `asked_ms`, or drawn by the replica (none was asked, or `replica_noise` hits it)."""
+    key = (settings.seed, request_id, settings.id, attempt)
+    noise = settings.replica_noise
+    if asked_ms is not None and (noise <= 0 or uniform(*key, "noise") >= noise):
+        return asked_ms
+    return demand_ms(settings, uniform(*key, "demand"))

@@ -52,7 +52,7 @@ def parse(body: object) -> FaultSet:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What happens to one request."""
+    """What happens to one request: first `added_s`, then of `hang`, `reset`, `status` the first that is set."""
 
     added_s: float = 0.0
     status: int | None = None
@@ -62,6 +62,11 @@ class Effects:
 
 
 NONE = Effects()
+
+
+def speed_under(active: FaultSet, speed: float) -> float:
+    """What is left of a replica's speed."""
+    return speed / active["slow"]["factor"] if "slow" in active else speed
 
 
 def effects(active: FaultSet, draw: Callable[[str], float], elapsed_s: float, *, check: bool) -> Effects:

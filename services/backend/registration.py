@@ -16,6 +16,34 @@ CREATED = 201
 """The router's answer about a replica that it did not know."""
 
 
+class Renewal:
+    """What a replica says to its router, and when. Pure."""
+
+    def __init__(self, about: dict[str, Any]) -> None:
+        """`about` holds url, weight, concurrency, admin_url."""
+        self._about = about
+        self._known = False
+
+    def body(self) -> dict[str, Any]:
+        """The next word; a renewal says nothing of weight and state, which the router's operator may have changed."""
+        return {"url": self._about["url"], "lease_s": LEASE_S} if self._known else self._first()
+
+    def _first(self) -> dict[str, Any]:
+        return {**self._about, "state": "ready", "lease_s": LEASE_S}
+
+    def pause_s(self, status: int | None) -> float:
+        """Seconds until the next word, after an answer of `status` (None = there was none)."""
+        if self._known and status == CREATED:  # the router began anew
+            self._known = False
+            return 0.0
+        self._known = self._known or (status is not None and status < 300)
+        return RENEW_S if self._known else RENEW_S / 4
+
+    def farewell(self, longest_s: float) -> dict[str, Any]:
+        """Ask the router to send nothing more; what is in flight may take `longest_s` seconds."""
+        return {"url": self._about["url"], "lease_s": longest_s + LEASE_S, "state": "draining"}
+
+
 class Registration:
     """Keeps a replica registered at a router's admin URL."""
 
@@ -23,13 +51,13 @@ class Registration:
         """`about` holds url, weight, concurrency, admin_url."""
         self._url = f"{router.rstrip('/')}/replicas/{id_}"
         self._about = about
+        self._renewal = Renewal(about)
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1.0), headers=auth_headers())
         self._task: asyncio.Task[None] | None = None
         self._complained: set[int] = set()
 
-    async def _put(self, lease_s: float, **more: object) -> int | None:
+    async def _put(self, body: dict[str, Any]) -> int | None:
         """The status of the router's answer; None where there was none."""
-        body = {"url": self._about["url"], "lease_s": lease_s, **more}
         with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
             async with self._session.put(self._url, json=body) as response:
                 if response.status >= 400 and response.status not in self._complained:
@@ -43,23 +71,16 @@ class Registration:
         self._task = asyncio.create_task(self._renew())
 
     async def _renew(self) -> None:
-        """A renewal says nothing of weight and state, which the router's operator may have changed."""
-        known = False
         while True:
-            about = {} if known else {**self._about, "state": "ready"}
-            status = await self._put(LEASE_S, **about)
-            if known and status == CREATED:  # the router began anew
-                known = False
-                continue
-            known = known or (status is not None and status < 300)
-            await asyncio.sleep(RENEW_S if known else RENEW_S / 4)
+            status = await self._put(self._renewal.body())
+            await asyncio.sleep(self._renewal.pause_s(status))
 
     async def drain(self, longest_s: float) -> None:
         """Ask the router to send nothing more; what is in flight may take `longest_s` seconds."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._put(longest_s + LEASE_S, state="draining")
+        await self._put(self._renewal.farewell(longest_s))
 
     async def leave(self) -> None:
         """Deregister."""

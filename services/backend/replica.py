@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from services.backend import faults
-from services.backend.draws import demand_ms, uniform
+from services.backend.draws import attempt_demand_ms, uniform
 from services.backend.faults import Effects, FaultSet
 from services.backend.listener import Listener, cut
 from services.backend.settings import MAX_DEMAND_MS, ReplicaSettings
@@ -24,7 +24,6 @@ class Replica:
 
     def __init__(self, settings: ReplicaSettings) -> None:
         """Needs a running event loop."""
-        kind = SleepWork if settings.kind == "sleep" else CpuWork
         self.settings = settings
         self.telemetry = Telemetry()
         self.in_flight = 0
@@ -33,7 +32,8 @@ class Replica:
         self.has_admin = False
         self.faults: FaultSet = {}
         self._faults_since = 0.0
-        self._work: Work = kind(settings.concurrency, settings.queue_limit, settings.speed)
+        size = (settings.concurrency, settings.queue_limit, settings.speed)
+        self._work: Work = SleepWork(*size, settings.discipline) if settings.kind == "sleep" else CpuWork(*size)
         self._numbers = itertools.count(1)
 
     # -- faults
@@ -53,7 +53,7 @@ class Replica:
                 self.data.refuse()
         self.faults = active
         self._faults_since = time.monotonic()
-        self._work.set_speed(self.settings.speed / active.get("slow", {"factor": 1.0})["factor"])
+        self._work.set_speed(faults.speed_under(active, self.settings.speed))
 
     def _effects(self, request: Request, request_id: str, attempt: str, *, check: bool) -> Effects:
         """What the faults do to this request; nothing on the admin port."""
@@ -119,7 +119,8 @@ class Replica:
         if answer is not None:
             return answer
         try:
-            served = await self._work.serve(demand / 1e3)
+            serving = self._work.serve(demand / 1e3)
+            served = await (serving if self.settings.on_hangup == "cancel" else asyncio.shield(serving))
         except QueueFullError:
             self.telemetry.requests.labels("overloaded").inc()
             return self._answer(503, {"error": "the queue is full"})
@@ -143,19 +144,15 @@ class Replica:
         Raises:
             ValueError: the header is no number within bounds.
         """
-        settings = self.settings
-        key = (settings.seed, request_id, settings.id, attempt)
         if header is None:
-            return demand_ms(settings, uniform(*key, "demand"))
+            return attempt_demand_ms(self.settings, None, request_id, attempt)
         try:
             demand = -1.0 if "_" in header else float(header)
         except ValueError:
             demand = -1.0
         if not 0 <= demand <= MAX_DEMAND_MS:
             raise ValueError(f"X-Aegis-Demand-Ms={header[:40]}: must be a number between 0 and {MAX_DEMAND_MS:g}")
-        if settings.replica_noise > 0 and uniform(*key, "noise") < settings.replica_noise:
-            return demand_ms(settings, uniform(*key, "demand"))
-        return demand
+        return attempt_demand_ms(self.settings, demand, request_id, attempt)
 
     async def _unless_gone(self, request: Request, handler: Callable[[], Awaitable[Response]]) -> Response:
         """Run the handler; stop it when the client hangs up (nobody reads the answer then)."""

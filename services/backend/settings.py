@@ -3,10 +3,18 @@
 from dataclasses import dataclass
 
 from services.access import ID
+from services.backend.work_queue import DISCIPLINES
 
 MAX_DEMAND_MS = 60_000.0
 """Longest service demand of a request; a longer one is answered 422."""
 KINDS = ("sleep", "cpu")
+ON_HANGUP = ("cancel", "finish")
+PARENT_S = 0.5
+"""How often a replica looks whether its parent is still there, seconds."""
+DRAIN_S = 5.0
+"""Longest wait for requests in flight after SIGTERM, seconds."""
+SETTLE_S = 0.1
+"""Requests that the router sent before it heard of the draining still arrive for so long, seconds."""
 DISTRIBUTIONS = ("exponential", "lognormal", "constant")
 
 
@@ -23,6 +31,10 @@ class ReplicaSettings:
     """Service time = demand / speed."""
     kind: str = "sleep"
     """`sleep` waits the demand out, `cpu` burns it."""
+    discipline: str = "fifo"
+    """`fifo`: a line before the slots; `ps`: processor sharing (kind `sleep` only)."""
+    on_hangup: str = "cancel"
+    """What becomes of work whose client has hung up: `cancel` frees the slot, `finish` works on for nobody."""
     seed: int = 0
     replica_noise: float = 0.0
     """Probability that an attempt's demand is drawn anew instead of taken from the request."""
@@ -42,7 +54,12 @@ class ReplicaSettings:
         """
         if not ID.fullmatch(self.id):
             raise ValueError(f"id={self.id}: up to 64 letters, digits, dots, dashes and underscores")
-        for name, choices in (("kind", KINDS), ("demand_distribution", DISTRIBUTIONS)):
+        for name, choices in (
+            ("kind", KINDS),
+            ("discipline", DISCIPLINES),
+            ("on_hangup", ON_HANGUP),
+            ("demand_distribution", DISTRIBUTIONS),
+        ):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}={getattr(self, name)}: must be one of {', '.join(choices)}")
         for name, low, high in (

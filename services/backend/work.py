@@ -4,12 +4,13 @@ import asyncio
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.backend.work_queue import Job, QueueFullError, WorkQueue
+from services.backend import work_queue
+from services.backend.work_queue import Job, QueueFullError
 
 BEAT_S = 0.05
 STOPPED_S = 0.25
@@ -47,9 +48,9 @@ class Work(Protocol):
 class SleepWork:
     """Waits until the planned end."""
 
-    def __init__(self, concurrency: int, queue_limit: int, speed: float) -> None:
+    def __init__(self, concurrency: int, queue_limit: int, speed: float, discipline: str = "fifo") -> None:
         """Needs a running event loop."""
-        self._queue = WorkQueue(concurrency, queue_limit, speed)
+        self._queue = work_queue.create(discipline, concurrency, queue_limit, speed)
         self._loop = asyncio.get_running_loop()
         self._timers: dict[Job, tuple[asyncio.TimerHandle, asyncio.Future[None]]] = {}
         self._beat_at = self._loop.time()
@@ -65,7 +66,7 @@ class SleepWork:
             self._rearm(self._queue.stopped(self._beat_at, now))
         self._beat_at = now
 
-    def _rearm(self, changed: list[Job]) -> None:
+    def _rearm(self, changed: Sequence[Job]) -> None:
         for job in changed:
             if job in self._timers:
                 handle, future = self._timers[job]
@@ -97,7 +98,8 @@ class SleepWork:
     async def serve(self, demand_s: float) -> Served:
         """Wait until the planned end."""
         self._notice_stop()
-        job = self._queue.arrive(demand_s, self._loop.time())
+        job, changed = self._queue.arrive(demand_s, self._loop.time())
+        self._rearm(changed)
         future = self._loop.create_future()
         self._timers[job] = (self._loop.call_at(job.end, self._end, job), future)
         try:

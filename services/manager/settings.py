@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+MOST_REPLICAS = 10_000
+
 
 @dataclass
 class ScalingSettings:
@@ -31,14 +33,14 @@ class ScalingSettings:
             ValueError: with the key, its value and its bounds.
         """
         for name, low, high in (
-            ("min_replicas", 1, 64),
-            ("max_replicas", 1, 64),
+            ("min_replicas", 1, MOST_REPLICAS),
+            ("max_replicas", 1, MOST_REPLICAS),
             ("interval_s", 0.1, 600),
             ("tolerance", 0, 1),
             ("stabilization_up_s", 0, 3600),
             ("stabilization_down_s", 0, 3600),
-            ("max_up", 1, 64),
-            ("max_down", 1, 64),
+            ("max_up", 1, MOST_REPLICAS),
+            ("max_down", 1, MOST_REPLICAS),
         ):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"autoscaling.{name}={getattr(self, name):g}: must be between {low:g} and {high:g}")

@@ -23,12 +23,10 @@ from services.router.fleet import Fleet
 from services.router.health import HealthChecker
 from services.router.policies import Policy
 from services.router.proxy import Proxy, client_session
-from services.router.settings import RouterSettings
+from services.router.settings import DRAIN_S, TICK_S, RouterSettings
 from services.router.telemetry import Telemetry
 from services.startup import announce, listen, url_of
 
-TICK_S = 0.1
-DRAIN_S = 5.0
 """Longest wait for requests in flight after SIGTERM."""
 
 
@@ -66,7 +64,8 @@ async def serve(arguments: argparse.Namespace, settings: RouterSettings, policy:
         ),
         access_log=None,
     )
-    app = Admin(fleet, checker, proxy, events, telemetry, name).app()
+    fleet.watch = checker.watch
+    app = Admin(fleet, proxy, events, telemetry, name).app()
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     for each, sock in ((server, data), (runner, admin)):
         await each.setup()

@@ -11,8 +11,7 @@ from yarl import URL
 
 from services.access import ID, is_authorized
 from services.router.events import EventLog
-from services.router.fleet import Fleet, NotOwnerError, Replica
-from services.router.health import HealthChecker
+from services.router.fleet import Fleet, NotOwnerError, describe
 from services.router.proxy import Proxy
 from services.router.telemetry import Telemetry
 
@@ -41,12 +40,9 @@ async def _guard(request: web.Request, handler: Any) -> web.StreamResponse:  # n
 class Admin:
     """The handlers of the admin port."""
 
-    def __init__(
-        self, fleet: Fleet, checker: HealthChecker, proxy: Proxy, events: EventLog, telemetry: Telemetry, policy: str
-    ) -> None:
+    def __init__(self, fleet: Fleet, proxy: Proxy, events: EventLog, telemetry: Telemetry, policy: str) -> None:
         """`policy` is its name, for `/stats`."""
         self._fleet = fleet
-        self._checker = checker
         self._proxy = proxy
         self._events = events
         self._telemetry = telemetry
@@ -95,7 +91,7 @@ class Admin:
                 "in_flight": proxy.in_flight,
                 **{f"{name}_total": count for name, count in proxy.totals.items()},
                 "responses": proxy.responses,
-                "replicas": [_describe(replica, now) for replica in self._fleet.replicas.values()],
+                "replicas": [describe(replica, now) for replica in self._fleet.replicas.values()],
             }
         )
 
@@ -107,13 +103,13 @@ class Admin:
 
     async def _list(self, _: web.Request) -> web.Response:
         now = time.monotonic()
-        return web.json_response({"replicas": [_describe(r, now) for r in self._fleet.replicas.values()]})
+        return web.json_response({"replicas": [describe(r, now) for r in self._fleet.replicas.values()]})
 
     async def _get(self, request: web.Request) -> web.Response:
         replica = self._fleet.replicas.get(request.match_info["id"])
         if replica is None:
             return web.json_response({"error": f"no replica {request.match_info['id']}"}, status=404)
-        return web.json_response(_describe(replica, time.monotonic()))
+        return web.json_response(describe(replica, time.monotonic()))
 
     async def _put(self, request: web.Request) -> web.Response:
         id_ = request.match_info["id"]
@@ -127,16 +123,12 @@ class Admin:
         if id_ not in self._fleet.replicas and len(self._fleet.replicas) >= MAX_REPLICAS:
             raise Rejected(f"there are {MAX_REPLICAS} replicas already")
         now = time.monotonic()
-        known = self._fleet.replicas.get(id_)
-        was_draining = known is not None and known.draining
         try:
             is_new = self._fleet.put(id_, now, **fields)
         except KeyError:
             raise Rejected(f"url: needed for {id_}, which is not known yet") from None
         replica = self._fleet.replicas[id_]
-        if is_new or (was_draining and not replica.draining):
-            self._checker.watch(id_)
-        return web.json_response(_describe(replica, now), status=201 if is_new else 200)
+        return web.json_response(describe(replica, now), status=201 if is_new else 200)
 
     async def _delete(self, request: web.Request) -> web.Response:
         """With `?url=...` only the replica at that address."""
@@ -144,25 +136,6 @@ class Admin:
         if not self._fleet.remove(request.match_info["id"], time.monotonic(), url):
             return web.json_response({"error": f"no replica {request.match_info['id']}"}, status=404)
         return web.Response(status=204)
-
-
-def _describe(replica: Replica, now: float) -> dict[str, Any]:
-    latency = replica.latency_s
-    lease = replica.lease_until
-    return {
-        "id": replica.id,
-        "url": replica.url,
-        "admin_url": replica.admin_url,
-        "weight": replica.weight,
-        "state": replica.state,
-        "concurrency": replica.concurrency,
-        "in_flight": replica.in_flight,
-        "in_flight_seconds_total": round(replica.in_flight_seconds(now), 6),
-        "requests_total": replica.requests_total,
-        "failures_total": replica.failures_total,
-        "latency_ewma_ms": None if latency is None else round(latency * 1e3, 3),
-        "lease_remaining_s": None if lease is None else round(lease - now, 3),
-    }
 
 
 def _number(body: dict[str, Any], key: str, low: float, high: float) -> float | None:

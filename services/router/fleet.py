@@ -5,7 +5,7 @@ Plain objects, no I/O: every method is told the time (seconds on a monotonic clo
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from services.router.policies import Outcome
 from services.router.settings import EjectionSettings, HealthCheckSettings
@@ -54,11 +54,24 @@ class Replica:
         """Request-seconds spent here until `now`; the difference of two readings over their distance is a mean."""
         return self.in_flight_s + self.in_flight * (now - self.in_flight_at)
 
-    def count(self, change: int, now: float) -> None:
-        """So many more (or fewer) attempts are under way from `now` on."""
-        self.in_flight_s = self.in_flight_seconds(now)
-        self.in_flight_at = now
-        self.in_flight += change
+
+def describe(replica: Replica, now: float) -> dict[str, Any]:
+    """A replica as the admin port shows it."""
+    latency, lease = replica.latency_s, replica.lease_until
+    return {
+        "id": replica.id,
+        "url": replica.url,
+        "admin_url": replica.admin_url,
+        "weight": replica.weight,
+        "state": replica.state,
+        "concurrency": replica.concurrency,
+        "in_flight": replica.in_flight,
+        "in_flight_seconds_total": round(replica.in_flight_seconds(now), 6),
+        "requests_total": replica.requests_total,
+        "failures_total": replica.failures_total,
+        "latency_ewma_ms": None if latency is None else round(latency * 1e3, 3),
+        "lease_remaining_s": None if lease is None else round(lease - now, 3),
+    }
 
 
 class NotOwnerError(Exception):
@@ -74,6 +87,11 @@ class Fleet:
         self._ejection = ejection
         self._emit = emit
         self.replicas: dict[str, Replica] = {}
+        self._rotation: tuple[Replica, ...] | None = None
+        """Who may be picked; None = to be found out, something changed."""
+        self._in_rotation: set[int] = set()
+        self.watch: Callable[[str], None] = lambda _: None
+        """Called with the id of a replica whose health is to be checked from now on."""
 
     # -- membership
 
@@ -109,6 +127,7 @@ class Fleet:
                 raise KeyError(id_)
             replica = Replica(id_, url)
             self.replicas[id_] = replica
+            self._rotation = None
             self._emit("registered", id_, now, url=url)
         assert replica is not None
         replica.admin_url = admin_url if admin_url is not None else replica.admin_url
@@ -120,10 +139,15 @@ class Fleet:
             replica.lease_until = None
         if state == "draining" and not replica.draining:
             replica.draining = True
+            self._rotation = None
             self._emit("draining", id_, now, in_flight=replica.in_flight)
         elif state == "ready" and replica.draining:
             replica.draining, replica.healthy, replica.passes = False, None, 0
+            self._rotation = None
             self._emit("registered", id_, now, url=replica.url)
+            self.watch(id_)
+        if is_new:
+            self.watch(id_)
         return is_new
 
     def remove(self, id_: str, now: float, url: str | None = None) -> bool:
@@ -137,6 +161,7 @@ class Fleet:
             return False
         if url is not None and url != replica.url:
             raise NotOwnerError(f"{id_} is registered at {replica.url}")
+        self._rotation = None
         del self.replicas[id_]
         self._emit("drained" if replica.draining else "removed", id_, now, in_flight=replica.in_flight)
         return True
@@ -145,9 +170,11 @@ class Fleet:
         """Let leases and ejections run out."""
         for replica in list(self.replicas.values()):
             if replica.lease_until is not None and now >= replica.lease_until:
+                self._rotation = None
                 del self.replicas[replica.id]
                 self._emit("expired", replica.id, now, in_flight=replica.in_flight)
             elif replica.ejected_until is not None and now >= replica.ejected_until:
+                self._rotation = None
                 replica.ejected_until = None
                 replica.failures_in_row = 0
                 if replica.state == "ready":
@@ -155,26 +182,40 @@ class Fleet:
 
     # -- rotation
 
-    def candidates(self, tried: set[str]) -> list[Replica]:
+    def candidates(self, tried: set[str]) -> tuple[Replica, ...]:
         """Who may be picked: those in rotation, without the `tried` ones while there are others.
 
         Where nobody is in rotation, those that only a passive ejection keeps out: it never takes the last replica,
         also when the others went after it.
         """
-        ready = [replica for replica in self.replicas.values() if replica.state == "ready"]
-        if not ready:
-            ready = [r for r in self.replicas.values() if r.healthy and not r.draining]
-        fresh = [replica for replica in ready if replica.id not in tried] if tried else ready
-        return fresh or ready
+        ready = self._rotation
+        if ready is None:
+            ready = tuple(replica for replica in self.replicas.values() if replica.state == "ready")
+            if not ready:
+                ready = tuple(r for r in self.replicas.values() if r.healthy and not r.draining)
+            self._rotation, self._in_rotation = ready, {id(replica) for replica in ready}
+        if not tried:
+            return ready
+        return tuple(replica for replica in ready if replica.id not in tried) or ready
+
+    def is_candidate(self, replica: object, tried: set[str]) -> bool:
+        """Whether this very object is among `candidates(tried)`."""
+        if tried:
+            return any(replica is candidate for candidate in self.candidates(tried))
+        return self._rotation is not None and id(replica) in self._in_rotation
 
     def on_start(self, replica: Replica, now: float) -> None:
         """An attempt begins."""
-        replica.count(+1, now)
+        replica.in_flight_s += replica.in_flight * (now - replica.in_flight_at)
+        replica.in_flight_at = now
+        replica.in_flight += 1
         replica.requests_total += 1
 
     def on_finish(self, replica: Replica, outcome: Outcome, latency_s: float, now: float, reason: str = "") -> None:
         """An attempt ended; a row of failures ejects. `overloaded` and `cancelled` say nothing of health."""
-        replica.count(-1, now)
+        replica.in_flight_s += replica.in_flight * (now - replica.in_flight_at)
+        replica.in_flight_at = now
+        replica.in_flight -= 1
         if outcome == "ok":
             replica.failures_in_row = 0
             replica.ejections_in_row = 0
@@ -194,6 +235,7 @@ class Fleet:
         ejected = sum(r.ejected_until is not None for r in self.replicas.values())
         if others < 1 or ejected + 1 > max(1, int(self._ejection.max_share * len(self.replicas))):
             return
+        self._rotation = None
         replica.ejections_in_row += 1
         for_s = min(self._ejection.max_s, self._ejection.base_s * replica.ejections_in_row)
         replica.ejected_until = now + for_s
@@ -217,11 +259,13 @@ class Fleet:
         if replica is None:
             return
         replica.passes, replica.fails = (replica.passes + 1, 0) if passed else (0, replica.fails + 1)
-        was = replica.state
+        was, healthy_before = replica.state, replica.healthy
         if passed and (replica.healthy is None or replica.passes >= self._health.healthy_threshold):
             replica.healthy = True
         elif not passed and replica.healthy and replica.fails >= self._health.unhealthy_threshold:
             replica.healthy = False
+        if replica.state != was or healthy_before != replica.healthy:
+            self._rotation = None
         if was == "ready" and replica.state == "ejected":
             self._emit("ejected", id_, now, cause="health_check", failures=replica.fails, reason=reason)
         elif was != "ready" and replica.state == "ready":

@@ -9,6 +9,15 @@ import aiohttp
 from services.router.fleet import Fleet
 from services.router.settings import HealthCheckSettings
 
+STARTING_S = 0.1
+"""A replica that registers is waited for with short pauses: it is about to be ready."""
+
+
+def pause_s(settings: HealthCheckSettings, healthy: bool | None, rng: random.Random) -> float:
+    """Seconds until the next check of a replica; `healthy` as the fleet has it, None = no check has answered yet."""
+    pause = settings.interval_s * rng.uniform(1 - settings.jitter, 1 + settings.jitter)
+    return min(pause, STARTING_S) if healthy is None else pause
+
 
 class HealthChecker:
     """One task a replica; the first check is made at once."""
@@ -32,10 +41,7 @@ class HealthChecker:
             passed, reason = await self._check(replica.url)
             if self._fleet.replicas.get(id_) is replica and not replica.draining:
                 self._fleet.on_check(id_, passed, time.monotonic(), reason)
-            spread = self._settings.jitter
-            pause = self._settings.interval_s * self._rng.uniform(1 - spread, 1 + spread)
-            # A replica that registers is waited for with short pauses: it is about to be ready.
-            await asyncio.sleep(min(pause, 0.1) if replica.healthy is None else pause)
+            await asyncio.sleep(pause_s(self._settings, replica.healthy, self._rng))
         self._tasks.pop(id_, None)
 
     async def _check(self, url: str) -> tuple[bool, str]:

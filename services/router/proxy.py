@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 import time
 from dataclasses import dataclass
 
@@ -10,11 +9,12 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from services.router.dispatch import FAILURE_STATUS, Dispatcher, NoReplicaError, PolicyError, outcome_of
 from services.router.exchange import Answer, Exchange
 from services.router.fleet import Fleet, Replica
 from services.router.forwarding import VIA, end_to_end, passed_via
-from services.router.policies import Outcome, Pick, Policy, RequestInfo
-from services.router.retries import IDEMPOTENT, Attempts, RetryBudget
+from services.router.policies import Outcome, Policy
+from services.router.retries import IDEMPOTENT, Attempts
 from services.router.settings import RouterSettings
 from services.router.telemetry import Telemetry
 
@@ -23,13 +23,7 @@ KEEPALIVE_S = 15.0
 SMALL_BODY_BYTES = 65_536
 """An answer up to this size is passed on in one piece."""
 CHUNK_BYTES = 65_536
-RETRIED_STATUSES = frozenset({500, 502, 504})
-"""Answers that count as a failed attempt; 503 counts as `overloaded`."""
 RETRY_AFTER_S = 1
-
-
-class PolicyError(Exception):
-    """The policy raised, or returned something that it was not offered."""
 
 
 class BrokenAnswerError(Exception):
@@ -40,7 +34,6 @@ class BrokenAnswerError(Exception):
 class Failure:
     """An attempt without an answer."""
 
-    status: int
     reason: str
     detail: str
     sent: bool
@@ -59,11 +52,9 @@ class Proxy:
     ) -> None:
         """`session` is made by `client_session`."""
         self._settings = settings
-        self._fleet = fleet
-        self._policy = policy
+        self._dispatcher = Dispatcher(settings, fleet, policy)
         self._telemetry = telemetry
         self._session = session
-        self._budget = RetryBudget(settings.retry)
         self.in_flight = 0
         self.totals: dict[str, int] = {"requests": 0, "retries": 0, "rejected": 0, "cancelled": 0, "broken": 0}
         self.responses: dict[str, int] = {}
@@ -97,65 +88,33 @@ class Proxy:
         exchange = Exchange(request, began, settings.timeouts.idle_s)
         complete = await exchange.take_body(settings.retry.max_body_bytes)
         # The time that a request may take begins when its body is there, as in Envoy: a slow client is no slow replica.
-        attempts = Attempts(
-            settings.retry,
-            settings.timeouts,
-            self._budget,
-            idempotent=request.method in IDEMPOTENT,
-            now=time.monotonic(),
-        )
+        attempts = self._dispatcher.open(time.monotonic(), idempotent=request.method in IDEMPOTENT)
         if not complete:
             return self._reject(exchange, attempts, 408, "client_timeout", exchange.stalled)
         if exchange.target is None:
             return self._reject(exchange, attempts, 501, "target", f"{request.method} {request.raw_path}: not proxied")
         while True:
             now = time.monotonic()
-            candidates = self._fleet.candidates(attempts.tried)
-            if not candidates:
-                return self._reject(exchange, attempts, 503, "no_replica", "no replica is in rotation")
             try:
-                replica = self._pick(candidates, RequestInfo(exchange.id, exchange.key, attempts.count + 1), now)
-                self._started(replica, now)
+                replica, limit = self._dispatcher.choose(attempts, exchange.id, exchange.key, now)
+            except NoReplicaError:
+                return self._reject(exchange, attempts, 503, "no_replica", "no replica is in rotation")
             except PolicyError as error:
                 return self._reject(exchange, attempts, 500, "policy", str(error))
-            if attempts.count:
+            if attempts.count > 1:
                 self.totals["retries"] += 1
                 self._telemetry.retries.inc()
-            answer = await self._attempt(exchange, attempts, replica, now)
+            answer = await self._attempt(exchange, attempts, replica, limit)
             if isinstance(answer, web.StreamResponse):
                 return answer
             if answer is not None:
-                return self._reject(exchange, attempts, answer.status, answer.reason, answer.detail)
-
-    def _pick(self, candidates: list[Replica], info: RequestInfo, now: float) -> Replica:
-        try:
-            pick: Pick = self._policy.pick(candidates, info, now)
-            replica = pick.replica
-        except Exception as error:
-            raise PolicyError(f"the policy raised {type(error).__name__}: {error}") from error
-        if not any(replica is candidate for candidate in candidates):
-            raise PolicyError("the policy returned a replica that it was not offered")
-        return replica  # type: ignore[return-value]
-
-    def _started(self, replica: Replica, now: float) -> None:
-        try:
-            self._policy.on_start(replica, now)
-        except Exception as error:
-            raise PolicyError(f"the policy raised {type(error).__name__}: {error}") from error
-        self._fleet.on_start(replica, now)
-
-    def _finished(self, replica: Replica, outcome: Outcome, latency: float, now: float, reason: str) -> None:
-        self._fleet.on_finish(replica, outcome, latency, now, reason)
-        try:
-            self._policy.on_finish(replica, outcome, latency, now)
-        except Exception as error:  # the answer is there, whatever the policy makes of it
-            sys.stderr.write(f"the policy raised {type(error).__name__} in on_finish: {error}\n")
+                status = FAILURE_STATUS.get(answer.reason, 408)
+                return self._reject(exchange, attempts, status, answer.reason, answer.detail)
 
     async def _attempt(
-        self, exchange: Exchange, attempts: Attempts, replica: Replica, now: float
+        self, exchange: Exchange, attempts: Attempts, replica: Replica, limit: float
     ) -> web.StreamResponse | Failure | None:
-        """One attempt, which `_started`: the answer, a final failure, or None for "again, elsewhere"."""
-        limit = attempts.begin(replica.id, now)
+        """One attempt, which was begun: the answer, a final failure, or None for "again, elsewhere"."""
         exchange.headers["X-Aegis-Attempt"] = str(attempts.count)
         outcome: Outcome = "cancelled"
         reason = ""
@@ -165,12 +124,12 @@ class Proxy:
                 answer = await self._send(exchange, replica, limit)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 if exchange.client_stalled:
-                    return Failure(408, "client_timeout", exchange.stalled, sent=True)
+                    return Failure("client_timeout", exchange.stalled, sent=True)
                 failure = _failure(error, exchange.body_started, limit)
                 outcome, reason = "error", failure.reason
                 return None if self._again(attempts, exchange, outcome, failure.sent) else failure
             status = answer.upstream.status
-            after: Outcome = "overloaded" if status == 503 else "error" if status in RETRIED_STATUSES else "ok"
+            after = outcome_of(status)
             if after != "ok":
                 reason = f"status {status}"
                 if self._again(attempts, exchange, after, sent=True):
@@ -185,11 +144,11 @@ class Proxy:
         finally:
             if answer is not None:
                 answer.upstream.release() if outcome == "ok" else answer.upstream.close()
-            self._finished(replica, outcome, exchange.latency_s(answer), time.monotonic(), reason)
+            self._dispatcher.finish(replica, outcome, exchange.latency_s(answer), time.monotonic(), reason)
 
     def _again(self, attempts: Attempts, exchange: Exchange, outcome: Outcome, sent: bool) -> bool:
-        others = any(candidate.id not in attempts.tried for candidate in self._fleet.candidates(attempts.tried))
-        return attempts.may_retry(outcome, time.monotonic(), sent=sent, replayable=exchange.replayable, others=others)
+        now = time.monotonic()
+        return self._dispatcher.follows(attempts, outcome, now, sent=sent, replayable=exchange.replayable)
 
     async def _send(self, exchange: Exchange, replica: Replica, limit: float) -> Answer:
         """Send the request; return when the answer's headers are there, of a small answer the body, too."""
@@ -282,10 +241,10 @@ def _failure(error: BaseException, body_started: bool, limit: float) -> Failure:
     """What an exception of the client means."""
     connecting = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
     if isinstance(error, connecting):
-        return Failure(502, "connect", f"cannot connect to the replica: {error}", sent=body_started)
+        return Failure("connect", f"cannot connect to the replica: {error}", sent=body_started)
     if isinstance(error, TimeoutError):
-        return Failure(504, "timeout", f"the replica did not answer within {limit:.3g} s", sent=True)
-    return Failure(502, "reset", f"the replica broke off: {str(error) or type(error).__name__}", sent=True)
+        return Failure("timeout", f"the replica did not answer within {limit:.3g} s", sent=True)
+    return Failure("reset", f"the replica broke off: {str(error) or type(error).__name__}", sent=True)
 
 
 def client_session(settings: RouterSettings) -> aiohttp.ClientSession:

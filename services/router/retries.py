@@ -22,12 +22,13 @@ class RetryBudget:
 
     def _slot(self, now: float) -> list[float]:
         number = now // self._step
+        if self._counts and self._counts[-1][0] == number:
+            return self._counts[-1]
         while self._counts and self._counts[0][0] <= number - 10:
             _, requests, retries = self._counts.popleft()
             self._requests -= requests
             self._retries -= retries
-        if not self._counts or self._counts[-1][0] != number:
-            self._counts.append([number, 0.0, 0.0])
+        self._counts.append([number, 0.0, 0.0])
         return self._counts[-1]
 
     def on_request(self, now: float) -> None:
@@ -67,7 +68,8 @@ class Attempts:
         """Count an attempt; return the seconds that it may take."""
         self.count += 1
         self.tried.add(replica_id)
-        return max(0.001, min(self._timeouts.attempt_s, self.deadline - now))
+        most, left = self._timeouts.attempt_s, self.deadline - now
+        return most if most < left else max(0.001, left)
 
     def may_retry(self, outcome: Outcome, now: float, *, sent: bool, replayable: bool, others: bool) -> bool:
         """Whether another attempt follows one that ended with `outcome`.

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass, field
 
+TICK_S = 0.1
+"""How often leases and ejections are looked at, seconds."""
+DRAIN_S = 5.0
+"""Longest wait for requests in flight after SIGTERM, seconds."""
+
 
 def check(section: str, settings: object, bounds: dict[str, tuple[float, float]]) -> None:
     """Hold fields against their bounds.

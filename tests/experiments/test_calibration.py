@@ -58,7 +58,13 @@ def test_a_load_beyond_the_machine_is_refused_with_the_reason_and_the_ways_out(f
     calibration.check(asking(100))
     with pytest.raises(ConfigError) as error:
         calibration.check(asking(150))
-    for words in ("workload.rate_rps=150", "sends 100 on time", "lower the rate", "load.workers=2 (300)", "load.force=true"):
+    for words in (
+        "workload.rate_rps=150",
+        "sends 100 on time",
+        "lower the rate",
+        "load.workers=2 (300)",
+        "load.force=true",
+    ):
         assert words in str(error.value)
     calibration.check(asking(150, force=True))
     calibration.check(asking(150, workers=2))

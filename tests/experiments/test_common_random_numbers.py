@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from experiments import config as configuration
 from experiments.load_replay import LoadConfig
+from experiments.replica_options import replica_options
 from experiments.schedule import build_schedule, schedule_hash
 from experiments.stack import Stack
 from services.backend import __main__ as backend
@@ -102,7 +103,7 @@ def told(command, monkeypatch):
 def test_whoever_starts_a_replica_it_has_the_runs_seed_and_noise(starter, tmp_path, monkeypatch):
     config = composed("+scenario=routed", *NOISY, *(SCALED if starter == "manager" else []))
     stack = Stack(config, [], tmp_path, lambda *_, **__: None)
-    options = stack._replica_options()
+    options = replica_options(config)
     if starter == "manager":
         stack.router = SimpleNamespace(addresses={"admin": "http://127.0.0.1:1"})
         stack._manager_command(0)

@@ -16,13 +16,13 @@ def test_effects_of_5_10_and_20_percent_are_found_blind_and_one_of_0_is_not(tmp_
     # The fleet as it is stands first; which arm is slower by how much, only this test knows.
     effects = {f"[{1 / (1 + effect):.6f},{1 / (1 + effect):.6f}]": effect for effect in EFFECTS}
     speeds = ["[1.000001,1.000001]", *random.Random().sample(sorted(effects), len(effects))]
-    rows = sweep(
-        tmp_path, "-m", "+scenario=routed", "seed=1,2,3,4", f"replica.speeds={','.join(speeds)}", *PRECISE
-    )
+    rows = sweep(tmp_path, "-m", "+scenario=routed", "seed=1,2,3,4", f"replica.speeds={','.join(speeds)}", *PRECISE)
     found = {arm.removeprefix("replica.speeds=").replace(" ", ""): row for arm, row in primary(rows).items()}
     assert len(found) == len(EFFECTS)
     for text, effect in effects.items():
-        row = next(r for label, r in found.items() if abs(float(label.strip("[]").split(",")[0]) * (1 + effect) - 1) < 1e-3)
+        row = next(
+            r for label, r in found.items() if abs(float(label.strip("[]").split(",")[0]) * (1 + effect) - 1) < 1e-3
+        )
         wanted = ("equivalent", "inconclusive") if effect == 0 else ("worse",)
         assert row["verdict"] in wanted, (text, row)
         # What the router and the client add is not slower, so that a little less than the effect is seen.

@@ -33,7 +33,7 @@ class Candidate(Protocol):
         """Attempts under way through this router."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RequestInfo:
     """What a policy may see of a request."""
 
@@ -42,9 +42,9 @@ class RequestInfo:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pick:
-    """A choice, and why: `turn`, `least`, `sampled`, `cold`, `only`."""
+    """A choice, and why: `turn`, `least`, `sampled`, `cold`, `only`, `drawn`."""
 
     replica: Candidate
     reason: str
@@ -61,6 +61,12 @@ class Policy(Protocol):
 
     def on_finish(self, replica: Candidate, outcome: Outcome, latency: float, now: float) -> None:
         """It ended after `latency` seconds."""
+
+
+def two_of(count: int, rng: random.Random) -> tuple[int, int]:
+    """Two different numbers below `count` (2 or more), every ordered pair equally likely; two draws, always."""
+    first, second = int(rng.random() * count), int(rng.random() * (count - 1))
+    return first, second + (second >= first)
 
 
 def names() -> list[str]:

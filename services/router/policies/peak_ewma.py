@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.router.policies import Candidate, Outcome, Pick, RequestInfo
+from services.router.policies import Candidate, Outcome, Pick, RequestInfo, two_of
 
 
 @dataclass(slots=True)
@@ -15,9 +15,9 @@ class _Average:
     seconds: float
     stamp: float
 
-    def kept(self, decay_s: float, now: float) -> float:
-        """The share of it that is left at `now`."""
-        return math.exp(-max(0.0, now - self.stamp) / decay_s)
+    def at(self, now: float, decay_s: float) -> float:
+        """What is left of it at `now`, seconds."""
+        return self.seconds * math.exp((self.stamp - now) / decay_s)
 
 
 class PeakEwma:
@@ -47,23 +47,21 @@ class PeakEwma:
         """The cheaper of two drawn at random; of all, where one is cold, its cost is the mean of the others."""
         if len(candidates) == 1:
             return Pick(candidates[0], "only")
-        first, second = self._rng.sample(range(len(candidates)), 2)
+        first, second = two_of(len(candidates), self._rng)
         one, other = candidates[first], candidates[second]
-        cold = one.id not in self._averages or other.id not in self._averages
-        mean = self._fleet_mean(candidates, now) if cold else 0.0
-        better = one if self._cost(one, mean, now) <= self._cost(other, mean, now) else other
-        return Pick(better, "cold" if cold else "sampled")
-
-    def _cost(self, replica: Candidate, unknown: float, now: float) -> float:
-        latency = self._latency(replica.id, now)
-        return (unknown if latency is None else latency) * (replica.in_flight + 1) / replica.weight
-
-    def _latency(self, replica_id: str, now: float) -> float | None:
-        average = self._averages.get(replica_id)
-        return None if average is None else average.seconds * average.kept(self._decay_s, now)
+        ours, theirs, decay_s = self._averages.get(one.id), self._averages.get(other.id), self._decay_s
+        if ours is None or theirs is None:
+            mean, reason = self._fleet_mean(candidates, now), "cold"
+            latency = mean if ours is None else ours.at(now, decay_s)
+            others = mean if theirs is None else theirs.at(now, decay_s)
+        else:
+            latency, others, reason = ours.at(now, decay_s), theirs.at(now, decay_s), "sampled"
+        cost, costs = latency * (one.in_flight + 1) / one.weight, others * (other.in_flight + 1) / other.weight
+        return Pick(one if cost <= costs else other, reason)
 
     def _fleet_mean(self, candidates: Sequence[Candidate], now: float) -> float:
-        known = [latency for c in candidates if (latency := self._latency(c.id, now)) is not None]
+        averages = (self._averages.get(candidate.id) for candidate in candidates)
+        known = [average.at(now, self._decay_s) for average in averages if average is not None]
         return sum(known) / len(known) if known else 1.0
 
     def on_start(self, replica: Candidate, now: float) -> None:
@@ -72,9 +70,14 @@ class PeakEwma:
     def on_finish(self, replica: Candidate, outcome: Outcome, latency: float, now: float) -> None:
         """Feed the average; a cancelled attempt tells only that it took at least so long."""
         average = self._averages.get(replica.id)
-        kept = 0.0 if average is None else average.kept(self._decay_s, now)
-        before = 0.0 if average is None else average.seconds * kept
+        sample = max(latency, self._penalty_s) if outcome in ("error", "overloaded") else latency
+        if average is None:
+            if outcome != "cancelled" or latency > 0:
+                self._averages[replica.id] = _Average(sample, now)
+            return
+        kept = math.exp((average.stamp - now) / self._decay_s)
+        before = average.seconds * kept
         if outcome == "cancelled" and latency <= before:
             return
-        sample = max(latency, self._penalty_s) if outcome in ("error", "overloaded") else latency
-        self._averages[replica.id] = _Average(sample if sample > before else before + sample * (1 - kept), now)
+        average.seconds = sample if sample > before else before + sample * (1 - kept)
+        average.stamp = now

@@ -341,3 +341,30 @@ def test_a_replica_that_could_never_register_does_not_start(arguments):
     )  # fmt: skip
     assert done.returncode == 2
     assert arguments[0].removeprefix("--") in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("on_hangup", "waits"), [("cancel", False), ("finish", True)])
+def test_work_whose_client_hung_up_is_given_up_or_done_for_nobody(on_hangup, waits):
+    async def main(started):
+        async with client() as session:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await work(session, started, 1500)
+            _, _, headers = await work(session, started, 1)
+            assert (float(headers["X-Aegis-Queue-Ms"]) > 300) == waits
+
+    with backend("--concurrency", 1, "--on-hangup", on_hangup) as started:
+        asyncio.run(main(started))
+
+
+def test_processor_sharing_serves_all_at_once():
+    async def main(started):
+        async with client() as session:
+            answers = await asyncio.gather(*(work(session, started, 200) for _ in range(3)))
+            took = [float(headers["X-Aegis-Service-Ms"]) for _, _, headers in answers]
+            assert all(float(headers["X-Aegis-Queue-Ms"]) == 0 for _, _, headers in answers)
+            assert max(took) == pytest.approx(600, abs=60)
+            assert min(took) > 450
+
+    with backend("--concurrency", 1, "--discipline", "ps") as started:
+        asyncio.run(main(started))

@@ -6,11 +6,11 @@ import gzip
 import pytest
 from aiohttp import web
 
+from services.router.dispatch import Dispatcher, PolicyError
 from services.router.events import EventLog
 from services.router.fleet import Fleet
-from services.router.proxy import PolicyError, Proxy
+from services.router.policies import Pick
 from services.router.settings import RouterSettings
-from services.router.telemetry import Telemetry
 from tests.services.live import client, json_of, router
 from tests.services.router.upstreams import upstreams
 
@@ -130,7 +130,7 @@ class Failing:
         self.where = where
 
     def pick(self, candidates, request, now):
-        raise RuntimeError
+        return Pick(candidates[0], "only")
 
     def on_start(self, replica, now):
         if self.where == "on_start":
@@ -145,13 +145,14 @@ def test_a_policy_that_raises_in_its_hooks_leaves_the_accounts_straight(capsys):
     settings = RouterSettings()
     fleet = Fleet(settings.health, settings.ejection, EventLog().emit)
     fleet.put("r1", 0.0, url="http://127.0.0.1:9")
+    fleet.on_check("r1", True, 0.5)
     replica = fleet.replicas["r1"]
-    proxy = Proxy(settings, fleet, Failing("on_start"), Telemetry(), None)
+    dispatcher = Dispatcher(settings, fleet, Failing("on_start"))
     with pytest.raises(PolicyError, match="started badly"):
-        proxy._started(replica, 1.0)
+        dispatcher.choose(dispatcher.open(1.0, idempotent=True), "1", None, 1.0)
     assert replica.in_flight == 0
-    proxy = Proxy(settings, fleet, Failing("on_finish"), Telemetry(), None)
-    proxy._started(replica, 1.0)
-    proxy._finished(replica, "ok", 0.1, 2.0, "")
+    dispatcher = Dispatcher(settings, fleet, Failing("on_finish"))
+    dispatcher.choose(dispatcher.open(1.0, idempotent=True), "1", None, 1.0)
+    dispatcher.finish(replica, "ok", 0.1, 2.0)
     assert (replica.in_flight, replica.requests_total) == (0, 1)
     assert "finished badly" in capsys.readouterr().err

@@ -1,0 +1,106 @@
+"""Where a fleet stays down after a trigger: load x length of the trigger, with the edge of theory.
+
+`python -m analysis.storm_map results/sweeps/<time>` draws storm_map.png again; `+scenario=retry_storm_map` does so at
+its end. Exit status: 0 drawn; 2 the runs make no map.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from analysis.arms import ComparisonError
+from analysis.compare import read_runs
+from analysis.run_folder import FolderError, Run
+from analysis.style import INK, MUTED, RED, dress, figure, header, save
+
+REFUSED = 2
+LAST = 0.2
+"""The share of a run, at its end, whose requests are looked at."""
+NAME = "storm_map.png"
+
+
+def served_at_the_end(run: Run) -> float | None:
+    """The share of the requests scheduled in the last part of the run that were served."""
+    last = run.requests[run.requests["scheduled_s"] >= (1 - LAST) * run.end_s]
+    return float((last["outcome"] == "ok").mean()) if len(last) else None
+
+
+def edge_rps(config: dict[str, Any]) -> float:
+    """The load at which every attempt of every request fills the fleet: capacity over attempts."""
+    replica, speeds = config["replica"], config["replica"].get("speeds") or [1.0] * int(config["replicas"])
+    capacity = sum(speeds) * replica["concurrency"] / (config["workload"]["demand"]["mean_ms"] / 1e3)
+    return float(capacity / config["router"]["retry"]["max_attempts"])
+
+
+def cells(runs: list[Run]) -> dict[tuple[float, float], float]:
+    """Mean share over the runs of a cell, by (load in requests a second, seconds that the trigger lasts).
+
+    Raises:
+        ComparisonError: a run has no trigger that ends, or no router.
+    """
+    found: dict[tuple[float, float], list[float]] = {}
+    for run in runs:
+        config, faults = run.manifest["config"], run.manifest.get("faults") or []
+        if not faults or faults[0].get("for_s") is None or not config.get("router"):
+            raise ComparisonError(f"{run.folder}: a map needs a router and a fault that ends")
+        share = served_at_the_end(run)
+        if share is not None:
+            at = float(config["workload"]["rate_rps"]), float(faults[0]["for_s"])
+            found.setdefault(at, []).append(share)
+    if not found:
+        raise ComparisonError("no run with requests at its end")
+    return {at: float(np.mean(shares)) for at, shares in found.items()}
+
+
+def draw(runs: list[Run], path: Path) -> None:
+    """The map; written whole or not at all. Raises ComparisonError as `cells` does."""
+    found = cells(runs)
+    loads, lengths = (sorted({at[axis] for at in found}) for axis in (0, 1))
+    table = np.full((len(lengths), len(loads)), np.nan)
+    for (load, length), share in found.items():
+        table[lengths.index(length), loads.index(load)] = share
+    fig = figure(max(900, 300 + 110 * len(loads)), max(520, 220 + 80 * len(lengths)), 70)
+    axes = fig.subplots()
+    dress(axes, "", "load, requests/s", "the trigger lasts, s")
+    shown = axes.imshow(table, origin="lower", aspect="auto", cmap="cividis", vmin=0, vmax=1)
+    fig.colorbar(shown, ax=axes, label="served, of the last requests")
+    axes.set_xticks(range(len(loads)), [f"{load:g}" for load in loads])
+    axes.set_yticks(range(len(lengths)), [f"{length:g}" for length in lengths])
+    axes.grid(visible=False)
+    for (row, column), share in np.ndenumerate(table):
+        if not np.isnan(share):
+            colour = "white" if share < 0.5 else INK
+            axes.annotate(f"{share:.0%}", (column, row), ha="center", va="center", fontsize=10, color=colour)
+    edge = edge_rps(runs[0].manifest["config"])
+    _draw_edge(axes, loads, edge)
+    header(fig, 0, "Does the fleet come back after the trigger?", fontsize=14, color=INK)
+    text = f"share of the requests in the last {LAST:.0%} of the run that were served; red: capacity / attempts = "
+    header(fig, 1, f"{text}{edge:.1f} requests/s", fontsize=10, color=MUTED)
+    save(fig, path)
+
+
+def _draw_edge(axes: Axes, loads: list[float], edge: float) -> None:
+    if loads[0] <= edge <= loads[-1]:
+        axes.axvline(float(np.interp(edge, loads, range(len(loads)))), color=RED, linewidth=2, linestyle="--")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Draw what the command line names; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.storm_map", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("place", type=Path, metavar="DIR", help="a sweep's folder")
+    chosen = parser.parse_args(arguments)
+    try:
+        draw([run for run, _ in read_runs([chosen.place])], chosen.place / NAME)
+    except (FolderError, ComparisonError, OSError) as error:
+        print(error, file=sys.stderr)
+        return REFUSED
+    print(f"picture: {chosen.place / NAME}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""How far the simulator is from the live system: `python -m experiments.agreement results/...`.
+
+Every live run below the folders is simulated with its own configuration, faults and seed (the same schedule), and both
+are compared by their metrics. Prints Markdown: an arm a row, with the mean error over its runs and a 95 % interval; and
+for arms that differ by policy alone Kendall's tau of their rankings by p99.
+Exit status: 0 compared; 1 no live run that is valid; 2 wrong arguments.
+"""
+
+import argparse
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from omegaconf import OmegaConf
+from scipy.stats import kendalltau
+
+from analysis import metrics, timeline
+from analysis.run_folder import FolderError, Run, find, read
+from analysis.statistics import Interval, Paired, geometric_interval, paired
+from experiments import config as configuration
+from experiments.config import Config
+from experiments.recording import phases
+from experiments.run import CONF
+from experiments.schedule import build_schedule
+from experiments.simulation import rows
+from experiments.supervision import say
+from experiments.virtual_stack import VirtualStack
+
+RATIOS = ("latency_p50_ms", "latency_p99_ms")
+DIFFERENCES = ("error_rate", "detection_s", "recovery_s")
+NOT_AN_ARM = ("scenario=", "seed=", "tracking.", "hydra.")
+
+
+@dataclass
+class Arm:
+    """The runs of one arm: (live, simulated) metrics each."""
+
+    label: str
+    policy: str
+    pairs: list[tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=list)
+
+    def ratio(self, metric: str) -> Interval:
+        """Simulated over live."""
+        return geometric_interval([new[metric] / old[metric] for old, new in self._known(metric)])
+
+    def difference(self, metric: str) -> Paired | None:
+        """Simulated less live; None = undefined in every run."""
+        known = self._known(metric)
+        return paired([new[metric] - old[metric] for old, new in known]) if known else None
+
+    def _known(self, metric: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        return [(old, new) for old, new in self.pairs if old[metric] is not None and new[metric] is not None]
+
+    def middle(self, which: int, metric: str = "latency_p99_ms") -> float:
+        """The geometric mean over its runs; `which` is 0 for live, 1 for simulated."""
+        return cast(float, geometric_interval([pair[which][metric] for pair in self.pairs]).mean)
+
+
+def _percent(found: Interval) -> str:
+    if found.mean is None:
+        return "-"
+    mean, low, high = (
+        None if bound is None else f"{100 * (bound - 1):+.1f}" for bound in (found.mean, found.low, found.high)
+    )
+    return f"{mean} %" if low is None else f"{mean} ({low} to {high}) %"
+
+
+def _plain(found: Paired | None, scale: float) -> str:
+    if found is None:
+        return "-"
+    low, high = (scale * bound for bound in found.interval())
+    return f"{scale * found.mean:+.2f}" + ("" if found.n < 2 else f" ({low:+.2f} to {high:+.2f})")
+
+
+def simulated(live: Run) -> dict[str, Any]:
+    """The metrics of a live run's twin.
+
+    Raises:
+        ConfigError: its configuration is none that can be simulated.
+    """
+    engine = yaml.safe_load((CONF / "engine" / "sim.yaml").read_text())
+    content = {**live.manifest["config"], "engine": engine}
+    config = cast(Config, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(content))))
+    faults = configuration.validate(config)
+    schedule = build_schedule(config.workload, config.seed)
+    events: list[dict[str, Any]] = []
+
+    def sink(source: str, event: str, t_s: float, **detail: object) -> None:
+        events.append({"t_s": t_s, "source": source, "event": event, **detail})
+
+    stack = VirtualStack(config, faults, schedule, sink)
+    stack.run(lambda _: True)
+    requests = rows(stack, schedule).to_pandas()
+    requests["phase"] = phases(requests["scheduled_s"].to_numpy(), config.workload.warmup_s, events)
+    planned = schedule if stack.asked_s is None else requests
+    manifest = {**live.manifest, "config": content}
+    twin = Run(live.folder, manifest, requests, events, stack.samples, planned["scheduled_s"], schedule["demand_s"])
+    return metrics.compute(twin, timeline.build(twin))
+
+
+def compare(folders: list[Path]) -> list[Arm]:
+    """Every valid live run against its twin, by arm.
+
+    Raises:
+        FolderError: a folder is damaged.
+    """
+    arms: dict[str, Arm] = {}
+    for folder in folders:
+        live = read(folder)
+        if live.is_simulated or live.manifest.get("mode") == "ui":
+            continue
+        measured = metrics.compute(live, timeline.build(live))
+        if not measured["valid"]:
+            say(f"{folder}: left out, {measured['invalid_reasons'][0]}")
+            continue
+        options = [o for o in live.manifest["overrides"] if not o.removeprefix("+").startswith(NOT_AN_ARM)]
+        label = " ".join([str(live.manifest["scenario"]), *sorted(options)])
+        arm = arms.setdefault(label, Arm(label, str(live.manifest["config"]["policy"]["name"])))
+        arm.pairs.append((measured, simulated(live)))
+        say(f"{folder}: simulated")
+    return list(arms.values())
+
+
+def rankings(arms: list[Arm]) -> dict[str, tuple[float, int]]:
+    """Kendall's tau between live and simulated ranking by p99, and the number of policies, by what they share."""
+    groups: dict[str, list[Arm]] = {}
+    for arm in arms:
+        rest = " ".join(word for word in arm.label.split() if not word.startswith("policy"))
+        groups.setdefault(rest, []).append(arm)
+    return {
+        rest: (float(kendalltau([a.middle(0) for a in group], [a.middle(1) for a in group]).statistic), len(group))
+        for rest, group in groups.items()
+        if len(group) > 1
+    }
+
+
+def table(arms: list[Arm]) -> str:
+    """Markdown: an arm a row; then the rankings."""
+    lines = [
+        "| arm | runs | p50 | p99 | failed requests, points | detection, s | recovery, s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for arm in arms:
+        cells = [arm.label, str(len(arm.pairs)), *(_percent(arm.ratio(metric)) for metric in RATIOS)]
+        cells += [_plain(arm.difference(metric), 100 if metric == "error_rate" else 1) for metric in DIFFERENCES]
+        lines.append("| " + " | ".join(cells) + " |")
+    found = rankings(arms)
+    if found:
+        lines += ["", "| policies compared under | policies | Kendall's tau |", "|---|---|---|"]
+        lines += [f"| {rest} | {count} | {tau:.2f} |" for rest, (tau, count) in found.items()]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Compare what the command line names; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.agreement", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("places", nargs="+", type=Path, metavar="DIR", help="live runs, or folders above them")
+    chosen = parser.parse_args(arguments)
+    try:
+        arms = compare(find(chosen.places))
+    except FolderError as error:
+        say(str(error))
+        return 1
+    if not arms:
+        say("no live run that is valid")
+        return 1
+    print(table(arms), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Delays of the simulator as distributions: network, router and start-up."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a wrong configuration answers before numpy is there
+    import numpy as np
+    from numpy.typing import NDArray
+
+_NORMAL = NormalDist()
+
+
+@dataclass
+class Delay:
+    """A lognormal delay: its median, and the standard deviation of its logarithm (0 = always the median)."""
+
+    median_ms: float = 0.0
+    sigma: float = 0.0
+
+    @property
+    def median_s(self) -> float:
+        """Seconds."""
+        return self.median_ms / 1e3
+
+    @property
+    def there_s(self) -> float:
+        """The way there, seconds: half the median, always."""
+        return self.median_s / 2
+
+    def back_at(self, u: float) -> float:
+        """The way back at the quantile `u`: the rest, seconds."""
+        return max(0.0, self.at(u) - self.there_s)
+
+    def back(self, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+        """`count` independent ways back: the rest, seconds, shape (count,)."""
+        import numpy as np
+
+        found: NDArray[np.float64] = np.maximum(0.0, self.draw(rng, count) - self.there_s)
+        return found
+
+    def at(self, u: float) -> float:
+        """The quantile `u` of (0, 1), seconds, rounded to 0.1 us so that it is the same on every machine."""
+        if self.sigma == 0:
+            return self.median_s
+        return round(self.median_s * math.exp(self.sigma * _NORMAL.inv_cdf(u)), 7)
+
+    def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+        """`count` independent delays, seconds, shape (count,), rounded likewise."""
+        import numpy as np
+
+        if self.sigma == 0:
+            return np.full(count, self.median_s)
+        return np.round(self.median_s * np.exp(self.sigma * rng.standard_normal(count)), 7)
+
+    def validate(self, key: str) -> None:
+        """Check bounds.
+
+        Raises:
+            ValueError: with the key, its value and its bounds.
+        """
+        for name, high in (("median_ms", 60_000), ("sigma", 3)):
+            value = getattr(self, name)
+            if not 0 <= value <= high:
+                raise ValueError(f"{key}.{name}={value:g}: must be between 0 and {high:g}")
+
+
+def fit(samples_s: NDArray[np.float64]) -> Delay:
+    """The lognormal delay with the samples' median and their 90th percentile.
+
+    Args:
+        samples_s: at least two, seconds; those at or below zero count as 1 us.
+    """
+    import numpy as np
+
+    p50, p90 = np.quantile(np.maximum(samples_s, 1e-6), (0.5, 0.9)).tolist()
+    sigma = min(3.0, max(0.0, math.log(p90 / p50) / _NORMAL.inv_cdf(0.9)))
+    return Delay(round(p50 * 1e3, 4), round(sigma, 4))

@@ -1,0 +1,36 @@
+"""Any replica, by chance."""
+
+import random
+from collections.abc import Sequence
+
+from services.router.policies import Candidate, Outcome, Pick, RequestInfo
+
+
+class RandomPick:
+    """A candidate with a chance in proportion to its weight, blind to load (Envoy's RANDOM, but for the weights).
+
+    Each replica of n then sees its own 1/n of a Poisson stream: independent queues, the reference for every policy
+    that looks at load.
+    """
+
+    name = "random"
+
+    def __init__(self, *, rng: random.Random) -> None:
+        """`rng` draws."""
+        self._rng = rng
+
+    def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick:
+        """One draw, always."""
+        u, total = self._rng.random(), sum(candidate.weight for candidate in candidates)
+        left = u * total
+        for candidate in candidates:
+            left -= candidate.weight
+            if left < 0:
+                return Pick(candidate, "drawn")
+        return Pick(candidates[-1], "drawn")
+
+    def on_start(self, replica: Candidate, now: float) -> None:
+        """Nothing is learnt from it."""
+
+    def on_finish(self, replica: Candidate, outcome: Outcome, latency: float, now: float) -> None:
+        """Nothing is learnt from it."""

@@ -1,0 +1,136 @@
+"""`engine=sim` as a user runs it: the same files as of a live run, sweeps, maps, and what it refuses."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from analysis.regimes import main as regimes
+from experiments.agreement import Arm, rankings, table
+from experiments.agreement import main as agreement
+from tests.running import events, manifest, metrics, run
+from tests.test_runs import FILES
+
+SIM = ["engine=sim", "tracking.enabled=false"]
+SHORT = ["workload.duration_s=8", "workload.warmup_s=2"]
+
+
+def simulated(folder, *overrides, status=0):
+    done = run(*overrides, *SIM, f"hydra.run.dir={folder}")
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+def test_it_leaves_the_same_files_as_a_live_run_and_null_for_what_has_no_meaning(tmp_path):
+    done = simulated(tmp_path, "+scenario=failover")
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == FILES
+    found, about = metrics(tmp_path), manifest(tmp_path)
+    assert "VALID (simulated)" in done.stdout
+    assert found["valid"] and found["error_rate"] < 0.01 and 0 < found["detection_s"] < 2
+    for name, value in found.items():
+        if name.startswith(("cpu_", "lateness_", "router_overhead_", "clock_")):
+            assert value is None, name
+    assert about["engine"]["name"] == "sim"
+    assert about["engine"]["events"] > about["engine"]["requests"] > 2000
+    assert about["engine"]["events_per_s"] > 0
+    words = [(event["event"], event.get("replica")) for event in events(tmp_path) if event["source"] == "router"]
+    assert ("ejected", "r2") in words
+    assert ("readmitted", "r2") in words
+    planned = pd.read_parquet(tmp_path / "schedule.parquet")
+    rows = pd.read_parquet(tmp_path / "requests.parquet")
+    assert rows["request_id"].tolist() == planned["request_id"].tolist()
+    assert set(rows["phase"]) == {"warmup", "steady", "fault", "recovery"}
+    served = rows[rows["outcome"] == "ok"]
+    assert (served["service_s"] - planned["demand_s"][served.index]).abs().max() < 2e-6
+
+
+def test_the_same_run_has_the_same_values_again_and_another_seed_has_not(tmp_path):
+    rows = {}
+    for name, seed in (("once", 1), ("again", 1), ("other", 2)):
+        simulated(tmp_path / name, "+scenario=failure", f"seed={seed}")
+        rows[name] = pd.read_parquet(tmp_path / name / "requests.parquet")
+    assert rows["once"].equals(rows["again"])
+    assert not rows["once"].equals(rows["other"])
+
+
+@pytest.mark.parametrize("scenario", ["baseline", "routed", "mm1", "mmc", "mmck"])
+def test_scenarios_run_unchanged(tmp_path, scenario):
+    simulated(tmp_path, f"+scenario={scenario}", *SHORT)
+    found = metrics(tmp_path)
+    assert found["valid"]
+    if scenario.startswith("mm"):
+        assert found["exact_error_p99_ms"] < 10  # the delays alone
+
+
+def test_autoscaling_goes_up_with_the_spike_and_down_after_it(tmp_path):
+    simulated(tmp_path, "+scenario=autoscale")
+    decided = [event for event in events(tmp_path) if event["event"] == "scaling_decision"]
+    assert {event["desired"] > event["previous"] for event in decided} == {True, False}
+    found = metrics(tmp_path)
+    assert found["replicas_max"] >= 3 and found["failed_requests"] == 0
+
+
+def test_the_omission_exhibit_hides_and_shows_the_stall(tmp_path):
+    done = run("+scenario=omission", *SIM, f"hydra.sweep.dir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "comparison.json").read_text())
+    assert next(row for row in rows if row["is_primary"])["ratio"] > 50
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["+scenario=routed", "engine=sim", "replica.kind=cpu"], "replica.kind=cpu"),
+        (["+scenario=routed", "engine=sim", "load.ui=true"], "load.ui=True"),
+        (["+scenario=routed", "router.count=2"], "router.count=2"),
+        (["+scenario=autoscale", "engine=sim", "router.count=2"], "router.count=2"),
+        (["+scenario=routed", "replicas=65"], "between 1 and 64"),
+        (["+scenario=routed", "engine=sim", "workload.rate_rps=100000", "workload.duration_s=1000"], "GiB"),
+        (["+scenario=routed", "engine=sim", "workload.rate_rps=0"], "workload.rate_rps=0"),
+        (["+scenario=routed", "engine=sim", "engine.delays.client.sigma=9"], "engine.delays.client.sigma=9"),
+        (["+scenario=routed", "workload.utilisation=0"], "workload.utilisation=0"),
+        (["-m", "+scenario=routed", "seed=1,2", "hydra/launcher=joblib"], "add engine=sim"),
+    ],
+)
+def test_what_cannot_be_simulated_or_measured_is_refused_in_a_line(overrides, words):
+    done = run(*overrides)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert words in done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_parallel_sweep_makes_a_map_of_who_wins(tmp_path):
+    done = run(
+        "-m", "+scenario=routed", "hydra/launcher=joblib", "seed=range(3)", "policy=random,least_request",
+        "workload.utilisation=0.5,0.9", "replicas=2,6", *SIM, *SHORT, f"hydra.sweep.dir={tmp_path}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list(tmp_path.glob("*/metrics.json"))) == 24
+    assert regimes([str(tmp_path)]) == 0
+    found = json.loads((tmp_path / "regimes.json").read_text())
+    assert {found["x"], found["y"]} == {"workload.utilisation", "replicas"}
+    assert len(found["cells"]) == 4
+    busiest = next(c for c in found["cells"] if sorted((c["x"], c["y"])) == [0.9, 6.0])
+    assert busiest["best"] == "least_request" and busiest["is_decided"]
+    assert (tmp_path / "regimes.png").stat().st_size > 10_000
+    assert regimes([str(tmp_path), "--x", "nothing"]) == 2
+
+
+def test_live_and_simulated_policies_are_ranked_alike_or_not():
+    def arm(policy, live, twin):
+        nothing = dict.fromkeys(("latency_p50_ms", "error_rate", "detection_s", "recovery_s"))
+        both = ((live, twin), (live * 1.1, twin * 1.1))
+        pairs = [(nothing | {"latency_p99_ms": x}, nothing | {"latency_p99_ms": y}) for x, y in both]
+        return Arm(f"routed policy={policy}", policy, pairs)
+
+    arms = [arm("a", 100.0, 110.0), arm("b", 200.0, 190.0), arm("c", 300.0, 290.0)]
+    assert rankings(arms) == {"routed": (1.0, 3)}
+    assert rankings([*arms[:2], arm("c", 150.0, 900.0)])["routed"][0] == pytest.approx(1 / 3)
+    assert arms[0].ratio("latency_p99_ms").mean == pytest.approx(1.1)
+    assert "| routed policy=a | 2 | - | +10.0 (+10.0 to +10.0) % |" in table(arms)
+
+
+def test_agreement_needs_a_live_run(tmp_path, capsys):
+    simulated(tmp_path / "run", "+scenario=routed", *SHORT)
+    assert agreement([str(tmp_path)]) == 1
+    assert "no live run" in capsys.readouterr().err

@@ -1,0 +1,256 @@
+"""The simulated system against exact recursions, and what every run of it must keep."""
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import queueing
+from experiments.config import DelaysConfig, EngineConfig
+from experiments.delays import Delay
+from experiments.faults import Fault
+from experiments.schedule import build_schedule
+from experiments.virtual_manager import ScalerError
+from experiments.virtual_request import HTTP_ERROR, OK, OUTCOMES
+from experiments.virtual_stack import Stopped, VirtualStack
+from experiments.virtual_time import Agenda, PastEventError
+from services.manager import scalers
+from services.router import policies
+from tests.experiments.simulated import configured, run
+
+DELAYS = DelaysConfig(Delay(2.0, 0.3), Delay(1.0, 0.3), Delay(2.0, 0.3), Delay(900, 0.2))
+
+
+@pytest.mark.parametrize(("slots", "limit", "speed"), [(1, 100_000, 1.0), (3, 100_000, 1.0), (1, 4, 1.0), (2, 0, 1.25)])
+@pytest.mark.parametrize("router", ["default", None])
+def test_one_replica_is_the_exact_queue_of_this_schedule(slots, limit, speed, router):
+    config = configured(0.9 * speed, slots=slots, limit=limit, speeds=[speed], router=router, requests=4000)
+    if router is not None:
+        config.router.retry.max_attempts = 1
+    stack, planned = run(config), build_schedule(config.workload, config.seed)
+    exact = queueing.sojourn_s(planned["scheduled_s"], planned["demand_s"] / speed, slots, limit)
+    served = np.frombuffer(stack.records.outcome, np.int8) == OK
+    assert np.array_equal(served, ~np.isnan(exact))
+    assert np.array_equal(stack.sojourn_s()[served], exact[served])
+    assert (~served).any() == (limit < 100)
+    assert set(np.frombuffer(stack.records.status, np.int16)[~served]) <= {503}
+
+
+def test_round_robin_over_replicas_is_every_nth_request_on_a_queue_of_its_own():
+    config = configured(0.8, replicas=4, policy={"name": "round_robin"}, requests=4000)
+    planned, found = build_schedule(config.workload, config.seed), run(config).sojourn_s()
+    for share in (slice(first, None, 4) for first in range(4)):
+        exact = queueing.sojourn_s(planned["scheduled_s"][share], planned["demand_s"][share], 1)
+        assert np.array_equal(found[share], exact)
+
+
+class Recorder:
+    """A policy that keeps what it is told, and sends everything to the first."""
+
+    def __init__(self):
+        self.told = []
+
+    def pick(self, candidates, request, now):
+        self.told.append(("pick", request.id, request.key, [c.in_flight for c in candidates], now))
+        return policies.Pick(candidates[0], "turn")
+
+    def on_start(self, replica, now):
+        self.told.append(("start", replica.id, now))
+
+    def on_finish(self, replica, outcome, latency, now):
+        self.told.append((outcome, replica.id, latency, now))
+
+
+def test_a_policy_hears_of_everything_once_and_in_the_order_of_time(monkeypatch):
+    planned = pd.DataFrame(
+        {"request_id": [0, 1, 2, 3], "scheduled_s": [0.0, 0.5, 0.5, 2.0], "demand_s": [1.0, 1.0, 1.0, 0.25]}
+    ).assign(key=list("abcd"))
+    recorder = Recorder()
+    monkeypatch.setattr(policies, "create", lambda *_: recorder)
+    config = configured(replicas=2, limit=1)
+    config.workload.duration_s, config.router.retry.max_attempts = 3.0, 1
+    stack = run(config, schedule=planned)
+    assert list(stack.records.outcome) == [OK, OK, HTTP_ERROR, OK]
+    assert stack.sojourn_s().tolist() == [1.0, 1.5, 0.0, 0.25]
+    first = next(iter(told[1] for told in recorder.told if told[0] == "start"))
+    assert recorder.told == [
+        ("pick", "0", "a", [0, 0], 0.0), ("start", first, 0.0),
+        ("pick", "1", "b", [1, 0], 0.5), ("start", first, 0.5),
+        ("pick", "2", "c", [2, 0], 0.5), ("start", first, 0.5), ("overloaded", first, 0.0, 0.5),
+        ("ok", first, 1.0, 1.0), ("ok", first, 1.5, 2.0),
+        ("pick", "3", "d", [0, 0], 2.0), ("start", first, 2.0), ("ok", first, 0.25, 2.25),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", policies.names())
+@pytest.mark.parametrize("discipline", ["fifo", "ps"])
+def test_every_policy_serves_everything_and_keeps_littles_law(name, discipline):
+    config = configured(0.7, replicas=3, slots=2, policy={"name": name}, requests=3000, discipline=discipline)
+    config.engine = EngineConfig("sim", delays=DELAYS)
+    stack = run(config)
+    assert Counter(stack.records.outcome) == {OK: stack.asked}
+    fleet = stack.routers[0].fleet.replicas.values()
+    assert all(replica.in_flight == 0 for replica in fleet)
+    assert sum(replica.requests_total for replica in fleet) == sum(stack.records.attempts) == stack.asked
+    assert all(node.in_flight == 0 and len(node.queue) == 0 for node in stack.nodes.values())
+    # The integral of requests in flight is the sum of the times that they were (Little 1961), here of the attempts:
+    # what is left of a request's latency are its ways from and to the client and the router's own time.
+    spent = sum(replica.in_flight_seconds(stack.agenda.now) for replica in fleet)
+    there, way, _ = stack.drawn(stack.asked)
+    ways = stack.asked * there + way.sum()
+    assert spent == pytest.approx(stack.sojourn_s().sum() - ways, rel=1e-6)
+
+
+FAULTS = [
+    Fault(at_s=2, action="kill", target="r1", for_s=3),
+    Fault(at_s=2.5, action="pause", target="r2", for_s=2),
+    Fault(at_s=6, action="slow", target="r1", for_s=2, factor=5.0),
+    Fault(at_s=6, action="latency", target="r2", for_s=2, added_ms=300.0, share=0.5),
+    Fault(at_s=9, action="hang", target="r1", for_s=1, share=0.5),
+    Fault(at_s=9, action="reset", target="r3", for_s=1, share=0.5),
+    Fault(at_s=11, action="refuse", target="r1", for_s=1),
+    Fault(at_s=11, action="flap", target="r3", for_s=2, period_s=1.0),
+    Fault(at_s=14, action="lie", target="r2", for_s=1),
+    Fault(at_s=14, action="error", target="r3", for_s=1, rate=0.7),
+    Fault(at_s=16, action="restart", target="r1"),
+    Fault(at_s=18, action="pause", target="router", for_s=1),
+    Fault(at_s=21, action="kill", target="router", for_s=1),
+    Fault(at_s=25, action="restart", target="router"),
+]
+
+
+@pytest.mark.parametrize("on_hangup", ["cancel", "finish"])
+@pytest.mark.parametrize("discipline", ["fifo", "ps"])
+def test_whatever_breaks_every_request_ends_once_and_nothing_stays_in_flight(on_hangup, discipline):
+    config = configured(0.6, replicas=3, slots=2, requests=1080, on_hangup=on_hangup, discipline=discipline)
+    config.load.timeout_s, config.router.timeouts.attempt_s, config.workload.demand.replica_noise = 3.0, 0.5, 0.5
+    config.engine = EngineConfig("sim", delays=DELAYS)
+    stack = run(config, FAULTS)
+    assert stack.asked == stack.records.ended == len(stack.records.outcome)
+    assert OUTCOMES.index("dropped") not in set(stack.records.outcome)
+    assert {"ok", "refused", "reset"} <= {OUTCOMES[code] for code in set(stack.records.outcome)}
+    assert all(replica.in_flight == 0 for router in stack.routers for replica in router.fleet.replicas.values())
+    stack.agenda.run_before(stack.agenda.now + 5)  # work for nobody ends, too
+    assert all(node.in_flight == 0 and len(node.queue) == 0 for node in stack.nodes.values())
+    assert (stack.sojourn_s() <= config.load.timeout_s + 1e-9).all()
+    assert [replica.state for replica in stack.routers[0].fleet.replicas.values()] == ["ready"] * 3
+    again = run(config, FAULTS)
+    assert again.records.completed_s == stack.records.completed_s
+
+
+def test_without_a_router_the_client_sees_every_fault_itself():
+    config = configured(0.5, replicas=3, slots=2, requests=1600, router=None)
+    config.load.timeout_s = 1.0
+    config.engine = EngineConfig("sim", delays=DELAYS)
+    stack = run(config, [fault for fault in FAULTS if fault.target != "router"])
+    assert stack.records.ended == stack.asked
+    assert {OUTCOMES[code] for code in set(stack.records.outcome)} == {
+        "ok",
+        "http_error",
+        "timeout",
+        "refused",
+        "reset",
+    }
+    assert all(node.in_flight == 0 and len(node.queue) == 0 for node in stack.nodes.values())
+
+
+def test_the_same_seed_gives_the_same_values_and_another_seed_others():
+    config = configured(0.8, replicas=3, policy={"name": "peak_ewma"}, requests=2000)
+    config.engine = EngineConfig("sim", delays=DELAYS)
+    once, again = run(config), run(config)
+    assert once.records.completed_s == again.records.completed_s
+    config.seed = 2
+    assert run(config).sojourn_s()[:100].tolist() != once.sojourn_s()[:100].tolist()
+
+
+def test_several_routers_share_the_requests_and_know_less_than_one():
+    def mean(count):
+        config = configured(0.9, replicas=20, policy={"name": "least_request"}, requests=20_000)
+        config.router.count = count
+        stack = run(config)
+        totals = [sum(r.requests_total for r in router.fleet.replicas.values()) for router in stack.routers]
+        assert sum(totals) == stack.asked
+        assert max(totals) - min(totals) <= 1
+        return stack.sojourn_s().mean()
+
+    assert mean(1) < mean(4) < mean(20)
+
+
+def test_an_event_in_the_past_or_at_no_time_is_refused():
+    agenda = Agenda(1.0)
+    for moment in (0.5, float("nan")):
+        with pytest.raises(PastEventError):
+            agenda.at(moment, print)
+
+
+@pytest.mark.parametrize("answer", [lambda c: c[0].missing, lambda c: object(), lambda c: policies.Pick(object(), "x")])
+def test_a_policy_that_raises_or_returns_what_it_was_not_offered_ends_in_500s(monkeypatch, answer):
+    class Broken(Recorder):
+        def pick(self, candidates, request, now):
+            return answer(candidates)
+
+    monkeypatch.setattr(policies, "create", lambda *_: Broken())
+    stack = run(configured(requests=50))
+    assert set(stack.records.status) == {500}
+    assert stack.records.ended == stack.asked
+
+
+def scaled(scaler, monkeypatch):
+    monkeypatch.setattr(scalers, "create", lambda *_: scaler)
+    config = configured(0.5, replicas=2, requests=200)
+    config.autoscaling.max_replicas = 9
+    config.scaler = {"name": "test"}
+    return run(config)
+
+
+class Wish:
+    """A scaler with one wish."""
+
+    def __init__(self, wish):
+        self._wish = wish
+
+    def decide(self, observation, now):
+        if isinstance(self._wish, Exception):
+            raise self._wish
+        return self._wish
+
+
+@pytest.mark.parametrize(("wish", "desired"), [(float("nan"), 2), (1e6, 9), (float("inf"), 9), (None, 2), (-5.0, 1)])
+def test_a_scaler_that_asks_for_nonsense_is_bounded(monkeypatch, wish, desired):
+    stack = scaled(Wish(wish), monkeypatch)
+    assert stack.manager.deciding.desired == desired
+    assert sum(node.is_up for node in stack.nodes.values()) == desired
+    assert stack.records.ended == stack.asked
+
+
+def test_a_scaler_that_raises_ends_the_run(monkeypatch):
+    with pytest.raises(ScalerError, match="KeyError"):
+        scaled(Wish(KeyError("gone")), monkeypatch)
+
+
+def test_the_closed_loop_asks_no_more_than_its_users_can_wait_for():
+    config = configured(0.5, slots=4, requests=2000, router=None, distribution="constant")
+    config.load.loop, config.load.users = "closed", 4
+    config.load.timeout_s = 10.0
+    stall = [Fault(at_s=config.workload.duration_s / 2, action="pause", target="r1", for_s=2)]
+    stack = run(config, stall)
+    planned, rate = len(stack.records.outcome), config.workload.rate_rps
+    assert stack.asked == pytest.approx(planned - 2 * rate, abs=0.4 * rate)  # what the users had no time to ask
+    asked = np.frombuffer(stack.asked_s)[: stack.asked]
+    latency = np.frombuffer(stack.records.completed_s)[: stack.asked] - asked
+    assert (latency > 1).sum() <= config.load.users
+
+
+def test_virtual_time_stops_when_nobody_wants_more():
+    config = configured(0.5, requests=5000)
+    seen = []
+    stack = VirtualStack(config, [], build_schedule(config.workload, 1), lambda *_, **__: None)
+
+    def watch(now):
+        seen.append(now)
+        return now < 3
+
+    with pytest.raises(Stopped):
+        stack.run(watch)
+    assert seen == [1.0, 2.0, 3.0]
