@@ -94,7 +94,7 @@ def simulated(live: Run) -> dict[str, Any]:
     stack.run(lambda _: True)
     requests = rows(stack, schedule).to_pandas()
     requests["phase"] = phases(requests["scheduled_s"].to_numpy(), config.workload.warmup_s, events)
-    planned = schedule if stack.asked_s is None else requests
+    planned = schedule if stack.load.asked_s is None else requests
     manifest = {**live.manifest, "config": content}
     twin = Run(live.folder, manifest, requests, events, stack.samples, planned["scheduled_s"], schedule["demand_s"])
     return metrics.compute(twin, timeline.build(twin))

@@ -99,7 +99,9 @@ def log_p99(arm: Arm, load: float, requests: int, seed: int, *, anew: bool) -> f
         scaler={"name": "none"},
         engine=EngineConfig("sim"),
     )
-    steady = simulate(config, schedule).sojourn_s()[schedule["scheduled_s"].to_numpy() >= WARMUP * workload.duration_s]
+    steady = simulate(config, schedule).load.sojourn_s()[
+        schedule["scheduled_s"].to_numpy() >= WARMUP * workload.duration_s
+    ]
     return math.log(float(np.quantile(steady, 0.99)))
 
 

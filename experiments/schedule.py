@@ -121,12 +121,14 @@ def build_schedule(workload: WorkloadSettings, seed: int) -> pd.DataFrame:
     if count == 0:
         raise ValueError("workload: no request falls into the run; raise workload.rate_rps or workload.duration_s")
     keys = _generator(seed, "keys").integers(0, workload.keys, count)
+    drawn, which = np.unique(keys, return_inverse=True)  # a text a key, not a text a request
+    names = np.array([f"k{key}" for key in drawn], dtype=object)
     return pd.DataFrame(
         {
             "request_id": np.arange(count, dtype=np.int64),
             "scheduled_s": scheduled,
             "demand_s": _demand(workload, seed, count),
-            "key": [f"k{key}" for key in keys],
+            "key": names[which],
         }
     )
 

@@ -73,10 +73,10 @@ class Simulation:
             recorder.manifest["engine"] = {
                 "name": self.config.engine.name,
                 "events": stack.agenda.done,
-                "requests": stack.asked,
+                "requests": stack.load.asked,
                 "wall_s": round(wall_s, 3),
                 "events_per_s": round(stack.agenda.done / wall_s),
-                "requests_per_s": round(stack.asked / wall_s),
+                "requests_per_s": round(stack.load.asked / wall_s),
             }
             recorder.write_manifest()
 
@@ -87,7 +87,7 @@ class Simulation:
         moment = time.monotonic()
         if moment - self._shown >= EVERY_S:
             self._shown = moment
-            rate, records = (stack.agenda.done + stack.asked) / (moment - began), stack.records
+            rate, records = (stack.agenda.done + stack.load.asked) / (moment - began), stack.records
             text = f"{records.ended:,} requests, {records.failed:,} failed, {rate:,.0f} events/s"
             self.progress.virtual(now, text)
         return self._is_wanted
@@ -95,10 +95,14 @@ class Simulation:
 
 def rows(stack: VirtualStack, schedule: pd.DataFrame) -> pa.Table:
     """The rows of a simulated run, as generator processes leave them: one a request that was asked, or planned."""
-    records, closed = stack.records, stack.asked_s is not None
-    count = stack.asked if closed else len(schedule)
+    records, closed = stack.records, stack.load.asked_s is not None
+    count = stack.load.asked if closed else len(schedule)
     outcome = np.frombuffer(records.outcome, dtype=np.int8)[:count]
-    sent_s = np.frombuffer(stack.asked_s)[:count] if stack.asked_s is not None else schedule["scheduled_s"].to_numpy()
+    sent_s = (
+        np.frombuffer(stack.load.asked_s)[:count]
+        if stack.load.asked_s is not None
+        else schedule["scheduled_s"].to_numpy()
+    )
     status = np.frombuffer(records.status, dtype=np.int16)[:count]
     attempts = np.frombuffer(records.attempts, dtype=np.int16)[:count]
     replica = np.frombuffer(records.replica, dtype=np.int32)[:count]

@@ -52,7 +52,7 @@ def aegis(replicas: int, requests: int) -> tuple[float, float, float]:
     began = time.perf_counter()
     stack = simulate(config, schedule, faults)
     took = time.perf_counter() - began
-    return len(schedule) / took, float(stack.sojourn_s().mean()), _memory_mib()
+    return len(schedule) / took, float(stack.load.sojourn_s().mean()), _memory_mib()
 
 
 def simpy(replicas: int, requests: int) -> tuple[float, float, float]:

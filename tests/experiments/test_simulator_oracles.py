@@ -29,7 +29,7 @@ def means(seeds=SEEDS, skip=0.1, **asked):
     for seed in seeds:
         config = configured(seed=seed, **asked)
         schedule = build_schedule(config.workload, seed)
-        sojourn = run(config, schedule=schedule).sojourn_s()
+        sojourn = run(config, schedule=schedule).load.sojourn_s()
         found.append(sojourn[int(skip * len(sojourn)) :].mean())
         slots = config.replicas * config.replica.concurrency
         loads.append(schedule["demand_s"].sum() / config.workload.duration_s / slots)
@@ -131,7 +131,7 @@ def test_two_choices_at_load_0_9(replicas, may_repeat, mean, runs, monkeypatch):
 def test_a_better_view_is_never_worse_on_the_same_schedule():
     def p99(seed, **policy):
         config = configured(0.9, replicas=10, requests=20_000, policy=policy, seed=seed)
-        sojourn = run(config).sojourn_s()
+        sojourn = run(config).load.sojourn_s()
         return np.array([sojourn.mean(), np.quantile(sojourn, 0.99)])
 
     for seed in range(1, 4):

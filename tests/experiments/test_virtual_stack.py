@@ -32,14 +32,14 @@ def test_one_replica_is_the_exact_queue_of_this_schedule(slots, limit, speed, ro
     exact = queueing.sojourn_s(planned["scheduled_s"], planned["demand_s"] / speed, slots, limit)
     served = np.frombuffer(stack.records.outcome, np.int8) == OK
     assert np.array_equal(served, ~np.isnan(exact))
-    assert np.array_equal(stack.sojourn_s()[served], exact[served])
+    assert np.array_equal(stack.load.sojourn_s()[served], exact[served])
     assert (~served).any() == (limit < 100)
     assert set(np.frombuffer(stack.records.status, np.int16)[~served]) <= {503}
 
 
 def test_round_robin_over_replicas_is_every_nth_request_on_a_queue_of_its_own():
     config = configured(0.8, replicas=4, policy={"name": "round_robin"}, requests=4000)
-    planned, found = build_schedule(config.workload, config.seed), run(config).sojourn_s()
+    planned, found = build_schedule(config.workload, config.seed), run(config).load.sojourn_s()
     for share in (slice(first, None, 4) for first in range(4)):
         exact = queueing.sojourn_s(planned["scheduled_s"][share], planned["demand_s"][share], 1)
         assert np.array_equal(found[share], exact)
@@ -72,7 +72,7 @@ def test_a_policy_hears_of_everything_once_and_in_the_order_of_time(monkeypatch)
     config.workload.duration_s, config.router.retry.max_attempts = 3.0, 1
     stack = run(config, schedule=planned)
     assert list(stack.records.outcome) == [OK, OK, HTTP_ERROR, OK]
-    assert stack.sojourn_s().tolist() == [1.0, 1.5, 0.0, 0.25]
+    assert stack.load.sojourn_s().tolist() == [1.0, 1.5, 0.0, 0.25]
     first = next(iter(told[1] for told in recorder.told if told[0] == "start"))
     assert recorder.told == [
         ("pick", "0", "a", [0, 0], 0.0), ("start", first, 0.0),
@@ -89,17 +89,17 @@ def test_every_policy_serves_everything_and_keeps_littles_law(name, discipline):
     config = configured(0.7, replicas=3, slots=2, policy={"name": name}, requests=3000, discipline=discipline)
     config.engine = EngineConfig("sim", delays=DELAYS)
     stack = run(config)
-    assert Counter(stack.records.outcome) == {OK: stack.asked}
+    assert Counter(stack.records.outcome) == {OK: stack.load.asked}
     fleet = stack.routers[0].fleet.replicas.values()
     assert all(replica.in_flight == 0 for replica in fleet)
-    assert sum(replica.requests_total for replica in fleet) == sum(stack.records.attempts) == stack.asked
+    assert sum(replica.requests_total for replica in fleet) == sum(stack.records.attempts) == stack.load.asked
     assert all(node.in_flight == 0 and len(node.queue) == 0 for node in stack.nodes.values())
     # The integral of requests in flight is the sum of the times that they were (Little 1961), here of the attempts:
     # what is left of a request's latency are its ways from and to the client and the router's own time.
     spent = sum(replica.in_flight_seconds(stack.agenda.now) for replica in fleet)
-    there, way, _ = stack.drawn(stack.asked)
-    ways = stack.asked * there + way.sum()
-    assert spent == pytest.approx(stack.sojourn_s().sum() - ways, rel=1e-6)
+    there, way, _ = stack.load.drawn(stack.load.asked)
+    ways = stack.load.asked * there + way.sum()
+    assert spent == pytest.approx(stack.load.sojourn_s().sum() - ways, rel=1e-6)
 
 
 FAULTS = [
@@ -127,13 +127,13 @@ def test_whatever_breaks_every_request_ends_once_and_nothing_stays_in_flight(on_
     config.load.timeout_s, config.router.timeouts.attempt_s, config.workload.demand.replica_noise = 3.0, 0.5, 0.5
     config.engine = EngineConfig("sim", delays=DELAYS)
     stack = run(config, FAULTS)
-    assert stack.asked == stack.records.ended == len(stack.records.outcome)
+    assert stack.load.asked == stack.records.ended == len(stack.records.outcome)
     assert OUTCOMES.index("dropped") not in set(stack.records.outcome)
     assert {"ok", "refused", "reset"} <= {OUTCOMES[code] for code in set(stack.records.outcome)}
     assert all(replica.in_flight == 0 for router in stack.routers for replica in router.fleet.replicas.values())
     stack.agenda.run_before(stack.agenda.now + 5)  # work for nobody ends, too
     assert all(node.in_flight == 0 and len(node.queue) == 0 for node in stack.nodes.values())
-    assert (stack.sojourn_s() <= config.load.timeout_s + 1e-9).all()
+    assert (stack.load.sojourn_s() <= config.load.timeout_s + 1e-9).all()
     assert [replica.state for replica in stack.routers[0].fleet.replicas.values()] == ["ready"] * 3
     again = run(config, FAULTS)
     assert again.records.completed_s == stack.records.completed_s
@@ -144,7 +144,7 @@ def test_without_a_router_the_client_sees_every_fault_itself():
     config.load.timeout_s = 1.0
     config.engine = EngineConfig("sim", delays=DELAYS)
     stack = run(config, [fault for fault in FAULTS if fault.target != "router"])
-    assert stack.records.ended == stack.asked
+    assert stack.records.ended == stack.load.asked
     assert {OUTCOMES[code] for code in set(stack.records.outcome)} == {
         "ok",
         "http_error",
@@ -161,7 +161,7 @@ def test_the_same_seed_gives_the_same_values_and_another_seed_others():
     once, again = run(config), run(config)
     assert once.records.completed_s == again.records.completed_s
     config.seed = 2
-    assert run(config).sojourn_s()[:100].tolist() != once.sojourn_s()[:100].tolist()
+    assert run(config).load.sojourn_s()[:100].tolist() != once.load.sojourn_s()[:100].tolist()
 
 
 def test_several_routers_share_the_requests_and_know_less_than_one():
@@ -170,9 +170,9 @@ def test_several_routers_share_the_requests_and_know_less_than_one():
         config.router.count = count
         stack = run(config)
         totals = [sum(r.requests_total for r in router.fleet.replicas.values()) for router in stack.routers]
-        assert sum(totals) == stack.asked
+        assert sum(totals) == stack.load.asked
         assert max(totals) - min(totals) <= 1
-        return stack.sojourn_s().mean()
+        return stack.load.sojourn_s().mean()
 
     assert mean(1) < mean(4) < mean(20)
 
@@ -193,7 +193,7 @@ def test_a_policy_that_raises_or_returns_what_it_was_not_offered_ends_in_500s(mo
     monkeypatch.setattr(policies, "create", lambda *_: Broken())
     stack = run(configured(requests=50))
     assert set(stack.records.status) == {500}
-    assert stack.records.ended == stack.asked
+    assert stack.records.ended == stack.load.asked
 
 
 def scaled(scaler, monkeypatch):
@@ -221,12 +221,38 @@ def test_a_scaler_that_asks_for_nonsense_is_bounded(monkeypatch, wish, desired):
     stack = scaled(Wish(wish), monkeypatch)
     assert stack.manager.deciding.desired == desired
     assert sum(node.is_up for node in stack.nodes.values()) == desired
-    assert stack.records.ended == stack.asked
+    assert stack.records.ended == stack.load.asked
 
 
 def test_a_scaler_that_raises_ends_the_run(monkeypatch):
     with pytest.raises(ScalerError, match="KeyError"):
         scaled(Wish(KeyError("gone")), monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(at_s=20, action="kill", target="manager", for_s=5),
+        Fault(at_s=20, action="pause", target="manager", for_s=5),
+        Fault(at_s=20, action="restart", target="manager"),
+        Fault(at_s=20, action="kill", target="r1", for_s=3),
+        Fault(at_s=20, action="kill", target="r1"),
+        Fault(at_s=20, action="restart", target="r2"),
+    ],
+    ids=lambda fault: f"{fault.action} {fault.target}",
+)
+def test_a_manager_and_its_replicas_come_back_from_faults(fault):
+    config = configured(0.6, replicas=3, slots=2, requests=1800)
+    config.scaler = {"name": "target_tracking"}
+    config.engine = EngineConfig("sim", delays=DELAYS)
+    stack = run(config, [fault])
+    assert stack.records.ended == stack.load.asked
+    assert stack.manager.is_up
+    up = [node for node in stack.nodes.values() if node.is_up and not node.is_draining]
+    assert abs(len(up) - stack.manager.deciding.desired) <= 1  # one may be on its way
+    assert len(up) >= 2
+    ok = np.frombuffer(stack.records.outcome, np.int8) == OK
+    assert ok[-300:].all()
 
 
 def test_the_closed_loop_asks_no_more_than_its_users_can_wait_for():
@@ -236,9 +262,9 @@ def test_the_closed_loop_asks_no_more_than_its_users_can_wait_for():
     stall = [Fault(at_s=config.workload.duration_s / 2, action="pause", target="r1", for_s=2)]
     stack = run(config, stall)
     planned, rate = len(stack.records.outcome), config.workload.rate_rps
-    assert stack.asked == pytest.approx(planned - 2 * rate, abs=0.4 * rate)  # what the users had no time to ask
-    asked = np.frombuffer(stack.asked_s)[: stack.asked]
-    latency = np.frombuffer(stack.records.completed_s)[: stack.asked] - asked
+    assert stack.load.asked == pytest.approx(planned - 2 * rate, abs=0.4 * rate)  # what the users had no time to ask
+    asked = np.frombuffer(stack.load.asked_s)[: stack.load.asked]
+    latency = np.frombuffer(stack.records.completed_s)[: stack.load.asked] - asked
     assert (latency > 1).sum() <= config.load.users
 
 
