@@ -24,6 +24,7 @@ from analysis.summary import write_text
 
 REFUSED = 2
 ARM_SECTION = "policy"
+LABEL = {"boxstyle": "round", "facecolor": "white", "alpha": 0.75, "linewidth": 0}
 Point = tuple[float, float]
 Measured = tuple[Run, dict[str, Any]]
 
@@ -118,7 +119,7 @@ def draw(cells: list[Cell], x: str, y: str, path: Path) -> None:
         if not cell.is_decided:
             axes.add_patch(Rectangle(at, 1, 1, fill=False, hatch="///", edgecolor=MUTED, linewidth=0))
         text = cell.best + f"\n{cell.value:,.0f} ms"
-        axes.annotate(text, (at[0] + 0.5, at[1] + 0.5), ha="center", va="center", fontsize=9, color=INK)
+        axes.annotate(text, (at[0] + 0.5, at[1] + 0.5), ha="center", va="center", fontsize=9, color=INK, bbox=LABEL)
     axes.set_xlim(-0.5, len(xs) - 0.5)
     axes.set_ylim(-0.5, len(ys) - 0.5)
     axes.set_xticks(range(len(xs)), [f"{value:g}" for value in xs])

@@ -94,14 +94,13 @@ class Simulation:
 
 
 def rows(stack: VirtualStack, schedule: pd.DataFrame) -> pa.Table:
-    """The rows of a simulated run, as generator processes leave them: one a request that was asked, or planned."""
-    records, closed = stack.records, stack.load.asked_s is not None
-    count = stack.load.asked if closed else len(schedule)
+    """The rows of a simulated run, as generator processes leave them: one a request that was asked."""
+    records, count = stack.records, stack.load.asked
     outcome = np.frombuffer(records.outcome, dtype=np.int8)[:count]
     sent_s = (
         np.frombuffer(stack.load.asked_s)[:count]
         if stack.load.asked_s is not None
-        else schedule["scheduled_s"].to_numpy()
+        else schedule["scheduled_s"].to_numpy()[:count]
     )
     status = np.frombuffer(records.status, dtype=np.int16)[:count]
     attempts = np.frombuffer(records.attempts, dtype=np.int16)[:count]
