@@ -18,6 +18,7 @@ from typing import Any
 from analysis.arms import Arm, ComparisonError, flatten, sort_into_arms
 from analysis.compare import read_runs
 from analysis.comparison import compare
+from analysis.comparison_metrics import COMPARED, Compared
 from analysis.run_folder import FolderError, Run
 from analysis.statistics import Verdict, geometric_interval
 from analysis.summary import write_text
@@ -51,7 +52,7 @@ def axes_of(runs: list[Measured]) -> list[str]:
     keys = [key for key in flat[0] if len({each.get(key) for each in flat}) > 1]
     keys = [key for key in keys if key.split(".")[0] not in (ARM_SECTION, "seed")]
     # The rate follows where the utilisation is given.
-    if "workload.utilisation" in keys:
+    if any(each.get("workload.utilisation", "none") != "none" for each in flat):
         keys = [key for key in keys if key != "workload.rate_rps"]
     return [key for key in keys if all(_is_number(each.get(key)) for each in flat)]
 
@@ -79,28 +80,37 @@ def regimes(runs: list[Measured], x: str, y: str) -> list[Cell]:
 
 def _cell(point: Point, members: list[Measured]) -> Cell:
     arms = sort_into_arms(members)
-    primary = str(members[0][0].manifest["config"]["comparison"]["primary"])
+    primary = _primary(members)
     means = {arm.label: _mean(arm, primary) for arm in arms}
     known = {label: mean for label, mean in means.items() if mean is not None}
     if not known:
         raise ComparisonError(f"no valid run at {point[0]:g}, {point[1]:g}")
-    best = min(known, key=lambda label: known[label])
+    best = (min if primary.lower_is_better else max)(known, key=lambda label: known[label])
     ordered = sorted(arms, key=lambda arm: arm.label != best)
     verdicts = {row.arm: row.verdict for row in compare(ordered).rows if row.is_primary}
     others = {_name(arm.label): verdicts.get(arm.label, "inconclusive") for arm in ordered[1:]}
     return Cell(*point, _name(best), all(verdict == "worse" for verdict in others.values()), known[best], others)
 
 
-def _mean(arm: Arm, primary: str) -> float | None:
-    values = [metrics[primary] for runs in arm.runs.values() for _, metrics in runs if metrics["valid"]]
-    return geometric_interval([value for value in values if value is not None]).mean
+def _primary(members: list[Measured]) -> Compared:
+    key = str(members[0][0].manifest["config"]["comparison"]["primary"])
+    return next(compared for compared in COMPARED if compared.key == key)
+
+
+def _mean(arm: Arm, primary: Compared) -> float | None:
+    """Over the valid runs: geometric, of a share, which may be 0, arithmetic."""
+    found = [metrics[primary.key] for runs in arm.runs.values() for _, metrics in runs if metrics["valid"]]
+    values = [value for value in found if value is not None]
+    if primary.is_share:
+        return sum(values) / len(values) if values else None
+    return geometric_interval(values).mean
 
 
 def _name(label: str) -> str:
     return label.removeprefix(f"{ARM_SECTION}=")
 
 
-def draw(cells: list[Cell], x: str, y: str, path: Path) -> None:
+def draw(cells: list[Cell], x: str, y: str, primary: Compared, path: Path) -> None:
     """The map; hatched = undecided. Written whole or not at all."""
     from matplotlib.patches import Patch, Rectangle
 
@@ -118,7 +128,8 @@ def draw(cells: list[Cell], x: str, y: str, path: Path) -> None:
         axes.add_patch(Rectangle(at, 1, 1, **look))  # type: ignore[arg-type]
         if not cell.is_decided:
             axes.add_patch(Rectangle(at, 1, 1, fill=False, hatch="///", edgecolor=MUTED, linewidth=0))
-        text = cell.best + f"\n{cell.value:,.0f} ms"
+        value = f"{cell.value:.2%}" if primary.is_share else f"{cell.value:,.3g} {primary.unit}"
+        text = f"{cell.best}\n{value}"
         axes.annotate(text, (at[0] + 0.5, at[1] + 0.5), ha="center", va="center", fontsize=9, color=INK, bbox=LABEL)
     axes.set_xlim(-0.5, len(xs) - 0.5)
     axes.set_ylim(-0.5, len(ys) - 0.5)
@@ -130,7 +141,7 @@ def draw(cells: list[Cell], x: str, y: str, path: Path) -> None:
     axes.legend(handles=patches, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     decided = sum(cell.is_decided for cell in cells)
     header(fig, 0, f"Which policy wins: {decided} of {len(cells)} cells are decided", fontsize=14, color=INK)
-    note = "the best in each cell; hatched: not every other one is worse by its verdict"
+    note = f"{primary.label}, the best in each cell; hatched: not every other one is worse by its verdict"
     header(fig, 1, note, fontsize=10, color=MUTED)
     save(fig, path)
 
@@ -153,10 +164,12 @@ def main(arguments: list[str] | None = None) -> int:
         unknown = [key for key in (x, y) if key not in found]
         if unknown:
             raise ComparisonError(f"{unknown[0]}: there are {', '.join(found)}")
+        if more := [key for key in found if key not in (x, y)]:
+            raise ComparisonError(f"the runs differ in {', '.join(more)}, too; a map has two axes")
         cells = regimes(runs, x, y)
         rows = [asdict(cell) for cell in cells]
         write_text(chosen.place / "regimes.json", json.dumps({"x": x, "y": y, "cells": rows}, indent=2) + "\n")
-        draw(cells, x, y, chosen.place / "regimes.png")
+        draw(cells, x, y, _primary(runs), chosen.place / "regimes.png")
     except (FolderError, ComparisonError, OSError) as error:
         print(error, file=sys.stderr)
         return REFUSED

@@ -14,18 +14,21 @@ from typing import Any, cast
 
 import yaml
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from scipy.stats import kendalltau
 
 from analysis import metrics, timeline
 from analysis.run_folder import FolderError, Run, find, read
 from analysis.statistics import Interval, Paired, geometric_interval, paired
 from experiments import config as configuration
-from experiments.config import Config
+from experiments.config import Config, ConfigError
+from experiments.config_errors import one_line
 from experiments.recording import phases
 from experiments.run import CONF
 from experiments.schedule import build_schedule
 from experiments.simulation import rows
 from experiments.supervision import say
+from experiments.virtual_manager import ScalerError
 from experiments.virtual_stack import VirtualStack
 
 RATIOS = ("latency_p50_ms", "latency_p99_ms")
@@ -118,9 +121,13 @@ def compare(folders: list[Path]) -> list[Arm]:
         options = [o for o in live.manifest["overrides"] if not o.removeprefix("+").startswith(NOT_AN_ARM)]
         label = " ".join([str(live.manifest["scenario"]), *sorted(options)])
         arm = arms.setdefault(label, Arm(label, str(live.manifest["config"]["policy"]["name"])))
-        arm.pairs.append((measured, simulated(live)))
+        try:
+            arm.pairs.append((measured, simulated(live)))
+        except (ConfigError, OmegaConfBaseException, ScalerError) as error:
+            say(f"{folder}: left out, {one_line(error)}")
+            continue
         say(f"{folder}: simulated")
-    return list(arms.values())
+    return [arm for arm in arms.values() if arm.pairs]
 
 
 def rankings(arms: list[Arm]) -> dict[str, tuple[float, int]]:

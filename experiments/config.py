@@ -249,9 +249,11 @@ def _resolve(config: Config) -> None:
     if share is None:
         return
     _require(0 < share <= 10, "workload.utilisation", share, "above 0 and at most 10")
+    mean_ms = config.workload.demand.mean_ms
+    _require(mean_ms >= 0.01, "workload.demand.mean_ms", mean_ms, "at least 0.01")
     speeds = config.replica.speeds[: config.replicas] or [1.0] * config.replicas
     slots = sum(speeds) * config.replica.concurrency
-    config.workload.rate_rps = round(share * slots / (config.workload.demand.mean_ms / 1e3), 6)
+    config.workload.rate_rps = round(share * slots / (mean_ms / 1e3), 6)
 
 
 def validate(config: Config) -> list[Fault]:
@@ -304,7 +306,7 @@ def validate(config: Config) -> list[Fault]:
         config.workload.validate()
         if config.router is not None:
             config.router.validate()
-        config.autoscaling.validate()
+        config.autoscaling.validate(MOST_REPLICAS[config.engine.name])
         policy, scaler = dict(config.policy), dict(config.scaler)
         policies.create(policy.pop("name", ""), policy, random.Random(0))
         scalers.create(scaler.pop("name", ""), scaler)
@@ -375,6 +377,4 @@ def _check_manager(config: Config) -> None:
     if config.router is None:
         raise ConfigError("scaler: a manager reads the router, so router=none goes with scaler=none only")
     low, high = config.autoscaling.min_replicas, config.autoscaling.max_replicas
-    most = MOST_REPLICAS[config.engine.name]
-    _require(high <= most, "autoscaling.max_replicas", high, f"at most {most} (engine={config.engine.name})")
     _require(low <= config.replicas <= high, "replicas", config.replicas, f"between {low} and {high} (autoscaling)")

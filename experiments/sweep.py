@@ -74,12 +74,13 @@ class Parallel:
     arguments: list[str]
     """For Hydra: with a folder of its own, and without MLflow, whose database takes one writer at a time."""
     folder: Path
+    jobs: int
     is_tracked: bool
     """Whether the runs are to be logged afterwards."""
 
     def statuses(self) -> list[int]:
         """Exit statuses of the jobs, from what they left behind: 0 complete and valid, 3 not valid, else 1."""
-        return [_status(path.parent) for path in sorted(self.folder.glob("*/manifest.json"))]
+        return [_status(self.folder / str(number)) for number in range(self.jobs)]
 
 
 def _status(folder: Path) -> int:
@@ -101,6 +102,8 @@ def parallel(arguments: list[str], conf: Path) -> Parallel | None:
     launcher = next((a.partition("=")[2] for a in arguments if a.startswith("hydra/launcher=")), "basic")
     if launcher == "basic":
         return None
+    if not {"-m", "--multirun"} & set(arguments) and _of_scenario(arguments).get("mode") != "MULTIRUN":
+        raise ConfigError(f"hydra/launcher={launcher}: is for sweeps, add -m")
     with initialize_config_dir(str(conf), version_base="1.3"):
         configs = check_jobs([a for a in arguments if not a.startswith("hydra")])
     if any(config.engine.name != "sim" for config in configs):
@@ -111,4 +114,4 @@ def parallel(arguments: list[str], conf: Path) -> Parallel | None:
     folder = Path(chosen or f"results/sweeps/{datetime.now():%Y-%m-%d_%H-%M-%S}")
     kept = [a for a in arguments if not a.startswith(("hydra.sweep.dir=", "tracking.enabled="))]
     added = [f"hydra.sweep.dir={folder}", "tracking.enabled=false"]
-    return Parallel([*kept, *added], folder, configs[0].tracking.enabled)
+    return Parallel([*kept, *added], folder, len(configs), configs[0].tracking.enabled)

@@ -26,6 +26,7 @@ class VirtualFaults:
         self,
         faults: Sequence[Fault],
         targets: Mapping[str, Target],
+        has: Callable[[str], bool],
         agenda: Agenda,
         sink: Sink,
         startup: Delay,
@@ -36,6 +37,7 @@ class VirtualFaults:
         Args:
             faults: of the run, in order of time.
             targets: by the names that faults give them.
+            has: whether whoever runs a target still knows it.
             agenda: the simulation's, at or before the first fault.
             sink: hears of what was done.
             startup: of a process that is started again.
@@ -43,6 +45,7 @@ class VirtualFaults:
         """
         self._faults = faults
         self._targets = targets
+        self._has = has
         self._agenda = agenda
         self._sink = sink
         self._startup = startup
@@ -58,13 +61,16 @@ class VirtualFaults:
         try:
             self._hit(fault, now)
         except KeyError:
-            reason = f"there is no process {fault.target} now"
-            self._sink("runner", "fault_failed", now, reason=reason, phase="fault_injected", **about)
+            self._failed("fault_injected", about, now)
             return
         self._open.add(index)
         self._sink("runner", "fault_injected", now, permanent=fault.for_s is None, **about)
         if fault.for_s is not None:
             self._agenda.at(fault.end_s, self._heal, index)
+
+    def _failed(self, phase: str, about: dict[str, Any], now: float) -> None:
+        reason = f"there is no process {about['target']} now"
+        self._sink("runner", "fault_failed", now, reason=reason, phase=phase, **about)
 
     def _about(self, index: int, planned_s: float | None) -> dict[str, Any]:
         fault = self._faults[index]
@@ -73,7 +79,7 @@ class VirtualFaults:
     def _hit(self, fault: Fault, now: float) -> None:
         """Do it. KeyError: there is no such process now."""
         target = self._targets[fault.target]
-        if not target.is_up:
+        if not (target.is_up and self._has(fault.target)):
             raise KeyError(fault.target)
         match fault.action:
             case "kill":
@@ -87,13 +93,18 @@ class VirtualFaults:
 
     def _heal(self, index: int, now: float) -> None:
         fault = self._faults[index]
+        about = self._about(index, fault.end_s)
         self._open.discard(index)
-        self._sink("runner", "fault_healed", now, **self._about(index, fault.end_s))
+        target = self._targets[fault.target]
+        if not self._has(fault.target) or (fault.action != "kill" and not target.is_up):
+            self._failed("fault_healed", about, now)
+            return
+        self._sink("runner", "fault_healed", now, **about)
         match fault.action:
             case "kill":
                 self._restart(fault.target, now)
             case "pause":
-                self._targets[fault.target].resume(now)
+                target.resume(now)
             case action if action not in PROCESS_ACTIONS:
                 self._set(fault, now, active=False)
 

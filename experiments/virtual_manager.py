@@ -31,6 +31,7 @@ class VirtualManager:
         nodes: Mapping[str, VirtualReplica],
         agenda: Agenda,
         sink: Callable[[dict[str, Any], float], None],
+        seed: int,
     ) -> None:
         """It runs, and so do the replicas that it begins with.
 
@@ -40,12 +41,14 @@ class VirtualManager:
             nodes: the replicas that there can be, by id.
             agenda: the simulation's.
             sink: hears of every decision that changes something.
+            seed: of the moments at which replicas notice that their parent has gone.
         """
         self._make_deciding = make_deciding
         self._router = router
         self._nodes = nodes
         self._agenda = agenda
         self._sink = sink
+        self._seed = seed
         self._is_paused = False
         self._epoch = 0
         self._known: list[str] = []
@@ -67,11 +70,14 @@ class VirtualManager:
         self._epoch += 1
         self.is_up = self._is_paused = False
         for id_ in self._known:
-            late_s = PARENT_S * uniform(0, id_, id_, str(self._epoch), "parent")
-            self._agenda.at(now + late_s, self._leave, id_)
+            late_s = PARENT_S * uniform(self._seed, id_, id_, str(self._epoch), "parent")
+            self._agenda.at(now + late_s, self._leave, (id_, self._nodes[id_].epoch))
 
-    def _leave(self, id_: str, now: float) -> None:
-        self._nodes[id_].drain(now, lambda _: None)
+    def _leave(self, what: tuple[str, int], now: float) -> None:
+        """A replica has noticed that its parent is gone."""
+        id_, epoch = what
+        if self._nodes[id_].epoch == epoch:
+            self._nodes[id_].drain(now, _nothing, wakes=False)
 
     def restart(self, now: float, startup_s: float) -> None:
         """SIGTERM if it lives, and a new process `startup_s` after its replicas have gone."""
@@ -99,9 +105,11 @@ class VirtualManager:
         """SIGSTOP."""
         self._is_paused = True
 
-    def resume(self, _: float) -> None:
-        """SIGCONT."""
-        self._is_paused = False
+    def resume(self, now: float) -> None:
+        """SIGCONT; it is behind its time, and looks at once."""
+        if self._is_paused:
+            self._is_paused = False
+            self._look(now)
 
     # -- the loop
 
@@ -109,19 +117,26 @@ class VirtualManager:
         if epoch != self._epoch:
             return
         if not self._is_paused:
-            stats = self._router.stats(now)
-            observation = None if stats is None else self.deciding.observe(stats, self._running())
-            try:
-                self.deciding.decide(observation, now, now)
-            except Exception as error:
-                raise ScalerError(f"the scaler raised {type(error).__name__}: {error}") from error
-            new = self.deciding.decisions(self._seen)
-            self._seen = new["next"]
-            for decision in new["decisions"]:
-                if decision["changed"]:
-                    self._sink({k: v for k, v in decision.items() if k not in NOT_AN_EVENT}, now)
-            self._reconcile(now)
+            self._look(now)
         self._agenda.at(now + self.deciding.limits.settings.interval_s, self._step, epoch)
+
+    def _look(self, now: float) -> None:
+        stats = self._router.stats(now)
+        observation = None if stats is None else self.deciding.observe(stats, self._running())
+        try:
+            self.deciding.decide(observation, now, now)
+        except Exception as error:
+            raise ScalerError(f"the scaler raised {type(error).__name__}: {error}") from error
+        new = self.deciding.decisions(self._seen)
+        self._seen = new["next"]
+        for decision in new["decisions"]:
+            if decision["changed"]:
+                self._sink({k: v for k, v in decision.items() if k not in NOT_AN_EVENT}, now)
+        self._reconcile(now)
+
+    def has(self, id_: str) -> bool:
+        """Whether there is such a replica."""
+        return id_ in self._known
 
     def _running(self) -> list[Running]:
         return [self._describe(self._nodes[id_]) for id_ in self._known]
@@ -133,7 +148,7 @@ class VirtualManager:
 
     def _reconcile(self, now: float) -> None:
         """Make it so: drain at once, start one after another."""
-        if self._is_starting or not self.is_up:
+        if self._is_starting or self._is_paused or not self.is_up:
             return
         plan = self.deciding.plan(self._running())
         for id_ in plan.drain:
@@ -144,8 +159,8 @@ class VirtualManager:
             self._nodes[id_].start(now, lambda moment: self._started(epoch, id_, moment))
 
     def _started(self, epoch: int, id_: str, now: float) -> None:
-        if epoch != self._epoch:
-            self._leave(id_, now)
+        if epoch != self._epoch:  # its parent has gone meanwhile
+            self._nodes[id_].drain(now, _nothing)
             return
         self._is_starting = False
         if id_ not in self._known:
@@ -155,3 +170,7 @@ class VirtualManager:
     def _forget(self, id_: str) -> None:
         if id_ in self._known:
             self._known.remove(id_)
+
+
+def _nothing(_: float) -> None:
+    """Nobody waits for it."""

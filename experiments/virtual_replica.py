@@ -73,6 +73,11 @@ class VirtualReplica:
         self._checks = 0
         self._then: Callable[[float], None] | None = None
 
+    @property
+    def epoch(self) -> int:
+        """Tells one process from the next."""
+        return self._epoch
+
     def _empty(self) -> work_queue.Queue:
         settings = self.settings
         return work_queue.create(settings.discipline, settings.concurrency, settings.queue_limit, settings.speed)
@@ -85,7 +90,12 @@ class VirtualReplica:
         self._start(now + u * within_s, None)
 
     def start(self, now: float, then: Callable[[float], None] | None = None) -> None:
-        """Start the process; `then` is called when it serves, or has ended before."""
+        """Start the process; `then` is called when it serves, or has ended before. One that lives is left alone."""
+        if self.is_up or self.is_starting:
+            self._then = _both(self._then, then) if self.is_starting else self._then
+            if self.is_up and then is not None:
+                then(now)
+            return
         u = uniform(self.settings.seed, self.id, self.id, str(self._epoch), "startup")
         self._start(now + self._startup.at(u), then)
 
@@ -147,13 +157,20 @@ class VirtualReplica:
         for do, what in held:
             do(what, now)
 
-    def drain(self, now: float, then: Callable[[float], None]) -> None:
-        """SIGTERM: announce it, finish what is in flight, leave; `then` is called at the end."""
+    def drain(self, now: float, then: Callable[[float], None], *, wakes: bool = True) -> None:
+        """SIGTERM: announce it, finish what is in flight, leave; `then` is called at the end.
+
+        Who stops a process in order also sends SIGCONT (`wakes`); a replica whose parent has gone is woken by nobody.
+        """
+        if wakes:
+            self.resume(now)
         if not self.is_up:
             self.kill(now)
             then(now)
             return
-        self._then = then
+        self._then = _both(self._then, then)
+        if self.is_draining:
+            return
         self._epoch += 1
         self.is_draining = True
         for router in self._routers:
@@ -319,10 +336,14 @@ class VirtualReplica:
         self.in_flight -= 1
         if served:
             self.queue.finish(job)
-        elif self.settings.on_hangup == "cancel":
-            changed = self.queue.cancel(job, now)
-            if self._paused_at is None:
-                self._rearm(changed, now)
+        elif self._paused_at is not None:  # the process hears of it when it goes on
+            self._held.append((self._hung_up, job))
+        else:
+            self._hung_up(job, now)
+
+    def _hung_up(self, job: Job, now: float) -> None:
+        if self.settings.on_hangup == "cancel":
+            self._rearm(self.queue.cancel(job, now), now)
         else:
             self._agenda.at(max(job.end, now), self._for_nobody, job)
 
@@ -366,3 +387,15 @@ class VirtualReplica:
 
 def _attempt(flight: Flight) -> str:
     return "1" if flight.attempts is None else str(flight.attempts.count)
+
+
+def _both(one: Callable[[float], None] | None, other: Callable[[float], None] | None) -> Callable[[float], None] | None:
+    """Calls each that there is."""
+    if one is None or other is None:
+        return one or other
+
+    def call(now: float) -> None:
+        one(now)
+        other(now)
+
+    return call

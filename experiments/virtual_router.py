@@ -161,6 +161,8 @@ class VirtualRouter:
             return
 
         def result(passed: bool, reason: str, moment: float) -> None:
+            if fleet is not self.fleet or not self.is_up:
+                return
             if self.is_paused:
                 self._held.append((lambda _, later: result(passed, reason, later), None))
                 return
@@ -205,7 +207,7 @@ class VirtualRouter:
             return
         flight.target = replica
         flight.began = now
-        limit_at = now + limit_s
+        limit_at = now + min(limit_s, self.settings.timeouts.idle_s)  # the live one's client reads no longer either
         flight.limit_at = limit_at if limit_at < flight.gives_up else flight.gives_up
         flight.node = self._nodes[replica.id]
         if attempts.count > 1:
@@ -240,7 +242,7 @@ class VirtualRouter:
         outcome = outcome_of(reply)
         if outcome == "ok":
             self._dispatcher.finish(replica, outcome, now - flight.began, now)
-            if job is not None:
+            if job is not None and now + flight.way_s <= flight.gives_up and not flight.is_over:
                 self._records.served(flight.number, job.start - job.arrival, job.end - job.start)
             self._answer(flight, now, reply, node.number)
             return

@@ -76,13 +76,15 @@ class VirtualStack:
             node.begin(self.agenda.now, RENEW_S)
         self.manager: VirtualManager | None = None
         if config.has_manager:
-            self.manager = VirtualManager(self._deciding, self.routers[0], self.nodes, self.agenda, self._decided)
+            self.manager = VirtualManager(
+                self._deciding, self.routers[0], self.nodes, self.agenda, self._decided, config.seed
+            )
         targets: dict[str, Target] = {**self.nodes}
         if has_router:
             targets["router"] = self.routers[0]
         if self.manager is not None:
             targets["manager"] = self.manager
-        self._faults = VirtualFaults(faults, targets, self.agenda, sink, delays.startup, config.seed)
+        self._faults = VirtualFaults(faults, targets, self._has, self.agenda, sink, delays.startup, config.seed)
 
     def _router(self, number: int) -> VirtualRouter:
         config = self.config
@@ -107,6 +109,10 @@ class VirtualStack:
         choice = dict(config.scaler)
         scaler = scalers.create(choice.pop("name"), choice)
         return Deciding(scaler, Limits(scaling_settings(config, self._planned)), config.replicas)
+
+    def _has(self, name: str) -> bool:
+        """Whether there is such a process, or may be again."""
+        return self.manager is None or name in ("router", "manager") or self.manager.has(name)
 
     def _emit(self, event: str, replica: str, now: float, **detail: object) -> None:
         self._sink("router", event, now, replica=replica, **detail)

@@ -62,6 +62,8 @@ class ReplicaSettings:
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}={getattr(self, name)}: must be one of {', '.join(choices)}")
+        if self.discipline != "fifo" and self.kind != "sleep":
+            raise ValueError(f"discipline={self.discipline}: goes with kind=sleep only")
         for name, low, high in (
             ("concurrency", 1, 1024),
             ("queue_limit", 0, 100_000),

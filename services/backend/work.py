@@ -93,6 +93,7 @@ class SleepWork:
 
     def set_speed(self, speed: float) -> None:
         """Plan everything anew at `speed`."""
+        self._notice_stop()
         self._rearm(self._queue.set_speed(speed, self._loop.time()))
 
     async def serve(self, demand_s: float) -> Served:
@@ -105,6 +106,7 @@ class SleepWork:
         try:
             await future
         except asyncio.CancelledError:
+            self._notice_stop()
             if job in self._timers:
                 self._timers.pop(job)[0].cancel()
             self._rearm(self._queue.cancel(job, self._loop.time()))

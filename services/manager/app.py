@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.access import is_authorized
 from services.manager.control import Control
 from services.manager.engines.local import LocalEngine
-from services.manager.settings import MOST_REPLICAS
 from services.processes import StartError
 from services.wrong_input import answer_wrong_input
 
@@ -22,7 +21,7 @@ class Scale(BaseModel):
     """A number of replicas."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    replicas: int = Field(ge=1, le=MOST_REPLICAS)
+    replicas: int = Field(ge=1, le=64)
 
 
 class Autoscaler(BaseModel):
@@ -30,8 +29,8 @@ class Autoscaler(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     enabled: bool | None = None
-    min_replicas: int | None = Field(None, ge=1, le=MOST_REPLICAS)
-    max_replicas: int | None = Field(None, ge=1, le=MOST_REPLICAS)
+    min_replicas: int | None = Field(None, ge=1, le=64)
+    max_replicas: int | None = Field(None, ge=1, le=64)
 
 
 def authorized(authorization: Annotated[str | None, Header()] = None) -> None:

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-MOST_REPLICAS = 10_000
-
 
 @dataclass
 class ScalingSettings:
@@ -26,21 +24,21 @@ class ScalingSettings:
     self_heal: bool = True
     """Start a replica again when its process ended by itself."""
 
-    def validate(self) -> None:
-        """Check every bound.
+    def validate(self, most_replicas: int = 64) -> None:
+        """Check every bound; `most_replicas` is what an engine can run.
 
         Raises:
             ValueError: with the key, its value and its bounds.
         """
         for name, low, high in (
-            ("min_replicas", 1, MOST_REPLICAS),
-            ("max_replicas", 1, MOST_REPLICAS),
+            ("min_replicas", 1, most_replicas),
+            ("max_replicas", 1, most_replicas),
             ("interval_s", 0.1, 600),
             ("tolerance", 0, 1),
             ("stabilization_up_s", 0, 3600),
             ("stabilization_down_s", 0, 3600),
-            ("max_up", 1, MOST_REPLICAS),
-            ("max_down", 1, MOST_REPLICAS),
+            ("max_up", 1, most_replicas),
+            ("max_down", 1, most_replicas),
         ):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"autoscaling.{name}={getattr(self, name):g}: must be between {low:g} and {high:g}")

@@ -123,7 +123,7 @@ def test_speeds_alone_say_how_many_replicas_there_are(typed, replicas):
 WRONG = [
     (["replicas=0"], ["replicas=0", "between 1 and 64"]),
     (["workload.rate_rps=90000", "workload.duration_s=600"], ["workload.rate_rps=90000", "5,000,000", "GiB"]),
-    (["autoscaling.max_replicas=65", "scaler=target_tracking"], ["autoscaling.max_replicas=65", "at most 64"]),
+    (["autoscaling.max_replicas=65", "scaler=target_tracking"], ["autoscaling.max_replicas=65", "between 1 and 64"]),
     (["repilcas=3"], ["repilcas", "replicas"]),
     (["workload.rate=3"], ["rate", "rate_rps"]),
     (["+workload.rate=3"], ["workload.rate", "Did you mean rate_rps"]),

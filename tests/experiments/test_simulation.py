@@ -90,6 +90,8 @@ def test_the_omission_exhibit_hides_and_shows_the_stall(tmp_path):
         (["+scenario=routed", "engine=sim", "engine.delays.client.sigma=9"], "engine.delays.client.sigma=9"),
         (["+scenario=routed", "workload.utilisation=0"], "workload.utilisation=0"),
         (["-m", "+scenario=routed", "seed=1,2", "hydra/launcher=joblib"], "add engine=sim"),
+        (["+scenario=routed", "engine=sim", "hydra/launcher=joblib"], "add -m"),
+        (["+scenario=routed", "workload.utilisation=0.5", "workload.demand.mean_ms=0"], "workload.demand.mean_ms=0"),
     ],
 )
 def test_what_cannot_be_simulated_or_measured_is_refused_in_a_line(overrides, words):
@@ -114,6 +116,15 @@ def test_a_parallel_sweep_makes_a_map_of_who_wins(tmp_path):
     assert busiest["best"] == "least_request" and busiest["is_decided"]
     assert (tmp_path / "regimes.png").stat().st_size > 10_000
     assert regimes([str(tmp_path), "--x", "nothing"]) == 2
+
+
+def test_a_parallel_sweep_fails_with_the_job_that_failed(tmp_path):
+    done = run(
+        "-m", "+scenario=routed", "hydra/launcher=joblib", "workload.rate_rps=0.01,40", *SIM, *SHORT,
+        f"hydra.sweep.dir={tmp_path}",
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "no request falls into the run" in done.stdout + done.stderr
 
 
 def test_live_and_simulated_policies_are_ranked_alike_or_not():

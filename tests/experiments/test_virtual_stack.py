@@ -255,6 +255,67 @@ def test_a_manager_and_its_replicas_come_back_from_faults(fault):
     assert ok[-300:].all()
 
 
+def rising(*wishes):
+    """A scaler with a wish a second."""
+
+    class Rising:
+        def decide(self, observation, now):
+            return wishes[min(len(wishes) - 1, max(0, int(now)))]
+
+    return Rising()
+
+
+def scaling(wishes, faults, monkeypatch):
+    monkeypatch.setattr(scalers, "create", lambda *_: rising(*wishes))
+    config = configured(0.5, replicas=3, slots=2, requests=1200)
+    config.engine, config.scaler = EngineConfig("sim", delays=DELAYS), {"name": "test"}
+    config.autoscaling.max_replicas = 6
+    config.autoscaling.stabilization_down_s = 0.0
+    events = []
+    stack = VirtualStack(
+        config, faults, build_schedule(config.workload, 1), lambda *what, **more: events.append((what, more))
+    )
+    stack.run(lambda _: True)
+    assert stack.records.ended == stack.load.asked
+    up = [node.id for node in stack.nodes.values() if node.is_up]
+    return stack, up, [what[1] for what, _ in events]
+
+
+def test_what_is_not_wanted_any_more_cannot_be_healed(monkeypatch):
+    kill = [Fault(at_s=5, action="kill", target="r3", for_s=20)]
+    stack, up, words = scaling([3] * 10 + [2] * 99, kill, monkeypatch)
+    assert "fault_failed" in words
+    assert up == ["r1", "r2"] and stack.manager.deciding.desired == 2
+
+
+@pytest.mark.parametrize("healed_s", [10.0, 10.2, 10.5])
+def test_a_heal_while_the_manager_starts_it_itself_stops_nobody(monkeypatch, healed_s):
+    kill = [Fault(at_s=5, action="kill", target="r3", for_s=healed_s - 5)]
+    _, up, _ = scaling([3] * 10 + [6] * 99, kill, monkeypatch)
+    assert len(up) == 6
+
+
+def test_a_paused_replica_is_woken_to_leave_and_replaced(monkeypatch):
+    pause = [Fault(at_s=5, action="pause", target="r3")]
+    stack, up, _ = scaling([3] * 10 + [2] * 20 + [3] * 99, pause, monkeypatch)
+    assert up == ["r1", "r2", "r3"] and not stack.nodes["r3"].is_draining
+
+
+def test_a_paused_manager_starts_nobody(monkeypatch):
+    pause = [Fault(at_s=10.5, action="pause", target="manager")]
+    _, up, _ = scaling([3] * 10 + [6] * 99, pause, monkeypatch)
+    assert len(up) <= 5
+
+
+def test_more_than_may_be_in_flight_is_dropped_as_live():
+    config = configured(5.0, requests=2000)
+    config.load.max_in_flight = 50
+    stack = run(config)
+    dropped = list(stack.records.outcome).count(OUTCOMES.index("dropped"))
+    assert dropped > 500
+    assert stack.records.ended == stack.load.asked
+
+
 def test_the_closed_loop_asks_no_more_than_its_users_can_wait_for():
     config = configured(0.5, slots=4, requests=2000, router=None, distribution="constant")
     config.load.loop, config.load.users = "closed", 4

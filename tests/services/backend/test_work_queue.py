@@ -168,6 +168,13 @@ def test_who_shares_is_told_of_every_change():
     assert len(queue) == 0
 
 
+def test_shared_work_that_ends_in_a_stop_ends_after_it():
+    queue = ProcessorSharing(1, 10)
+    first, second = arrive(queue, 1.0, 0.0), arrive(queue, 5.0, 0.0)  # by 2.0 and 6.0
+    queue.stopped(1.0, 11.0)
+    assert (first.end, second.end) == (12.0, 16.0)
+
+
 def test_sharing_refuses_who_finds_every_place_taken():
     queue = ProcessorSharing(2, 1)
     for _ in range(3):

@@ -95,7 +95,7 @@ def test_a_window_that_was_not_watched_yet_does_not_scale_down():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"min_replicas": 0}, "autoscaling.min_replicas=0: must be between 1 and 10000"),
+        ({"min_replicas": 0}, "autoscaling.min_replicas=0: must be between 1 and 64"),
         ({"min_replicas": 5, "max_replicas": 4}, "autoscaling.min_replicas=5: must not exceed max_replicas=4"),
         ({"tolerance": -0.1}, "autoscaling.tolerance=-0.1"),
     ],
