@@ -16,7 +16,7 @@ demo: $(STAMP) ## kill a replica under load, and see what the router makes of it
 test: $(STAMP) ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-verify: $(STAMP) ## measurements whose result is known before: ten minutes, on an otherwise idle machine
+verify: $(STAMP) ## measurements whose result is known before: twelve minutes, on an otherwise idle machine
 	@$(BIN)/python -m pytest tests/measuring --timeout 1200
 
 check: $(STAMP) ## linter and type checker
