@@ -112,11 +112,6 @@ class Records:
         if self.on_end is not None:
             self.on_end(flight, at)
 
-    def drop(self) -> None:
-        """A request that was not sent, as `DROPPED` says from the beginning."""
-        self.ended += 1
-        self.failed += 1
-
     def served(self, number: int, queue_s: float, service_s: float) -> None:
         """What the replica says of a request that it has served."""
         self.queue_s[number] = queue_s
