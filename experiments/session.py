@@ -7,7 +7,7 @@ import sys
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.console import Console
 from rich.table import Table
@@ -19,11 +19,13 @@ from experiments.guardian import MARK
 from experiments.measurement import Measurement
 from experiments.progress import Progress
 from experiments.recording import FolderError, Recorder, check_space, claim, now_iso, provenance
-from experiments.simulation import Simulation
 from experiments.tracking_companion import Companion
 from experiments.virtual_manager import ScalerError
 from experiments.virtual_time import PastEventError
 from services.processes import StartError
+
+if TYPE_CHECKING:
+    from experiments.simulation import Simulation
 
 COMPLETE, FAILED, INVALID = 0, 1, 3
 VIRTUAL_ERRORS = (PastEventError, ScalerError)
@@ -131,9 +133,13 @@ class Session:
             return "failed", str(error)
         return "complete", None
 
-    def _engine(self) -> Measurement | Simulation:
-        kind = Simulation if self.config.engine.name == "sim" else Measurement
-        return kind(self.config, self.faults, self._recorder, self._progress)
+    def _engine(self) -> "Measurement | Simulation":
+        what = (self.config, self.faults, self._recorder, self._progress)
+        if self.config.engine.name != "sim":
+            return Measurement(*what)
+        from experiments.simulation import Simulation  # pandas and pyarrow, which a live run's start does without
+
+        return Simulation(*what)
 
     async def _record(self, reason: str, error: str | None) -> None:
         await asyncio.shield(asyncio.to_thread(self._recorder.close, reason, error))

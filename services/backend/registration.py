@@ -26,10 +26,8 @@ class Renewal:
 
     def body(self) -> dict[str, Any]:
         """The next word; a renewal says nothing of weight and state, which the router's operator may have changed."""
-        return {"url": self._about["url"], "lease_s": LEASE_S} if self._known else self._first()
-
-    def _first(self) -> dict[str, Any]:
-        return {**self._about, "state": "ready", "lease_s": LEASE_S}
+        about = {"url": self._about["url"]} if self._known else {**self._about, "state": "ready"}
+        return {**about, "lease_s": LEASE_S}
 
     def pause_s(self, status: int | None) -> float:
         """Seconds until the next word, after an answer of `status` (None = there was none)."""
