@@ -320,8 +320,11 @@ class VirtualReplica:
         """The ends of these have changed."""
         for job in jobs:
             flight = self._jobs.get(job)
-            if flight is not None:
-                self._reply(flight, max(job.end + flight.back_s, now), 200)
+            if flight is None:
+                continue
+            at = max(job.end + flight.back_s, now)
+            if not (flight.is_late and at > flight.limit_at):  # else it waits for its limit as before
+                self._reply(flight, at, 200)
 
     def release(self, flight: Flight, now: float, *, served: bool) -> None:
         """Its sender has the reply, or (not `served`) has hung up."""

@@ -88,12 +88,12 @@ class WorkQueue:
 
     def waiting(self, now: float) -> int:
         """Jobs in line at `now`."""
-        count = 0
-        for job in reversed(self._jobs):  # they start in the order in which they came
-            if job.start <= now:
+        begun = 0
+        for job in self._jobs:  # they start in the order in which they came
+            if job.start > now:
                 break
-            count += 1
-        return count
+            begun += 1
+        return len(self._jobs) - begun
 
     def wait_s(self, now: float) -> float:
         """How long a job that came at `now` would stand in line."""

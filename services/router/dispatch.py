@@ -82,8 +82,7 @@ class Dispatcher:
             sent: whether any of the request may have reached the replica.
             replayable: whether the request can still be sent from its beginning.
         """
-        tried = attempts.tried
-        others = any(candidate.id not in tried for candidate in self._fleet.candidates(tried))
+        others = self._fleet.has_others(attempts.tried)
         return attempts.may_retry(outcome, now, sent=sent, replayable=replayable, others=others)
 
     def finish(self, replica: Replica, outcome: Outcome, latency_s: float, now: float, reason: str = "") -> None:

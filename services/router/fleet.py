@@ -3,7 +3,7 @@
 Plain objects, no I/O: every method is told the time (seconds on a monotonic clock).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ Emit = Callable[..., None]
 """Called as `emit(event, replica_id, now, **detail)`."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Replica:
     """One replica as the router sees it."""
 
@@ -182,7 +182,7 @@ class Fleet:
 
     # -- rotation
 
-    def candidates(self, tried: set[str]) -> tuple[Replica, ...]:
+    def candidates(self, tried: Collection[str] = ()) -> Sequence[Replica]:
         """Who may be picked: those in rotation, without the `tried` ones while there are others.
 
         Where nobody is in rotation, those that only a passive ejection keeps out: it never takes the last replica,
@@ -196,13 +196,22 @@ class Fleet:
             self._rotation, self._in_rotation = ready, {id(replica) for replica in ready}
         if not tried:
             return ready
-        return tuple(replica for replica in ready if replica.id not in tried) or ready
+        others = list(ready)
+        for id_ in tried:
+            replica = self.replicas.get(id_)
+            if id(replica) in self._in_rotation:
+                others.remove(replica)  # type: ignore[arg-type]
+        return others or ready
 
-    def is_candidate(self, replica: object, tried: set[str]) -> bool:
+    def has_others(self, tried: Collection[str]) -> bool:
+        """Whether one that is not `tried` may be picked."""
+        return any(replica.id not in tried for replica in self.candidates())
+
+    def is_candidate(self, replica: object, tried: Collection[str] = ()) -> bool:
         """Whether this very object is among `candidates(tried)`."""
-        if tried:
-            return any(replica is candidate for candidate in self.candidates(tried))
-        return self._rotation is not None and id(replica) in self._in_rotation
+        if self._rotation is None or id(replica) not in self._in_rotation:
+            return False
+        return not tried or replica.id not in tried or not self.has_others(tried)  # type: ignore[attr-defined]
 
     def on_start(self, replica: Replica, now: float) -> None:
         """An attempt begins."""
