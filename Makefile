@@ -1,6 +1,6 @@
 # `make demo` and `make test` set up .venv/ by themselves; everything else is optional.
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify check clean
+.PHONY: help demo test verify check lock clean
 
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
@@ -22,6 +22,14 @@ verify: $(STAMP) ## measurements whose result is known before: twelve minutes, o
 check: $(STAMP) ## linter and type checker
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	--python-version 3.11
+
+lock: $(STAMP) ## write the exact versions anew: all of it, and what the services need (for their image)
+	@$(LOCK) --extra dev pyproject.toml -o requirements.txt
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["services"], sep="\n")' | \
+		$(LOCK) --constraints requirements.txt - -o requirements-services.txt
 
 clean: ## remove .venv, caches and results; mlflow.db and mlruns stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache results/runs results/sweeps results/replays
