@@ -25,6 +25,7 @@ from experiments.config_errors import check_keys, one_line
 from experiments.fitting import fit
 from experiments.supervision import Interrupted, say, supervise
 from experiments.sweep import Parallel, check_jobs, parallel, place
+from services.access import TokenError, admin_token
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
@@ -36,7 +37,7 @@ class Wrong(BaseException):
     """The configuration is wrong; carries the line to print. (Hydra would add its own to an Exception.)"""
 
 
-CONFIG_ERRORS = (ConfigError, HydraException, OmegaConfBaseException)
+CONFIG_ERRORS = (ConfigError, TokenError, HydraException, OmegaConfBaseException)
 _statuses: list[int] = []
 """Of the jobs that have ended."""
 _sweep: Path | None = None
@@ -107,6 +108,8 @@ def main() -> int:
     ended: int | None = None
     at_once: Parallel | None = None
     try:
+        if not asks_hydra:
+            admin_token()
         at_once = None if asks_hydra else parallel(arguments, CONF)
         if at_once is not None:
             sys.argv[1:] = at_once.arguments

@@ -16,6 +16,7 @@ import aiohttp
 from tests.running import ROOT
 
 READY_S = 30
+TOKEN = "a-token-for-tests-0123456789"
 
 
 class Service:

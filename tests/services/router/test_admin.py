@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from tests.running import ROOT
-from tests.services.live import Service, client, eventually, json_of, router, until
+from tests.services.live import TOKEN, Service, client, eventually, json_of, router, until
 
 
 @pytest.fixture(scope="module")
@@ -161,13 +161,13 @@ def test_a_dead_replica_leaves_the_rotation_within_two_checks_and_comes_back(sta
 
 def test_what_changes_state_needs_the_token_where_there_is_one():
     async def main():
-        with router(env={"AEGIS_ADMIN_TOKEN": "secret"}) as started:
+        with router(env={"AEGIS_ADMIN_TOKEN": TOKEN}) as started:
             async with client() as session:
                 body = {"url": "http://127.0.0.1:9"}
                 for headers, status in (
                     ({}, 401),
                     ({"Authorization": "Bearer wrong"}, 401),
-                    ({"Authorization": "Bearer secret"}, 201),
+                    ({"Authorization": f"Bearer {TOKEN}"}, 201),
                 ):
                     async with session.put(f"{started.admin}/replicas/r1", json=body, headers=headers) as response:
                         assert response.status == status
@@ -295,9 +295,13 @@ def test_an_event_number_without_end_is_refused(started):
 
 def test_the_token_is_asked_for_whatever_bytes_are_sent_and_the_scheme_in_any_case():
     async def main():
-        with router(env={"AEGIS_ADMIN_TOKEN": "s3cret"}) as guarded:
+        with router(env={"AEGIS_ADMIN_TOKEN": TOKEN}) as guarded:
             port = int(guarded.admin.rsplit(":", 1)[1])
-            for given, status in ((b"Bearer \xff", b"401"), (b"Basic s3cret", b"401"), (b"bearer s3cret", b"404")):
+            for given, status in (
+                (b"Bearer \xff", b"401"),
+                (b"Basic " + TOKEN.encode(), b"401"),
+                (b"bearer " + TOKEN.encode(), b"404"),
+            ):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.write(b"DELETE /replicas/x HTTP/1.1\r\nHost: x\r\nAuthorization: " + given + b"\r\n\r\n")
                 assert status in await asyncio.wait_for(reader.readline(), 5)
