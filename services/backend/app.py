@@ -2,20 +2,36 @@
 
 from typing import Annotated, Any
 
-from fastapi import Body, FastAPI, Header, HTTPException, Request
+from fastapi import Body, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from services.access import is_authorized
 from services.backend import faults
 from services.backend.replica import Replica
+from services.guard import GUARDED, REFUSALS, Guard
 from services.wrong_input import answer_wrong_input
 
 FAULTS = "Faults by kind, each with its parameters: " + "; ".join(
     f"`{kind}` ({', '.join(f'{name}={value:g}' for name, value in parameters.items()) or 'no parameters'})"
     for kind, parameters in faults.PARAMETERS.items()
 )
+REFUSE = "`refuse` without a second port, or with its port taken meanwhile"
+SCHEMA: dict[str, Any] = {
+    "properties": {
+        kind: {
+            "type": "object",
+            "properties": {
+                name: {"type": "number", "minimum": faults.BOUNDS[name][0], "maximum": faults.BOUNDS[name][1]}
+                for name in parameters
+            },
+            "additionalProperties": False,
+        }
+        for kind, parameters in faults.PARAMETERS.items()
+    },
+    "additionalProperties": False,
+}
+"""What a `PUT /faults` may hold, as JSON Schema."""
 
 
 def build_app(replica: Replica) -> FastAPI:
@@ -25,7 +41,7 @@ def build_app(replica: Replica) -> FastAPI:
     )
 
     answer_wrong_input(app)
-
+    app.add_middleware(Guard, open_paths=("/work",))
     answers: dict[int | str, dict[str, Any]] = {
         422: {"description": "A header out of bounds"},
         503: {"description": "The queue is full"},
@@ -63,21 +79,20 @@ def build_app(replica: Replica) -> FastAPI:
         """The faults that are active."""
         return replica.faults
 
-    @app.put("/faults", description=f"Make this the whole set of active faults. {FAULTS}.")
+    changing: Any = {"dependencies": GUARDED, "responses": REFUSALS | {409: {"description": REFUSE}}}
+
+    @app.put("/faults", description=f"Make this the whole set of active faults. {FAULTS}.", **changing)
     async def put_faults(
-        body: Annotated[dict[str, Any], Body(examples=[{"slow": {"factor": 5}}])],
-        authorization: Annotated[str | None, Header()] = None,
+        body: Annotated[dict[str, Any], Body(json_schema_extra=SCHEMA, examples=[{"slow": {"factor": 5}}])],
     ) -> dict[str, dict[str, float]]:
-        return await change(body, authorization)
+        return await change(body)
 
-    @app.delete("/faults")
-    async def delete_faults(authorization: Annotated[str | None, Header()] = None) -> dict[str, dict[str, float]]:
+    @app.delete("/faults", **changing)
+    async def delete_faults() -> dict[str, dict[str, float]]:
         """Heal everything."""
-        return await change({}, authorization)
+        return await change({})
 
-    async def change(body: dict[str, Any], authorization: str | None) -> dict[str, dict[str, float]]:
-        if not is_authorized(authorization):
-            raise HTTPException(401, "a bearer token is needed (AEGIS_ADMIN_TOKEN)")
+    async def change(body: dict[str, Any]) -> dict[str, dict[str, float]]:
         try:
             await replica.set_faults(faults.parse(body))
         except ValueError as error:

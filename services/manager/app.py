@@ -4,13 +4,13 @@ import time
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Header, HTTPException, Query
+from fastapi import FastAPI, HTTPException, Query
 from fastapi.responses import Response
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.access import is_authorized
+from services.guard import GUARDED, REFUSALS, Guard
 from services.manager.control import Control
 from services.manager.engines.local import LocalEngine
 from services.processes import StartError
@@ -33,16 +33,11 @@ class Autoscaler(BaseModel):
     max_replicas: int | None = Field(None, ge=1, le=64)
 
 
-def authorized(authorization: Annotated[str | None, Header()] = None) -> None:
-    """Refuse a change without the token."""
-    if not is_authorized(authorization):
-        raise HTTPException(401, "a bearer token is needed (AEGIS_ADMIN_TOKEN)")
-
-
 def build_app(control: Control, engine: LocalEngine, scaler: str) -> FastAPI:
     """The application around the control loop; `scaler` is its name."""
     app = FastAPIOffline(title="Aegis manager", description="Decides how many replicas there are, and says why.")
     answer_wrong_input(app)
+    app.add_middleware(Guard)
     registry = CollectorRegistry()
     gauges = {
         name: Gauge(f"aegis_manager_{name}_replicas", text, registry=registry)
@@ -91,7 +86,7 @@ def build_app(control: Control, engine: LocalEngine, scaler: str) -> FastAPI:
         """Every decision after number `since`, with its reason and the numbers behind it."""
         return control.decisions(since)
 
-    @app.put("/scale", dependencies=[Depends(authorized)])
+    @app.put("/scale", dependencies=GUARDED, responses=REFUSALS)
     async def scale(body: Scale) -> dict[str, Any]:
         """Set the number by hand; while the autoscaler is enabled it goes on from there."""
         s = control.limits.settings
@@ -100,7 +95,7 @@ def build_app(control: Control, engine: LocalEngine, scaler: str) -> FastAPI:
         control.scale(body.replicas)
         return status()
 
-    @app.put("/autoscaler", dependencies=[Depends(authorized)])
+    @app.put("/autoscaler", dependencies=GUARDED, responses=REFUSALS)
     async def autoscaler(body: Autoscaler) -> dict[str, Any]:
         """Switch the scaler on or off, or change its bounds; what is not given stays."""
         given = {k: v for k, v in body.model_dump().items() if v is not None and k != "enabled"}
@@ -113,7 +108,9 @@ def build_app(control: Control, engine: LocalEngine, scaler: str) -> FastAPI:
         control.enabled = control.enabled if body.enabled is None else body.enabled
         return status()
 
-    @app.post("/replicas/{id_}/restart", dependencies=[Depends(authorized)], status_code=202)
+    restarting = REFUSALS | {404: {"description": "There is none"}, 502: {"description": "It did not come up again"}}
+
+    @app.post("/replicas/{id_}/restart", dependencies=GUARDED, responses=restarting, status_code=202)
     async def restart(id_: str) -> dict[str, Any]:
         """End a replica in order if it lives, and start it again with the same id and address."""
         if id_ not in {r.id for r in engine.running()}:

@@ -1,5 +1,6 @@
 """The admin port: who is in the fleet, what was seen, what happened."""
 
+import asyncio
 import contextlib
 import time
 from typing import Any
@@ -9,32 +10,20 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from yarl import URL
 
-from services.access import ID, is_authorized
+from services.access import ID
+from services.gate import BODY_DEADLINE_S, MAX_BODY_BYTES, Gate
 from services.router.events import EventLog
 from services.router.fleet import Fleet, NotOwnerError, describe
 from services.router.proxy import Proxy
 from services.router.telemetry import Telemetry
 
 MAX_REPLICAS = 10_000
-MAX_BODY_BYTES = 16_384
+MAX_URL_CHARACTERS = 300
+"""The longest name (RFC 1035: 253) with scheme and port; events keep it ten thousand times."""
 
 
 class Rejected(Exception):
     """The request is wrong; the text says how."""
-
-
-@web.middleware
-async def _guard(request: web.Request, handler: Any) -> web.StreamResponse:  # noqa: ANN401
-    """Refuse changes without the token; answer wrong requests in one line."""
-    if request.method not in ("GET", "HEAD") and not is_authorized(request.headers.get("Authorization")):
-        return web.json_response({"error": "a bearer token is needed (AEGIS_ADMIN_TOKEN)"}, status=401)
-    try:
-        response: web.StreamResponse = await handler(request)
-    except Rejected as error:
-        return web.json_response({"error": str(error)}, status=422)
-    except NotOwnerError as error:
-        return web.json_response({"error": str(error)}, status=409)
-    return response
 
 
 class Admin:
@@ -47,10 +36,11 @@ class Admin:
         self._events = events
         self._telemetry = telemetry
         self._policy = policy
+        self._gate = Gate(limits_changes=False)  # every replica renews its lease every second
 
     def app(self) -> web.Application:
         """The application with its routes."""
-        app = web.Application(middlewares=[_guard], client_max_size=MAX_BODY_BYTES)
+        app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
         app.add_routes(
             [
                 web.get("/healthz", self._healthz),
@@ -65,6 +55,21 @@ class Admin:
             ]
         )
         return app
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:  # noqa: ANN401
+        """Refuse changes without the token; answer wrong requests in one line."""
+        given = request.headers
+        refusal = self._gate.judge(request.method, given.get("Authorization"), given.get("Origin"), time.monotonic())
+        if refusal is not None:
+            return web.json_response({"error": refusal.error}, status=refusal.status, headers=refusal.headers)
+        try:
+            response: web.StreamResponse = await handler(request)
+        except Rejected as error:
+            return web.json_response({"error": str(error)}, status=422)
+        except NotOwnerError as error:
+            return web.json_response({"error": str(error)}, status=409)
+        return response
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -116,7 +121,10 @@ class Admin:
         if not ID.fullmatch(id_):
             raise Rejected("id: up to 64 letters, digits, dots, dashes and underscores")
         try:
-            body = await request.json()
+            async with asyncio.timeout(BODY_DEADLINE_S):
+                body = await request.json()
+        except TimeoutError:
+            raise Rejected(f"the body did not come within {BODY_DEADLINE_S:g} s") from None
         except (ValueError, LookupError, RecursionError, aiohttp.ClientError, web.RequestPayloadError):
             raise Rejected("the body must be a JSON object") from None
         fields = _checked(body)
@@ -175,7 +183,7 @@ def _base_url(key: str, url: object) -> str:
     """`http://host:port` as it can be asked, in one spelling."""
     plain = isinstance(url, str) and url.isascii() and url.isprintable() and not set(" ?#@") & set(url)
     with contextlib.suppress(ValueError):
-        parsed = URL(url if plain and isinstance(url, str) else "")
+        parsed = URL(url if plain and isinstance(url, str) and len(url) <= MAX_URL_CHARACTERS else "")
         if parsed.scheme == "http" and parsed.host and parsed.path == "/":
             return str(parsed.origin())
     raise Rejected(f"{key}={str(url)[:100]!a}: must look like http://host:port")
