@@ -10,10 +10,9 @@ from fastapi import Security
 from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.access import TOKEN_VARIABLE, admin_token
 from services.gate import BODY_DEADLINE_S, MAX_BODY_BYTES, READING, Gate, Refusal
 
-GUARDED = [Security(HTTPBearer(auto_error=False, description="AEGIS_ADMIN_TOKEN, where it is set"))]
-"""Dependencies of a guarded route; they say in its documentation what the guard does."""
 REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"description": "The bearer token is missing or wrong"},
     403: {"description": "Without a token: a web page from elsewhere asks"},
@@ -22,6 +21,11 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     429: {"description": "Too many changes, or too many that were refused; `Retry-After` says how long"},
 }
 """The guard's answers, for the documentation."""
+
+
+def documented_token() -> list[Any]:
+    """Dependencies of a guarded route: they say in its documentation that the guard asks for a token, if it does."""
+    return [] if admin_token() is None else [Security(HTTPBearer(auto_error=False, description=TOKEN_VARIABLE))]
 
 
 class Guard:

@@ -3,14 +3,14 @@
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, HTTPException, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.backend import faults
 from services.backend.replica import Replica
-from services.guard import GUARDED, REFUSALS, Guard
-from services.wrong_input import answer_wrong_input
+from services.guard import REFUSALS, Guard, documented_token
+from services.wrong_input import WRONG_INPUT, answer_wrong_input
 
 FAULTS = "Faults by kind, each with its parameters: " + "; ".join(
     f"`{kind}` ({', '.join(f'{name}={value:g}' for name, value in parameters.items()) or 'no parameters'})"
@@ -68,7 +68,7 @@ def build_app(replica: Replica) -> FastAPI:
         """Work may be sent; 503 while draining, and as the faults say."""
         return await replica.readyz(request)
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Prometheus' text format."""
         replica.telemetry.in_flight.set(replica.in_flight)
@@ -79,7 +79,8 @@ def build_app(replica: Replica) -> FastAPI:
         """The faults that are active."""
         return replica.faults
 
-    changing: Any = {"dependencies": GUARDED, "responses": REFUSALS | {409: {"description": REFUSE}}}
+    refusals = REFUSALS | WRONG_INPUT | {409: {"description": REFUSE}}
+    changing: Any = {"dependencies": documented_token(), "responses": refusals}
 
     @app.put("/faults", description=f"Make this the whole set of active faults. {FAULTS}.", **changing)
     async def put_faults(

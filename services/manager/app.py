@@ -5,16 +5,16 @@ from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Query
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.guard import GUARDED, REFUSALS, Guard
+from services.guard import REFUSALS, Guard, documented_token
 from services.manager.control import Control
 from services.manager.engines.local import LocalEngine
 from services.processes import StartError
-from services.wrong_input import answer_wrong_input
+from services.wrong_input import WRONG_INPUT, answer_wrong_input
 
 
 class Scale(BaseModel):
@@ -38,6 +38,7 @@ def build_app(control: Control, engine: LocalEngine, scaler: str) -> FastAPI:
     app = FastAPIOffline(title="Aegis manager", description="Decides how many replicas there are, and says why.")
     answer_wrong_input(app)
     app.add_middleware(Guard)
+    token, answers = documented_token(), REFUSALS | WRONG_INPUT
     registry = CollectorRegistry()
     gauges = {
         name: Gauge(f"aegis_manager_{name}_replicas", text, registry=registry)
@@ -68,7 +69,7 @@ def build_app(control: Control, engine: LocalEngine, scaler: str) -> FastAPI:
         """The first replicas run: the manager listens only then."""
         return {"status": "ready"}
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Prometheus' text format."""
         now = status()
@@ -81,12 +82,12 @@ def build_app(control: Control, engine: LocalEngine, scaler: str) -> FastAPI:
         """What is wanted, what there is, and the replicas with id, url and pid."""
         return status()
 
-    @app.get("/decisions")
+    @app.get("/decisions", responses=WRONG_INPUT)
     async def decisions(since: Annotated[int, Query(ge=0)] = 0) -> dict[str, Any]:
         """Every decision after number `since`, with its reason and the numbers behind it."""
         return control.decisions(since)
 
-    @app.put("/scale", dependencies=GUARDED, responses=REFUSALS)
+    @app.put("/scale", dependencies=token, responses=answers)
     async def scale(body: Scale) -> dict[str, Any]:
         """Set the number by hand; while the autoscaler is enabled it goes on from there."""
         s = control.limits.settings
@@ -95,7 +96,7 @@ def build_app(control: Control, engine: LocalEngine, scaler: str) -> FastAPI:
         control.scale(body.replicas)
         return status()
 
-    @app.put("/autoscaler", dependencies=GUARDED, responses=REFUSALS)
+    @app.put("/autoscaler", dependencies=token, responses=answers)
     async def autoscaler(body: Autoscaler) -> dict[str, Any]:
         """Switch the scaler on or off, or change its bounds; what is not given stays."""
         given = {k: v for k, v in body.model_dump().items() if v is not None and k != "enabled"}
@@ -108,9 +109,9 @@ def build_app(control: Control, engine: LocalEngine, scaler: str) -> FastAPI:
         control.enabled = control.enabled if body.enabled is None else body.enabled
         return status()
 
-    restarting = REFUSALS | {404: {"description": "There is none"}, 502: {"description": "It did not come up again"}}
+    restarting = answers | {404: {"description": "There is none"}, 502: {"description": "It did not come up again"}}
 
-    @app.post("/replicas/{id_}/restart", dependencies=GUARDED, responses=restarting, status_code=202)
+    @app.post("/replicas/{id_}/restart", dependencies=token, responses=restarting, status_code=202)
     async def restart(id_: str) -> dict[str, Any]:
         """End a replica in order if it lives, and start it again with the same id and address."""
         if id_ not in {r.id for r in engine.running()}:

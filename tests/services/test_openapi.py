@@ -1,0 +1,74 @@
+"""What the services say of themselves at /openapi.json, held against what they do by Schemathesis."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.running import ROOT
+from tests.services.live import TOKEN, Service, backend, router
+
+MUCH_TIME_S = 60
+CHECKS = (
+    "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
+    "response_schema_conformance,negative_data_rejection"
+)
+LET_IN = ",unsupported_method,missing_required_header,ignored_auth"
+"""Who is refused too often hears 429, whatever else is wrong."""
+"""All that hold of any API, but for `Allow`, in which Starlette names one route's methods only."""
+
+
+def held(url, place, checks, token=None):
+    """Schemathesis, 15 examples an operation and the same ones every time; it leaves its files in `place`."""
+    program = Path(sys.executable).with_name("schemathesis")
+    arguments = [f"{url}/openapi.json", "--max-examples", "15", "--generation-deterministic", "--request-timeout", "10"]
+    arguments += ["--phases", "examples,coverage,fuzzing", "--checks", checks, "--continue-on-failure", "--no-color"]
+    if token is not None:
+        arguments += ["--header", f"Authorization: Bearer {token}"]
+    return subprocess.run(
+        [program, "run", *arguments], cwd=place, capture_output=True, text=True, timeout=MUCH_TIME_S, check=False,
+        env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.services.fuzzing", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def agrees(done):
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-1000:]
+
+
+CASES = {
+    "no token": (None, None),
+    "the token": (TOKEN, TOKEN),
+    "a token that the client lacks": (TOKEN, None),
+}
+
+
+@pytest.mark.parametrize(("asked", "given"), CASES.values(), ids=CASES)
+def test_a_replica_does_what_its_document_says(tmp_path, asked, given):
+    env = {"AEGIS_ADMIN_TOKEN": asked or ""}
+    checks = CHECKS + LET_IN if asked == given else CHECKS
+    with backend("--demand-mean-ms", 1, "--speed", 100, env=env) as started:
+        agrees(held(started.admin, tmp_path, checks + ",positive_data_acceptance" if asked == given else checks, given))
+        assert "Traceback" not in started.said()
+
+
+@pytest.mark.parametrize(("asked", "given"), CASES.values(), ids=CASES)
+def test_a_manager_does_what_its_document_says(tmp_path, asked, given):
+    env = {"AEGIS_ADMIN_TOKEN": asked or ""}
+    path = tmp_path / "manager.json"
+    checks = CHECKS + LET_IN if asked == given else CHECKS
+    scaling = {"min_replicas": 1, "max_replicas": 2}
+    path.write_text(json.dumps({"scaling": scaling, "scaler": {"name": "none"}, "replicas": 1}))
+    with router(env=env) as front:
+        manager = Service(
+            "manager", "--port", 0, "--router", front.admin, "--config", path, "--log-dir", tmp_path, env=env
+        )
+        try:
+            agrees(held(manager.url, tmp_path, checks, given))
+            assert "Traceback" not in manager.said()
+            assert len(list(tmp_path.glob("r*.log"))) <= 2
+        finally:
+            manager.stop()
+            manager.log.close()
