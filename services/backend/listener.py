@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from services.head_limit import HeadLimited
 from services.startup import listen
 
 KEEPALIVE_S = 75
 """Longer than the router's, so that the router closes idle connections first (caddy #6452)."""
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(HeadLimited):
     """Leaves the transport in the request's scope."""
 
     def on_message_begin(self) -> None:

@@ -12,6 +12,8 @@ from services.access import auth_headers
 LEASE_S = 3.0
 RENEW_S = 1.0
 """A third of the lease: two renewals may be lost."""
+LONGEST_REASON_BYTES = 300
+"""So much of a refusal is told on stderr."""
 CREATED = 201
 """The router's answer about a replica that it did not know."""
 
@@ -60,7 +62,8 @@ class Registration:
             async with self._session.put(self._url, json=body) as response:
                 if response.status >= 400 and response.status not in self._complained:
                     self._complained.add(response.status)
-                    sys.stderr.write(f"the router refuses {self._url}: {response.status} {await response.text()}\n")
+                    said = ascii((await response.content.read(LONGEST_REASON_BYTES)).decode(errors="replace"))
+                    sys.stderr.write(f"the router refuses {self._url}: {response.status} {said}\n")
                 return response.status
         return None
 

@@ -15,6 +15,7 @@ import uvloop
 
 from services import plugins
 from services.access import check_bind
+from services.head_limit import HeadLimited
 from services.manager import scalers
 from services.manager.app import build_app
 from services.manager.control import Control
@@ -56,6 +57,7 @@ async def serve(arguments: argparse.Namespace, content: dict[str, Any], scaling:
     server = _Server(
         uvicorn.Config(
             build_app(control, engine, name),
+            http=HeadLimited,
             loop="none",
             lifespan="off",
             access_log=False,

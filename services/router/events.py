@@ -5,6 +5,8 @@ from collections import deque
 from typing import Any
 
 CAPACITY = 10_000
+MAX_TEXT_CHARACTERS = 300
+"""Of a detail; what a replica made the client say may be longer."""
 
 
 class EventLog:
@@ -25,7 +27,7 @@ class EventLog:
                 "unix_s": time.time(),
                 "event": event,
                 "replica": replica,
-                **detail,
+                **{k: v[:MAX_TEXT_CHARACTERS] if isinstance(v, str) else v for k, v in detail.items()},
             }
         )
 

@@ -51,7 +51,9 @@ class HealthChecker:
                 connector=aiohttp.TCPConnector(limit=0, force_close=True), cookie_jar=aiohttp.DummyCookieJar()
             )
         try:
-            async with asyncio.timeout(self._settings.timeout_s), self._session.get(f"{url}/readyz") as response:
+            # No redirects: whom the router asks is said by who registers a replica, not by the replica.
+            asked = self._session.get(f"{url}/readyz", allow_redirects=False)
+            async with asyncio.timeout(self._settings.timeout_s), asked as response:
                 return response.status == 200, f"status {response.status}"
         except TimeoutError:
             return False, f"no answer within {self._settings.timeout_s:g} s"
