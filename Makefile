@@ -1,6 +1,6 @@
 # `make demo` and `make test` set up .venv/ by themselves; everything else is optional.
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify check lock clean
+.PHONY: help demo test verify check audit lock clean
 
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
@@ -22,6 +22,9 @@ verify: $(STAMP) ## measurements whose result is known before: twelve minutes, o
 check: $(STAMP) ## linter and type checker
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+
+audit: $(STAMP) ## known vulnerabilities in the locked packages; asks a database on the internet
+	@$(BIN)/python .ci/audit.py
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	--python-version 3.11
