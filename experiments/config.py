@@ -23,9 +23,9 @@ from services.manager.settings import ScalingSettings
 from services.router import policies
 from services.router.settings import RouterSettings
 
-ENGINES = ("local", "sim")
-MOST_REPLICAS = {"local": 64, "sim": 10_000}
-MOST_REQUESTS = {"local": 5_000_000, "sim": 40_000_000}
+ENGINES = ("local", "compose", "sim")
+MOST_REPLICAS = {"local": 64, "compose": 64, "sim": 10_000}
+MOST_REQUESTS = {"local": 5_000_000, "compose": 5_000_000, "sim": 40_000_000}
 """A larger schedule is refused, by engine."""
 BYTES_PER_REQUEST = 350
 """Memory that a request of a run takes, roughly, when it is analysed."""
@@ -172,7 +172,9 @@ class EngineConfig:
     """What runs the system under test."""
 
     name: str = "local"
-    """`local`: processes on this machine; `sim`: virtual time."""
+    """`local`: processes on this machine; `compose`: containers on it; `sim`: virtual time."""
+    image: str | None = None
+    """Of engine=compose: the services' image; null = built from this tree."""
     delays: DelaysConfig | None = None
     """Of engine=sim."""
     startup_timeout_s: float = 20.0
@@ -343,6 +345,8 @@ def _check_engine(config: Config) -> None:
             f"{config.workload.duration_s:g} s, about {gib:,.0f} GiB of memory; engine={engine.name} takes at most "
             f"{limit:,}: lower the rate or the duration"
         )
+    if engine.name != "compose":
+        _require(engine.image is None, "engine.image", engine.image, "left out, it is of engine=compose")
     count = 1 if config.router is None else config.router.count
     _require(1 <= count <= 1000, "router.count", count, "between 1 and 1000")
     if engine.name != "sim":

@@ -6,6 +6,7 @@ carries the run's mark in its environment (also stopped ones, and the manager's 
 run's folder. An orderly runner says `done` first, and the guardian goes at once.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -19,6 +20,11 @@ MARK = "AEGIS_RUN"
 """Environment variable that every process of a run inherits."""
 LOAD_DEADLINE_S = 2.5
 """Longest wait for the load to write what it has measured."""
+
+
+def project_of(mark: str) -> str:
+    """The Compose project of the run `mark`, where its services are containers."""
+    return f"aegis-{mark[:8]}"
 
 
 def marked(mark: str) -> list[psutil.Process]:
@@ -64,8 +70,11 @@ def main(folder: str, mark: str) -> None:
         while time.monotonic() < deadline and any(_is_writing(p) for p in marked(mark)):
             time.sleep(0.05)
     kill_marked(mark)
-    if not orderly and (Path(folder) / "manifest.json").exists():
+    manifest = Path(folder) / "manifest.json"
+    if not orderly and manifest.exists():
         os.environ.pop(MARK, None)
+        if json.loads(manifest.read_text())["config"]["engine"]["name"] == "compose":
+            subprocess.run([sys.executable, "-m", "experiments.containers", project_of(mark)], check=False)
         subprocess.run([sys.executable, "-m", "experiments.recording", folder, "--exit-reason", "killed"], check=False)
 
 

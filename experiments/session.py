@@ -22,6 +22,7 @@ from experiments.recording import FolderError, Recorder, check_space, claim, now
 from experiments.tracking_companion import Companion
 from experiments.virtual_manager import ScalerError
 from experiments.virtual_time import PastEventError
+from services.manager.engines import EngineError
 from services.processes import StartError
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Session:
             await self._engine().run(companion)
         except asyncio.CancelledError:
             return "interrupted", None
-        except (StartError, TimeoutError, OSError, *VIRTUAL_ERRORS) as error:
+        except (StartError, EngineError, TimeoutError, OSError, *VIRTUAL_ERRORS) as error:
             print(f"{self.scenario} failed: {error}", file=sys.stderr)
             return "failed", str(error)
         return "complete", None

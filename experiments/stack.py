@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -16,11 +15,10 @@ import aiohttp
 from experiments.clocks import EXCHANGES, Offset, estimate
 from experiments.config import Config
 from experiments.faults import Fault
+from experiments.launching import Launcher, LocalLauncher, Service
 from experiments.replica_options import replica_options, scaling_settings
 from services.access import auth_headers
-from services.manager.engines import Running
-from services.manager.engines.local import LocalEngine
-from services.processes import ServiceProcess, python_module
+from services.manager.engines import Engine, EngineError, Running
 
 EventSink = Callable[..., None]
 """Called as `sink(source, event, monotonic_s=None, **detail)`."""
@@ -32,13 +30,14 @@ class Stack:
     def __init__(self, config: Config, faults: list[Fault], logs: Path, sink: EventSink) -> None:
         """`faults` are the run's; `logs` is the folder for log files and the services' settings."""
         self.config = config
-        self.router: ServiceProcess | None = None
-        self.manager: ServiceProcess | None = None
+        self.router: Service | None = None
+        self.manager: Service | None = None
         self._faults = faults
         self._logs = logs
         self._sink = sink
-        self._engine: LocalEngine | None = None
-        self._managed: dict[str, Running] = {}
+        self._launcher = _launcher(config, logs)
+        self._engine: Engine | None = None
+        self._replicas: dict[str, Running] = {}
         self._session: aiohttp.ClientSession | None = None
         self._seen = {"router": 0, "manager": 0}
         self.desired: int | None = None
@@ -52,18 +51,20 @@ class Stack:
             StartError: with the tail of the log of what did not come up.
         """
         timeout = aiohttp.ClientTimeout(total=2.0)
+        progress(f"preparing engine={self.config.engine.name}")
+        await self._launcher.prepare()
         self._session = aiohttp.ClientSession(timeout=timeout, headers=auth_headers())
         if self.config.router is not None:
             progress("starting the router")
-            self.router = self._service("router", self._router_command(0, 0))
+            self.router = self._launcher.service("router", self._router_options())
             await self.router.start(self.config.engine.startup_timeout_s)
         if self.config.has_manager:
             progress(f"starting the manager and {self.config.replicas} replica(s)")
-            self.manager = self._service("manager", self._manager_command(0))
+            self.manager = self._launcher.service("manager", self._manager_options())
             await self.manager.start(self.config.engine.startup_timeout_s * (1 + self.config.replicas))
         else:
-            router = self.router.addresses["admin"] if self.router is not None else None
-            self._engine = LocalEngine(replica_options(self.config), router, self._logs)
+            options = replica_options(self.config)
+            self._engine = self._launcher.replicas(options, with_router=self.router is not None)
             for number in range(1, self.config.replicas + 1):
                 progress(f"starting replica {number} of {self.config.replicas}")
                 await self._engine.start(f"r{number}")
@@ -73,36 +74,24 @@ class Stack:
         """End every process; replicas drain first."""
         if self.manager is not None:
             await self.manager.stop()
+        await self._look()
         if self._engine is not None:
-            await self._engine.close()
+            await asyncio.gather(*(self._engine.stop_process(id_) for id_ in self._replicas))
         await self.collect_events()
         if self.router is not None:
             await self.router.stop()
+        await self._launcher.close()
         if self._session is not None:
             await self._session.close()
 
-    def _service(self, name: str, command: list[str]) -> ServiceProcess:
-        return ServiceProcess(name, command, self._logs / f"{name}.log")
-
-    def _router_command(self, port: int, admin_port: int) -> list[str]:
+    def _router_options(self) -> list[str]:
         router = dataclasses.asdict(self.config.router)  # type: ignore[arg-type]
         del router["count"]  # this engine starts one
         settings = {"router": router, "policy": self.config.policy}
-        path = self._write("router.json", settings)
-        return python_module(
-            "services.router",
-            "--port",
-            port,
-            "--admin-port",
-            admin_port,
-            "--config",
-            path,
-            "--seed",
-            self.config.seed,
-        )
+        return ["--config", self._write("router.json", settings), "--seed", str(self.config.seed)]
 
-    def _manager_command(self, port: int) -> list[str]:
-        path = self._write(
+    def _manager_options(self) -> list[str]:
+        settings = self._write(
             "manager.json",
             {
                 "scaling": dataclasses.asdict(scaling_settings(self.config, self._faults)),
@@ -111,25 +100,13 @@ class Stack:
                 "replicas": self.config.replicas,
             },
         )
-        assert self.router is not None
-        return python_module(
-            "services.manager",
-            "--port",
-            port,
-            "--router",
-            self.router.addresses["admin"],
-            "--engine",
-            self.config.engine.name,
-            "--config",
-            path,
-            "--log-dir",
-            self._logs,
-        )
+        router = self._launcher.inside("router", "admin")
+        return ["--router", router, *self._launcher.manager_flags, "--config", settings]
 
-    def _write(self, name: str, content: dict[str, Any]) -> Path:
+    def _write(self, name: str, content: dict[str, Any]) -> str:
         path = self._logs / name
         path.write_text(json.dumps(content, indent=2))
-        return path
+        return self._launcher.config(path)
 
     async def _until_ready(self) -> None:
         """Wait until the router routes to every replica."""
@@ -153,27 +130,28 @@ class Stack:
         """The base URLs that the load is sent to."""
         if self.router is not None:
             return [self.router.addresses["url"]]
-        return [replica.url for replica in self.replicas().values()]
+        return [replica.url for replica in self._replicas.values()]
 
-    def replicas(self) -> dict[str, Running]:
-        """The replicas known to exist, by id."""
-        if self._engine is None:
-            return self._managed
-        return {replica.id: replica for replica in self._engine.running()}
+    async def _look(self) -> None:
+        """Ask the engine which replicas there are, where no manager does."""
+        if self._engine is not None:
+            with contextlib.suppress(EngineError):  # it is asked again
+                self._replicas = {replica.id: replica for replica in await self._engine.running()}
 
     def pids(self) -> dict[str, list[int]]:
         """Process ids by role, the living ones."""
-        roles = {"router": [self.router], "manager": [self.manager]}
-        found = {role: [p.pid for p in processes if p is not None and p.pid] for role, processes in roles.items()}
-        found["replicas"] = [replica.pid for replica in self.replicas().values() if replica.pid]
+        roles = {"router": self.router, "manager": self.manager}
+        found = {role: self._launcher.pids(service.pid if service else None) for role, service in roles.items()}
+        found["replicas"] = [pid for replica in self._replicas.values() for pid in self._launcher.pids(replica.pid)]
         return found
 
     async def sample(self) -> dict[str, Any]:
         """Replicas ready and desired, and requests in flight, as router and manager see them; None = no answer."""
         ready: int | None
         in_flight: int | None = None
+        await self._look()
         if self.router is None:
-            ready = sum(replica.pid is not None for replica in self.replicas().values())
+            ready = sum(replica.pid is not None for replica in self._replicas.values())
         else:
             stats = await self._get(self.router, "admin", "/stats")
             ready = sum(r["state"] == "ready" for r in stats["replicas"]) if stats else None
@@ -183,7 +161,7 @@ class Stack:
             status = await self._get(self.manager, "url", "/status")
             self.desired = status["desired"] if status else None
             if status:
-                self._managed = {entry["id"]: Running(**entry) for entry in status["replicas"]}
+                self._replicas = {entry["id"]: Running(**entry) for entry in status["replicas"]}
         return {"replicas_ready": ready, "replicas_desired": self.desired, "router_in_flight": in_flight}
 
     async def clock_offsets(self) -> dict[str, Offset | None]:
@@ -223,7 +201,7 @@ class Stack:
                     word = entry.get("event", "scaling_decision")
                     self._sink(source, word, monotonic_s=entry["monotonic_s"], **detail)
 
-    async def _get(self, process: ServiceProcess, where: str, path: str) -> dict[str, Any] | None:
+    async def _get(self, process: Service, where: str, path: str) -> dict[str, Any] | None:
         assert self._session is not None
         if process.pid is None or self._session.closed:
             return None
@@ -244,28 +222,29 @@ class Stack:
             KeyError: there is no such replica now.
         """
         assert self._session is not None
-        url = self.replicas()[id_].admin_url + "/faults"
+        url = self._replicas[id_].admin_url + "/faults"
         async with self._session.put(url, json=faults) as response:
             if response.status >= 400:
                 raise aiohttp.ClientError(f"{id_} refused the fault: {await response.text()}")
 
-    def signal(self, target: str, number: int) -> None:
+    async def signal(self, target: str, number: int) -> None:
         """Send a signal to the target's process.
 
         Raises:
             KeyError: there is no such process now.
+            EngineError: the engine does not do it.
         """
-        pid = self._pid(target)
+        service = {"router": self.router, "manager": self.manager}.get(target)
+        if service is not None:
+            if service.pid is None:
+                raise KeyError(target)
+            await service.send(number)
+            return
+        pid = self._replicas[target].pid
         if pid is None:
             raise KeyError(target)
-        os.kill(pid, number)
-
-    def _pid(self, target: str) -> int | None:
-        process = {"router": self.router, "manager": self.manager}.get(target)
-        if process is not None:
-            return process.pid
-        replica = self.replicas().get(target)
-        return replica.pid if replica is not None else None
+        await self._launcher.send(target, pid, number)
+        await self._look()
 
     async def restart(self, target: str) -> None:
         """End the target in order if it lives, and start it again where it was, with the same id and ports.
@@ -275,24 +254,17 @@ class Stack:
         """
         if target == "router":
             assert self.router is not None
-            addresses = self.router.addresses
             await self.router.stop()
             self._seen["router"] = 0
-            self.router = self._service(
-                "router", self._router_command(_port(addresses["url"]), _port(addresses["admin"]))
-            )
-            self.router.addresses = addresses
             await self.router.start(self.config.engine.startup_timeout_s)
         elif self._engine is not None:
             await self._engine.stop_process(target)
             await self._engine.start(target)
+            await self._look()
         elif target == "manager":
             assert self.manager is not None
-            addresses = self.manager.addresses
             await self.manager.stop()
             self._seen["manager"] = 0
-            self.manager = self._service("manager", self._manager_command(_port(addresses["url"])))
-            self.manager.addresses = addresses
             await self.manager.start(self.config.engine.startup_timeout_s * (1 + self.config.replicas))
         else:
             assert self.manager is not None and self._session is not None
@@ -302,14 +274,18 @@ class Stack:
 
     async def resume_all(self) -> None:
         """Continue whatever is paused and clear the replicas' faults, so that nothing outlives the run."""
-        for target in ("router", "manager", *self.replicas()):
-            with contextlib.suppress(KeyError, ProcessLookupError):
-                self.signal(target, signal.SIGCONT)
-        for id_, replica in self.replicas().items():
+        for target in ("router", "manager", *self._replicas):
+            with contextlib.suppress(KeyError, ProcessLookupError, EngineError):
+                await self.signal(target, signal.SIGCONT)
+        for id_, replica in self._replicas.items():
             if replica.pid is not None:
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
                     await self.set_faults(id_, {})
 
 
-def _port(url: str) -> int:
-    return int(url.rsplit(":", 1)[1])
+def _launcher(config: Config, logs: Path) -> Launcher:
+    if config.engine.name == "local":
+        return LocalLauncher(logs)
+    from experiments.containers import ContainerLauncher  # Docker's client, which a local run does without
+
+    return ContainerLauncher(config.engine.image, logs)

@@ -9,9 +9,10 @@ import aiohttp
 
 from experiments.faults import PROCESS_ACTIONS, ActiveFaults, Fault
 from experiments.stack import EventSink, Stack
+from services.manager.engines import EngineError
 from services.processes import StartError
 
-FAILURES = (aiohttp.ClientError, TimeoutError, OSError, KeyError, StartError)
+FAILURES = (aiohttp.ClientError, TimeoutError, OSError, KeyError, StartError, EngineError)
 
 
 @dataclass
@@ -59,9 +60,9 @@ class Timeline:
     async def _inject(self, fault: Fault) -> None:
         match fault.action:
             case "kill":
-                self.stack.signal(fault.target, signal.SIGKILL)
+                await self.stack.signal(fault.target, signal.SIGKILL)
             case "pause":
-                self.stack.signal(fault.target, signal.SIGSTOP)
+                await self.stack.signal(fault.target, signal.SIGSTOP)
             case "restart":
                 await self.stack.restart(fault.target)
             case _:
@@ -72,7 +73,7 @@ class Timeline:
             case "kill":
                 await self.stack.restart(fault.target)
             case "pause":
-                self.stack.signal(fault.target, signal.SIGCONT)
+                await self.stack.signal(fault.target, signal.SIGCONT)
             case action if action not in PROCESS_ACTIONS:
                 await self._set(fault, active=False)
 

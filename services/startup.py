@@ -1,6 +1,21 @@
-"""How a service begins: a bound socket, and one line that says where it listens."""
+"""How a service begins: its settings, a bound socket, and one line that says where it listens."""
 
+import json
 import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+
+def read_config(value: str | None) -> Any:  # noqa: ANN401 - JSON
+    """What `--config` says: JSON itself (a container needs no file then), or the file that holds it; None = `{}`.
+
+    Raises:
+        OSError, ValueError: it cannot be read.
+    """
+    if value is None:
+        return {}
+    return json.loads(value if value.lstrip().startswith("{") else Path(value).read_text())
 
 
 def listen(host: str, port: int, backlog: int = 2048) -> socket.socket:
@@ -27,6 +42,24 @@ def url_of(sock: socket.socket) -> str:
     """The http URL of a bound socket."""
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def url_for(sock: socket.socket, router: str) -> str | None:
+    """The URL under which others reach a bound socket; None as long as nobody knows the router's name.
+
+    One that listens everywhere is reached at the address from which this machine speaks to `router` (an URL); nothing
+    is sent to find it out.
+    """
+    if sock.getsockname()[0] not in ("0.0.0.0", "::"):
+        return url_of(sock)
+    parts = urlsplit(router)
+    with socket.socket(sock.family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((parts.hostname, parts.port or 80))
+        except OSError:
+            return None
+        host = probe.getsockname()[0]
+    return f"http://[{host}]:{sock.getsockname()[1]}" if ":" in host else f"http://{host}:{sock.getsockname()[1]}"
 
 
 def announce(service: str, **addresses: str) -> None:

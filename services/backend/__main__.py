@@ -5,7 +5,9 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
+from typing import Any
 from urllib.parse import urlsplit
 
 import uvloop
@@ -17,7 +19,7 @@ from services.backend.registration import Registration
 from services.backend.replica import Replica
 from services.backend.settings import DISTRIBUTIONS, DRAIN_S, KINDS, ON_HANGUP, PARENT_S, SETTLE_S, ReplicaSettings
 from services.backend.work_queue import DISCIPLINES
-from services.startup import announce, listen, url_of
+from services.startup import announce, listen, url_for, url_of
 
 
 async def serve(arguments: argparse.Namespace, settings: ReplicaSettings) -> None:
@@ -51,9 +53,16 @@ async def serve(arguments: argparse.Namespace, settings: ReplicaSettings) -> Non
         await listener.until_started()
     registration = None
     if arguments.router is not None:
-        about = {"url": addresses["url"], "weight": settings.weight, "concurrency": settings.concurrency}
-        about |= {"admin_url": addresses["admin"]} if "admin" in addresses else {}
-        registration = Registration(arguments.router, settings.id, about)
+        router: str = arguments.router
+
+        def about() -> dict[str, Any] | None:
+            urls = [url_for(sock, router) for sock in (data_socket, admin_socket) if sock is not None]
+            if None in urls:
+                return None
+            known = dict(zip(("url", "admin_url"), urls, strict=False))
+            return {**known, "weight": settings.weight, "concurrency": settings.concurrency}
+
+        registration = Registration(router, settings.id, about)
         registration.start()
     announce("backend", **addresses)
     while not stopping.is_set() and not (arguments.exit_with_parent and os.getppid() != parent):
@@ -86,7 +95,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=9001, help="0 picks a free one")
     parser.add_argument("--admin-port", type=int, help="second port, which faults do not touch; 0 picks a free one")
     parser.add_argument("--router", help="admin URL of the router to register with")
-    parser.add_argument("--id", default=defaults.id)
+    parser.add_argument("--id", default=defaults.id, help="`hostname` = this machine's name, up to its first dot")
     parser.add_argument("--concurrency", type=int, default=defaults.concurrency, help="slots")
     parser.add_argument("--queue-limit", type=int, default=defaults.queue_limit, help="requests that may wait")
     parser.add_argument("--speed", type=float, default=defaults.speed, help="service time = demand / speed")
@@ -105,6 +114,8 @@ def main() -> None:
     arguments = parser.parse_args()
     check_bind(arguments.host)
     options = {k: v for k, v in vars(arguments).items() if k in ReplicaSettings.__dataclass_fields__}
+    if options["id"] == "hostname":
+        options["id"] = socket.gethostname().partition(".")[0]
     settings = ReplicaSettings(**options)
     try:
         settings.validate()

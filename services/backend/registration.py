@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -24,11 +25,12 @@ class Renewal:
     def __init__(self, about: dict[str, Any]) -> None:
         """`about` holds url, weight, concurrency, admin_url."""
         self._about = about
+        self.url: str = about["url"]
         self._known = False
 
     def body(self) -> dict[str, Any]:
         """The next word; a renewal says nothing of weight and state, which the router's operator may have changed."""
-        about = {"url": self._about["url"]} if self._known else {**self._about, "state": "ready"}
+        about = {"url": self.url} if self._known else {**self._about, "state": "ready"}
         return {**about, "lease_s": LEASE_S}
 
     def pause_s(self, status: int | None) -> float:
@@ -41,17 +43,17 @@ class Renewal:
 
     def farewell(self, longest_s: float) -> dict[str, Any]:
         """Ask the router to send nothing more; what is in flight may take `longest_s` seconds."""
-        return {"url": self._about["url"], "lease_s": longest_s + LEASE_S, "state": "draining"}
+        return {"url": self.url, "lease_s": longest_s + LEASE_S, "state": "draining"}
 
 
 class Registration:
     """Keeps a replica registered at a router's admin URL."""
 
-    def __init__(self, router: str, id_: str, about: dict[str, Any]) -> None:
-        """`about` holds url, weight, concurrency, admin_url."""
+    def __init__(self, router: str, id_: str, about: Callable[[], dict[str, Any] | None]) -> None:
+        """`about` returns url, weight, concurrency, admin_url; None as long as they cannot be known."""
         self._url = f"{router.rstrip('/')}/replicas/{id_}"
         self._about = about
-        self._renewal = Renewal(about)
+        self._renewal: Renewal | None = None
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1.0), headers=auth_headers())
         self._task: asyncio.Task[None] | None = None
         self._complained: set[int] = set()
@@ -72,6 +74,9 @@ class Registration:
         self._task = asyncio.create_task(self._renew())
 
     async def _renew(self) -> None:
+        while (about := await asyncio.to_thread(self._about)) is None:  # it may ask for the router's name
+            await asyncio.sleep(RENEW_S / 4)
+        self._renewal = Renewal(about)
         while True:
             status = await self._put(self._renewal.body())
             await asyncio.sleep(self._renewal.pause_s(status))
@@ -81,11 +86,13 @@ class Registration:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._put(self._renewal.farewell(longest_s))
+        if self._renewal is not None:
+            await self._put(self._renewal.farewell(longest_s))
 
     async def leave(self) -> None:
         """Deregister."""
-        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
-            async with self._session.delete(self._url, params={"url": self._about["url"]}):
-                pass
+        if self._renewal is not None:
+            with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+                async with self._session.delete(self._url, params={"url": self._renewal.url}):
+                    pass
         await self._session.close()

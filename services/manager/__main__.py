@@ -3,10 +3,10 @@
 import argparse
 import asyncio
 import contextlib
-import json
 import signal
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,15 @@ from services.head_limit import HeadLimited
 from services.manager import scalers
 from services.manager.app import build_app
 from services.manager.control import Control
+from services.manager.engines import Engine, EngineError
+from services.manager.engines.fixed import FixedEngine
 from services.manager.engines.local import LocalEngine
 from services.manager.limits import Limits
 from services.manager.settings import ScalingSettings
 from services.processes import StartError
-from services.startup import announce, listen, url_of
+from services.startup import announce, listen, read_config, url_of
 
-ENGINES = ("local",)
+ENGINES = ("local", "compose", "swarm", "fixed")
 SECTIONS = ("scaling", "scaler", "replica")
 
 
@@ -38,6 +40,37 @@ class _Server(uvicorn.Server):
         yield
 
 
+async def create_engine(arguments: argparse.Namespace, replica: dict[str, Any]) -> Engine:
+    """The engine that was asked for.
+
+    Raises:
+        EngineError: it cannot work here.
+    """
+    if arguments.engine == "local":
+        return LocalEngine(replica, arguments.router, arguments.log_dir or Path(tempfile.mkdtemp(prefix="aegis-")))
+    if arguments.engine == "fixed":
+        return FixedEngine(arguments.router)
+    from aiodocker import Docker  # these two alone need it
+
+    try:
+        docker = Docker()
+    except ValueError as error:
+        raise EngineError("no Docker engine: mount its socket at /var/run/docker.sock, or set DOCKER_HOST") from error
+    try:
+        if arguments.engine == "swarm":
+            from services.manager.engines.swarm import SwarmEngine, own_service
+
+            return SwarmEngine(docker, await own_service(docker))
+        from services.containers import own_place
+        from services.manager.engines.compose import ComposeEngine
+
+        place = replace(await own_place(docker), publish=arguments.publish)
+        return ComposeEngine(docker, place, replica, arguments.router)
+    except EngineError:
+        await docker.close()
+        raise
+
+
 async def serve(arguments: argparse.Namespace, content: dict[str, Any], scaling: ScalingSettings) -> None:
     """Start the replicas, then decide and serve until SIGTERM; then drain them all."""
     stopping = asyncio.Event()
@@ -46,7 +79,7 @@ async def serve(arguments: argparse.Namespace, content: dict[str, Any], scaling:
     sock = listen(arguments.host, arguments.port)
     choice = {"name": arguments.scaler, **content.get("scaler", {})}
     name = choice.pop("name")
-    engine = LocalEngine(content.get("replica", {}), arguments.router, arguments.log_dir)
+    engine = await create_engine(arguments, content.get("replica", {}))
     control = Control(
         scalers.create(name, choice),
         Limits(scaling),
@@ -96,17 +129,20 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8082, help="0 picks a free one")
     parser.add_argument("--router", default="http://127.0.0.1:8081", help="the router's admin URL")
-    parser.add_argument("--engine", default="local", choices=ENGINES)
+    parser.add_argument(
+        "--engine", default="local", choices=ENGINES, help="what runs the replicas; fixed = nothing does"
+    )
+    parser.add_argument("--publish", action="store_true", help="publish replicas' ports at 127.0.0.1 (engine compose)")
     parser.add_argument(
         "--scaler", default="target_tracking", help=f"one of {plugins.listed(scalers.__name__)}; options by --config"
     )
     parser.add_argument("--replicas", type=int, default=1, help="to begin with")
-    parser.add_argument("--config", type=Path, help='JSON: {"scaling", "scaler", "replica", "replicas"}')
+    parser.add_argument("--config", help='JSON or a file of it: {"scaling", "scaler", "replica", "replicas"}')
     parser.add_argument("--log-dir", type=Path, help="for the replicas' logs (default: a new temporary folder)")
     arguments = parser.parse_args()
     check_bind(arguments.host)
     try:
-        content = json.loads(arguments.config.read_text()) if arguments.config else {}
+        content = read_config(arguments.config)
         if not isinstance(content, dict):
             raise ValueError("--config: must be an object")
         unknown = set(content) - {*SECTIONS, "replicas"}
@@ -123,11 +159,9 @@ def main() -> None:
             raise ValueError(f"replicas={replicas}: must be between {scaling.min_replicas} and {scaling.max_replicas}")
     except (OSError, ValueError, TypeError) as error:
         parser.error(" ".join(str(error).split()))
-    if arguments.log_dir is None:
-        arguments.log_dir = Path(tempfile.mkdtemp(prefix="aegis-manager-"))
     try:
         uvloop.run(serve(arguments, content, scaling))
-    except StartError as error:
+    except (StartError, EngineError) as error:
         raise SystemExit(str(error)) from error
 
 

@@ -4,15 +4,15 @@ import time
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Query
-from fastapi.responses import PlainTextResponse, Response
+from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.guard import REFUSALS, Guard, documented_token
 from services.manager.control import Control
-from services.manager.engines.local import LocalEngine
+from services.manager.engines import Engine, EngineError
 from services.processes import StartError
 from services.wrong_input import WRONG_INPUT, answer_wrong_input
 
@@ -33,25 +33,37 @@ class Autoscaler(BaseModel):
     max_replicas: int | None = Field(None, ge=1, le=64)
 
 
-def build_app(control: Control, engine: LocalEngine, scaler: str) -> FastAPI:
+def build_app(control: Control, engine: Engine, scaler: str) -> FastAPI:
     """The application around the control loop; `scaler` is its name."""
     app = FastAPIOffline(title="Aegis manager", description="Decides how many replicas there are, and says why.")
     answer_wrong_input(app)
     app.add_middleware(Guard)
-    token, answers = documented_token(), REFUSALS | WRONG_INPUT
+    failing: dict[int | str, dict[str, Any]] = {502: {"description": "What runs the replicas does not do it"}}
+    fixed: dict[int | str, dict[str, Any]] = {409: {"description": "This manager only recommends"}}
+    token, answers = documented_token(), REFUSALS | WRONG_INPUT | failing
     registry = CollectorRegistry()
     gauges = {
         name: Gauge(f"aegis_manager_{name}_replicas", text, registry=registry)
         for name, text in (("desired", "Replicas wanted"), ("running", "Replica processes running"))
     }
 
-    def status() -> dict[str, Any]:
-        running = engine.running()
+    @app.exception_handler(EngineError)
+    async def engine_failed(_: Request, error: EngineError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 502)
+
+    def refuse_where_fixed() -> None:
+        """Refuse what nothing would follow."""
+        if not engine.acts:
+            raise HTTPException(409, "this manager only recommends (--engine fixed): start it with one that scales")
+
+    async def status() -> dict[str, Any]:
+        running = await engine.running()
         return {
             "monotonic_s": time.monotonic(),
             "desired": control.desired,
             "ready": sum(r.state == "running" for r in running),
             "scaler": scaler,
+            "acts": engine.acts,
             "autoscaler": control.enabled,
             "self_heal": control.limits.settings.self_heal,
             "min_replicas": control.limits.settings.min_replicas,
@@ -69,32 +81,33 @@ def build_app(control: Control, engine: LocalEngine, scaler: str) -> FastAPI:
         """The first replicas run: the manager listens only then."""
         return {"status": "ready"}
 
-    @app.get("/metrics", response_class=PlainTextResponse)
+    @app.get("/metrics", response_class=PlainTextResponse, responses=failing)
     async def metrics() -> Response:
         """Prometheus' text format."""
-        now = status()
+        now = await status()
         gauges["desired"].set(now["desired"])
         gauges["running"].set(now["ready"])
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/status")
+    @app.get("/status", responses=failing)
     async def get_status() -> dict[str, Any]:
         """What is wanted, what there is, and the replicas with id, url and pid."""
-        return status()
+        return await status()
 
     @app.get("/decisions", responses=WRONG_INPUT)
     async def decisions(since: Annotated[int, Query(ge=0)] = 0) -> dict[str, Any]:
         """Every decision after number `since`, with its reason and the numbers behind it."""
         return control.decisions(since)
 
-    @app.put("/scale", dependencies=token, responses=answers)
+    @app.put("/scale", dependencies=token, responses=answers | fixed)
     async def scale(body: Scale) -> dict[str, Any]:
         """Set the number by hand; while the autoscaler is enabled it goes on from there."""
+        refuse_where_fixed()
         s = control.limits.settings
         if not s.min_replicas <= body.replicas <= s.max_replicas:
             raise HTTPException(422, f"replicas: must be between {s.min_replicas} and {s.max_replicas}")
         control.scale(body.replicas)
-        return status()
+        return await status()
 
     @app.put("/autoscaler", dependencies=token, responses=answers)
     async def autoscaler(body: Autoscaler) -> dict[str, Any]:
@@ -107,20 +120,21 @@ def build_app(control: Control, engine: LocalEngine, scaler: str) -> FastAPI:
             raise HTTPException(422, str(error)) from error
         control.set_bounds(settings)
         control.enabled = control.enabled if body.enabled is None else body.enabled
-        return status()
+        return await status()
 
-    restarting = answers | {404: {"description": "There is none"}, 502: {"description": "It did not come up again"}}
+    restarting = answers | fixed | {404: {"description": "There is none"}}
 
     @app.post("/replicas/{id_}/restart", dependencies=token, responses=restarting, status_code=202)
     async def restart(id_: str) -> dict[str, Any]:
         """End a replica in order if it lives, and start it again with the same id and address."""
-        if id_ not in {r.id for r in engine.running()}:
+        refuse_where_fixed()
+        if id_ not in {r.id for r in await engine.running()}:
             raise HTTPException(404, f"no replica {id_}")
         await engine.stop_process(id_)
         try:
             await engine.start(id_)
         except StartError as error:
             raise HTTPException(502, str(error)) from error
-        return status()
+        return await status()
 
     return app

@@ -1,14 +1,14 @@
 """The control loop: observe the router, decide, make it so."""
 
 import asyncio
-import contextlib
+import sys
 import time
 from typing import Any
 
 import aiohttp
 
 from services.manager.deciding import Deciding
-from services.manager.engines import Engine
+from services.manager.engines import Engine, EngineError
 from services.manager.limits import Limits
 from services.manager.scalers import Observation, Scaler
 from services.manager.settings import ScalingSettings
@@ -41,11 +41,15 @@ class Control:
         return self.deciding.limits
 
     async def begin(self) -> None:
-        """Start the first replicas, one after another.
+        """Start the first replicas, one after another, or take over those that an earlier manager has left.
 
         Raises:
-            StartError: one did not come up.
+            StartError, EngineError: one did not come up.
         """
+        present = sum(replica.state == "running" for replica in await self.engine.running())
+        if present or not self.engine.acts:
+            self.deciding.take_over(present, time.monotonic(), time.time())
+            return
         for number in range(1, self.desired + 1):
             await self.engine.start(f"r{number}")
 
@@ -59,6 +63,8 @@ class Control:
     async def step(self) -> None:
         """One look, one decision."""
         observation = await self._observe()
+        if not self.engine.acts and observation is not None:
+            self.deciding.desired = len(observation.replicas)
         if self.enabled:
             self.deciding.decide(observation, time.monotonic(), time.time())
         self._reconcile_soon()
@@ -80,8 +86,8 @@ class Control:
     async def _observe(self) -> Observation | None:
         try:
             async with self._session.get(self._stats_url) as response:
-                return self.deciding.observe(await response.json(), self.engine.running())
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError):
+                return self.deciding.observe(await response.json(), await self.engine.running())
+        except (EngineError, aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError):
             return None
 
     def _reconcile_soon(self) -> None:
@@ -91,15 +97,18 @@ class Control:
         task.add_done_callback(self._background.discard)
 
     async def _reconcile(self) -> None:
-        if self._reconciling.locked():
+        if self._reconciling.locked() or not self.engine.acts:
             return
         async with self._reconciling:
-            with contextlib.suppress(StartError):
+            try:
                 await self._make_it_so()
+            except (StartError, EngineError) as error:
+                sys.stderr.write(f"{error}\n")
+                sys.stderr.flush()
 
     async def _make_it_so(self) -> None:
         while True:  # planned anew after each start, which takes a while
-            plan = self.deciding.plan(self.engine.running())
+            plan = self.deciding.plan(await self.engine.running())
             for id_ in plan.drain:
                 self._drain_soon(id_)
             if not plan.start:
@@ -108,9 +117,16 @@ class Control:
 
     def _drain_soon(self, id_: str) -> None:
         """Drain in the background: it may take as long as the longest request, and others must not wait for it."""
-        task = asyncio.create_task(self.engine.drain(id_))
+        task = asyncio.create_task(self._drain(id_))
         self._drains.add(task)
         task.add_done_callback(self._drains.discard)
+
+    async def _drain(self, id_: str) -> None:
+        try:
+            await self.engine.drain(id_)
+        except EngineError as error:  # the next look plans it again
+            sys.stderr.write(f"{error}\n")
+            sys.stderr.flush()
 
     async def close(self) -> None:
         """Stop deciding; drain every replica, and wait for the drains that have begun (a second SIGTERM cuts them)."""

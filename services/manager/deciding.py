@@ -81,6 +81,12 @@ class Deciding:
         """Set the wanted number; an enabled autoscaler goes on from there."""
         self._note(Decision(replicas, "set by hand"), None, None, now, unix_s)
 
+    def take_over(self, replicas: int, now: float, unix_s: float) -> None:
+        """There are `replicas` of an earlier manager; their number is kept, within the bounds."""
+        settings = self.limits.settings
+        wanted = min(max(replicas, settings.min_replicas), settings.max_replicas)
+        self._note(Decision(wanted, "found running"), None, None, now, unix_s)
+
     def set_bounds(self, settings: ScalingSettings, now: float, unix_s: float) -> bool:
         """Change what limits the scaler; returns whether the wanted number has changed with it."""
         self.limits.settings = settings

@@ -3,12 +3,10 @@
 import argparse
 import asyncio
 import dataclasses
-import json
 import random
 import signal
 import time
 import typing
-from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -25,9 +23,7 @@ from services.router.policies import Policy
 from services.router.proxy import Proxy, client_session
 from services.router.settings import DRAIN_S, TICK_S, RouterSettings
 from services.router.telemetry import Telemetry
-from services.startup import announce, listen, url_of
-
-"""Longest wait for requests in flight after SIGTERM."""
+from services.startup import announce, listen, read_config, url_of
 
 
 def settings_from(content: dict[str, Any], cls: type = RouterSettings, prefix: str = "router") -> Any:  # noqa: ANN401
@@ -52,7 +48,7 @@ def settings_from(content: dict[str, Any], cls: type = RouterSettings, prefix: s
 
 async def serve(arguments: argparse.Namespace, settings: RouterSettings, policy: Policy, name: str) -> None:
     """Serve both ports until SIGTERM or SIGINT; then finish what is in flight."""
-    data, admin = listen(arguments.host, arguments.port), listen(arguments.host, arguments.admin_port)
+    data, admin = listen(arguments.host, arguments.port), listen(arguments.admin_host, arguments.admin_port)
     events, telemetry = EventLog(), Telemetry()
     fleet = Fleet(settings.health, settings.ejection, events.emit)
     session = client_session(settings)
@@ -91,14 +87,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m services.router", description="Aegis' router.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080, help="data port; 0 picks a free one")
+    parser.add_argument("--admin-host", help="where the admin port listens, if not at --host")
     parser.add_argument("--admin-port", type=int, default=8081, help="admin port; 0 picks a free one")
     parser.add_argument("--policy", help=f"one of {plugins.listed(policies.__name__)} (default peak_ewma)")
-    parser.add_argument("--config", type=Path, help='JSON: {"router": {...}, "policy": {"name": ..., ...}}')
+    parser.add_argument("--config", help='JSON or a file of it: {"router": {...}, "policy": {"name": ..., ...}}')
     parser.add_argument("--seed", type=int, default=0, help="of the policy's draws and the checks' jitter")
     arguments = parser.parse_args()
-    check_bind(arguments.host)
+    arguments.admin_host = arguments.admin_host or arguments.host
+    check_bind(arguments.admin_host)
     try:
-        content = json.loads(arguments.config.read_text()) if arguments.config else {}
+        content = read_config(arguments.config)
         if not isinstance(content, dict) or set(content) - {"router", "policy"}:
             raise ValueError("--config: must be an object with router and policy, no other keys")
         settings = settings_from(content.get("router", {}))

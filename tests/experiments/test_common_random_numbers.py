@@ -5,7 +5,6 @@ import functools
 import json
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -105,8 +104,8 @@ def test_whoever_starts_a_replica_it_has_the_runs_seed_and_noise(starter, tmp_pa
     stack = Stack(config, [], tmp_path, lambda *_, **__: None)
     options = replica_options(config)
     if starter == "manager":
-        stack.router = SimpleNamespace(addresses={"admin": "http://127.0.0.1:1"})
-        stack._manager_command(0)
+        stack._launcher.service("router", []).addresses = {"admin": "http://127.0.0.1:1"}
+        stack._manager_options()
         options = json.loads((tmp_path / "manager.json").read_text())["replica"]
     found = told(replica_command("r2", options, None), monkeypatch)
     assert found == ReplicaSettings(

@@ -1,7 +1,11 @@
 """Ways to run replicas, one a file. An engine only starts and stops them; they register with the router themselves."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+
+class EngineError(RuntimeError):
+    """What runs the replicas does not do what it is asked; one line."""
 
 
 @dataclass(slots=True)
@@ -19,14 +23,45 @@ class Running:
 class Engine(Protocol):
     """The shape of every engine."""
 
-    def running(self) -> list[Running]:
-        """The replicas there are, dead ones included until they are started again or stopped."""
+    acts: bool
+    """False where it can only look: then the manager recommends, and nothing follows."""
+
+    async def running(self) -> list[Running]:
+        """The replicas there are, dead ones included until they are started again or drained.
+
+        Also those that an earlier manager has left, where they outlive it.
+
+        Raises:
+            EngineError: it cannot tell.
+        """
 
     async def start(self, id_: str) -> None:
-        """Start replica `id_`; a dead one comes back at its address. Raises RuntimeError with its last words."""
+        """Start replica `id_`, a dead one with the id it had; nothing where it lives. Returns when it is up.
+
+        Raises:
+            StartError: with its last words.
+            EngineError: it cannot be started.
+        """
 
     async def drain(self, id_: str) -> None:
-        """Let replica `id_` finish and leave; returns when it is gone."""
+        """Let replica `id_` finish and leave; returns when it is gone; nothing where there is none."""
+
+    async def stop_process(self, id_: str) -> None:
+        """End it in order, but keep its id for the next start. Raises KeyError where there is none."""
 
     async def close(self) -> None:
-        """Drain all."""
+        """The manager ends."""
+
+
+def replica_flags(id_: str, replica: dict[str, Any]) -> list[str]:
+    """The part of services.backend's command line that is the replica's own.
+
+    Args:
+        id_: `r` and a number, from 1.
+        replica: options of services.backend with underscores, and `speeds`, one a replica or empty.
+    """
+    options = dict(replica)
+    speeds = options.pop("speeds", None) or []
+    number = int(id_[1:])
+    options["speed"] = speeds[number - 1] if number <= len(speeds) else 1.0
+    return ["--id", id_, *(str(part) for k, v in options.items() for part in (f"--{k.replace('_', '-')}", v))]

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from services.manager.engines import Running
+from services.manager.engines import Running, replica_flags
 from services.processes import ServiceProcess, StartError, python_module
 
 STARTUP_TIMEOUT_S = 20.0
@@ -16,33 +16,28 @@ def replica_command(
     """The command line of replica `id_`.
 
     Args:
-        id_: `r` and a number, from 1.
-        replica: options of services.backend with underscores, and `speeds`, one a replica or empty.
+        id_: as for `replica_flags`.
+        replica: likewise.
         router: the router's admin URL.
         port: 0 picks a free one.
         admin_port: likewise.
     """
-    options = dict(replica)
-    speeds = options.pop("speeds", None) or []
-    number = int(id_[1:])
-    options["speed"] = speeds[number - 1] if number <= len(speeds) else 1.0
-    flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
     return python_module(
         "services.backend",
-        "--id",
-        id_,
         "--port",
         port,
         "--admin-port",
         admin_port,
         "--exit-with-parent",
-        *flags,
+        *replica_flags(id_, replica),
         *(["--router", router] if router is not None else []),
     )
 
 
 class LocalEngine:
-    """Runs `python -m services.backend` processes."""
+    """Runs `python -m services.backend` processes, which end with the manager."""
+
+    acts = True
 
     def __init__(self, replica: dict[str, Any], router: str | None, logs: Path) -> None:
         """`replica` as for `replica_command`; `logs` is a folder for their log files."""
@@ -53,7 +48,7 @@ class LocalEngine:
         self._draining: set[str] = set()
         self._lock = asyncio.Lock()
 
-    def running(self) -> list[Running]:
+    async def running(self) -> list[Running]:
         """The replicas there are."""
         return [
             Running(
@@ -104,17 +99,6 @@ class LocalEngine:
     async def stop_process(self, id_: str) -> None:
         """End the process in order, but keep its address for the next start."""
         await self._processes[id_].stop()
-
-    def signal(self, id_: str, number: int) -> None:
-        """Send a signal to its process.
-
-        Raises:
-            KeyError: there is none.
-        """
-        process = self._processes[id_]
-        if process.pid is None:
-            raise KeyError(id_)
-        process.signal(number)
 
     async def close(self) -> None:
         """Drain all of them."""

@@ -1,0 +1,143 @@
+"""How a run's services are started: as processes of this machine."""
+
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+from services.manager.engines import Engine
+from services.manager.engines.local import LocalEngine
+from services.processes import ServiceProcess, python_module
+
+
+class Service(Protocol):
+    """The router or the manager of a run."""
+
+    addresses: dict[str, str]
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it lives."""
+
+    async def start(self, timeout_s: float) -> dict[str, str]:
+        """Start it, at its addresses if it had some; returns them when it is ready. Raises StartError."""
+
+    async def stop(self) -> None:
+        """End it in order."""
+
+    async def send(self, number: int) -> None:
+        """Send it a signal, if it lives."""
+
+
+class Launcher(Protocol):
+    """Starts services where a run wants them."""
+
+    manager_flags: list[str]
+    """What the manager is told of where replicas run."""
+
+    async def prepare(self) -> None:
+        """What has to be there before anything starts. Raises StartError."""
+
+    def service(self, name: str, options: list[str]) -> Service:
+        """`router` or `manager`, with its options; not started."""
+
+    def replicas(self, options: dict[str, Any], *, with_router: bool) -> Engine:
+        """What runs the replicas of a run without manager."""
+
+    async def send(self, id_: str, pid: int, number: int) -> None:
+        """Send a signal to replica `id_`, whose process is `pid`."""
+
+    def config(self, path: Path) -> str:
+        """What `--config` is given for the settings in the file `path`."""
+
+    def inside(self, name: str, where: str) -> str:
+        """The address `where` of a service as another service sees it."""
+
+    def pids(self, pid: int | None) -> list[int]:
+        """The processes that do the work of a service whose first one is `pid`."""
+
+    async def close(self) -> None:
+        """Leave nothing behind; logs are kept."""
+
+
+class LocalService:
+    """A child process; a new one at every start, at the addresses of the first."""
+
+    def __init__(self, name: str, options: list[str], ports: dict[str, str], log: Path) -> None:
+        """`ports` are the options that set a port, by the name of its address."""
+        self.name = name
+        self.addresses: dict[str, str] = {}
+        self._options = options
+        self._ports = ports
+        self._log = log
+        self._process: ServiceProcess | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it lives."""
+        return self._process.pid if self._process is not None else None
+
+    async def start(self, timeout_s: float) -> dict[str, str]:
+        """Start it; returns its addresses when it is ready."""
+        ports = [
+            part
+            for name, option in self._ports.items()
+            for part in (option, self.addresses[name].rsplit(":", 1)[1] if self.addresses else "0")
+        ]
+        command = python_module(f"services.{self.name}", *ports, *self._options)
+        self._process = ServiceProcess(self.name, command, self._log)
+        self.addresses = await self._process.start(timeout_s)
+        return self.addresses
+
+    async def stop(self) -> None:
+        """End it in order."""
+        if self._process is not None:
+            await self._process.stop()
+
+    async def send(self, number: int) -> None:
+        """Send it a signal, if it lives."""
+        if self._process is not None:
+            self._process.signal(number)
+
+
+PORTS = {"router": {"url": "--port", "admin": "--admin-port"}, "manager": {"url": "--port"}}
+
+
+class LocalLauncher:
+    """Processes of this machine."""
+
+    def __init__(self, logs: Path) -> None:
+        """`logs` is the folder for their log files."""
+        self._logs = logs
+        self._services: dict[str, Service] = {}
+        self.manager_flags = ["--engine", "local", "--log-dir", str(logs)]
+
+    async def prepare(self) -> None:
+        """Nothing is needed."""
+
+    def service(self, name: str, options: list[str]) -> Service:
+        """A child process."""
+        self._services[name] = LocalService(name, options, PORTS[name], self._logs / f"{name}.log")
+        return self._services[name]
+
+    def replicas(self, options: dict[str, Any], *, with_router: bool) -> Engine:
+        """Child processes."""
+        return LocalEngine(options, self.inside("router", "admin") if with_router else None, self._logs)
+
+    async def send(self, id_: str, pid: int, number: int) -> None:
+        """By its process id."""
+        os.kill(pid, number)
+
+    def config(self, path: Path) -> str:
+        """The file."""
+        return str(path)
+
+    def inside(self, name: str, where: str) -> str:
+        """The same as from here."""
+        return self._services[name].addresses[where]
+
+    def pids(self, pid: int | None) -> list[int]:
+        """Itself."""
+        return [pid] if pid is not None else []
+
+    async def close(self) -> None:
+        """Everything has been stopped."""
