@@ -74,7 +74,7 @@ class Registration:
         self._task = asyncio.create_task(self._renew())
 
     async def _renew(self) -> None:
-        while (about := await asyncio.to_thread(self._about)) is None:  # it may ask for the router's name
+        while (about := await asyncio.to_thread(self._about)) is None:  # noqa: ASYNC110 - a name is asked for again
             await asyncio.sleep(RENEW_S / 4)
         self._renewal = Renewal(about)
         while True:

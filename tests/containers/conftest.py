@@ -1,0 +1,46 @@
+"""A Docker engine and the services' image, or a reason why not."""
+
+import os
+import secrets
+import shutil
+import subprocess
+
+import pytest
+
+from tests.running import ROOT
+
+IMAGE = "aegis-services"
+os.environ.setdefault("DOCKER_BUILDKIT", "0")  # an engine without the buildx plugin
+
+
+def docker(*arguments, check=True, env=None, timeout_s=120):
+    """What `docker ...` prints."""
+    done = subprocess.run(
+        ["docker", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        cwd=ROOT,
+        env={**os.environ, **(env or {})},
+    )
+    assert not check or done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr[-2000:]}"
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def image():
+    """The services' image, built from this tree."""
+    lost = None
+    if shutil.which("docker") is None:
+        lost = "docker is not there (Debian's package docker.io)"
+    elif not docker("info", "--format", "{{.ServerVersion}}", check=False):
+        lost = "no Docker engine answers"
+    if lost:
+        (pytest.fail if os.environ.get("AEGIS_CI") == "1" else pytest.skip)(lost)
+    docker("build", "--quiet", "--target", "services", "--tag", IMAGE, ".", timeout_s=600)
+    return IMAGE
+
+
+@pytest.fixture
+def token():
+    return secrets.token_urlsafe(32)

@@ -1,0 +1,158 @@
+"""docker-compose.yml as a user has it: fixed size, and scaled by the manager."""
+
+import os
+import shutil
+import socket
+import subprocess
+import uuid
+
+import pytest
+
+from tests.containers.conftest import docker
+from tests.containers.deployed import answers, fetch, scaled_and_hurt, until_gone
+from tests.running import ROOT, wait_for
+
+FIXED, SCALED = ["docker-compose.yml"], ["docker-compose.yml", "docker-compose.autoscale.yml"]
+
+
+def compose_command():
+    """Compose v1's command, or v2's."""
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    if docker("compose", "version", check=False):
+        return ["docker", "compose"]
+    (pytest.fail if os.environ.get("AEGIS_CI") == "1" else pytest.skip)("no Compose (Debian's package docker-compose)")
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [sock.getsockname()[1] for sock in sockets]
+    for sock in sockets:
+        sock.close()
+    return ports
+
+
+class Project:
+    """A project of its own, at free ports."""
+
+    def __init__(self, files, token):
+        self.name = f"aegis-test-{uuid.uuid4().hex[:8]}"
+        self.label = f"com.docker.compose.project={self.name}"
+        ports = free_ports(3)
+        self.url, self.admin, self.manager = (f"http://127.0.0.1:{port}" for port in ports)
+        names = ("AEGIS_PORT", "AEGIS_ADMIN_PORT", "AEGIS_MANAGER_PORT")
+        self.env = {"AEGIS_ADMIN_TOKEN": token, **dict(zip(names, map(str, ports), strict=True))}
+        self._command = [*compose_command(), "-p", self.name, *(part for file in files for part in ("-f", file))]
+
+    def __call__(self, *arguments, check=True):
+        done = subprocess.run(
+            [*self._command, *arguments],
+            cwd=ROOT,
+            env={**os.environ, **self.env},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert not check or done.returncode == 0, done.stderr[-3000:]
+        return done
+
+    def replicas(self):
+        return {replica["id"]: replica["state"] for replica in fetch(f"{self.admin}/replicas")[1]["replicas"]}
+
+    def containers(self, service):
+        found = docker("ps", "-q", "-f", f"label={self.label}", "-f", f"label=com.docker.compose.service={service}")
+        return found.split()
+
+
+@pytest.fixture
+def project(request, image, token):
+    project = Project(request.param, token)
+    try:
+        project("up", "-d")
+        yield project
+    finally:
+        project("down", "--volumes")
+        until_gone(docker, project.label)
+
+
+def test_without_a_token_nothing_starts_and_one_line_says_how_to_make_one(image):
+    project = Project(FIXED, "")
+    done = project("up", "-d", check=False)
+    assert done.returncode != 0
+    assert "secrets.token_urlsafe" in done.stderr and ".env" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("project", [FIXED], indirect=True)
+def test_a_fixed_stack_serves_keeps_its_admin_side_apart_and_has_no_root(project, token):
+    wait_for(lambda: answers(project.url), 60, "a request served")
+    wait_for(lambda: list(project.replicas().values()) == ["ready", "ready"], 60, "both replicas ready")
+    found = wait_for(lambda: fetch(f"{project.manager}/status")[1], 30)
+    assert found["ready"] == 2 and found["acts"] is False
+    status, refused = fetch(f"{project.manager}/scale", {"replicas": 3}, token)
+    assert status == 409 and "--engine" in refused["detail"]
+    # a client in the data network: the data port answers, the admin port cannot be reached
+    ask = "import urllib.request as u; print(u.urlopen('http://router:%d/%s', timeout=3).status)"
+    client = ["run", "--rm", "--network", f"{project.name}_data", "aegis-services", "python", "-c"]
+    assert docker(*client, ask % (8080, "work")) == "200"
+    assert docker(*client, ask % (8081, "replicas"), check=False) == ""
+    for container in docker("ps", "-q", "-f", f"label={project.label}").split():
+        about = docker(
+            "inspect",
+            "-f",
+            "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.Init}} {{.Mounts}}",
+            container,
+        )
+        assert about == "true [ALL] true []", about
+        assert docker("exec", container, "id", "-u") == "10001"
+    assert (
+        docker(
+            "exec",
+            project.containers("router")[0],
+            "python",
+            "-c",
+            "import importlib.util as i; print(i.find_spec('mlflow'), i.find_spec('locust'))",
+        )
+        == "None None"
+    )
+
+
+@pytest.mark.parametrize("project", [SCALED], indirect=True)
+def test_the_manager_scales_containers_and_replaces_a_killed_one_and_no_request_is_lost(project, token):
+    wait_for(lambda: answers(project.url), 90, "a request served")
+    manager = project.containers("manager")[0]
+
+    def kill_one():
+        docker("pause", manager)  # else it could be back before anyone looked
+        found = docker("ps", "-q", "-f", f"label={project.label}", "-f", "label=org.aegis.replica=r3")
+        docker("kill", found)
+        return "r3"
+
+    def is_out(id_):
+        out = any(
+            e["event"] == "ejected" and e["replica"] == id_ for e in fetch(f"{project.admin}/events")[1]["events"]
+        )
+        if out:
+            docker("unpause", manager)
+        return out
+
+    scaled_and_hurt(project.url, project.manager, token, project.replicas, kill_one, is_out)
+
+
+@pytest.mark.parametrize("project", [SCALED], indirect=True)
+def test_a_manager_that_was_killed_finds_its_replicas_again(project, token):
+    wait_for(lambda: list(project.replicas().values()) == ["ready", "ready"], 90, "both replicas ready")
+    before = set(docker("ps", "-q", "-f", f"label={project.label}", "-f", "label=org.aegis.replica").split())
+    manager = project.containers("manager")[0]
+    docker("kill", manager)
+    docker("start", manager)
+
+    def back():
+        try:
+            return fetch(f"{project.manager}/decisions")[1]["decisions"]
+        except OSError:
+            return None
+
+    assert wait_for(back, 60, "the manager back")[0]["reason"] == "found running"
+    after = set(docker("ps", "-q", "-f", f"label={project.label}", "-f", "label=org.aegis.replica").split())
+    assert after == before
