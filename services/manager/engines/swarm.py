@@ -134,6 +134,8 @@ class SwarmEngine:
             return
         self._leaving.add(id_)
         try:
+            if id_ not in {replica.id for replica in await self.running()}:
+                return
             await self._add(-1)
         finally:
             self._leaving.discard(id_)
