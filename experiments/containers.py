@@ -107,12 +107,12 @@ class ContainerLauncher:
         self._engine = ComposeEngine(self._docker, self._place, options, router)
         return self._engine
 
-    async def send(self, id_: str, pid: int, number: int) -> None:
+    async def send(self, id_: str, pid: int, number: int) -> float:
         """Send a signal to the container of replica `id_`, whoever started it."""
         assert self._engine is not None
         if not self._engine.knows(id_, pid):
             await self._engine.running()
-        await self._engine.send(id_, number)
+        return await self._engine.send(id_, number)
 
     def config(self, path: Path) -> str:
         """What the file holds: a container does not see it."""

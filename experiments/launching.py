@@ -24,8 +24,8 @@ class Service(Protocol):
     async def stop(self) -> None:
         """End it in order."""
 
-    async def send(self, number: int) -> None:
-        """Send it a signal, if it lives."""
+    async def send(self, number: int) -> float:
+        """Send it a signal, if it lives; returns how many seconds ago it took effect."""
 
 
 class Launcher(Protocol):
@@ -43,8 +43,8 @@ class Launcher(Protocol):
     def replicas(self, options: dict[str, Any], *, with_router: bool) -> Engine:
         """What runs the replicas of a run without manager."""
 
-    async def send(self, id_: str, pid: int, number: int) -> None:
-        """Send a signal to replica `id_`, whose process is `pid`."""
+    async def send(self, id_: str, pid: int, number: int) -> float:
+        """Send a signal to replica `id_`, whose process is `pid`; returns how many seconds ago it took effect."""
 
     def config(self, path: Path) -> str:
         """What `--config` is given for the settings in the file `path`."""
@@ -93,10 +93,11 @@ class LocalService:
         if self._process is not None:
             await self._process.stop()
 
-    async def send(self, number: int) -> None:
-        """Send it a signal, if it lives."""
+    async def send(self, number: int) -> float:
+        """Send it a signal, if it lives; it takes effect at once."""
         if self._process is not None:
             self._process.signal(number)
+        return 0.0
 
 
 PORTS = {"router": {"url": "--port", "admin": "--admin-port"}, "manager": {"url": "--port"}}
@@ -123,9 +124,10 @@ class LocalLauncher:
         """Child processes."""
         return LocalEngine(options, self.inside("router", "admin") if with_router else None, self._logs)
 
-    async def send(self, id_: str, pid: int, number: int) -> None:
-        """By its process id."""
+    async def send(self, id_: str, pid: int, number: int) -> float:
+        """By its process id; it takes effect at once."""
         os.kill(pid, number)
+        return 0.0
 
     def config(self, path: Path) -> str:
         """The file."""

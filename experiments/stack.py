@@ -68,6 +68,7 @@ class Stack:
             for number in range(1, self.config.replicas + 1):
                 progress(f"starting replica {number} of {self.config.replicas}")
                 await self._engine.start(f"r{number}")
+        await self._look()
         await self._until_ready()
 
     async def stop(self) -> None:
@@ -227,8 +228,8 @@ class Stack:
             if response.status >= 400:
                 raise aiohttp.ClientError(f"{id_} refused the fault: {await response.text()}")
 
-    async def signal(self, target: str, number: int) -> None:
-        """Send a signal to the target's process.
+    async def signal(self, target: str, number: int) -> float:
+        """Send a signal to the target's process; returns the moment at which it took effect (monotonic, seconds).
 
         Raises:
             KeyError: there is no such process now.
@@ -238,13 +239,15 @@ class Stack:
         if service is not None:
             if service.pid is None:
                 raise KeyError(target)
-            await service.send(number)
-            return
+            ago_s = await service.send(number)
+            return time.monotonic() - ago_s
         pid = self._replicas[target].pid
         if pid is None:
             raise KeyError(target)
-        await self._launcher.send(target, pid, number)
+        ago_s = await self._launcher.send(target, pid, number)
+        landed = time.monotonic() - ago_s
         await self._look()
+        return landed
 
     async def restart(self, target: str) -> None:
         """End the target in order if it lives, and start it again where it was, with the same id and ports.

@@ -38,44 +38,48 @@ class Timeline:
 
     async def _do(self, index: int, fault: Fault, event: str, planned_s: float, **detail: object) -> None:
         about = {"fault": index, "action": fault.action, "target": fault.target, "planned_s": planned_s, **detail}
-        began = time.monotonic()
+        began = landed = time.monotonic()
         try:
             if event == "fault_injected":
                 self._open.add(index)
-                await self._inject(fault)
+                landed = await self._inject(fault)
             else:
                 self._open.discard(index)
                 if fault.action == "kill":
                     # The heal is the moment the restart begins: recovery then includes the start-up time.
                     self.sink("runner", event, monotonic_s=began, **about)
-                await self._heal(fault)
+                landed = await self._heal(fault)
         except FAILURES as error:
             self._open.discard(index)
             reason = str(error) or type(error).__name__
             self.sink("runner", "fault_failed", monotonic_s=began, reason=reason, phase=event, **about)
             return
         if event == "fault_injected" or fault.action != "kill":
-            self.sink("runner", event, monotonic_s=time.monotonic(), **about)
+            self.sink("runner", event, monotonic_s=landed, **about)
 
-    async def _inject(self, fault: Fault) -> None:
+    async def _inject(self, fault: Fault) -> float:
+        """Do it; returns the moment at which it took effect."""
         match fault.action:
             case "kill":
-                await self.stack.signal(fault.target, signal.SIGKILL)
+                return await self.stack.signal(fault.target, signal.SIGKILL)
             case "pause":
-                await self.stack.signal(fault.target, signal.SIGSTOP)
+                return await self.stack.signal(fault.target, signal.SIGSTOP)
             case "restart":
                 await self.stack.restart(fault.target)
             case _:
                 await self._set(fault, active=True)
+        return time.monotonic()
 
-    async def _heal(self, fault: Fault) -> None:
+    async def _heal(self, fault: Fault) -> float:
+        """End it; returns the moment at which it has ended."""
         match fault.action:
             case "kill":
                 await self.stack.restart(fault.target)
             case "pause":
-                await self.stack.signal(fault.target, signal.SIGCONT)
+                return await self.stack.signal(fault.target, signal.SIGCONT)
             case action if action not in PROCESS_ACTIONS:
                 await self._set(fault, active=False)
+        return time.monotonic()
 
     async def _set(self, fault: Fault, *, active: bool) -> None:
         await self.stack.set_faults(fault.target, self._active.change(fault, active=active))

@@ -241,15 +241,17 @@ class ContainerProcess:
         """The last lines of its log."""
         return "\n".join(f"  {line}" for line in (await self._log())[-lines:])
 
-    async def send(self, number: int) -> None:
+    async def send(self, number: int) -> float:
         """Send a signal, if it lives; SIGSTOP and SIGCONT freeze and thaw the whole container.
+
+        Returns how many seconds ago it took effect: Docker answers a SIGKILL some 0.1 s after the process has ended.
 
         Raises:
             EngineError: Docker refuses.
         """
         container = self._container
         if container is None or self.pid is None:
-            return
+            return 0.0
         async with docker_errors(f"sending signal {number} to {self.name}"):
             if number == signal.SIGSTOP and not self._is_paused:
                 await container.pause()
@@ -259,6 +261,10 @@ class ContainerProcess:
                 self._is_paused = False
             if number not in (signal.SIGSTOP, signal.SIGCONT):
                 await container.kill(signal=signal.Signals(number).name)
+            if number != signal.SIGKILL:
+                return 0.0
+            ended = (await container.show())["State"]["FinishedAt"]
+            return max(0.0, time.time() - float(_unix(ended)))
 
     async def stop(self, deadline_s: float = STOP_DEADLINE_S) -> None:
         """SIGTERM, SIGKILL after `deadline_s` seconds; returns when it has ended."""

@@ -120,7 +120,7 @@ class ComposeEngine:
         """Whether the process of replica `id_` was `pid` at the last look."""
         return id_ in self._known and self._known[id_].pid == pid
 
-    async def send(self, id_: str, number: int) -> None:
+    async def send(self, id_: str, number: int) -> float:
         """Send a signal, as `ContainerProcess.send` does.
 
         Raises:
@@ -130,7 +130,7 @@ class ComposeEngine:
         process = self._known.get(id_)
         if process is None or process.pid is None:
             raise KeyError(id_)
-        await process.send(number)
+        return await process.send(number)
 
     async def logs(self) -> dict[str, str]:
         """What every replica has written, by id."""

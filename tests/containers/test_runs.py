@@ -1,0 +1,89 @@
+"""Runs with engine=compose: what a local run leaves in its folder, and nothing in Docker."""
+
+import signal
+
+import pyarrow.parquet as pq
+import pytest
+
+from experiments.guardian import project_of
+from tests.containers.conftest import docker
+from tests.containers.deployed import until_gone
+from tests.running import SHORT, events, manifest, measuring, metrics, run, start, wait_for
+
+KILL = "faults=[{at_s: 2, action: kill, target: r2, for_s: 2}]"
+OURS = "com.docker.compose.project"
+
+
+def containers():
+    return docker("ps", "--all", "--quiet", "--filter", f"label={OURS}").split()
+
+
+@pytest.mark.parametrize("scenario", ["failover", "baseline"])
+def test_a_run_in_containers_has_the_schema_of_a_local_one_and_leaves_nothing(image, tmp_path, scenario):
+    faults = [KILL] if scenario == "failover" else []
+    for engine in ("compose", "local"):
+        done = run(f"+scenario={scenario}", f"engine={engine}", *SHORT, *faults, f"hydra.run.dir={tmp_path / engine}")
+        assert done.returncode in (0, 3), done.stdout + done.stderr
+    in_containers, local = tmp_path / "compose", tmp_path / "local"
+    assert {p.name for p in in_containers.iterdir()} == {p.name for p in local.iterdir()}
+    assert {p.name for p in (in_containers / "logs").iterdir()} == {p.name for p in (local / "logs").iterdir()}
+    for table in ("schedule.parquet", "requests.parquet", "timeline.parquet"):
+        assert pq.read_schema(in_containers / table).equals(pq.read_schema(local / table))
+    assert set(metrics(in_containers)) == set(metrics(local))
+    assert manifest(in_containers)["schedule_hash"] == manifest(local)["schedule_hash"]
+    assert metrics(in_containers)["failed_requests"] == metrics(local)["failed_requests"] == 0
+    if faults:
+        landed = [e["t_s"] - e["planned_s"] for e in events(in_containers) if e["event"] == "fault_injected"]
+        assert len(landed) == 1 and landed[0] > 0
+    cpu = pq.read_table(in_containers / "timeline.parquet").to_pydict()
+    assert max(value or 0 for value in cpu["cpu_replicas"]) > 0
+    assert containers() == []
+
+
+def test_faults_by_the_engines_api_hurt_router_and_managed_replicas_and_are_healed(image, tmp_path):
+    faults = (
+        "faults=[{at_s: 1.5, action: pause, target: r1, for_s: 1}, {at_s: 2, action: slow, target: r2, for_s: 1, factor: 3},"
+        "{at_s: 4, action: restart, target: router}]"
+    )
+    scaled = ["scaler=none", "replicas=2", "workload.duration_s=8", "workload.warmup_s=1", "tracking.enabled=false"]
+    done = run("+scenario=autoscale", "engine=compose", *scaled, faults, f"hydra.run.dir={tmp_path / 'run'}")
+    assert done.returncode in (0, 3), done.stdout + done.stderr
+    found = events(tmp_path / "run")
+    assert not [event for event in found if event["event"] == "fault_failed"]
+    assert len([event for event in found if event["event"] == "fault_injected"]) == 3
+    assert containers() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_leaves_no_container_and_keeps_what_was_measured(image, tmp_path, number):
+    folder = tmp_path / "run"
+    process = start("+scenario=failover", "engine=compose", *SHORT, "workload.duration_s=60", f"hydra.run.dir={folder}")
+    try:
+        wait_for(lambda: measuring(folder), 60, "the load")
+        [project] = {docker("inspect", "-f", f'{{{{index .Config.Labels "{OURS}"}}}}', one) for one in containers()}
+        process.send_signal(number)
+        assert process.wait(60) == (130 if number == signal.SIGINT else -signal.SIGKILL)
+        until_gone(docker, f"{OURS}={project}")
+        wait_for(lambda: manifest(folder)["exit_reason"] in ("interrupted", "killed"), 30, "the folder closed")
+        assert pq.read_table(folder / "requests.parquet").num_rows > 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_the_tidying_of_a_killed_run_knows_its_project():
+    assert project_of("0123456789ab-cdef") == "aegis-01234567"
+
+
+def test_without_an_engine_one_line_says_what_to_do(tmp_path):
+    env = {"DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
+    done = run("+scenario=routed", "engine=compose", *SHORT, f"hydra.run.dir={tmp_path / 'run'}", env=env)
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if "failed" in line]
+    assert len(lines) == 1 and "no Docker engine answers" in lines[0], done.stderr
+
+
+def test_an_image_of_ones_own_is_for_containers_only(tmp_path):
+    done = run("+scenario=routed", "engine.image=x", f"hydra.run.dir={tmp_path / 'run'}")
+    assert done.returncode == 2 and "engine.image" in done.stderr
