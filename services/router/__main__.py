@@ -94,7 +94,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the policy's draws and the checks' jitter")
     arguments = parser.parse_args()
     arguments.admin_host = arguments.admin_host or arguments.host
-    check_bind(arguments.admin_host)
+    for host in (arguments.host, arguments.admin_host):  # by the data port, too, replicas' faults can be reached
+        check_bind(host)
     try:
         content = read_config(arguments.config)
         if not isinstance(content, dict) or set(content) - {"router", "policy"}:

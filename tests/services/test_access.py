@@ -149,3 +149,13 @@ def test_a_replica_starts_with_a_token_from_a_file(tmp_path):
     with backend("--host", "127.0.0.2", env={"AEGIS_ADMIN_TOKEN_FILE": str(tmp_path / "token")}) as started:
         assert started.url.startswith("http://127.0.0.2:")
         assert started.said() == ""
+
+
+@pytest.mark.parametrize(("data", "admin"), [("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "0.0.0.0")])
+def test_a_router_shows_neither_port_beyond_loopback_without_a_token(data, admin):
+    ports = ["--port", "0", "--admin-port", "0"]
+    done = subprocess.run(
+        [sys.executable, "-m", "services.router", "--host", data, "--admin-host", admin, *ports],
+        cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and "refusing to listen on 0.0.0.0" in done.stderr
