@@ -19,6 +19,7 @@ from experiments.launching import Launcher, LocalLauncher, Service
 from experiments.replica_options import replica_options, scaling_settings
 from services.access import auth_headers
 from services.manager.engines import Engine, EngineError, Running
+from services.processes import STOP_DEADLINE_S
 
 EventSink = Callable[..., None]
 """Called as `sink(source, event, monotonic_s=None, **detail)`."""
@@ -272,7 +273,9 @@ class Stack:
         else:
             assert self.manager is not None and self._session is not None
             url = f"{self.manager.addresses['url']}/replicas/{target}/restart"
-            async with self._session.post(url) as response:
+            # It is answered when the replica runs again; another start may be under way before it.
+            timeout = aiohttp.ClientTimeout(total=STOP_DEADLINE_S + 2 * self.config.engine.startup_timeout_s)
+            async with self._session.post(url, timeout=timeout) as response:
                 response.raise_for_status()
 
     async def resume_all(self) -> None:
