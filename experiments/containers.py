@@ -54,8 +54,13 @@ class ContainerLauncher:
                 self._docker = Docker()
             except ValueError as error:
                 raise EngineError("engine=compose: no Docker engine; start one, or use engine=local") from error
-            async with docker_errors("engine=compose"):
-                await self._docker.version()
+            try:
+                async with docker_errors("engine=compose"):
+                    await self._docker.version()
+            except EngineError:
+                await self._docker.close()
+                self._docker = None
+                raise
             if admin_token() is None:
                 os.environ[TOKEN_VARIABLE] = secrets.token_urlsafe(32)
             await self._build()

@@ -33,6 +33,8 @@ PUBLISHED = range(20_000, 30_000)
 """Ports of 127.0.0.1, below those that Linux gives to clients (ip_local_port_range: 32768 and more)."""
 TRIES = 10
 """So many ports are tried before one is found free."""
+UNREACHABLE = 900
+"""The status that aiodocker gives where there was no answer."""
 SOCKET = "/var/run/docker.sock"
 
 
@@ -42,7 +44,10 @@ async def docker_errors(what: str) -> AsyncIterator[None]:
     try:
         yield
     except DockerError as error:
-        raise EngineError(f"{what}: Docker says: {' '.join(str(error.message).split())}") from error
+        said = " ".join(str(error.message).split())
+        if error.status == UNREACHABLE:
+            raise EngineError(f"{what}: no Docker engine answers; start one ({said[:200]})") from error
+        raise EngineError(f"{what}: Docker says: {said}") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise EngineError(f"{what}: no Docker engine answers ({' '.join(str(error).split())})") from error
 

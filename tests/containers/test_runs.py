@@ -36,7 +36,7 @@ def test_a_run_in_containers_has_the_schema_of_a_local_one_and_leaves_nothing(im
         landed = [e["t_s"] - e["planned_s"] for e in events(in_containers) if e["event"] == "fault_injected"]
         assert len(landed) == 1 and landed[0] > 0
     cpu = pq.read_table(in_containers / "timeline.parquet").to_pydict()
-    assert max(value or 0 for value in cpu["cpu_replicas"]) > 0
+    assert max(value or 0 for value in cpu["cpu_replicas_cores"]) > 0
     assert containers() == []
 
 
