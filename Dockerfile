@@ -3,13 +3,13 @@
 ARG PYTHON=python:3.11-slim
 
 FROM ${PYTHON} AS installer
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-RUN python -m venv --without-pip /opt/aegis
+RUN python -m pip install --quiet --no-cache-dir --disable-pip-version-check uv==0.13.9
+RUN uv venv --quiet --python "$(command -v python)" /opt/aegis
+ENV VIRTUAL_ENV=/opt/aegis UV_NO_CACHE=1 UV_LINK_MODE=copy
 
 FROM installer AS installed-services
 COPY requirements-services.txt ./
-RUN python -m pip --python /opt/aegis/bin/python install --quiet --require-hashes --compile \
-      -r requirements-services.txt
+RUN uv pip install --quiet --compile-bytecode --require-hashes -r requirements-services.txt
 
 FROM ${PYTHON} AS base
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin aegis
@@ -30,7 +30,7 @@ CMD ["python", "-m", "services.router", "--help"]
 
 FROM installer AS installed-tools
 COPY requirements.txt ./
-RUN python -m pip --python /opt/aegis/bin/python install --quiet --require-hashes --compile -r requirements.txt
+RUN uv pip install --quiet --compile-bytecode --require-hashes -r requirements.txt
 
 FROM base AS tools
 COPY --from=installed-tools /opt/aegis /opt/aegis
@@ -39,7 +39,7 @@ COPY services services
 COPY experiments experiments
 COPY analysis analysis
 COPY conf conf
-RUN mkdir results && chown aegis results
+RUN mkdir results /artifacts && chown aegis results /artifacts
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="aegis-tools" \
       org.opencontainers.image.description="Aegis' experiments: runs, load workers, MLflow" \
