@@ -51,6 +51,7 @@ async def serve(arguments: argparse.Namespace, settings: RouterSettings, policy:
     data, admin = listen(arguments.host, arguments.port), listen(arguments.admin_host, arguments.admin_port)
     events, telemetry = EventLog(), Telemetry()
     fleet = Fleet(settings.health, settings.ejection, events.emit)
+    telemetry.watch(fleet, events.counts)
     session = client_session(settings)
     proxy = Proxy(settings, fleet, policy, telemetry, session)
     checker = HealthChecker(settings.health, fleet, random.Random(arguments.seed + 1))

@@ -12,6 +12,7 @@ from yarl import URL
 
 from services.access import ID
 from services.gate import BODY_DEADLINE_S, MAX_BODY_BYTES, Gate
+from services.router.discovery import target_groups
 from services.router.events import EventLog
 from services.router.fleet import Fleet, NotOwnerError, describe
 from services.router.proxy import Proxy
@@ -46,6 +47,7 @@ class Admin:
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics),
+                web.get("/sd", self._discover),
                 web.get("/stats", self._stats),
                 web.get("/events", self._get_events),
                 web.get("/replicas", self._list),
@@ -80,10 +82,12 @@ class Admin:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         self._telemetry.in_flight.set(self._proxy.in_flight)
-        self._telemetry.look_at(self._fleet)
         return web.Response(
             body=generate_latest(self._telemetry.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
+
+    async def _discover(self, _: web.Request) -> web.Response:
+        return web.json_response(target_groups(self._fleet.replicas.values()))
 
     async def _stats(self, _: web.Request) -> web.Response:
         now = time.monotonic()

@@ -5,12 +5,13 @@ Plain objects, no I/O: every method is told the time (seconds on a monotonic clo
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from services.router.policies import Outcome
 from services.router.settings import EjectionSettings, HealthCheckSettings
 
 State = Literal["pending", "ready", "ejected", "draining"]
+STATES: tuple[State, ...] = get_args(State)
 Emit = Callable[..., None]
 """Called as `emit(event, replica_id, now, **detail)`."""
 
@@ -30,6 +31,7 @@ class Replica:
     in_flight_at: float = 0.0
     requests_total: int = 0
     failures_total: int = 0
+    ejections_total: int = 0
     latency_s: float | None = None
     lease_until: float | None = None
     draining: bool = False
@@ -246,6 +248,7 @@ class Fleet:
             return
         self._rotation = None
         replica.ejections_in_row += 1
+        replica.ejections_total += 1
         for_s = min(self._ejection.max_s, self._ejection.base_s * replica.ejections_in_row)
         replica.ejected_until = now + for_s
         self._emit(
@@ -276,6 +279,7 @@ class Fleet:
         if replica.state != was or healthy_before != replica.healthy:
             self._rotation = None
         if was == "ready" and replica.state == "ejected":
+            replica.ejections_total += 1
             self._emit("ejected", id_, now, cause="health_check", failures=replica.fails, reason=reason)
         elif was != "ready" and replica.state == "ready":
             self._emit("readmitted", id_, now, cause="first_check" if was == "pending" else "health_check")

@@ -68,11 +68,11 @@ class Proxy:
             response = await self._serve(request, began)
         except (asyncio.CancelledError, ConnectionError) as error:
             self.totals["cancelled"] += 1
-            self._telemetry.cancelled.inc()
+            self._telemetry.ended("cancelled", time.monotonic() - began)
             raise asyncio.CancelledError from error
         except BrokenAnswerError as error:
             self.totals["broken"] += 1
-            self._telemetry.broken.inc()
+            self._telemetry.ended("broken", time.monotonic() - began)
             if request.transport is not None:
                 request.transport.abort()  # the client must not take the part for the whole
             raise asyncio.CancelledError from error
@@ -80,7 +80,7 @@ class Proxy:
             self.in_flight -= 1
         status_class = f"{response.status // 100}xx"
         self.responses[status_class] = self.responses.get(status_class, 0) + 1
-        self._telemetry.answered(response.status, time.monotonic() - began)
+        self._telemetry.ended(status_class, time.monotonic() - began)
         return response
 
     async def _serve(self, request: web.BaseRequest, began: float) -> web.StreamResponse:
@@ -145,6 +145,7 @@ class Proxy:
             if answer is not None:
                 answer.upstream.release() if outcome == "ok" else answer.upstream.close()
             self._dispatcher.finish(replica, outcome, exchange.latency_s(answer), time.monotonic(), reason)
+            self._telemetry.attempted(outcome)
 
     def _again(self, attempts: Attempts, exchange: Exchange, outcome: Outcome, sent: bool) -> bool:
         now = time.monotonic()
@@ -227,7 +228,7 @@ class Proxy:
     ) -> web.StreamResponse:
         """An answer of the router's own."""
         self.totals["rejected"] += 1
-        self._telemetry.rejected.labels(reason).inc()
+        self._telemetry.rejected(reason)
         headers: dict[str, str] = {"X-Aegis-Attempts": str(attempts.count), "Via": VIA}
         headers["X-Aegis-Router-Ms"] = exchange.own_ms()
         if status == 503:

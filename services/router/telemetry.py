@@ -1,46 +1,113 @@
-"""The router's Prometheus metrics; every label has few values."""
+"""The router's Prometheus metrics. Labels have few values; those of a replica vanish when it leaves the fleet."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from collections import Counter as Tally
+from collections.abc import Iterator
 
-from services.router.fleet import Fleet
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
-BUCKETS = tuple(round(0.001 * 10 ** (step / 5), 6) for step in range(22))
-"""Seconds, five to the decade from 1 ms to 16 s."""
+from services.buckets import LATENCY_S
+from services.router.events import KINDS
+from services.router.fleet import STATES, Fleet
+from services.router.policies import OUTCOMES, Outcome
+
+ENDS = ("1xx", "2xx", "3xx", "4xx", "5xx", "cancelled", "broken")
+"""How a request ends: the class of its status, the client hung up, or the replica broke off in the answer's body."""
+REJECTIONS = ("client_timeout", "target", "no_replica", "policy", "connect", "reset", "timeout")
+"""Why the router answers for itself."""
+
+
+class FleetCollector(Collector):
+    """What is read off the fleet when it is asked for: nothing is left of a replica that is gone."""
+
+    def __init__(self, fleet: Fleet, events: Tally[str]) -> None:
+        """`events` counts the fleet's events by kind."""
+        self._fleet = fleet
+        self._events = events
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """The families, made anew."""
+        replicas = list(self._fleet.replicas.values())
+        by_state = Tally(replica.state for replica in replicas)
+        count = GaugeMetricFamily("aegis_router_replicas", "Registered replicas by state", labels=["state"])
+        for state in STATES:
+            count.add_metric([state], by_state[state])
+        yield count
+        events = CounterMetricFamily("aegis_router_events", "Changes of the fleet by kind", labels=["event"])
+        for event in KINDS:
+            events.add_metric([event], self._events[event])
+        yield events
+        states = GaugeMetricFamily(
+            "aegis_router_replica_state",
+            "1 for the state that a replica is in, 0 for the others",
+            labels=["replica", "state"],
+        )
+        in_flight = GaugeMetricFamily(
+            "aegis_router_replica_in_flight_requests", "Attempts under way at a replica", labels=["replica"]
+        )
+        attempts = CounterMetricFamily(
+            "aegis_router_replica_attempts", "Attempts begun at a replica", labels=["replica"]
+        )
+        failures = CounterMetricFamily(
+            "aegis_router_replica_failures", "Attempts that count against a replica's health", labels=["replica"]
+        )
+        ejections = CounterMetricFamily(
+            "aegis_router_replica_ejections", "Times a replica was taken out of rotation", labels=["replica"]
+        )
+        for replica in replicas:
+            for state in STATES:
+                states.add_metric([replica.id, state], replica.state == state)
+            in_flight.add_metric([replica.id], replica.in_flight)
+            attempts.add_metric([replica.id], replica.requests_total)
+            failures.add_metric([replica.id], replica.failures_total)
+            ejections.add_metric([replica.id], replica.ejections_total)
+        yield from (states, in_flight, attempts, failures, ejections)
 
 
 class Telemetry:
     """One registry a router."""
 
     def __init__(self) -> None:
-        """Every counter begins at zero."""
+        """Every counter begins at zero, so that the first increase is seen as one."""
         self.registry = CollectorRegistry()
-        self.requests = Counter("aegis_router_requests", "Requests answered", ["code_class"], registry=self.registry)
-        self.retries = Counter("aegis_router_retries", "Attempts after the first", registry=self.registry)
-        self.rejected = Counter(
-            "aegis_router_rejected", "Requests that no replica answered", ["reason"], registry=self.registry
-        )
-        self.cancelled = Counter("aegis_router_cancelled", "Requests whose client hung up", registry=self.registry)
-        self.broken = Counter(
-            "aegis_router_broken",
-            "Answers that a replica broke off when they were on their way",
+        ProcessCollector(registry=self.registry)
+        requests = Counter(
+            "aegis_router_requests", "Requests by their end: the status' class, cancelled, broken", ["outcome"],
             registry=self.registry,
+        )  # fmt: skip
+        rejections = Counter(
+            "aegis_router_rejections", "Answers of the router's own, by reason", ["reason"], registry=self.registry
         )
+        attempts = Counter(
+            "aegis_router_attempts", "Attempts that ended, by what they say of the replica", ["outcome"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.retries = Counter("aegis_router_retries", "Attempts after a request's first", registry=self.registry)
         self.duration = Histogram(
             "aegis_router_request_duration_seconds",
-            "Until the answer was passed on",
-            buckets=BUCKETS,
+            "From a request's arrival to its end, whatever that was",
+            buckets=LATENCY_S,
             registry=self.registry,
         )
-        self.in_flight = Gauge("aegis_router_in_flight", "Requests being served", registry=self.registry)
-        self._replicas = Gauge("aegis_router_replicas", "Replicas by state", ["state"], registry=self.registry)
-        self._codes = {code: self.requests.labels(f"{code}xx") for code in range(1, 6)}
+        self.in_flight = Gauge("aegis_router_in_flight_requests", "Requests being served", registry=self.registry)
+        self._ends = {end: requests.labels(end) for end in ENDS}
+        self._rejections = {reason: rejections.labels(reason) for reason in REJECTIONS}
+        self._attempts = {outcome: attempts.labels(outcome) for outcome in OUTCOMES}
 
-    def answered(self, status: int, seconds: float) -> None:
-        """A request was answered."""
-        self._codes.get(status // 100, self._codes[5]).inc()
+    def watch(self, fleet: Fleet, events: Tally[str]) -> None:
+        """Show this fleet, too; `events` counts what happens in it by kind."""
+        self.registry.register(FleetCollector(fleet, events))
+
+    def ended(self, end: str, seconds: float) -> None:
+        """A request ended: a status' class (an unheard-of one counts as 5xx), `cancelled` or `broken`."""
+        self._ends.get(end, self._ends["5xx"]).inc()
         self.duration.observe(seconds)
 
-    def look_at(self, fleet: Fleet) -> None:
-        """Set what is read off the fleet."""
-        for state in ("pending", "ready", "ejected", "draining"):
-            self._replicas.labels(state).set(sum(replica.state == state for replica in fleet.replicas.values()))
+    def rejected(self, reason: str) -> None:
+        """The router answers for itself."""
+        self._rejections[reason].inc()
+
+    def attempted(self, outcome: Outcome) -> None:
+        """An attempt ended."""
+        self._attempts[outcome].inc()

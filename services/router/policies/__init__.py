@@ -9,12 +9,13 @@ A policy is a plain object: it is told the time, draws from the generator it was
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast, get_args
 
 from services import plugins
 
 METHODS = ("pick", "on_start", "on_finish")
 Outcome = Literal["ok", "error", "overloaded", "cancelled"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 class Candidate(Protocol):

@@ -125,7 +125,7 @@ def test_readiness_stats_and_metrics_tell_of_the_replicas(started):
                 async with session.get(f"{started.admin}/metrics") as response:
                     text = await response.text()
                 assert 'aegis_router_replicas{state="ready"} 1.0' in text
-                assert 'aegis_router_requests_total{code_class="2xx"}' in text
+                assert 'aegis_router_requests_total{outcome="2xx"}' in text
                 await session.delete(f"{started.admin}/replicas/m1")
         finally:
             await runner.cleanup()
