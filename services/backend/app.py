@@ -71,8 +71,7 @@ def build_app(replica: Replica) -> FastAPI:
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Prometheus' text format."""
-        replica.telemetry.in_flight.set(replica.in_flight)
-        return Response(generate_latest(replica.telemetry.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(replica.measured()), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/faults")
     async def get_faults() -> dict[str, dict[str, float]]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
@@ -18,6 +19,9 @@ from services.backend.telemetry import Telemetry
 from services.backend.work import CpuWork, Served, SleepWork, Work
 from services.backend.work_queue import QueueFullError
 
+GONE = 499
+"""Status of an answer that nobody reads any more (nginx's)."""
+
 
 class Replica:
     """State and behaviour behind the HTTP routes."""
@@ -25,7 +29,7 @@ class Replica:
     def __init__(self, settings: ReplicaSettings) -> None:
         """Needs a running event loop."""
         self.settings = settings
-        self.telemetry = Telemetry()
+        self._telemetry = Telemetry(settings.concurrency)
         self.in_flight = 0
         self.draining = False
         self.data: Listener | None = None
@@ -81,7 +85,6 @@ class Replica:
             cut(request.scope["aegis.transport"])
             await asyncio.get_running_loop().create_future()
         if effects.status is not None:
-            self.telemetry.requests.labels("fault").inc()
             return self._answer(effects.status, {"error": "injected fault"})
         return None
 
@@ -102,27 +105,33 @@ class Replica:
         try:
             demand = self._demand_ms(headers.get("x-aegis-demand-ms"), request_id, attempt)
         except ValueError as error:
+            self._telemetry.ended("invalid", "422")
             return self._answer(422, {"error": str(error)})
         try:
             async for _ in request.stream():
                 continue  # the body is work's input; nothing is kept of it
         except ClientDisconnect:
-            return Response(status_code=499)
+            self._telemetry.ended("cancelled")
+            return Response(status_code=GONE)
         self.in_flight += 1
         try:
-            return await self._unless_gone(request, lambda: self._work_or_fail(request, request_id, attempt, demand))
+            answer = await self._unless_gone(request, lambda: self._work_or_fail(request, request_id, attempt, demand))
         finally:
             self.in_flight -= 1
+        if answer.status_code == GONE:
+            self._telemetry.ended("cancelled")
+        return answer
 
     async def _work_or_fail(self, request: Request, request_id: str, attempt: str, demand: float) -> Response:
         answer = await self._play(self._effects(request, request_id, attempt, check=False), request)
         if answer is not None:
+            self._telemetry.ended("fault", str(answer.status_code))
             return answer
         try:
             serving = self._work.serve(demand / 1e3)
             served = await (serving if self.settings.on_hangup == "cancel" else asyncio.shield(serving))
         except QueueFullError:
-            self.telemetry.requests.labels("overloaded").inc()
+            self._telemetry.ended("overloaded", "503")
             return self._answer(503, {"error": "the queue is full"})
         self._observe(served)
         queue_ms, service_ms = f"{served.queue_s * 1e3:.3f}", f"{served.service_s * 1e3:.3f}"
@@ -133,10 +142,15 @@ class Replica:
         )
 
     def _observe(self, served: Served) -> None:
-        self.telemetry.requests.labels("ok").inc()
-        self.telemetry.queue.observe(served.queue_s)
-        self.telemetry.service.observe(served.service_s)
-        self.telemetry.late.observe(served.late_s)
+        self._telemetry.ended("ok", "200")
+        self._telemetry.queue.observe(served.queue_s)
+        self._telemetry.service.observe(served.service_s)
+        self._telemetry.late.observe(served.late_s)
+
+    def measured(self) -> CollectorRegistry:
+        """The metrics, with those of this moment."""
+        self._telemetry.look_at(self.in_flight, self._work.waiting(), self._work.busy(), self.faults)
+        return self._telemetry.registry
 
     def _demand_ms(self, header: str | None, request_id: str, attempt: str) -> float:
         """The demand of this attempt, milliseconds.
@@ -164,8 +178,7 @@ class Replica:
         except asyncio.CancelledError:
             if not gone.done() or gone.cancelled():
                 raise
-            self.telemetry.requests.labels("cancelled").inc()
-            return Response(status_code=499)
+            return Response(status_code=GONE)
         finally:
             gone.cancel()
             task.cancel()

@@ -1,24 +1,56 @@
 """A replica's Prometheus metrics; every label has few values."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-BUCKETS = tuple(round(0.001 * 10 ** (step / 5), 6) for step in range(22))
-"""Seconds, five to the decade from 1 ms to 16 s."""
+from services.backend.faults import PARAMETERS, FaultSet
+from services.buckets import LATENCY_S
+
+ENDS = {
+    "ok": ("200",),
+    "fault": ("500", "503"),
+    "overloaded": ("503",),
+    "invalid": ("422",),
+    "cancelled": ("",),
+}
+"""How a request of work ends, with the statuses of its answer: an injected fault, a full queue, a header out of bounds,
+a client that hung up (or that a fault cut off), who is answered nothing."""
 
 
 class Telemetry:
     """One registry a replica."""
 
-    def __init__(self) -> None:
-        """Every counter begins at zero."""
+    def __init__(self, slots: int) -> None:
+        """Every counter begins at zero, so that the first increase is seen as one."""
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "aegis_backend_requests", "Requests by end", ["outcome"], registry=self.registry
-        )  # outcome: ok, fault, overloaded, cancelled
-        self.queue = self._histogram("queue", "Planned time in line")
-        self.service = self._histogram("service", "Planned time in service")
+        ProcessCollector(registry=self.registry)
+        requests = Counter(
+            "aegis_replica_requests", "Requests of work by end and status", ["outcome", "code"], registry=self.registry
+        )
+        self._ends = {(end, code): requests.labels(end, code) for end, codes in ENDS.items() for code in codes}
+        self.queue = self._histogram("queue", "Planned time in line of requests served")
+        self.service = self._histogram("service", "Planned time in service of requests served")
         self.late = self._histogram("timer_lateness", "What the event loop's timer added to the planned end")
-        self.in_flight = Gauge("aegis_backend_in_flight", "Requests in line or in service", registry=self.registry)
+        self._in_flight = self._gauge("in_flight_requests", "Requests here, those that a fault holds included")
+        self._waiting = self._gauge("waiting_requests", "Requests in line, before the slots")
+        self._busy = self._gauge("busy_slots", "Slots that are serving")
+        self._gauge("slots", "Requests that can be served at the same time").set(slots)
+        active = Gauge("aegis_replica_fault_active", "1 while the fault is set", ["kind"], registry=self.registry)
+        self._faults = {kind: active.labels(kind) for kind in PARAMETERS}
 
     def _histogram(self, name: str, text: str) -> Histogram:
-        return Histogram(f"aegis_backend_{name}_seconds", text, buckets=BUCKETS, registry=self.registry)
+        return Histogram(f"aegis_replica_{name}_seconds", text, buckets=LATENCY_S, registry=self.registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(f"aegis_replica_{name}", text, registry=self.registry)
+
+    def ended(self, end: str, code: str = "") -> None:
+        """A request of work ended, answered with `code`."""
+        self._ends[end, code].inc()
+
+    def look_at(self, in_flight: int, waiting: int, busy: int, faults: FaultSet) -> None:
+        """Set what is of this moment."""
+        self._in_flight.set(in_flight)
+        self._waiting.set(waiting)
+        self._busy.set(busy)
+        for kind, gauge in self._faults.items():
+            gauge.set(kind in faults)

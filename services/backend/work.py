@@ -35,6 +35,9 @@ class Work(Protocol):
     def waiting(self) -> int:
         """Requests in line."""
 
+    def busy(self) -> int:
+        """Slots that are serving."""
+
     def wait_s(self) -> float:
         """Estimated time in line of a request that comes now, seconds."""
 
@@ -87,6 +90,10 @@ class SleepWork:
         """Requests in line."""
         return self._queue.waiting(self._loop.time())
 
+    def busy(self) -> int:
+        """Slots that are serving."""
+        return self._queue.busy(self._loop.time())
+
     def wait_s(self) -> float:
         """Time in line of a request that came now, as planned."""
         return self._queue.wait_s(self._loop.time())
@@ -129,6 +136,10 @@ class CpuWork:
     def waiting(self) -> int:
         """Requests in line."""
         return max(0, self._inside - self._concurrency)
+
+    def busy(self) -> int:
+        """Slots that are serving."""
+        return min(self._inside, self._concurrency)
 
     def wait_s(self) -> float:
         """Requests ahead times the mean service time, over the slots."""

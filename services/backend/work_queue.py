@@ -37,6 +37,9 @@ class Queue(Protocol):
     def waiting(self, now: float) -> int:
         """Jobs beyond the slots at `now`."""
 
+    def busy(self, now: float) -> int:
+        """Slots that serve at `now`."""
+
     def wait_s(self, now: float) -> float:
         """How long a job that came at `now` would stand in line."""
 
@@ -94,6 +97,10 @@ class WorkQueue:
                 break
             begun += 1
         return len(self._jobs) - begun
+
+    def busy(self, now: float) -> int:
+        """Slots that serve at `now`."""
+        return sum(end > now for end in self._free)
 
     def wait_s(self, now: float) -> float:
         """How long a job that came at `now` would stand in line."""
@@ -192,6 +199,10 @@ class ProcessorSharing:
     def waiting(self, now: float) -> int:
         """Jobs beyond the slots at `now`."""
         return max(0, len(self._present(now)) - self._concurrency)
+
+    def busy(self, now: float) -> int:
+        """Slots that serve at `now`."""
+        return min(self._concurrency, len(self._present(now)))
 
     def wait_s(self, now: float) -> float:
         """Nobody stands in line."""

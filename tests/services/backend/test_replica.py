@@ -217,7 +217,10 @@ def test_metrics_count_requests_by_their_end(one):
             await work(session, one)
             async with session.get(f"{one.admin}/metrics") as response:
                 text = await response.text()
-            assert 'aegis_backend_requests_total{outcome="ok"}' in text and "aegis_backend_queue_seconds_bucket" in text
+            assert (
+                'aegis_replica_requests_total{code="200",outcome="ok"}' in text
+                and "aegis_replica_queue_seconds_bucket" in text
+            )
 
     asyncio.run(main())
 
