@@ -7,12 +7,13 @@ from typing import Annotated, Any
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi_offline import FastAPIOffline
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.guard import REFUSALS, Guard, documented_token
 from services.manager.control import Control
 from services.manager.engines import Engine, EngineError
+from services.manager.telemetry import Telemetry
 from services.processes import StartError
 from services.wrong_input import WRONG_INPUT, answer_wrong_input
 
@@ -41,11 +42,7 @@ def build_app(control: Control, engine: Engine, scaler: str) -> FastAPI:
     failing: dict[int | str, dict[str, Any]] = {502: {"description": "What runs the replicas does not do it"}}
     fixed: dict[int | str, dict[str, Any]] = {409: {"description": "This manager only recommends"}}
     token, answers = documented_token(), REFUSALS | WRONG_INPUT | failing
-    registry = CollectorRegistry()
-    gauges = {
-        name: Gauge(f"aegis_manager_{name}_replicas", text, registry=registry)
-        for name, text in (("desired", "Replicas wanted"), ("running", "Replica processes running"))
-    }
+    telemetry = Telemetry(control)
 
     @app.exception_handler(EngineError)
     async def engine_failed(_: Request, error: EngineError) -> JSONResponse:
@@ -81,13 +78,14 @@ def build_app(control: Control, engine: Engine, scaler: str) -> FastAPI:
         """The first replicas run: the manager listens only then."""
         return {"status": "ready"}
 
-    @app.get("/metrics", response_class=PlainTextResponse, responses=failing)
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Prometheus' text format."""
-        now = await status()
-        gauges["desired"].set(now["desired"])
-        gauges["running"].set(now["ready"])
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        try:
+            telemetry.look_at(await engine.running())
+        except EngineError:
+            telemetry.look_at(None)
+        return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/status", responses=failing)
     async def get_status() -> dict[str, Any]:
@@ -131,9 +129,11 @@ def build_app(control: Control, engine: Engine, scaler: str) -> FastAPI:
         if id_ not in {r.id for r in await engine.running()}:
             raise HTTPException(404, f"no replica {id_}")
         await engine.stop_process(id_)
+        control.counts["starts"] += 1
         try:
             await engine.start(id_)
         except StartError as error:
+            control.counts["failed_starts"] += 1
             raise HTTPException(502, str(error)) from error
         return await status()
 

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from collections import Counter
 from typing import Any
 
 import aiohttp
@@ -28,7 +29,8 @@ class Control:
         self._reconciling = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
         self._drains: set[asyncio.Task[None]] = set()
-        self.errors: list[str] = []
+        self.counts: Counter[str] = Counter()
+        """`failed_looks` at the router, `engine_errors`, `starts` that were begun, `failed_starts`."""
 
     @property
     def desired(self) -> int:
@@ -51,6 +53,7 @@ class Control:
             self.deciding.take_over(present, time.monotonic(), time.time())
             return
         for number in range(1, self.desired + 1):
+            self.counts["starts"] += 1
             await self.engine.start(f"r{number}")
 
     async def run(self) -> None:
@@ -87,8 +90,12 @@ class Control:
         try:
             async with self._session.get(self._stats_url) as response:
                 return self.deciding.observe(await response.json(), await self.engine.running())
-        except (EngineError, aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError):
-            return None
+        except EngineError:
+            self.counts["engine_errors"] += 1
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError):
+            self.counts["failed_looks"] += 1
+        self.deciding.ready = None
+        return None
 
     def _reconcile_soon(self) -> None:
         """Make it so in the background: a slow start must not stop the looking."""
@@ -103,6 +110,7 @@ class Control:
             try:
                 await self._make_it_so()
             except (StartError, EngineError) as error:
+                self.counts["engine_errors"] += isinstance(error, EngineError)
                 sys.stderr.write(f"{error}\n")
                 sys.stderr.flush()
 
@@ -113,7 +121,12 @@ class Control:
                 self._drain_soon(id_)
             if not plan.start:
                 return
-            await self.engine.start(plan.start[0])
+            self.counts["starts"] += 1
+            try:
+                await self.engine.start(plan.start[0])
+            except (StartError, EngineError):
+                self.counts["failed_starts"] += 1
+                raise
 
     def _drain_soon(self, id_: str) -> None:
         """Drain in the background: it may take as long as the longest request, and others must not wait for it."""
@@ -125,6 +138,7 @@ class Control:
         try:
             await self.engine.drain(id_)
         except EngineError as error:  # the next look plans it again
+            self.counts["engine_errors"] += 1
             sys.stderr.write(f"{error}\n")
             sys.stderr.flush()
 

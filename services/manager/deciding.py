@@ -1,6 +1,6 @@
 """What the manager makes of the router's statistics, and whom it starts and drains. Pure: no I/O, no clock."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +32,12 @@ class Deciding:
         self._readings: dict[str, tuple[float, float]] = {}
         self._decisions: deque[dict[str, Any]] = deque(maxlen=CAPACITY)
         self._seq = 0
+        self.counts: Counter[str] = Counter()
+        """Decisions by kind."""
+        self.demanded: float | None = None
+        """What the scaler asked for last, before any limit; None = it could not tell."""
+        self.ready: int | None = None
+        """Replicas in rotation at the last look; None = the router did not answer."""
 
     def observe(self, stats: dict[str, Any], running: Sequence[Running]) -> Observation:
         """What the scaler may look at.
@@ -53,6 +59,7 @@ class Deciding:
             is_ready = known is not None and known["state"] == "ready"
             slots = (known or {}).get("concurrency") or 1
             loads.append(ReplicaLoad(replica.id, means.get(replica.id), slots, is_ready))
+        self.ready = sum(load.ready for load in loads)
         return Observation(loads, self.desired)
 
     def _mean_in_flight(self, now: float, seen: dict[str, dict[str, Any]]) -> dict[str, float]:
@@ -72,20 +79,21 @@ class Deciding:
     def decide(self, observation: Observation | None, now: float, unix_s: float) -> None:
         """One decision, `now` on the caller's clock; None = the router did not answer."""
         wish = self._scaler.decide(observation, now) if observation is not None else None
+        self.demanded = wish
         decision = self.limits.decide(wish, self.desired, now)
         if observation is None:
-            decision = Decision(decision.desired, "cannot tell: the router does not answer")
+            decision = Decision(decision.desired, "no_router", "cannot tell: the router does not answer")
         self._note(decision, wish, observation, now, unix_s)
 
     def set_by_hand(self, replicas: int, now: float, unix_s: float) -> None:
         """Set the wanted number; an enabled autoscaler goes on from there."""
-        self._note(Decision(replicas, "set by hand"), None, None, now, unix_s)
+        self._note(Decision(replicas, "by_hand", "set by hand"), None, None, now, unix_s)
 
     def take_over(self, replicas: int, now: float, unix_s: float) -> None:
         """There are `replicas` of an earlier manager; their number is kept, within the bounds."""
         settings = self.limits.settings
         wanted = min(max(replicas, settings.min_replicas), settings.max_replicas)
-        self._note(Decision(wanted, "found running"), None, None, now, unix_s)
+        self._note(Decision(wanted, "taken_over", "found running"), None, None, now, unix_s)
 
     def set_bounds(self, settings: ScalingSettings, now: float, unix_s: float) -> bool:
         """Change what limits the scaler; returns whether the wanted number has changed with it."""
@@ -93,7 +101,7 @@ class Deciding:
         within = min(max(self.desired, settings.min_replicas), settings.max_replicas)
         if within == self.desired:
             return False
-        self._note(Decision(within, "within the new bounds"), None, None, now, unix_s)
+        self._note(Decision(within, "new_bounds", "within the new bounds"), None, None, now, unix_s)
         return True
 
     def _note(
@@ -101,6 +109,7 @@ class Deciding:
     ) -> None:
         previous, self.desired = self.desired, decision.desired
         self._seq += 1
+        self.counts[decision.kind] += 1
         seen = observation.replicas if observation is not None else []
         self._decisions.append(
             {

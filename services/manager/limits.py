@@ -3,8 +3,16 @@
 import math
 from collections import deque
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from services.manager.settings import ScalingSettings
+
+Kind = Literal[
+    "up", "down", "steady", "bounded", "waiting", "no_numbers", "no_router", "by_hand", "new_bounds", "taken_over"
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""`bounded`: the wish lies beyond the bounds, at which the number is; `waiting`: it has not been wished for long enough
+yet; `no_numbers`, `no_router`: the scaler cannot tell, the router does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +20,7 @@ class Decision:
     """A number of replicas, and why."""
 
     desired: int
+    kind: Kind
     reason: str
 
 
@@ -33,9 +42,10 @@ class Limits:
         """
         s = self.settings
         if wish is None or math.isnan(wish):
-            return Decision(self._bound(current), "cannot tell: the scaler has no numbers")
+            return Decision(self._bound(current), "no_numbers", "cannot tell: the scaler has no numbers")
         wish = min(max(wish, 0.0), 1e6)
         whole = current if current and abs(wish / current - 1) <= s.tolerance else math.ceil(wish - 1e-9)
+        kind: Kind = "steady" if whole == self._bound(whole) else "bounded"
         whole = self._bound(whole)
         self._wishes.append((now, whole))
         horizon = now - max(s.stabilization_up_s, s.stabilization_down_s)
@@ -45,25 +55,25 @@ class Limits:
             return self._up(wish, whole, current, now)
         if whole < current:
             return self._down(wish, whole, current, now)
-        return Decision(whole, f"wish {wish:.2f}: within tolerance or bounds of {current}")
+        return Decision(whole, kind, f"wish {wish:.2f}: within tolerance or bounds of {current}")
 
     def _up(self, wish: float, whole: int, current: int, now: float) -> Decision:
         s = self.settings
         stable = min(w for t, w in self._wishes if t >= now - s.stabilization_up_s)
         if stable <= current:
-            return Decision(current, f"wish {wish:.2f}: not for {s.stabilization_up_s:g} s yet")
+            return Decision(current, "waiting", f"wish {wish:.2f}: not for {s.stabilization_up_s:g} s yet")
         desired = min(stable, current + s.max_up)
         limited = f", at most {s.max_up} more at a time" if desired < stable else ""
-        return Decision(desired, f"wish {wish:.2f}: up from {current} to {desired}{limited}")
+        return Decision(desired, "up", f"wish {wish:.2f}: up from {current} to {desired}{limited}")
 
     def _down(self, wish: float, whole: int, current: int, now: float) -> Decision:
         s = self.settings
         stable = max(w for t, w in self._wishes if t >= now - s.stabilization_down_s)
         # A window that has not been watched in full says nothing about what would have been wished.
         if stable >= current or self._wishes[0][0] > now - s.stabilization_down_s + s.interval_s * 1.5:
-            return Decision(current, f"wish {wish:.2f}: not for {s.stabilization_down_s:g} s yet")
+            return Decision(current, "waiting", f"wish {wish:.2f}: not for {s.stabilization_down_s:g} s yet")
         desired = max(stable, current - s.max_down)
-        return Decision(desired, f"wish {wish:.2f}: down from {current} to {desired}")
+        return Decision(desired, "down", f"wish {wish:.2f}: down from {current} to {desired}")
 
     def _bound(self, number: int) -> int:
         return min(max(number, self.settings.min_replicas), self.settings.max_replicas)
