@@ -1,9 +1,9 @@
 """A replica's Prometheus metrics; every label has few values."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import Counter, Gauge, Histogram
 
 from services.backend.faults import PARAMETERS, FaultSet
-from services.buckets import LATENCY_S
+from services.exposition import LATENCY_S, new_registry
 
 ENDS = {
     "ok": ("200",),
@@ -21,8 +21,7 @@ class Telemetry:
 
     def __init__(self, slots: int) -> None:
         """Every counter begins at zero, so that the first increase is seen as one."""
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        self.registry = new_registry()
         requests = Counter(
             "aegis_replica_requests", "Requests of work by end and status", ["outcome", "code"], registry=self.registry
         )

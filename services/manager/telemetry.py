@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from services.exposition import new_registry
 from services.manager.control import Control
 from services.manager.engines import Running
 from services.manager.limits import KINDS
@@ -18,8 +18,7 @@ class Telemetry(Collector):
         """One registry a manager."""
         self._control = control
         self._running: int | None = None
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        self.registry = new_registry()
         self.registry.register(self)
 
     def look_at(self, replicas: Sequence[Running] | None) -> None:

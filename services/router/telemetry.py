@@ -3,11 +3,11 @@
 from collections import Counter as Tally
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from services.buckets import LATENCY_S
+from services.exposition import LATENCY_S, new_registry
 from services.router.events import KINDS
 from services.router.fleet import STATES, Fleet
 from services.router.policies import OUTCOMES, Outcome
@@ -70,8 +70,7 @@ class Telemetry:
 
     def __init__(self) -> None:
         """Every counter begins at zero, so that the first increase is seen as one."""
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        self.registry = new_registry()
         requests = Counter(
             "aegis_router_requests", "Requests by their end: the status' class, cancelled, broken", ["outcome"],
             registry=self.registry,

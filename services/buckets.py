@@ -1,8 +1,0 @@
-"""The bounds of the services' latency histograms."""
-
-LATENCY_S = tuple(round(0.001 * 10 ** (step / 8), 6) for step in range(35))
-"""Seconds, eight to the decade from 1 ms to 17.8 s.
-
-Neighbours lie a factor of 1.33 apart, so that a quantile interpolated between two of them is at most a third off;
-prometheus_client's own bounds (5 ms to 10 s, a factor of 2 to 2.5) would hide what policies differ by.
-"""
