@@ -1,0 +1,1 @@
+"""Prometheus' configuration and Grafana's boards, held against real ones where there are any."""

@@ -1,0 +1,62 @@
+"""What promtool says of configuration and rules."""
+
+import subprocess
+
+import pytest
+import yaml
+
+from tests.browsing import binary
+from tests.running import ROOT
+
+FOLDER = ROOT / "monitoring" / "prometheus"
+
+
+def promtool(*arguments):
+    return subprocess.run(
+        [binary("promtool", "prometheus"), *arguments],
+        cwd=FOLDER,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "config", "prometheus.yml"),
+        ("check", "rules", "rules.yml"),
+        ("test", "rules", "rules_test.yml"),
+    ],
+    ids=" ".join,
+)
+def test_promtool_has_nothing_to_complain_about(arguments):
+    done = promtool(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "SUCCESS" in done.stdout
+
+
+def rules():
+    groups = yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def test_every_alert_is_tested_says_what_it_means_and_is_documented():
+    tested = (FOLDER / "rules_test.yml").read_text()
+    documented = (ROOT / "docs" / "monitoring.md").read_text()
+    alerts = [rule for rule in rules() if "alert" in rule]
+    assert len(alerts) > 5
+    for alert in alerts:
+        assert f"alertname: {alert['alert']}" in tested
+        assert f"| `{alert['alert']}` |" in documented
+        assert alert["labels"]["severity"] in ("warning", "critical")
+        assert set(alert["annotations"]) == {"summary", "description"}
+
+
+def test_every_recorded_series_is_read_by_an_alert_or_a_board():
+    readers = [rule["expr"] for rule in rules() if "alert" in rule]
+    readers += [path.read_text() for path in (ROOT / "monitoring" / "grafana" / "dashboards").glob("*.json")]
+    for rule in rules():
+        if "record" in rule:
+            assert any(rule["record"] in reader for reader in readers), rule["record"]
