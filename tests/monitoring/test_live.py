@@ -141,6 +141,8 @@ def hurt(stack):
         wait_for(lambda: values(stack, 'aegis_replica_fault_active{kind="lie"} == 1'), 20, "the fault is seen")
         wait_for(lambda: 500 in stack.load.statuses, 20, "a request that is not retried has failed")
         guest.process.send_signal(signal.SIGKILL)
+        # Its own lease may be over before the next scrape is; with this one it is seen to be down for sure.
+        put(f"{stack.front.admin}/replicas/guest", {"lease_s": 6})
         wait_for(lambda: targets(stack).get("guest") == "down", 20, "the guest is seen to be down")
         wait_for(lambda: "guest" not in targets(stack), 20, "the guest is no target any more")
     finally:
