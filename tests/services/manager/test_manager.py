@@ -238,8 +238,12 @@ def test_replicas_whose_manager_was_killed_leave_and_do_not_disturb_their_succes
                 try:
                     new = (await status(session, second))["replicas"][0]["url"]
                     await eventually(lambda: gone(orphan), 15, "the orphan is gone")
-                    replicas = (await json_of(session, f"{front.admin}/replicas"))["replicas"]
-                    assert [(r["id"], r["url"]) for r in replicas] == [("r1", new)]
+
+                    async def only_the_new_one():
+                        replicas = (await json_of(session, f"{front.admin}/replicas"))["replicas"]
+                        return [(r["id"], r["url"]) for r in replicas] == [("r1", new)]
+
+                    await eventually(only_the_new_one, 5, "the new r1 is registered, and nobody else")
                 finally:
                     second.stop()
                     first.stop()
