@@ -34,7 +34,7 @@ class Telemetry(Collector):
             ("desired", "Replicas wanted, within the limits", control.desired),
             ("demanded", "Replicas that the scaler asked for last, before any limit", demanded),
             ("ready", "The manager's replicas that the router had in rotation at the last look", deciding.ready),
-            ("running", "Replica processes running", self._running),
+            ("running", "Replicas that the engine runs", self._running),
             ("min", "Fewest replicas that the limits allow", limits.min_replicas),
             ("max", "Most replicas that the limits allow", limits.max_replicas),
         ):
