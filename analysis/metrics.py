@@ -140,9 +140,12 @@ def _instrument(run: Run, timeline: pd.DataFrame) -> Values:
     lateness = (run.measured["sent_s"] - run.measured["scheduled_s"]) * 1e3
     if run.is_simulated:  # it cannot be late
         lateness = lateness.iloc[:0]
+    shard = run.measured["request_id"].reindex(lateness.index) % run.workers
+    by_worker = [_quantiles(lateness[shard == k], "lateness", which=("p99",)) for k in range(run.workers)]
     window = timeline[timeline["second"] >= run.warmup_s]
     return {
         **_quantiles(lateness, "lateness"),
+        **{f"lateness_p99_ms_worker_{k}": each["lateness_p99_ms"] for k, each in enumerate(by_worker)},
         **{f"cpu_{role}_cores": window[f"cpu_{role}_cores"].mean() for role in CPU_ROLES},
         "cpu_generator_max_cores": window["cpu_generator_cores"].max(),
         "cpu_router_max_cores": window["cpu_router_cores"].max(),

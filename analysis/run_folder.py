@@ -66,6 +66,12 @@ class Run:
         return bool((self.manifest["config"].get("engine") or {}).get("name") == "sim")
 
     @property
+    def workers(self) -> int:
+        """Generator processes, on this machine or on others; number `request_id` mod this sent a request."""
+        load = self.manifest["config"].get("load") or {}
+        return max(1, int(load.get("remote_workers") or load.get("workers") or 1))
+
+    @property
     def warmup_s(self) -> float:
         """Where the measured window begins."""
         return self.setting("workload", "warmup_s", 0.0)

@@ -28,6 +28,7 @@ def reasons(run: Run, metrics: Metrics) -> list[str]:
     return [
         *_completion(run),
         *_sending(run, metrics, limit),
+        *_remote(run, limit),
         *_faults(run, limit["max_fault_delay_ms"]),
         *(() if run.is_simulated else _machine(run, metrics, limit)),
         *(() if run.is_simulated else _clocks(run, limit["max_clock_offset_ms"])),
@@ -45,12 +46,20 @@ def _completion(run: Run) -> Iterator[str]:
     if run.is_simulated:
         return
     generators = run.manifest.get("generator") or []
-    workers = max(1, int(run.setting("load", "workers", 1)))
-    if len(generators) < workers:
-        yield f"{workers - len(generators)} of {workers} generator processes left no record"
+    if len(generators) < run.workers:
+        yield f"{run.workers - len(generators)} of {run.workers} generator processes left no record"
     for number, generator in enumerate(generators):
-        if generator.get("stopped") != "complete":
-            yield f"generator process {number} stopped early ({generator.get('stopped')})"
+        if generator.get("stopped") == "lost":
+            yield f"{generator['reason']}: what became of its {generator['dropped']:,} requests is not known"
+        elif generator.get("stopped") != "complete":
+            yield f"{_name(run, generator.get('shard', number))} stopped early ({generator.get('stopped')})"
+
+
+def _name(run: Run, shard: int) -> str:
+    """What a reader calls the generator process that sent every `workers`-th request from number `shard` on."""
+    generators = run.manifest.get("generator") or []
+    worker = next((g["worker"] for g in generators if g.get("shard") == shard and "worker" in g), None)
+    return f"generator process {shard}" if worker is None else f"worker {worker}"
 
 
 def _sending(run: Run, metrics: Metrics, limit: dict[str, float]) -> Iterator[str]:
@@ -66,16 +75,46 @@ def _sending(run: Run, metrics: Metrics, limit: dict[str, float]) -> Iterator[st
     lateness = metrics["lateness_p99_ms"]
     if lateness is not None and lateness > limit["max_lateness_p99_ms"]:
         yield f"requests left {lateness:.1f} ms late (p99; limit {limit['max_lateness_p99_ms']:g} ms)"
+    for shard in range(run.workers if run.workers > 1 else 0):
+        late = metrics[f"lateness_p99_ms_worker_{shard}"]
+        if late is not None and late > limit["max_lateness_p99_ms"]:
+            most = f"limit {limit['max_lateness_p99_ms']:g} ms"
+            yield f"requests of {_name(run, shard)} left {late:.1f} ms late (p99; {most})"
+
+
+def _remote(run: Run, limit: dict[str, float]) -> Iterator[str]:
+    """Workers of other machines knew the run's time, and their machines had CPU to spare."""
+    for generator in run.manifest.get("generator") or []:
+        if generator.get("stopped") != "complete" or "worker" not in generator:
+            continue
+        who = f"worker {generator['worker']}"
+        bound, most = generator["clock_uncertainty_ms"], limit["max_lateness_p99_ms"]
+        if bound > most:
+            yield f"the clock of {who} is known to {bound:.1f} ms only (limit {most:g} ms)"
+        drift, bound = generator["clock_drift_ms"], generator["clock_drift_uncertainty_ms"]
+        most = limit["max_clock_offset_ms"]
+        if abs(drift) - bound > most:
+            yield f"the clock of {who} drifted by {drift:+.1f} ms (known to {bound:.1f} ms; limit {most:g} ms)"
+        gates = [("its generator, in its busiest second", "cpu_max_cores", "max_generator_cpu_cores")]
+        if not generator["shares_kernel"]:  # else the runner's own samples hold these
+            gates += [
+                ("foreign processes, on average", "cpu_foreign_cores", "max_foreign_cpu_cores"),
+                ("the hypervisor (steal), on average", "cpu_steal_cores", "max_steal_cores"),
+            ]
+        for what, key, gate in gates:
+            if generator[key] is None:
+                yield f"CPU of {what.split(',')[0]} was not sampled at {who}"
+            elif generator[key] > limit[gate]:
+                yield f"CPU of {what}, at {who}: {generator[key]:.2f} cores (limit {limit[gate]:g})"
 
 
 def _machine(run: Run, metrics: Metrics, limit: dict[str, float]) -> Iterator[str]:
     """Generator and host had the CPU they needed."""
-    workers = max(1, int(run.setting("load", "workers", 1)))
     busiest = metrics["cpu_generator_max_cores"]
     for name, used, most in (
         (
             "generator, in its busiest second and per process",
-            None if busiest is None else busiest / workers,
+            None if busiest is None else busiest / run.workers,
             limit["max_generator_cpu_cores"],
         ),
         ("foreign processes, on average", metrics["cpu_foreign_cores"], limit["max_foreign_cpu_cores"]),

@@ -16,6 +16,7 @@ PATTERNS = {
     "<phase>": "(steady|fault|recovery)",
     "<outcome>": "(http_error|timeout|refused|reset|dropped)",
     "<role>": f"({'|'.join(CPU_ROLES)})",
+    "<shard>": r"(\d+)",
     "<replica>": r"(.+)",
 }
 

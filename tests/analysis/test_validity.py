@@ -46,6 +46,58 @@ def clock(offset_ms, uncertainty_ms, name="router", at="start"):
     return {"clock": name, "at": at, "offset_ms": offset_ms, "uncertainty_ms": uncertainty_ms}
 
 
+def by_workers(columns=None, **changes):
+    """Files of a run of two workers; `changes` are those of the second one's record."""
+    good = {
+        "stopped": "complete", "shares_kernel": False, "clock_offset_ms": -3.6e6, "clock_uncertainty_ms": 0.3,
+        "clock_drift_ms": 0.2, "clock_drift_uncertainty_ms": 0.4, "cpu_max_cores": 0.4, "cpu_foreign_cores": 0.1,
+        "cpu_steal_cores": 0.0,
+    }  # fmt: skip
+    records = [{**good, "shard": 0, "worker": "a-1"}, {**good, "shard": 1, "worker": "b-2", **changes}]
+    load = {"load": {"workers": 1, "remote_workers": 2}}
+    return {"about": synthetic.manifest(generator=records, config=load), **(columns or {})}
+
+
+def second_late(requests, name):
+    requests.loc[requests["request_id"] % 2 == 1, name] += 0.040
+    requests["completed_s"] += 0.05
+
+
+WORKERS = [
+    ("late", by_workers({"requests": requests_with(sent_s=second_late)}), ["worker b-2 left 41.0 ms late", "limit 25"]),
+    (
+        "lost",
+        by_workers(stopped="lost", reason="worker b-2 was lost: no heartbeat", dropped=40),
+        ["worker b-2 was lost: no heartbeat", "40 requests is not known"],
+    ),
+    ("stopped", by_workers(stopped="master_gone"), ["worker b-2 stopped early (master_gone)"]),
+    (
+        "no clock",
+        by_workers(clock_uncertainty_ms=40.0),
+        ["clock of worker b-2 is known to 40.0 ms only", "limit 25 ms"],
+    ),
+    ("drift", by_workers(clock_drift_ms=-12.0), ["clock of worker b-2 drifted by -12.0 ms", "limit 10 ms"]),
+    ("generator", by_workers(cpu_max_cores=0.95), ["generator", "at worker b-2: 0.95 cores"]),
+    ("unknown CPU", by_workers(cpu_max_cores=None), ["was not sampled at worker b-2"]),
+    ("foreign", by_workers(cpu_foreign_cores=0.7), ["foreign processes", "at worker b-2: 0.70 cores (limit 0.5)"]),
+    ("steal", by_workers(cpu_steal_cores=0.3), ["steal", "at worker b-2: 0.30 cores (limit 0.2)"]),
+]
+
+
+@pytest.mark.parametrize(("files", "words"), [case[1:] for case in WORKERS], ids=[case[0] for case in WORKERS])
+def test_each_gate_of_a_worker_trips_and_names_it(tmp_path, files, words):
+    found = reasons(tmp_path, **files)
+    assert all(word in "; ".join(found) for word in words), found
+    assert "a-1" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"clock_drift_ms": 12.0, "clock_drift_uncertainty_ms": 3.0}, {"shares_kernel": True, "cpu_foreign_cores": 2.0}]
+)  # fmt: skip
+def test_two_good_workers_make_a_valid_run_whatever_their_clocks_show(tmp_path, changes):
+    assert reasons(tmp_path, **by_workers(**changes)) == []
+
+
 TRIPS = [
     ("late", {"requests": requests_with(sent_s=late)}, ["40.0 ms late", "limit 25 ms"]),
     ("unsent", {"requests": requests_with(sent_s=unsent)}, ["79 of 80 planned", "99.9 %"]),
