@@ -120,6 +120,7 @@ def check(config: Config) -> None:
         config.engine.name == "sim"
         or config.load.force
         or config.load.ui
+        or config.load.remote_workers
         or (found := load()) is None
         or found.is_quick
     ):

@@ -70,6 +70,15 @@ class LoadConfig:
     """Closed-loop users, who share the rate; `load.loop=closed` only."""
     workers: int = 1
     """Generator processes; each sends every workers-th request."""
+    remote_workers: int = 0
+    """Instead of processes of this machine so many workers of others send (`experiments.load_worker`); 0 = none."""
+    master_bind: str = "127.0.0.1"
+    """Where the workers find the run; an address other machines can reach has to be chosen, since Locust's channel
+    knows no password."""
+    master_port: int = 5557
+    """Port of it, Locust's own; 0 = a free one, which is printed."""
+    remote_wait_s: float = 60.0
+    """Seconds that the run waits for its workers to connect; then it fails."""
     timeout_s: float = 10.0
     """Seconds after sending at which the client gives up."""
     max_in_flight: int = 2000
@@ -293,6 +302,7 @@ def validate(config: Config) -> list[Fault]:
     _require(1 <= load.users <= 10_000, "load.users", load.users, "between 1 and 10000")
     if load.loop == "closed" and (config.workload.profile != "constant" or load.workers != 1):
         raise ConfigError("load.loop=closed: goes with workload.profile=constant and load.workers=1 only")
+    _check_remote(config)
     _require(load.ui_users >= 1, "load.ui_users", load.ui_users, "at least 1")
     _require(load.ui_port is None or 1 <= load.ui_port <= 65535, "load.ui_port", load.ui_port, "between 1 and 65535")
     _require_fields("validity", config.validity, dict.fromkeys(vars(config.validity), 0))
@@ -364,6 +374,26 @@ def _check_engine(config: Config) -> None:
     _require(not config.load.fit, "load.fit", config.load.fit, "false (engine=sim sends any rate on time)")
     if config.has_manager:
         _require(count == 1, "router.count", count, "1 where something scales: a manager reads one router")
+
+
+def _check_remote(config: Config) -> None:
+    """Workers of other machines, and what does not go with them."""
+    load = config.load
+    _require(0 <= load.remote_workers <= 64, "load.remote_workers", load.remote_workers, "between 0 and 64")
+    if load.remote_workers == 0:
+        return
+    _require(bool(load.master_bind.strip()), "load.master_bind", repr(load.master_bind), "an address of this machine")
+    _require(0 <= load.master_port <= 65535, "load.master_port", load.master_port, "between 0 and 65535")
+    _require(0 < load.remote_wait_s <= 86_400, "load.remote_wait_s", load.remote_wait_s, "above 0 and at most 86400")
+    for key, clashes, must in (
+        ("engine", config.engine.name == "sim", "another one than sim"),
+        ("load.workers", load.workers != 1, "left at 1 (a machine with more cores runs several load_worker)"),
+        ("load.loop", load.loop != "open", "open"),
+        ("load.fit", load.fit, "false (it measures this machine)"),
+        ("load.ui", load.ui, "false"),
+    ):
+        if clashes:
+            raise ConfigError(f"load.remote_workers={load.remote_workers}: {key} must be {must}")
 
 
 def _check_repeat(config: Config) -> None:

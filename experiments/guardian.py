@@ -20,6 +20,8 @@ MARK = "AEGIS_RUN"
 """Environment variable that every process of a run inherits."""
 LOAD_DEADLINE_S = 2.5
 """Longest wait for the load to write what it has measured."""
+WRITERS = ("locust", "experiments.load_master")
+"""In the command lines of the processes that do."""
 
 
 def project_of(mark: str) -> str:
@@ -55,7 +57,8 @@ def kill_marked(mark: str) -> int:
 
 def _is_writing(process: psutil.Process) -> bool:
     try:
-        return "locust" in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE
+        command = " ".join(process.cmdline())
+        return any(word in command for word in WRITERS) and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 

@@ -41,34 +41,37 @@ class LoadProcesses:
     async def spawn(self) -> None:
         """Start them; they wait for `begin`."""
         for shard in range(self.workers):
-            path = self.raw / f"load-{shard}.config"
-            write_json(
-                path,
-                {
-                    "schedule": str(self.schedule),
-                    "targets": self.targets,
-                    "timeout_s": self.timeout_s,
-                    "shard": shard,
-                    "shards": self.workers,
-                    "output": str(self.raw / f"load-{shard}.parquet"),
-                    "ready_file": str(self.raw / f"load-{shard}.ready"),
-                    "start_file": str(self.raw / "start.json"),
-                    "max_in_flight": self.max_in_flight,
-                    "parent_pid": os.getpid(),
-                    "grace_s": GRACE_S,
-                    "users": self.users,
-                    "off": self.off,
-                },
-            )
             process = ServiceProcess(
                 f"load-{shard}",
                 locust_command(),
                 self.logs / f"load-{shard}.log",
-                env={"AEGIS_LOAD": str(path)},
+                env={"AEGIS_LOAD": str(self._write_config(shard))},
                 on_line=functools.partial(self.on_line, shard),
             )
             self.processes.append(process)
             await process.spawn()
+
+    def _write_config(self, shard: int) -> Path:
+        path = self.raw / f"load-{shard}.config"
+        write_json(
+            path,
+            {
+                "schedule": str(self.schedule),
+                "targets": self.targets,
+                "timeout_s": self.timeout_s,
+                "shard": shard,
+                "shards": self.workers,
+                "output": str(self.raw / f"load-{shard}.parquet"),
+                "ready_file": str(self.raw / f"load-{shard}.ready"),
+                "start_file": str(self.raw / "start.json"),
+                "max_in_flight": self.max_in_flight,
+                "parent_pid": os.getpid(),
+                "grace_s": GRACE_S,
+                "users": self.users,
+                "off": self.off,
+            },
+        )
+        return path
 
     async def ready(self, timeout_s: float) -> None:
         """Wait until each has read its share.
@@ -80,12 +83,13 @@ class LoadProcesses:
         while not all((self.raw / f"load-{shard}.ready").exists() for shard in range(self.workers)):
             for process in self.processes:
                 if process.returncode is not None:
-                    raise StartError(
-                        f"{process.name} ended before the start (exit status {process.returncode})\n{process.tail()}"
-                    )
+                    raise StartError(self._why_ended(process))
             if time.monotonic() > deadline:
                 raise StartError(f"the load was not ready within {timeout_s:g} s\n{self.processes[0].tail()}")
             await asyncio.sleep(0.02)
+
+    def _why_ended(self, process: ServiceProcess) -> str:
+        return f"{process.name} ended before the start (exit status {process.returncode})\n{process.tail()}"
 
     def begin(self) -> float:
         """Release them; returns second 0 on the monotonic clock, a little ahead."""
@@ -110,6 +114,10 @@ class LoadProcesses:
     def pids(self) -> list[int]:
         """The process ids of those that live."""
         return [process.pid for process in self.processes if process.pid is not None]
+
+    def account(self, cpu: dict[str, float]) -> dict[str, float]:
+        """A second's `cpu` by role, with what the process ids do not show; here nothing."""
+        return cpu
 
     async def stop(self) -> None:
         """End them; they write what they have."""

@@ -1,6 +1,7 @@
 """The rows that a generator process leaves behind, one a request."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,18 @@ SCHEMA = pa.schema(
     ]
 )
 """Seconds count from the run's start; null = it did not come to that."""
+
+
+def are_of(content: bytes, share: Sequence[tuple[int, float, float, str]]) -> bool:
+    """Whether a file of rows holds each request of `share` once, at its planned moment, and no other.
+
+    Args:
+        content: of a Parquet file.
+        share: `request_id, scheduled_s, ...` in the order of `request_id`.
+    """
+    table = pq.read_table(pa.BufferReader(content), columns=["request_id", "scheduled_s"]).sort_by("request_id")
+    found = zip(table["request_id"].to_pylist(), table["scheduled_s"].to_pylist(), strict=True)
+    return len(table) == len(share) and all(row == planned[:2] for row, planned in zip(found, share, strict=True))
 
 
 class Rows:

@@ -13,6 +13,7 @@ from experiments.config import Config
 from experiments.faults import Fault
 from experiments.load_command import ui_command
 from experiments.load_processes import GRACE_S, LoadProcesses
+from experiments.load_remote import generators
 from experiments.progress import Progress
 from experiments.recording import Recorder
 from experiments.sampling import CpuMeter
@@ -67,7 +68,6 @@ class Measurement:
         warming = asyncio.ensure_future(asyncio.to_thread(_import_analysis))
         await self.stack.start(self.progress.step)
         if not self.config.load.ui:
-            self.progress.step(f"starting {self.config.load.workers} generator process(es)")
             await self._spawn_load()
         if companion is not None:
             self.progress.step("preparing MLflow")
@@ -76,15 +76,14 @@ class Measurement:
 
     async def _spawn_load(self) -> None:
         load = self.config.load
-        self.load = LoadProcesses(
+        self.load = generators(
+            load,
+            self.progress.step,
             schedule=self.recorder.folder / "schedule.parquet",
             targets=self.stack.targets,
             raw=self.raw,
             logs=self.logs,
-            workers=load.workers,
-            timeout_s=load.timeout_s,
-            max_in_flight=load.max_in_flight,
-            users=load.users if load.loop == "closed" else 0,
+            ready_s=self.config.engine.startup_timeout_s,
             on_line=self.progress.load,
         )
         await self.load.spawn()
@@ -126,6 +125,8 @@ class Measurement:
             await asyncio.sleep(max(0.0, t0 + second - time.monotonic()))
             now = time.monotonic()
             cpu = meter.read(self._pids(), now)
+            if cpu is not None and self.load is not None:
+                cpu = self.load.account(cpu)
             sample: dict[str, Any] = {"t_s": round(now - t0, 3), "cpu": cpu, **await self.stack.sample()}
             self.recorder.sample(sample)
             self.progress.replicas(sample["replicas_ready"])

@@ -70,7 +70,7 @@ WORKERS = [
         by_workers(stopped="lost", reason="worker b-2 was lost: no heartbeat", dropped=40),
         ["worker b-2 was lost: no heartbeat", "40 requests is not known"],
     ),
-    ("stopped", by_workers(stopped="master_gone"), ["worker b-2 stopped early (master_gone)"]),
+    ("stopped", by_workers(stopped="interrupted"), ["worker b-2 stopped early (interrupted)"]),
     (
         "no clock",
         by_workers(clock_uncertainty_ms=40.0),

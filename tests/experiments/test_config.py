@@ -156,6 +156,13 @@ WRONG = [
     (["seed=-1"], ["seed=-1"]),
     (["load.workers=0"], ["load.workers=0"]),
     (["load.ui=true", "router=none"], ["load.ui"]),
+    (["load.remote_workers=-1"], ["load.remote_workers=-1", "between 0 and 64"]),
+    (["load.remote_workers=2", "load.workers=2"], ["load.remote_workers=2", "load.workers must be left at 1"]),
+    (["load.remote_workers=2", "engine=sim"], ["load.remote_workers=2", "engine"]),
+    (["load.remote_workers=2", "load.fit=true"], ["load.remote_workers=2", "load.fit must be false"]),
+    (["load.remote_workers=2", "load.master_port=70000"], ["load.master_port=70000", "between 0 and 65535"]),
+    (["load.remote_workers=2", "load.master_bind=''"], ["load.master_bind", "address"]),
+    (["load.remote_workers=2", "load.remote_wait_s=0"], ["load.remote_wait_s=0"]),
 ]
 
 

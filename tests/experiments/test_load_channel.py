@@ -7,6 +7,7 @@ import pytest
 from experiments import load_transfer
 from experiments.load_handshake import differences, localised, portable, version
 from experiments.load_replay import LoadConfig
+from experiments.load_rows import Rows, are_of
 from experiments.load_transfer import PULL, Transfer, TransferError
 
 OURS = {"code": "abc", "schema": "1", "locust": "2.47.0"}
@@ -31,6 +32,30 @@ def test_a_worker_with_other_code_or_another_lock_is_told_what_differs(theirs, w
 def test_the_version_names_the_generators_code_and_the_packages_that_send():
     assert {"code", "schema", "python", "locust", "gevent", "geventhttpclient", "pyarrow"} <= version().keys()
     assert differences(version(), version()) == []
+
+
+SHARE = [(1, 0.25, 0.01, "a"), (3, 0.75, 0.02, "b")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "same"),
+    [
+        ([(1, 0.25), (3, 0.75)], True),
+        ([(3, 0.75), (1, 0.25)], True),
+        ([(1, 0.25)], False),
+        ([(1, 0.25), (1, 0.25)], False),
+        ([(1, 0.25), (3, 0.75), (5, 1.25)], False),
+        ([(1, 0.25), (4, 0.75)], False),
+        ([(1, 0.25), (3, 0.7500001)], False),
+        ([], False),
+    ],
+)
+def test_rows_that_are_not_those_of_the_share_are_found_out(rows, same, tmp_path):
+    written = Rows()
+    for request_id, scheduled_s in rows:
+        written.drop(request_id, scheduled_s, None)
+    written.write(tmp_path / "rows.parquet")
+    assert are_of((tmp_path / "rows.parquet").read_bytes(), SHARE) is same
 
 
 CONFIG = {
