@@ -8,6 +8,7 @@ import pytest
 from experiments.guardian import project_of
 from tests.containers.conftest import docker
 from tests.containers.deployed import until_gone
+from tests.containers.test_compose import free_ports
 from tests.running import SHORT, events, manifest, measuring, metrics, run, start, wait_for
 
 KILL = "faults=[{at_s: 2, action: kill, target: r2, for_s: 2}]"
@@ -87,3 +88,25 @@ def test_without_an_engine_one_line_says_what_to_do(tmp_path):
 def test_an_image_of_ones_own_is_for_containers_only(tmp_path):
     done = run("+scenario=routed", "engine.image=x", f"hydra.run.dir={tmp_path / 'run'}")
     assert done.returncode == 2 and "engine.image" in done.stderr
+
+
+def test_two_worker_containers_send_one_schedule(image, tmp_path):
+    docker("build", "--quiet", "--target", "tools", "--tag", "aegis-tools", ".", timeout_s=900)
+    [port] = free_ports(1)
+    worker = ["python", "-m", "experiments.load_worker", "--master", f"127.0.0.1:{port}", "--once"]
+    workers = [docker("run", "--detach", "--network", "host", "aegis-tools", *worker) for _ in range(2)]
+    try:
+        remote = ["load.remote_workers=2", f"load.master_port={port}"]
+        done = run("+scenario=routed", *SHORT, *remote, f"hydra.run.dir={tmp_path / 'run'}")
+        assert done.returncode in (0, 3), done.stdout + done.stderr
+        sent = pq.read_table(tmp_path / "run" / "requests.parquet").to_pydict()
+        planned = pq.read_table(tmp_path / "run" / "schedule.parquet").to_pydict()
+        assert sent["request_id"] == planned["request_id"]
+        assert sent["scheduled_s"] == planned["scheduled_s"]
+        assert set(sent["outcome"]) == {"ok"}
+        found = metrics(tmp_path / "run")
+        assert found["lateness_p99_ms_worker_0"] is not None and found["lateness_p99_ms_worker_1"] is not None
+        for each in workers:
+            assert docker("wait", each) == "0"
+    finally:
+        docker("rm", "--force", *workers)
