@@ -148,6 +148,11 @@ class ContainerProcess:
         self._container: DockerContainer | None = None
         self._is_paused = False
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is a container, living or not."""
+        return self._container is not None
+
     async def adopt(self, id_: str) -> None:
         """Take over the existing container `id_`."""
         self._container = self._docker.containers.container(id_)

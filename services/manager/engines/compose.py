@@ -49,11 +49,15 @@ class ComposeEngine:
         for id_, container_id in ids.items():
             if id_ in self._starting:
                 continue
-            if id_ not in self._known:
-                self._known[id_] = self._process(id_)
-                await self._known[id_].adopt(container_id)
+            process = self._known.get(id_)
+            if process is None:
+                process = self._process(id_)
+                await process.adopt(container_id)
+                self._known.setdefault(id_, process)
             else:
-                await self._known[id_].refresh()
+                await process.refresh()
+            if not process.exists:  # it was removed since the list was made
+                self._known.pop(id_, None)
 
     async def running(self) -> list[Running]:
         """The replicas there are; those of an earlier manager too."""
