@@ -18,7 +18,7 @@ from aiodocker.exceptions import DockerError
 from experiments.guardian import MARK, project_of
 from experiments.launching import Service
 from services.access import TOKEN_VARIABLE, admin_token
-from services.containers import PROJECT, ContainerProcess, Place, Template, docker_errors
+from services.containers import PROJECT, SERVICE, ContainerProcess, Place, Template, connect, docker_errors
 from services.manager.engines import Engine, EngineError
 from services.manager.engines.compose import ComposeEngine
 from services.processes import StartError
@@ -27,6 +27,8 @@ ROOT = Path(__file__).parents[1]
 IMAGE = "aegis-services"
 PORTS = {"router": {"url": 8080, "admin": 8081}, "manager": {"url": 8082}}
 BUILD_TIMEOUT_S = 900.0
+REMOVALS = 5
+"""What a manager has started meanwhile is found by the next look."""
 
 
 class ContainerLauncher:
@@ -50,10 +52,7 @@ class ContainerLauncher:
             StartError: one cannot be had.
         """
         try:
-            try:
-                self._docker = Docker()
-            except ValueError as error:
-                raise EngineError("engine=compose: no Docker engine; start one, or use engine=local") from error
+            self._docker = connect()
             try:
                 async with docker_errors("engine=compose"):
                     await self._docker.version()
@@ -76,23 +75,24 @@ class ContainerLauncher:
         return f"{self._project}_default"
 
     async def _build(self) -> None:
-        """Build the services' image from this tree; layers that have not changed cost nothing."""
+        """Build the services' image from this tree, and keep its id; layers that have not changed cost nothing."""
         if self._image is not None:
             return
         command = ["docker", "build", "--quiet", "--target", "services", "--tag", IMAGE, str(ROOT)]
         try:
             process = await asyncio.create_subprocess_exec(
-                *command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+                *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
             )
         except OSError as error:
             raise StartError(f"engine=compose: {' '.join(command)}: {error.strerror}") from error
         try:
-            _, said = await asyncio.wait_for(process.communicate(), BUILD_TIMEOUT_S)
+            printed, said = await asyncio.wait_for(process.communicate(), BUILD_TIMEOUT_S)
         except BaseException:
             process.kill()
             raise
         if process.returncode != 0:
             raise StartError(f"{' '.join(command)} failed\n{said.decode(errors='replace')[-2000:]}")
+        self._image = printed.decode().split()[-1]
 
     def service(self, name: str, options: list[str]) -> Service:
         """A container, by its name in the network."""
@@ -111,6 +111,12 @@ class ContainerLauncher:
         router = f"http://router:{PORTS['router']['admin']}" if with_router else None
         self._engine = ComposeEngine(self._docker, self._place, options, router)
         return self._engine
+
+    async def settle(self) -> dict[str, str]:
+        """Look once at everything that is up, so that no fault waits for it; returns the image for the manifest."""
+        assert self._engine is not None
+        await self._engine.running()
+        return {"image": self._place.image}
 
     async def send(self, id_: str, pid: int, number: int) -> float:
         """Send a signal to the container of replica `id_`, whoever started it."""
@@ -140,16 +146,23 @@ class ContainerLauncher:
         if self._docker is None:
             return
         try:
-            if self._engine is not None:
-                await self._engine.running()
-                texts = {**await self._engine.logs(), **{s.name: await s.text() for s in self._services}}
-                for name, text in texts.items():
-                    (self._logs / f"{name}.log").write_text(text)
+            await self._keep_logs()
+        except (EngineError, OSError) as error:
+            sys.stderr.write(f"not every log could be kept: {error}\n")
+        try:
             await remove(self._docker, self._project)
         except EngineError as error:
             sys.stderr.write(f"{error}; `python -m experiments.containers {self._project}` removes what is left\n")
         finally:
             await self._docker.close()
+
+    async def _keep_logs(self) -> None:
+        if self._engine is None:
+            return
+        await self._engine.running()
+        texts = {**await self._engine.logs(), **{service.name: await service.text() for service in self._services}}
+        for name, text in texts.items():
+            (self._logs / f"{name}.log").write_text(text)
 
 
 async def remove(docker: Docker, project: str) -> None:
@@ -160,12 +173,17 @@ async def remove(docker: Docker, project: str) -> None:
     """
     async with docker_errors(f"removing {project}"):
         label = {"label": [f"{PROJECT}={project}"]}
-        for container in await docker.containers.list(all=True, filters=label):
-            try:
-                await container.delete(force=True, v=True)
-            except DockerError as error:
-                if error.status not in (404, 409):  # somebody else removes it
-                    raise
+        for _ in range(REMOVALS):
+            found = await docker.containers.list(all=True, filters=label)
+            if not found:
+                break
+            # The manager first: it starts replicas that are gone.
+            for container in sorted(found, key=lambda each: each["Labels"].get(SERVICE) != "manager"):
+                try:
+                    await container.delete(force=True, v=True)
+                except DockerError as error:
+                    if error.status not in (404, 409):  # somebody else removes it
+                        raise
         for network in await docker.networks.list(filters=label):
             await (await docker.networks.get(network["Id"])).delete()
 

@@ -43,6 +43,9 @@ class Launcher(Protocol):
     def replicas(self, options: dict[str, Any], *, with_router: bool) -> Engine:
         """What runs the replicas of a run without manager."""
 
+    async def settle(self) -> dict[str, str]:
+        """Everything is up; returns what the manifest is to say of it."""
+
     async def send(self, id_: str, pid: int, number: int) -> float:
         """Send a signal to replica `id_`, whose process is `pid`; returns how many seconds ago it took effect."""
 
@@ -123,6 +126,10 @@ class LocalLauncher:
     def replicas(self, options: dict[str, Any], *, with_router: bool) -> Engine:
         """Child processes."""
         return LocalEngine(options, self.inside("router", "admin") if with_router else None, self._logs)
+
+    async def settle(self) -> dict[str, str]:
+        """The manifest says all of it."""
+        return {}
 
     async def send(self, id_: str, pid: int, number: int) -> float:
         """By its process id; it takes effect at once."""

@@ -67,6 +67,7 @@ class Measurement:
         # While the services start, a core is idle; after the load the user would wait for these imports.
         warming = asyncio.ensure_future(asyncio.to_thread(_import_analysis))
         await self.stack.start(self.progress.step)
+        self.recorder.manifest |= self.stack.about
         if not self.config.load.ui:
             await self._spawn_load()
         if companion is not None:

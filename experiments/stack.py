@@ -42,6 +42,8 @@ class Stack:
         self._session: aiohttp.ClientSession | None = None
         self._seen = {"router": 0, "manager": 0}
         self.desired: int | None = None
+        self.about: dict[str, str] = {}
+        """What the manifest is to say of it, once it is up."""
 
     # -- start and stop
 
@@ -71,9 +73,18 @@ class Stack:
                 await self._engine.start(f"r{number}")
         await self._look()
         await self._until_ready()
+        self.about = await self._launcher.settle()
 
     async def stop(self) -> None:
-        """End every process; replicas drain first."""
+        """End every process; replicas drain first. Nothing is left, whatever fails on the way."""
+        try:
+            await self._stop()
+        finally:
+            await self._launcher.close()
+            if self._session is not None:
+                await self._session.close()
+
+    async def _stop(self) -> None:
         if self.manager is not None:
             await self.manager.stop()
         await self._look()
@@ -82,9 +93,6 @@ class Stack:
         await self.collect_events()
         if self.router is not None:
             await self.router.stop()
-        await self._launcher.close()
-        if self._session is not None:
-            await self._session.close()
 
     def _router_options(self) -> list[str]:
         router = dataclasses.asdict(self.config.router)  # type: ignore[arg-type]

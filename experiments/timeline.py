@@ -65,7 +65,9 @@ class Timeline:
             case "pause":
                 return await self.stack.signal(fault.target, signal.SIGSTOP)
             case "restart":
+                landed = time.monotonic()
                 await self.stack.restart(fault.target)
+                return landed
             case _:
                 await self._set(fault, active=True)
         return time.monotonic()

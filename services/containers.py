@@ -43,12 +43,14 @@ async def docker_errors(what: str) -> AsyncIterator[None]:
     """Whatever Docker's client raises becomes an EngineError that names `what` was tried."""
     try:
         yield
+    except EngineError:
+        raise
     except DockerError as error:
         said = " ".join(str(error.message).split())
         if error.status == UNREACHABLE:
             raise EngineError(f"{what}: no Docker engine answers; start one ({said[:200]})") from error
         raise EngineError(f"{what}: Docker says: {said}") from error
-    except (aiohttp.ClientError, OSError, ValueError) as error:
+    except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
         raise EngineError(f"{what}: no Docker engine answers ({' '.join(str(error).split())})") from error
 
 
@@ -62,10 +64,29 @@ class Place:
     """Names; the first one's addresses are shown."""
     publish: bool = False
     """Whether every port is published at a port of 127.0.0.1."""
+    nano_cpus: int = 0
+    """Limit on a container's CPU, in billionths of a core; 0 = none."""
+
+
+def connect() -> Docker:
+    """A client of the engine that `docker` itself would speak to: DOCKER_HOST goes before a context.
+
+    Raises:
+        EngineError: there is none.
+    """
+    try:
+        return Docker(url=os.environ.get("DOCKER_HOST") or None)
+    except (AssertionError, ValueError, DockerError) as error:
+        raise EngineError("there is no Docker engine: start one, mount its socket, or set DOCKER_HOST") from error
+
+
+def socket_path() -> str:
+    """The engine's socket on its host."""
+    return os.environ.get("DOCKER_HOST", "").partition("unix://")[2] or SOCKET
 
 
 async def own_place(docker: Docker) -> Place:
-    """The project, image and networks of the container that this process runs in.
+    """The project, image, networks and limit of the container that this process runs in.
 
     Raises:
         EngineError: it runs in none, or in none of Compose.
@@ -76,7 +97,8 @@ async def own_place(docker: Docker) -> Place:
     labels = info["Config"]["Labels"] or {}
     if PROJECT not in labels:
         raise EngineError(f"container {name} belongs to no Compose project (it has no label {PROJECT})")
-    return Place(labels[PROJECT], info["Config"]["Image"], tuple(sorted(info["NetworkSettings"]["Networks"])))
+    networks = tuple(sorted(info["NetworkSettings"]["Networks"]))
+    return Place(labels[PROJECT], info["Image"], networks, nano_cpus=info["HostConfig"]["NanoCpus"] or 0)
 
 
 @dataclass
@@ -110,6 +132,7 @@ class Template:
                 SERVICE: self.service,
                 NUMBER: str(self.number),
                 "com.docker.compose.oneoff": "False",
+                "com.docker.compose.config-hash": "none",  # v2 looks at containers that have one only
                 **self.labels,
             },
             "ExposedPorts": {f"{port}/tcp": {} for port in self.ports.values()},
@@ -122,8 +145,10 @@ class Template:
                 "SecurityOpt": ["no-new-privileges"],
                 "Memory": MEMORY_BYTES,
                 "PidsLimit": PIDS,
+                "NanoCpus": place.nano_cpus,
+                "LogConfig": {"Type": "json-file"},  # readiness is read there
                 "NetworkMode": place.networks[0],
-                "Binds": [f"{SOCKET}:{SOCKET}"] if self.with_socket else [],
+                "Binds": [f"{socket_path()}:{SOCKET}"] if self.with_socket else [],
                 "PortBindings": {
                     f"{self.ports[name]}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]
                     for name, port in published.items()
@@ -147,6 +172,7 @@ class ContainerProcess:
         self.template = template
         self._container: DockerContainer | None = None
         self._is_paused = False
+        self._started_at: str | None = None
 
     @property
     def exists(self) -> bool:
@@ -216,7 +242,7 @@ class ContainerProcess:
         place, template = self._place, self.template
         for left in reversed(range(TRIES)):
             ports = dict(zip(template.ports, random.sample(PUBLISHED, len(template.ports)), strict=True))
-            name = f"{place.project}-{self.template.service}-{self.template.number}"
+            name = "-".join(dict.fromkeys((place.project, self.template.service, self.name)))
             config = template.config(place, ports if place.publish else {})
             container = await self._docker.containers.create(config, name=name)
             try:

@@ -26,7 +26,8 @@ def postgres():
             "no PostgreSQL (Debian's package postgresql)"
         )
     folder = Path(tempfile.mkdtemp(prefix="aegis-postgres-"))
-    shutil.chown(folder, "postgres")
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres")
     [port] = free_ports(1)
     as_postgres = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
 

@@ -50,18 +50,14 @@ async def create_engine(arguments: argparse.Namespace, replica: dict[str, Any]) 
         return LocalEngine(replica, arguments.router, arguments.log_dir or Path(tempfile.mkdtemp(prefix="aegis-")))
     if arguments.engine == "fixed":
         return FixedEngine(arguments.router)
-    from aiodocker import Docker  # these two alone need it
+    from services.containers import connect, own_place  # Docker's client, which the others do without
 
-    try:
-        docker = Docker()
-    except ValueError as error:
-        raise EngineError("no Docker engine: mount its socket at /var/run/docker.sock, or set DOCKER_HOST") from error
+    docker = connect()
     try:
         if arguments.engine == "swarm":
             from services.manager.engines.swarm import SwarmEngine, own_service
 
             return SwarmEngine(docker, await own_service(docker))
-        from services.containers import own_place
         from services.manager.engines.compose import ComposeEngine
 
         place = replace(await own_place(docker), publish=arguments.publish)

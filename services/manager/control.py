@@ -48,9 +48,9 @@ class Control:
         Raises:
             StartError, EngineError: one did not come up.
         """
-        present = sum(replica.state == "running" for replica in await self.engine.running())
-        if present or not self.engine.acts:
-            self.deciding.take_over(present, time.monotonic(), time.time())
+        states = [replica.state for replica in await self.engine.running() if replica.state != "draining"]
+        if set(states) & {"starting", "running"} or not self.engine.acts:
+            self.deciding.take_over(len(states), time.monotonic(), time.time())
             return
         for number in range(1, self.desired + 1):
             self.counts["starts"] += 1
@@ -147,5 +147,5 @@ class Control:
         for task in list(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        await asyncio.gather(self.engine.close(), *self._drains)
+        await asyncio.gather(self.engine.close(), *self._drains, return_exceptions=True)
         await self._session.close()

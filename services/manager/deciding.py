@@ -137,7 +137,7 @@ class Deciding:
     def plan(self, running: Sequence[Running]) -> Plan:
         """Whom to start, one after another, and whom to drain, so that there are as many as wanted."""
         states = {replica.id: replica.state for replica in running}
-        living = {id_ for id_, state in states.items() if state == "running"}
+        living = {id_ for id_, state in states.items() if state in ("starting", "running")}
         dead = {id_ for id_, state in states.items() if state == "dead"}
         # A dead replica that nobody may start again still holds its place: who killed it will restart it.
         present = living if self.limits.settings.self_heal else living | dead

@@ -1,9 +1,13 @@
 """A Docker engine and the services' image, or a reason why not."""
 
+import fcntl
 import os
 import secrets
 import shutil
 import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +37,13 @@ def missing(reason):
 
 
 @pytest.fixture(scope="session")
+def tools(image):
+    """The image with the experiments, by the Python that runs this: a load's workers must have the runner's."""
+    python = f"PYTHON=python:{sys.version_info[0]}.{sys.version_info[1]}-slim"
+    docker("build", "--quiet", "--target", "tools", "--build-arg", python, "--tag", "aegis-tools", ".", timeout_s=900)
+
+
+@pytest.fixture(scope="session")
 def image():
     """The services' image, built from this tree."""
     lost = None
@@ -44,6 +55,14 @@ def image():
         missing(lost)
     docker("build", "--quiet", "--target", "services", "--tag", IMAGE, ".", timeout_s=600)
     return IMAGE
+
+
+@pytest.fixture
+def one_swarm_at_a_time(image):
+    """An engine is in one Swarm: who makes it one, and leaves it again, is alone meanwhile."""
+    with (Path(tempfile.gettempdir()) / "aegis-test-swarm.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

@@ -53,6 +53,14 @@ def fetch(url, body=None, token=None):
         return error.code, json.loads(error.read())
 
 
+def seen(url):
+    """The JSON that it answers; None as long as nobody does."""
+    try:
+        return fetch(url)[1]
+    except OSError:
+        return None
+
+
 def answers(url):
     """Whether a request is served."""
     try:
@@ -74,6 +82,7 @@ def scaled_and_hurt(url, manager, token, replicas, kill_one, is_out):
         return states.count("ready") == count and len(states) == count
 
     wait_for(lambda: ready(2), 90, "two replicas ready")
+    wait_for(lambda: seen(f"{manager}/status"), 60, "the manager up")
     assert fetch(f"{manager}/scale", {"replicas": 5})[0] == 401
     assert fetch(f"{manager}/autoscaler", {"enabled": False}, token)[0] == 200
     with Light(url) as light:

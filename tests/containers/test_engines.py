@@ -78,13 +78,13 @@ class Swarm:
 
     outlives = True
 
-    def __init__(self, folder):
+    def __init__(self, folder, *more):
         self.was = docker("info", "--format", "{{.Swarm.LocalNodeState}}") == "active"
         if not self.was:
             docker("swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:0")
         self.service = f"aegis-test-{uuid.uuid4().hex[:8]}_replica"
         command = ["python", "-m", "services.backend", "--id", "hostname"]
-        flags = ["--replicas", "0", "--hostname", "r{{.Task.Slot}}", "--restart-delay", "100ms"]
+        flags = ["--replicas", "0", "--hostname", "r{{.Task.Slot}}", *(more or ("--restart-delay", "100ms"))]
         docker("service", "create", "--detach", "--name", self.service, *flags, "aegis-services", *command)
 
     @contextlib.asynccontextmanager
@@ -107,7 +107,7 @@ class Swarm:
 
 
 @pytest.fixture(params=[Local, Compose, Swarm])
-def kind(request, image, tmp_path, token, monkeypatch):
+def kind(request, one_swarm_at_a_time, tmp_path, token, monkeypatch):
     monkeypatch.setenv("AEGIS_ADMIN_TOKEN", token)
     kind = request.param(tmp_path)
     yield kind
@@ -187,5 +187,29 @@ def test_what_a_replica_is_told_reaches_its_container(image, token, monkeypatch)
         command = json.loads(docker("inspect", "-f", "{{json .Config.Cmd}}", found))
         assert command[command.index("--seed") + 1] == "7"
         assert command[command.index("--concurrency") + 1] == "2"
+    finally:
+        kind.close()
+
+
+def test_a_swarm_whose_only_task_died_still_says_what_there_is(one_swarm_at_a_time, token, monkeypatch):
+    """Swarm waits, by default five seconds, before the next task is to run: nobody runs, one is to come."""
+    monkeypatch.setenv("AEGIS_ADMIN_TOKEN", token)
+    kind = Swarm(None, "--restart-delay", "30s")
+    try:
+
+        async def said():
+            async with kind.engine() as engine:
+                await engine.running()
+                await engine.start("r1")
+                [replica] = await engine.running()
+                await kind.kill(replica)
+
+                async def waiting():
+                    found = await engine.running()
+                    return found if [one.state for one in found] == ["starting"] else None
+
+                return await until(waiting)
+
+        assert [replica.id for replica in asyncio.run(said())] == ["r1"]
     finally:
         kind.close()

@@ -53,8 +53,7 @@ def test_prometheus_finds_router_manager_and_every_replica_by_itself(project):
     wait_for(lambda: all_up(3), 60, "a third replica found")
 
 
-def test_locusts_workers_find_their_master(project):
-    docker("build", "--quiet", "--target", "tools", "--tag", "aegis-tools", ".", timeout_s=900)
+def test_locusts_workers_find_their_master(tools, project):
     [port] = free_ports(1)
     project.env["LOCUST_PORT"] = str(port)
     project("--profile", "load", "up", "-d")

@@ -6,15 +6,15 @@ import uuid
 import pytest
 
 from tests.containers.conftest import docker
-from tests.containers.deployed import answers, fetch, scaled_and_hurt, until_gone
+from tests.containers.deployed import answers, scaled_and_hurt, until_gone
 from tests.containers.test_compose import free_ports
 from tests.running import wait_for
 
 SECRET = "aegis_admin_token"
 
 
-@pytest.fixture(scope="module")
-def swarm(image):
+@pytest.fixture
+def swarm(one_swarm_at_a_time):
     """This engine is a Swarm of one node, for the test's time where it was none."""
     was = docker("info", "--format", "{{.Swarm.LocalNodeState}}") == "active"
     if not was:
@@ -57,16 +57,8 @@ def test_the_manager_scales_the_service_and_swarm_replaces_a_killed_task_and_no_
         docker("stack", "deploy", "-c", "docker-stack.yml", stack, env=env)
         url = f"http://127.0.0.1:{data}"
         wait_for(lambda: answers(url) and len(replicas()) == 2, 90, "a request served")
-        wait_for(lambda: answers_json(f"http://127.0.0.1:{manager}/status"), 60, "the manager up")
         scaled_and_hurt(url, f"http://127.0.0.1:{manager}", token, replicas, kill_one, is_out)
     finally:
         docker("stack", "rm", stack, check=False)
         until_gone(docker, label)
         docker("secret", "rm", SECRET, check=False)
-
-
-def answers_json(url):
-    try:
-        return fetch(url)[1]
-    except OSError:
-        return None

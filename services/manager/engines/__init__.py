@@ -17,7 +17,7 @@ class Running:
     admin_url: str
     pid: int | None
     state: str
-    """`running`, `draining` or `dead`."""
+    """`starting`, `running`, `draining` or `dead`."""
 
 
 class Engine(Protocol):

@@ -94,8 +94,8 @@ class ComposeEngine:
                 await process.start(STARTUP_TIMEOUT_S)
             except BaseException:
                 if is_new:
+                    self._known.pop(id_, None)
                     await process.remove()
-                    del self._known[id_]
                 raise
             finally:
                 self._starting.discard(id_)
@@ -141,5 +141,7 @@ class ComposeEngine:
         return {id_: await process.text() for id_, process in self._known.items()}
 
     async def close(self) -> None:
-        """The replicas stay, for the next manager."""
+        """The replicas stay, for the next manager; drains that have begun are waited for."""
+        while self._draining:  # noqa: ASYNC110 - a few hundred milliseconds, once
+            await asyncio.sleep(0.05)
         await self._docker.close()

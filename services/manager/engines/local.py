@@ -91,8 +91,10 @@ class LocalEngine:
         if process is None or id_ in self._draining:
             return
         self._draining.add(id_)
-        await process.stop()
-        self._draining.discard(id_)
+        try:
+            await process.stop()
+        finally:
+            self._draining.discard(id_)
         if self._processes.get(id_) is process:
             del self._processes[id_]
 

@@ -8,6 +8,7 @@ POST /services/{id}/update): what someone else has changed meanwhile is read aga
 """
 
 import asyncio
+import itertools
 import json
 import os
 import time
@@ -27,6 +28,8 @@ STARTUP_TIMEOUT_S = 60.0
 """A node may have to fetch the image first."""
 DRAIN_TIMEOUT_S = 30.0
 POLL_S = 0.2
+ENDED = frozenset({"complete", "failed", "shutdown", "rejected", "orphaned", "remove"})
+"""States of a task that does not run any more, or is not to. A replacement waits in `ready` before it is to run."""
 
 
 async def own_service(docker: Docker) -> str:
@@ -53,19 +56,25 @@ class SwarmEngine:
         """`docker` is a manager node's engine; `service` the service's name."""
         self._docker = docker
         self._service = service
+        self._lock = asyncio.Lock()
+        """Between a reading of the service and its tasks nobody here changes them."""
         self._leaving: set[str] = set()
         """Those that are drained before the service has been told."""
+        self._seen: set[str] = set()
+        """Those that were to stay at the last look: one of them that is drained means one less, whoever went before."""
 
     async def _inspect(self) -> Mapping[str, Any]:
         async with docker_errors(f"inspecting service {self._service}"):
             return await self._docker.services.inspect(self._service)
 
-    async def _tasks(self) -> list[Mapping[str, Any]]:
-        """The tasks that are to run, or still do."""
+    async def _read(self) -> tuple[int, dict[int, Mapping[str, Any]], set[int]]:
+        """How many tasks are wanted, those that are to run by slot, and the slots of those that leave."""
+        wanted = (await self._inspect())["Spec"]["Mode"]["Replicated"]["Replicas"]
         async with docker_errors(f"listing the tasks of {self._service}"):
             tasks = await self._docker.tasks.list(filters={"service": self._service})
-        over = {"complete", "failed", "shutdown", "rejected", "orphaned", "remove"}
-        return [task for task in tasks if task["DesiredState"] == "running" or task["Status"]["State"] not in over]
+        staying = {int(task["Slot"]): task for task in tasks if task["DesiredState"] not in ENDED}
+        going = {int(task["Slot"]) for task in tasks if task["Status"]["State"] not in ENDED} - set(staying)
+        return wanted, staying, going
 
     async def _add(self, change: int) -> None:
         """Ask for `change` tasks more."""
@@ -91,22 +100,24 @@ class SwarmEngine:
 
     async def running(self) -> list[Running]:
         """As many as the service wants: its tasks by slot, and those that are still to come; and those that leave."""
-        wanted = (await self._inspect())["Spec"]["Mode"]["Replicated"]["Replicas"]
-        tasks = await self._tasks()
-        staying = {int(task["Slot"]): task for task in tasks if task["DesiredState"] == "running"}
-        ids = [f"r{slot}" for slot in sorted(staying)]
-        leaving = [f"r{task['Slot']}" for task in tasks if int(task["Slot"]) not in staying]
-        missing = (f"r{n}" for n in range(1, wanted + len(ids) + 1) if n not in staying and f"r{n}" not in leaving)
-        while len(ids) < wanted:
-            ids.append(next(missing))
-        found = [
-            Running(id_, *_addresses(staying.get(int(id_[1:]))), None, "draining" if n >= wanted else "running")
-            for n, id_ in enumerate(sorted(ids, key=lambda id_: (id_ in self._leaving, int(id_[1:]))))
-        ]
-        for replica in found:
-            if replica.id in self._leaving:
-                replica.state = "draining"
-        return found + [Running(id_, "", "", None, "draining") for id_ in leaving]
+        async with self._lock:
+            return await self._running()
+
+    async def _running(self) -> list[Running]:
+        wanted, staying, going = await self._read()
+        slots = sorted(staying)
+        to_come = (slot for slot in itertools.count(1) if slot not in staying and slot not in going)
+        slots += itertools.islice(to_come, max(0, wanted - len(slots)))
+        slots.sort(key=lambda slot: (f"r{slot}" in self._leaving, slot))
+        stay = wanted - len(self._leaving)
+        found = []
+        for number, slot in enumerate(slots):
+            task = staying.get(slot)
+            is_up = task is not None and task["Status"]["State"] == "running"
+            state = "draining" if number >= stay else "running" if is_up else "starting"
+            found.append(Running(f"r{slot}", *_addresses(task), None, state))
+        self._seen = {replica.id for replica in found if replica.state != "draining"}
+        return found + [Running(f"r{slot}", "", "", None, "draining") for slot in sorted(going)]
 
     async def start(self, id_: str) -> None:
         """One task more, unless `id_` is there; returns when all of them run.
@@ -115,34 +126,35 @@ class SwarmEngine:
             StartError: not within a minute; with what the last task says.
             EngineError: Docker refuses.
         """
-        if id_ not in {replica.id for replica in await self.running() if replica.state == "running"}:
-            await self._add(1)
+        async with self._lock:
+            if id_ not in {replica.id for replica in await self._running() if replica.state != "draining"}:
+                await self._add(1)
         deadline = time.monotonic() + STARTUP_TIMEOUT_S
         while True:
-            wanted = (await self._inspect())["Spec"]["Mode"]["Replicated"]["Replicas"]
-            tasks = [task for task in await self._tasks() if task["DesiredState"] == "running"]
-            if sum(task["Status"]["State"] == "running" for task in tasks) >= wanted:
+            wanted, tasks, _ = await self._read()
+            if sum(task["Status"]["State"] == "running" for task in tasks.values()) >= wanted:
                 return
             if time.monotonic() > deadline:
-                said = {task["Status"].get("Err") or task["Status"].get("Message", "") for task in tasks}
+                said = {task["Status"].get("Err") or task["Status"].get("Message", "") for task in tasks.values()}
                 raise StartError(f"{self._service} has not {wanted} tasks running\n  " + "\n  ".join(sorted(said)))
             await asyncio.sleep(POLL_S)
 
     async def drain(self, id_: str) -> None:
         """One task less, whichever Swarm chooses; returns when as few are left."""
-        if id_ in self._leaving:
+        if id_ in self._leaving or id_ not in self._seen:
             return
+        self._seen.discard(id_)
         self._leaving.add(id_)
         try:
-            if id_ not in {replica.id for replica in await self.running()}:
-                return
-            await self._add(-1)
+            async with self._lock:
+                await self._add(-1)
+                self._leaving.discard(id_)
         finally:
             self._leaving.discard(id_)
         deadline = time.monotonic() + DRAIN_TIMEOUT_S
         while time.monotonic() < deadline:
-            wanted = (await self._inspect())["Spec"]["Mode"]["Replicated"]["Replicas"]
-            if len(await self._tasks()) <= wanted:
+            wanted, staying, going = await self._read()
+            if len(staying) + len(going) <= wanted:
                 return
             await asyncio.sleep(POLL_S)
 
