@@ -142,7 +142,7 @@ class Template:
                 "ReadonlyRootfs": True,
                 "Tmpfs": {"/tmp": "rw,noexec,nosuid,size=16m"},
                 "CapDrop": ["ALL"],
-                "SecurityOpt": ["no-new-privileges"],
+                "SecurityOpt": ["no-new-privileges", *(["label=disable"] if self.with_socket else [])],  # SELinux
                 "Memory": MEMORY_BYTES,
                 "PidsLimit": PIDS,
                 "NanoCpus": place.nano_cpus,

@@ -58,8 +58,6 @@ def server(postgres, tmp_path):
     [port] = free_ports(1)
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += [
-        "--backend-store-uri",
-        postgres,
         "--serve-artifacts",
         "--artifacts-destination",
         str(tmp_path / "artifacts"),
