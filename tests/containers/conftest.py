@@ -1,5 +1,6 @@
 """A Docker engine and the services' image, or a reason why not."""
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -57,12 +58,28 @@ def image():
     return IMAGE
 
 
-@pytest.fixture
-def one_swarm_at_a_time(image):
-    """An engine is in one Swarm: who makes it one, and leaves it again, is alone meanwhile."""
-    with (Path(tempfile.gettempdir()) / "aegis-test-swarm.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+@contextlib.contextmanager
+def engine_held(kind):
+    """Hold the engine, shared or exclusively; who waits for it comes before those that ask later."""
+    folder = Path(tempfile.gettempdir())
+    with (folder / "aegis-test-engine.lock").open("w") as engine:
+        with (folder / "aegis-test-turn.lock").open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            fcntl.flock(engine, kind)
         yield
+
+
+@pytest.fixture(autouse=True)
+def engine_shared(request):
+    """An engine that becomes a Swarm, or leaves one, lets others wait: such a test has it for itself."""
+    is_alone = "one_swarm_at_a_time" in request.fixturenames
+    with engine_held(fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH):
+        yield
+
+
+@pytest.fixture
+def one_swarm_at_a_time(engine_shared, image):
+    """The engine for this test alone."""
 
 
 @pytest.fixture

@@ -72,6 +72,7 @@ def project(request, image, token):
         project("up", "-d")
         yield project
     finally:
+        print(project("logs", "--no-color", "manager", "router", check=False).stdout[-5000:])  # shown where it failed
         project("down", "--volumes")
         until_gone(docker, project.label)
 
