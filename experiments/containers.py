@@ -189,7 +189,7 @@ async def remove(docker: Docker, project: str) -> None:
 
 
 async def _main(project: str) -> None:
-    async with Docker() as docker:
+    async with connect() as docker:
         await remove(docker, project)
 
 
