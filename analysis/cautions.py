@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from analysis import recovery
 from analysis.run_folder import Run
 from analysis.stationarity import Stationarity
 
@@ -16,11 +17,11 @@ SATURATED_CORES = 0.9
 
 def cautions(run: Run, metrics: dict[str, Any], found: Stationarity) -> list[str]:
     """A sentence each."""
-    return [*_quantiles(metrics), *_settled(run, found), *_router(metrics), *_loop(run)]
+    return [*_quantiles(metrics), *_settled(run, found), *_router(metrics), *_loop(run), *_recovery(run)]
 
 
 def _quantiles(metrics: dict[str, Any]) -> Iterator[str]:
-    count = metrics["offered_requests"] - metrics["dropped"]
+    count = metrics["offered_requests"]
     if 0 < count < LEAST_FOR_P99:
         yield f"p99 rests on {count} requests; its 95 % interval needs {LEAST_FOR_P99} at least"
 
@@ -48,3 +49,9 @@ def _loop(run: Run) -> Iterator[str]:
     if (run.manifest["config"].get("load") or {}).get("loop") == "closed":
         missing = len(run.demand_s) - len(run.requests)
         yield f"closed loop: {missing:,} planned requests were never asked, and their waiting is in no latency"
+
+
+def _recovery(run: Run) -> Iterator[str]:
+    why = recovery.why_not_judged(run) if run.faults else None
+    if why is not None:
+        yield f"recovery is not judged: {why}"

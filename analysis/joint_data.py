@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from analysis import intervals
-from analysis.metrics import DIGITS, QUANTILES
+from analysis.latency import QUANTILES
+from analysis.metrics import DIGITS
 from analysis.rows import Entry, Row
 
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from analysis import interval_lines, timeline
 from analysis.interval_lines import MARKS
 from analysis.rows import Entry, Row
-from analysis.run_folder import latency_ms
+from analysis.latency import latency_ms
 from analysis.style import (
     BLUE,
     GREEN,

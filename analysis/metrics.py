@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import ground_truth, recovery, stationarity, validity
+from analysis import ground_truth, recovery, schema, stationarity, validity
 from analysis.cautions import cautions
-from analysis.run_folder import OUTCOMES, PHASES, Run, latency_ms
-from analysis.timeline import CPU_ROLES
+from analysis.latency import QUANTILES, quantile, ranked_ms
+from analysis.run_folder import OUTCOMES, PHASES, Run
+from analysis.timeline import CPU_ROLES, is_beyond
 
-QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
 LEAST_FOR_P999 = 3688
 """Independent values that a two-sided 95 % interval for the 99.9th percentile needs at least (DESIGN.md)."""
 MEASURED_PHASES = tuple(phase for phase in PHASES if phase != "warmup")
@@ -32,7 +32,8 @@ def compute(run: Run, timeline: pd.DataFrame) -> Values:
         timeline: its rows a second, of `timeline.build`.
     """
     measured = run.measured
-    metrics = _rates(run) | _failures(measured) | _latencies(measured, "")
+    metrics = {"schema_version": schema.VERSION} | _rates(run) | _failures(measured) | _latencies(measured, "")
+    metrics |= _served(run)
     for phase in MEASURED_PHASES:
         rows = measured[measured["phase"] == phase]
         metrics |= _latencies(rows, f"_{phase}")
@@ -43,6 +44,7 @@ def compute(run: Run, timeline: pd.DataFrame) -> Values:
         "detection_s": found.detection_s,
         "recovery_s": found.recovery_s,
         "recovered": found.recovered,
+        "fault_harm": found.fault_harm,
         "faults_injected": len(run.faults),
         "faults_undetected": found.undetected,
         "clock_offset_max_ms": validity.clock_offset_max_ms(run),
@@ -106,23 +108,43 @@ def _failures(measured: pd.DataFrame) -> Values:
 
 
 def _latencies(requests: pd.DataFrame, suffix: str) -> Values:
-    latency = latency_ms(requests).dropna()
-    found = _quantiles(latency, "latency", which=tuple(QUANTILES))
-    if len(latency) < LEAST_FOR_P999:
-        found["latency_p999_ms"] = None
-    if not suffix:
-        found |= {"latency_mean_ms": latency.mean(), "latency_max_ms": latency.max()}
+    """Quantiles in which a request that was not served ranks last; one among them is None, and has a bound instead."""
+    latencies = ranked_ms(requests)
+    served = latencies[np.isfinite(latencies)]
+    found: Values = {}
+    for name, share in QUANTILES.items():
+        value = quantile(latencies, share) if name != "p999" or len(latencies) >= LEAST_FOR_P999 else math.nan
+        bound = (float(served.max()) if len(served) else 0.0) if value == math.inf else None
+        found |= {f"latency_{name}_ms": value, f"latency_{name}_beyond_ms": bound}
+    if not suffix and len(served) == len(latencies) > 0:
+        found |= {"latency_mean_ms": latencies.mean(), "latency_max_ms": latencies.max()}
+    elif not suffix:
+        found |= {"latency_mean_ms": None, "latency_max_ms": None}
     return {f"{key}{suffix}": value for key, value in found.items()}
 
 
+def _served(run: Run) -> Values:
+    """How well it answers where it answers, and how many it answers in time."""
+    latencies = run.latencies
+    served = pd.Series(latencies[np.isfinite(latencies)])
+    in_time = latencies <= run.setting("slo", "p99_ms", SLO_P99_MS)
+    return {
+        "served_share": float(in_time.mean()) if len(latencies) else None,
+        **_quantiles(served, "latency_served"),
+        "latency_served_mean_ms": served.mean(),
+        "latency_served_max_ms": served.max(),
+    }
+
+
 def _stages(measured: pd.DataFrame) -> Values:
-    """Where the time went: at the client, in the router, in the replica's queue, at work."""
+    """Where the time of those that were served went: at the client, in the router, in the replica's queue, at work."""
+    served = measured[measured["outcome"] == "ok"]
     return (
-        _quantiles((measured["completed_s"] - measured["sent_s"]) * 1e3, "client_service")
-        | _quantiles(measured["router_s"] * 1e3, "router_overhead")
-        | _quantiles(measured["queue_s"] * 1e3, "queue")
-        | _quantiles(measured["service_s"] * 1e3, "service")
-        | {"service_mean_ms": (measured["service_s"] * 1e3).mean()}
+        _quantiles((served["completed_s"] - served["sent_s"]) * 1e3, "client_service")
+        | _quantiles(served["router_s"] * 1e3, "router_overhead")
+        | _quantiles(served["queue_s"] * 1e3, "queue")
+        | _quantiles(served["service_s"] * 1e3, "service")
+        | {"service_mean_ms": (served["service_s"] * 1e3).mean()}
     )
 
 
@@ -169,7 +191,7 @@ def _violation_s(run: Run, timeline: pd.DataFrame) -> float | None:
     if window.empty:
         return None
     width = np.minimum(1.0, run.end_s - window["second"])
-    slow = window["p99_ms"] > run.setting("slo", "p99_ms", SLO_P99_MS)
+    slow = (window["p99_ms"] > run.setting("slo", "p99_ms", SLO_P99_MS)) | is_beyond(window, "p99_ms")
     failing = window["errors"] > run.setting("slo", "error_rate", SLO_ERROR_RATE) * window["offered_rps"] * width
     return float(width[slow | failing].sum())
 

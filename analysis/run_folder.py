@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis import schema
 from analysis.faults import LandedFault, landed
+from analysis.latency import Floats, ranked_ms
 
 NUMBERS = (
     "request_id",
@@ -104,14 +105,14 @@ class Run:
         return self.requests[self.requests["scheduled_s"] >= self.warmup_s]
 
     @cached_property
+    def latencies(self) -> Floats:
+        """Milliseconds, of the requests outside warm-up in the order of `scheduled_s`; +inf where not served."""
+        return ranked_ms(self.measured.sort_values("scheduled_s", kind="stable"))
+
+    @cached_property
     def faults(self) -> list[LandedFault]:
         """The faults that landed, in order of time."""
         return landed(self.events)
-
-
-def latency_ms(requests: pd.DataFrame) -> pd.Series:
-    """Completed - scheduled in milliseconds; NaN for a dropped request."""
-    return (requests["completed_s"] - requests["scheduled_s"]) * 1e3
 
 
 def read(folder: Path) -> Run:
@@ -161,10 +162,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     config = manifest.get("config") if isinstance(manifest, dict) else None
     if not isinstance(config, dict) or not isinstance(config.get("workload"), dict):
         raise FolderError(f"{path}: is not the manifest of a run (no config.workload)")
-    if manifest.get("schema_version") != schema.VERSION:
+    if manifest.get("schema_version") not in schema.READ:
+        known = " and ".join(str(version) for version in schema.READ)
         raise FolderError(
-            f"{path}: schema {manifest.get('schema_version')}, but {schema.VERSION} is read here; measure again, or "
-            "read it with the commit that it names"
+            f"{path}: schema {manifest.get('schema_version')}, but {known} are read here; measure again, or read it "
+            "with the commit that it names"
         )
     return dict(manifest)
 

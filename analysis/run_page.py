@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from analysis.rotation_panel import draw_rotation, lanes
-from analysis.run_folder import Run, latency_ms
+from analysis.latency import latency_ms
+from analysis.run_folder import Run
 from analysis.style import (
     BLUE,
     GREEN,

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.metrics import QUANTILES
+from analysis.latency import QUANTILES
 
 REQUESTS = 3000
 """Measured in a run; too few for p99.9, as in `metrics.json` (`LEAST_FOR_P999`)."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.run_folder import Run, latency_ms
+from analysis.latency import latency_ms
+from analysis.run_folder import Run
 
 BLOCKS = 10
 LEAST_BLOCKS = 5
