@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from analysis import recovery
+from analysis.harm import why_not_judged
 from analysis.run_folder import Run
 from analysis.stationarity import Stationarity
 
@@ -52,6 +52,6 @@ def _loop(run: Run) -> Iterator[str]:
 
 
 def _recovery(run: Run) -> Iterator[str]:
-    why = recovery.why_not_judged(run) if run.faults else None
+    why = why_not_judged(run) if run.faults else None
     if why is not None:
         yield f"recovery is not judged: {why}"

@@ -6,15 +6,14 @@ import numpy as np
 import pandas as pd
 
 from analysis.faults import LandedFault, is_in_rotation, left_rotation
-from analysis.latency import Floats, quantile, ranked_ms
+from analysis.harm import is_harmed, steady_latencies, why_not_judged
+from analysis.latency import quantile
 from analysis.run_folder import Run
 
 GOODPUT_SHARE = 0.99
 P99_FACTOR = 1.1
 HOLD_S = 3
 """DESIGN.md section 4: goodput and p99 that count as well again, and for how long they must hold."""
-LEAST_STEADY_S = 3.0
-"""DESIGN.md section 4: of steady phase before the first fault, below which its p99 is no reference."""
 DETECTION_GRACE_S = 3.0
 """An event this long after the heal still counts as the fault's detection: a short fault is noticed late."""
 
@@ -42,9 +41,8 @@ def assess(run: Run, timeline: pd.DataFrame) -> Recovery:
     rotation, while the fault lasts or at most `DETECTION_GRACE_S` after, and before another fault hits the same
     replica. A fault on a replica that is out of rotation already has nothing to detect and does not count.
 
-    Harm: a request that was not served and ended after the first fault landed (one in flight at that moment counts),
-    or a p99 of the fault or the recovery phase above 1.1 times that of the steady phase. Without harm there is nothing
-    to recover from, however few requests a second there were to look at: recovered after 0 s.
+    Without harm (`harm.is_harmed`) there is nothing to recover from, however few requests a second there were to look
+    at: recovered after 0 s.
 
     Recovery, where there was harm: from the moment the fault was healed (a replica lost for good: from its loss) to the first second s
     such that s, s+1 and s+2 each have goodput >= 99 % of offered and p99 <= 1.1 times that of the steady phase;
@@ -57,10 +55,9 @@ def assess(run: Run, timeline: pd.DataFrame) -> Recovery:
     detection_s = max(detected.values(), default=None)
     if why_not_judged(run) is not None:
         return Recovery(detection_s, None, None, None, undetected)
-    limit_ms = P99_FACTOR * quantile(_latencies(run, "steady"), 0.99)
-    if not _is_harmed(run, limit_ms):
+    if not is_harmed(run):
         return Recovery(detection_s, 0.0, True, False, undetected)
-    good = good_seconds(run, timeline, limit_ms)
+    good = good_seconds(run, timeline)
     times = [None if well is None else max(0.0, well - since) for since, well in _episodes(run.faults, good)]
     recovered = None not in times
     return Recovery(
@@ -70,36 +67,6 @@ def assess(run: Run, timeline: pd.DataFrame) -> Recovery:
         fault_harm=True,
         undetected=undetected,
     )
-
-
-def why_not_judged(run: Run) -> str | None:
-    """Why harm and recovery cannot be told in a run with faults, in a few words with the remedy; None = they can."""
-    first = run.faults[0].landed_s
-    steady_s = max(0.0, round(first - run.warmup_s, 6))
-    if steady_s < LEAST_STEADY_S:
-        return (
-            f"{steady_s:.1f} s of steady phase before the first fault are no reference ({LEAST_STEADY_S:g} s needed: "
-            "a later fault or a shorter workload.warmup_s)"
-        )
-    if not len(_latencies(run, "steady")):
-        return "no request came in the steady phase (a higher rate or a later fault)"
-    if not (run.requests["scheduled_s"] >= first).any():
-        return "no request came after the first fault (an earlier fault or a longer run)"
-    return None
-
-
-def _latencies(run: Run, phase: str) -> Floats:
-    return ranked_ms(run.measured[run.measured["phase"] == phase])
-
-
-def _is_harmed(run: Run, limit_ms: float) -> bool:
-    """Whether anything was lost, or a phase's p99 was above `limit_ms`, after the first fault landed."""
-    requests = run.requests
-    ended = requests["completed_s"].fillna(np.inf)
-    if ((requests["outcome"] != "ok") & (ended >= run.faults[0].landed_s)).any():
-        return True
-    # Phase by phase, so that a long recovery does not hide a short fault. NaN, of a phase without requests, is not more.
-    return any(quantile(_latencies(run, phase), 0.99) > limit_ms for phase in ("fault", "recovery"))
 
 
 def detections(run: Run) -> tuple[dict[int, float], int]:
@@ -119,12 +86,13 @@ def detections(run: Run) -> tuple[dict[int, float], int]:
     return detected, undetected
 
 
-def good_seconds(run: Run, timeline: pd.DataFrame, limit_ms: float) -> np.ndarray:
-    """Whether all is well, for every whole second of the run: p99 a number, and at most `limit_ms`.
+def good_seconds(run: Run, timeline: pd.DataFrame) -> np.ndarray:
+    """Whether all is well, for every whole second of the run.
 
-    A second without requests shows nothing and is not.
+    A second without requests shows nothing and is not; one whose p99 lies among requests that were not served is not.
     """
     whole = timeline.iloc[: int(run.end_s)]
+    limit_ms = P99_FACTOR * quantile(steady_latencies(run), 0.99)
     good = (
         (whole["offered_rps"] > 0)
         & (whole["goodput_rps"] >= GOODPUT_SHARE * whole["offered_rps"])

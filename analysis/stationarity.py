@@ -82,8 +82,11 @@ def _relaxation_s(run: Run, utilisation: float) -> float | None:
 
 
 def _blocks(run: Run, relaxation_s: float | None) -> np.ndarray | None:
-    """Mean latency of blocks of equal length over the steady phase, ms; none shorter than two relaxation times."""
-    rows = run.measured[run.measured["phase"] == "steady"]
+    """Mean latency of blocks of equal length over the steady phase, ms; none shorter than two relaxation times.
+
+    Of the requests that were served: a queue that turns some away is settled when the others' waiting is.
+    """
+    rows = run.measured[(run.measured["phase"] == "steady") & (run.measured["outcome"] == "ok")]
     if rows.empty:
         return None
     begin, end = float(rows["scheduled_s"].min()), float(rows["scheduled_s"].max())

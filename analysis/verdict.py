@@ -11,6 +11,9 @@ DONE = {
 }
 """Action: what happened to the target, and what recovery counts from."""
 
+NOTHING_HARMED = "nothing to recover from"
+NONE_SERVED = "no request was served"
+
 Metrics = dict[str, Any]
 
 
@@ -28,8 +31,8 @@ def verdict(manifest: dict[str, Any], metrics: Metrics) -> str:
     if not metrics["faults_injected"] and low != high:
         parts.append(f"{low:.0f} to {high:.0f} replicas were ready")
     parts.append(_failed(metrics))
-    if metrics["latency_p99_ms"] is not None:
-        parts.append(f"p99 latency {metrics['latency_p99_ms']:,.0f} ms")
+    if any(metrics[f"latency_p99_{kind}"] is not None for kind in ("ms", "beyond_ms")):
+        parts.append(f"p99 latency {latency(metrics, 'p99')}" if _serves(metrics) else NONE_SERVED)
     is_simulated = ((manifest.get("config") or {}).get("engine") or {}).get("name") == "sim"
     return f"VALID{' (simulated)' if is_simulated else ''}. {_capital('; '.join(parts))}."
 
@@ -78,6 +81,10 @@ def _several(injected: int, metrics: Metrics) -> str:
 
 
 def _recovered(metrics: Metrics, since: str) -> str:
+    if metrics["recovered"] is None:
+        return "recovery is not judged"
+    if metrics["fault_harm"] is False:
+        return f"{NOTHING_HARMED}: no request was lost and latency stayed"
     if not metrics["recovered"]:
         return "not recovered by the run's end"
     if metrics["recovery_s"] == 0:
@@ -86,17 +93,50 @@ def _recovered(metrics: Metrics, since: str) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share as a percentage with two significant digits at least; `-` where it is undefined."""
+    """A share as a percentage, itself and what is missing to 1 with two digits at least; `-` where it is undefined."""
     if share is None:
         return "-"
     if 0 < share < 0.0001:
         return "< 0.01 %"
-    return f"{share * 100:.2f} %" if 0 < share < 0.1 else f"{share * 100:.1f} %"
+    if 0.9999 < share < 1:
+        return "> 99.99 %"
+    return f"{share * 100:.2f} %" if 0 < min(share, 1 - share) < 0.1 else f"{share * 100:.1f} %"
 
 
 def quantity(value: float | None, unit: str, digits: int = 1) -> str:
     """A number with its unit; `-` where it is undefined."""
     return "-" if value is None else f"{value:,.{digits}f} {unit}"
+
+
+def latency(metrics: Metrics, name: str, suffix: str = "") -> str:
+    """A quantile with its unit; where it lies among requests that were not served, the latency that it is beyond.
+
+    Args:
+        metrics: content of `metrics.json`.
+        name: `p50`, `p90`, `p99` or `p999`.
+        suffix: `_` and a phase; empty = the whole run.
+    """
+    bound = metrics[f"latency_{name}_beyond_ms{suffix}"]
+    return quantity(metrics[f"latency_{name}_ms{suffix}"], "ms", 0) if bound is None else f"beyond {bound:,.0f} ms"
+
+
+def _serves(metrics: Metrics) -> bool:
+    return metrics["latency_served_max_ms"] is not None
+
+
+def _latencies(metrics: Metrics) -> str:
+    texts = [latency(metrics, name).removesuffix(" ms") for name in ("p50", "p90", "p99")]
+    if not _serves(metrics):
+        return NONE_SERVED if metrics["failed_requests"] else "-"
+    return f"{' / '.join(texts)} ms"
+
+
+def _recovery(metrics: Metrics) -> str:
+    if metrics["recovered"] is None:
+        return "not judged"
+    if metrics["fault_harm"] is False:
+        return NOTHING_HARMED
+    return quantity(metrics["recovery_s"], "s") if metrics["recovered"] else "never"
 
 
 def _pair(metrics: Metrics, keys: tuple[str, ...], unit: str, digits: int = 1) -> str:
@@ -115,7 +155,8 @@ def table_rows(metrics: Metrics) -> list[tuple[str, str]]:
     offered = metrics["offered_requests"]
     rows = [
         ("offered / goodput", _pair(metrics, ("offered_rps", "goodput_rps"), "requests/s")),
-        ("latency p50 / p90 / p99", _pair(metrics, ("latency_p50_ms", "latency_p90_ms", "latency_p99_ms"), "ms", 0)),
+        ("latency p50 / p90 / p99", _latencies(metrics)),
+        ("answered ok within the objective", percent(metrics["served_share"])),
         ("failed requests", f"{metrics['failed_requests']:,} of {offered:,} ({percent(metrics['error_rate'])})"),
         ("retried requests", "-" if metrics["retried_requests"] is None else f"{metrics['retried_requests']:,}"),
         ("queue p50 / p99", _pair(metrics, ("queue_p50_ms", "queue_p99_ms"), "ms", 0)),
@@ -129,6 +170,5 @@ def table_rows(metrics: Metrics) -> list[tuple[str, str]]:
         keys = ("exact_error_p50_ms", "exact_error_p99_ms")
         rows.append(("off the exact sojourn by p50 / p99", _pair(metrics, keys, "ms", 2)))
     if metrics["faults_injected"]:
-        detection, recovery = quantity(metrics["detection_s"], "s", 2), quantity(metrics["recovery_s"], "s")
-        rows.insert(4, ("detection / recovery", f"{detection} / {recovery if metrics['recovered'] else 'never'}"))
+        rows.insert(5, ("detection / recovery", f"{quantity(metrics['detection_s'], 's', 2)} / {_recovery(metrics)}"))
     return rows
