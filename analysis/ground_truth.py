@@ -5,8 +5,8 @@ Without a router request i goes to replica i mod n, so that each replica's queue
 
 import numpy as np
 
-from analysis.queueing import mmc_sojourn_mean_s, mmc_sojourn_quantile_s, mmck_blocking, sojourn_s
 from analysis.latency import latency_ms
+from analysis.queueing import mmc_sojourn_mean_s, mmc_sojourn_quantile_s, mmck_blocking, sojourn_s
 from analysis.run_folder import Run
 
 KEYS = (

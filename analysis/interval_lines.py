@@ -43,7 +43,7 @@ def draw_latencies(axes: Axes, entries: list[Entry]) -> None:
         found = together[f"latency_{name}_ms"]
         _bar(axes, found, position, colour, marker)
         if found.mean is None:
-            _above(axes, _without_mean(found), 0.5, position, "center")
+            _above(axes, _without_mean(found, entries), 0.5, position, "center")
             continue
         bounds = "(no interval)" if found.low is None else f"[{found.low:,.0f}, {found.high:,.0f}]"
         where = float(np.log(found.mean / left) / np.log(right / left))
@@ -62,12 +62,15 @@ def draw_failed(axes: Axes, entries: list[Entry]) -> None:
     found, middle = failed(entries), sum(_positions(entries)) / len(MARKS)
     _bar(axes, found, middle, RED, "D")
     bounds = "(no interval)" if found.low is None else f"[{percent(found.low)}, {percent(found.high)}]"
-    text = _without_mean(found) if found.mean is None else f"{percent(found.mean)} {bounds}"
+    text = _without_mean(found, entries) if found.mean is None else f"{percent(found.mean)} {bounds}"
     _above(axes, text, 0.03, middle, "left")
 
 
-def _without_mean(found: Interval) -> str:
-    return "no mean: the runs differ" if found.n else "no valid run"
+def _without_mean(found: Interval, entries: list[Entry]) -> str:
+    valid = sum(entry.is_valid for entry in entries)
+    if not valid:
+        return "no valid run"
+    return f"no mean: undefined in {valid - found.n} of {valid} runs" if found.n < valid else "no mean: the runs differ"
 
 
 def _line(entries: list[Entry]) -> float:

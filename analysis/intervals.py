@@ -17,7 +17,8 @@ def of_runs(entries: list[Entry]) -> dict[str, Interval]:
 
 def _interval(compared: Compared, runs: list[dict[str, Any]], is_one_arm: bool) -> Interval:
     known = [metrics for metrics in runs if metrics[compared.key] is not None]
-    if not is_one_arm:
+    # Those that have it are not all there is: a p99 lies among the failed, a fault was not noticed in the others.
+    if not is_one_arm or len(known) < len(runs):
         return Interval(None, None, None, len(known))
     values = [float(metrics[compared.key]) for metrics in known]
     if compared.is_share:

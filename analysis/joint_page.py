@@ -14,7 +14,6 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from analysis import interval_lines, timeline
 from analysis.interval_lines import MARKS
 from analysis.rows import Entry, Row
-from analysis.latency import latency_ms
 from analysis.style import (
     BLUE,
     GREEN,
@@ -33,7 +32,7 @@ from analysis.style import (
     shade_faults,
     share_axis,
 )
-from analysis.verdict import percent, quantity
+from analysis.verdict import NOTHING_HARMED, latency, percent, quantity
 
 WIDTH_PX = 1600
 ROW_PX = 330
@@ -122,7 +121,7 @@ def _latency_range(rows: list[Row]) -> tuple[float, float]:
         entry.metrics[key]
         for _, entries in rows
         for entry in entries
-        for key in ("latency_p50_ms", "latency_max_ms")
+        for key in ("latency_served_p50_ms", "latency_served_max_ms")
         if entry.metrics[key] is not None
     ]
     return (min(values) / 8, max(values) * 1.4) if values else (1.0, 1000.0)
@@ -145,28 +144,31 @@ def _short(label: str) -> str:
 
 
 def _quantiles(axes: Axes, title: str, entries: list[Entry], low: float, high: float) -> None:
-    """p50 and p99 of every run."""
+    """p50 and p99 of every run; at the right edge where it lies among requests that were not served."""
     dress(axes, title, "latency (ms)", "run")
+    log_latency(axes, "x", low, high)
+    edge = axes.get_xlim()[1]
     for position, entry in enumerate(entries):
-        ends = [entry.metrics[f"latency_{name}_ms"] for name, _, _ in MARKS]
-        if None in ends:
+        if not entry.metrics["offered_requests"] or not len(entry.run.latencies):
             continue
+        values = [entry.metrics[f"latency_{name}_ms"] for name, _, _ in MARKS]
+        ends = [edge if value is None else value for value in values]
         axes.plot(ends, [position] * 2, color="#cccccc", linewidth=2, zorder=1)
-        for value, (name, colour, marker) in zip(ends, MARKS, strict=True):
-            shade, shape = (colour, marker) if entry.is_valid else (GREY, "X")
-            axes.plot(value, position, color=shade, marker=shape, markersize=9, linestyle="none", zorder=2)
+        for value, end, (name, colour, marker) in zip(values, ends, MARKS, strict=True):
+            is_beyond = value is None
+            shade, shape = (colour, ">" if is_beyond else marker) if entry.is_valid else (GREY, "X")
+            axes.plot(end, position, color=shade, marker=shape, markersize=9, linestyle="none", zorder=2, clip_on=False)
             is_apart = name == "p99" or ends[1] > 1.6 * ends[0]
             if len(entries) <= LABELLED and is_apart:
                 axes.annotate(
-                    f"{value:,.0f}",
-                    (value, position),
+                    latency(entry.metrics, name).removesuffix(" ms"),
+                    (end, position),
                     xytext=(0, 7),
                     textcoords="offset points",
                     fontsize=8.5,
-                    ha="center",
+                    ha="right" if is_beyond else "center",
                     color=INK if entry.is_valid else MUTED,
                 )
-    log_latency(axes, "x", low, high)
     _run_axis(axes, entries)
     interval_lines.draw_latencies(axes, entries)
 
@@ -202,12 +204,12 @@ def _errors(axes: Axes, entries: list[Entry]) -> None:
 
 
 def _distribution(axes: Axes, entries: list[Entry], low: float, high: float) -> None:
-    """The share of requests that took longer, a curve a run."""
+    """The share of requests that took longer, a curve a run; those that were not served took longer than anything."""
     dress(axes, "Requests that took longer than ...", "latency (ms)", "share of requests")
     least = 1.0
     for number, entry in enumerate(entries):
-        values = latency_ms(entry.run.measured).dropna()
-        if values.empty:
+        values = entry.run.latencies
+        if not np.isfinite(values).any():
             continue
         least = min(least, 1 / len(values))
         colour = COLOURS[number % len(COLOURS)] if entry.is_valid else GREY
@@ -223,7 +225,7 @@ def _distribution(axes: Axes, entries: list[Entry], low: float, high: float) -> 
     log_latency(axes, "x", low, high)
     share_axis(axes, least)
     if not axes.lines:
-        nothing(axes, "no request was answered")
+        nothing(axes, "no request was served")
     elif len(entries) <= LEGEND_RUNS:
         axes.legend(loc="lower left", fontsize=9, frameon=False, title="run", title_fontsize=9, alignment="left")
 
@@ -231,12 +233,14 @@ def _distribution(axes: Axes, entries: list[Entry], low: float, high: float) -> 
 def _course(axes: Axes, entry: Entry) -> None:
     """One run's rates over time, with its faults and replicas."""
     run = entry.run
+    is_unharmed = entry.metrics["fault_harm"] is False
     facts = [
         f"{name} {quantity(entry.metrics[key], 's')}"
-        for name, key in (("detected in", "detection_s"), ("recovered in", "recovery_s"))
+        for name, key in (("detected in", "detection_s"), *([] if is_unharmed else [("recovered in", "recovery_s")]))
         if entry.metrics[key] is not None
     ]
     facts += ["not recovered"] if entry.metrics["recovered"] is False else []
+    facts += [NOTHING_HARMED] if is_unharmed else []
     time = "; ".join(("seconds from the run's start", *([", ".join(facts)] if facts else [])))
     dress(axes, f"Run {_short(entry.label)}", time, "requests per second")
     seconds = timeline.build(run)

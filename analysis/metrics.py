@@ -32,8 +32,8 @@ def compute(run: Run, timeline: pd.DataFrame) -> Values:
         timeline: its rows a second, of `timeline.build`.
     """
     measured = run.measured
-    metrics = {"schema_version": schema.VERSION} | _rates(run) | _failures(measured) | _latencies(measured, "")
-    metrics |= _served(run)
+    metrics: Values = {"schema_version": schema.VERSION}
+    metrics |= _rates(run) | _failures(measured) | _latencies(measured, "") | _served(run)
     for phase in MEASURED_PHASES:
         rows = measured[measured["phase"] == phase]
         metrics |= _latencies(rows, f"_{phase}")
@@ -114,8 +114,8 @@ def _latencies(requests: pd.DataFrame, suffix: str) -> Values:
     found: Values = {}
     for name, share in QUANTILES.items():
         value = quantile(latencies, share) if name != "p999" or len(latencies) >= LEAST_FOR_P999 else math.nan
-        bound = (float(served.max()) if len(served) else 0.0) if value == math.inf else None
-        found |= {f"latency_{name}_ms": value, f"latency_{name}_beyond_ms": bound}
+        found[f"latency_{name}_ms"] = value if math.isfinite(value) else None
+        found[f"latency_{name}_beyond_ms"] = served.max(initial=0.0) if value == math.inf else None
     if not suffix and len(served) == len(latencies) > 0:
         found |= {"latency_mean_ms": latencies.mean(), "latency_max_ms": latencies.max()}
     elif not suffix:

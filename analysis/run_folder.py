@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import schema
+from analysis import integrity, schema
 from analysis.faults import LandedFault, landed
 from analysis.latency import Floats, ranked_ms
 
@@ -23,6 +23,8 @@ NUMBERS = (
     "service_s",
     "router_s",
 )
+PLANNED = ("request_id", "scheduled_s", "demand_s")
+"""Numbers of the schedule."""
 WORDS = ("outcome", "replica", "phase")
 OPTIONAL = frozenset({"router_s"})
 """Columns that may be absent: without a router nobody measures them."""
@@ -119,11 +121,11 @@ def read(folder: Path) -> Run:
     """Read a run; what an incomplete run did not come to write is empty.
 
     Raises:
-        FolderError: it is not a run's folder, a file is damaged, or a complete run lacks one.
+        FolderError: it is not a run's folder, a file is damaged or not this run's, or a complete run lacks one.
     """
     manifest = read_manifest(folder)
     requests = _requests(folder / "requests.parquet")
-    schedule = _parquet(folder / "schedule.parquet", ("scheduled_s", "demand_s"))
+    schedule = _schedule(folder / "schedule.parquet")
     if manifest.get("exit_reason") == "complete":
         for name, table in (("requests.parquet", requests), ("schedule.parquet", schedule)):
             if table is None:
@@ -132,6 +134,8 @@ def read(folder: Path) -> Run:
         requests = pd.DataFrame(
             {name: pd.Series(dtype="float64" if name in NUMBERS else "str") for name in (*NUMBERS, *WORDS)}
         )
+    for name, wrong in integrity.problems(manifest, requests, schedule):
+        raise FolderError(f"{folder / name}: {wrong}")
     # A closed loop follows no schedule: what it asked is all that it offered.
     is_closed = (manifest["config"].get("load") or {}).get("loop") == "closed"
     planned = requests if schedule is None or is_closed else schedule
@@ -141,8 +145,8 @@ def read(folder: Path) -> Run:
         requests,
         _lines(folder / "events.jsonl", ("t_s", "event")),
         _lines(folder / "samples.jsonl", ("t_s",)),
-        planned["scheduled_s"].astype("float64"),
-        pd.Series(dtype="float64") if schedule is None else schedule["demand_s"].astype("float64"),
+        planned["scheduled_s"],
+        pd.Series(dtype="float64") if schedule is None else schedule["demand_s"],
     )
 
 
@@ -175,12 +179,7 @@ def _requests(path: Path) -> pd.DataFrame | None:
     table = _parquet(path, tuple(name for name in (*NUMBERS, *WORDS) if name not in OPTIONAL))
     if table is None:
         return None
-    try:
-        for name in NUMBERS:
-            values = table[name] if name in table else pd.Series(float("nan"), index=table.index)
-            table[name] = pd.to_numeric(values).astype("float64")
-    except (TypeError, ValueError) as error:
-        raise FolderError(f"{path}: column {name} is not made of numbers ({_one_line(error)})") from error
+    _make_numbers(path, table, NUMBERS)
     for name, words in (("outcome", OUTCOMES), ("phase", PHASES)):
         unknown = sorted(set(table[name].astype("object").unique()) - set(words), key=str)
         if unknown:
@@ -188,6 +187,22 @@ def _requests(path: Path) -> pd.DataFrame | None:
     if table["request_id"].duplicated().any():
         raise FolderError(f"{path}: a request_id stands there twice")
     return table
+
+
+def _schedule(path: Path) -> pd.DataFrame | None:
+    table = _parquet(path, (*PLANNED, "key"))
+    if table is not None:
+        _make_numbers(path, table, PLANNED)
+    return table
+
+
+def _make_numbers(path: Path, table: pd.DataFrame, names: tuple[str, ...]) -> None:
+    try:
+        for name in names:
+            values = table[name] if name in table else pd.Series(float("nan"), index=table.index)
+            table[name] = pd.to_numeric(values).astype("float64")
+    except (TypeError, ValueError) as error:
+        raise FolderError(f"{path}: column {name} is not made of numbers ({_one_line(error)})") from error
 
 
 def _parquet(path: Path, columns: tuple[str, ...]) -> pd.DataFrame | None:

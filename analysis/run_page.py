@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from analysis.latency import latency_ms, ranked_ms
 from analysis.rotation_panel import draw_rotation, lanes
-from analysis.latency import latency_ms
 from analysis.run_folder import Run
 from analysis.style import (
     BLUE,
@@ -33,7 +33,8 @@ from analysis.style import (
     shade_faults,
     share_axis,
 )
-from analysis.verdict import table_rows, verdict
+from analysis.timeline import is_beyond
+from analysis.verdict import percent, table_rows, verdict
 
 WIDTH_PX = 1600
 MAX_POINTS = 8000
@@ -120,8 +121,22 @@ def _latency(axes: Axes, run: Run, timeline: pd.DataFrame) -> None:
             fine["scheduled_s"], fine["latency_ms"], s=7, color=GREY, alpha=0.55, linewidths=0, label="request"
         )
     middle = timeline["second"] + 0.5
-    axes.plot(middle, timeline["p99_ms"], color=ORANGE, linewidth=2.2, marker=".", label="p99 of each second")
-    axes.plot(middle, timeline["p50_ms"], color=BLUE, linewidth=2.2, marker=".", label="p50 of each second")
+    for name, colour, height in (("p99", ORANGE, 0.955), ("p50", BLUE, 0.91)):
+        axes.plot(
+            middle, timeline[f"{name}_ms"], color=colour, linewidth=2.2, marker=".", label=f"{name} of each second"
+        )
+        beyond = middle[is_beyond(timeline, f"{name}_ms")]
+        if len(beyond):  # a gap in the line would look like nothing
+            axes.plot(
+                beyond,
+                np.full(len(beyond), height),
+                "^",
+                color=colour,
+                markersize=8,
+                zorder=5,
+                transform=axes.get_xaxis_transform(),
+                label=f"{name} among the failed",
+            )
     if len(bad):
         axes.scatter(
             bad["scheduled_s"],
@@ -153,7 +168,7 @@ def _latency(axes: Axes, run: Run, timeline: pd.DataFrame) -> None:
         loc="lower right",
         bbox_to_anchor=(1, 1.0),
         fontsize=10,
-        ncols=6,
+        ncols=7,
         frameon=False,
         borderaxespad=0.1,
         columnspacing=1.4,
@@ -204,20 +219,21 @@ def _cpu(axes: Axes, run: Run, timeline: pd.DataFrame) -> None:
 
 
 def _distribution(axes: Axes, run: Run) -> None:
-    """The share of requests that took longer, by phase."""
+    """The share of requests that took longer, by phase; those that were not served took longer than anything."""
     dress(axes, "Requests that took longer than ...", "latency (ms)", "share of requests")
-    measured = run.measured.assign(latency_ms=latency_ms(run.measured))
-    values = measured["latency_ms"].dropna()
-    if values.empty:
-        nothing(axes, "no request was answered")
+    served = run.latencies[np.isfinite(run.latencies)]
+    if not len(served):
+        nothing(axes, "no request was served")
         return
     sizes = []
     for phase, (colour, line) in PHASE_STYLES.items():
-        rows = measured.loc[measured["phase"] == phase, "latency_ms"].dropna()
-        if len(rows):
-            sizes.append(len(rows))
-            exceedance(axes, rows, color=colour, linestyle=line, linewidth=2, label=f"{phase} ({len(rows):,})")
-    log_latency(axes, "x", float(values.quantile(0.005)) / 1.3, float(values.max()) * 1.3)
+        latencies = ranked_ms(run.measured[run.measured["phase"] == phase])
+        if len(latencies):
+            sizes.append(len(latencies))
+            failed = float(np.isinf(latencies).mean())
+            label = f"{phase} ({len(latencies):,}{f'; {percent(failed)} never' if failed else ''})"
+            exceedance(axes, latencies, color=colour, linestyle=line, linewidth=2, label=label)
+    log_latency(axes, "x", float(np.quantile(served, 0.005)) / 1.3, float(served.max()) * 1.3)
     share_axis(axes, 1 / max(sizes))
     axes.legend(
         loc="lower left", fontsize=9.5, frameon=False, title="phase (requests)", title_fontsize=9.5, alignment="left"

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from analysis.latency import Floats
 from analysis.run_folder import Run
 
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#949494"
@@ -23,6 +23,8 @@ DPI = 100
 HEADER_LINE_PX = 25
 LEAST_MS = 0.1
 """Lower end of logarithmic latency axes."""
+FAR_MS = 1e12
+"""Beyond any axis."""
 CURVE_POINTS = 600
 """Points that a distribution curve is drawn with; for drawing only."""
 
@@ -86,15 +88,18 @@ def log_latency(axes: Axes, which: str, low: float, high: float) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def exceedance(axes: Axes, latency_ms: pd.Series, **style: Any) -> None:  # noqa: ANN401
-    """Draw the share of requests that took longer than x, as steps that reach down to the slowest request."""
-    values = np.sort(latency_ms.dropna().to_numpy())
+def exceedance(axes: Axes, latencies: Floats, **style: Any) -> None:  # noqa: ANN401
+    """Draw the share of requests that took longer than x, as steps that reach down to the slowest request.
+
+    Where some were not served (+inf) they reach down to their share, and go on at it to the right edge.
+    """
+    values = np.sort(latencies)
     n = len(values)
     if not n:
         return
     # Even in log(share), so that the rare slow ones keep their points.
     ranks = np.unique(np.round(n - np.geomspace(n, 1, min(n, CURVE_POINTS))).astype(int))
-    axes.step(np.maximum(values[ranks], LEAST_MS), (n - ranks) / n, where="post", **style)
+    axes.step(np.clip(values[ranks], LEAST_MS, FAR_MS), (n - ranks) / n, where="post", **style)
 
 
 def shade_faults(axes: Axes, run: Run) -> None:

@@ -156,7 +156,7 @@ def table_rows(metrics: Metrics) -> list[tuple[str, str]]:
     rows = [
         ("offered / goodput", _pair(metrics, ("offered_rps", "goodput_rps"), "requests/s")),
         ("latency p50 / p90 / p99", _latencies(metrics)),
-        ("answered ok within the objective", percent(metrics["served_share"])),
+        ("served within the objective", percent(metrics["served_share"])),
         ("failed requests", f"{metrics['failed_requests']:,} of {offered:,} ({percent(metrics['error_rate'])})"),
         ("retried requests", "-" if metrics["retried_requests"] is None else f"{metrics['retried_requests']:,}"),
         ("queue p50 / p99", _pair(metrics, ("queue_p50_ms", "queue_p99_ms"), "ms", 0)),

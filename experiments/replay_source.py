@@ -10,11 +10,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from analysis.arms import flatten
 from analysis.run_folder import FolderError, read_manifest
+from analysis.schedule_hash import schedule_hash
 from experiments import config as configuration
 from experiments.config import Config, ConfigError
 from experiments.config_errors import check_keys, one_line
 from experiments.faults import Fault
-from experiments.schedule import build_schedule, schedule_hash
+from experiments.schedule import build_schedule
 
 NEEDED = ("scenario", "seed", "exit_reason", "schedule_hash", "faults", "overrides")
 """Keys of a manifest without which it cannot be replayed."""

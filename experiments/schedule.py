@@ -5,8 +5,6 @@ Arrivals are a unit-rate process mapped through the inverse of the cumulative ra
 Every column has a stream of its own, so that changing one option leaves the others' draws as they were.
 """
 
-import hashlib
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -131,13 +129,3 @@ def build_schedule(workload: WorkloadSettings, seed: int) -> pd.DataFrame:
             "key": names[which],
         }
     )
-
-
-def schedule_hash(schedule: pd.DataFrame) -> str:
-    """SHA-256 over the values (microseconds as integers), whatever the file's bytes are."""
-    digest = hashlib.sha256()
-    digest.update(schedule["request_id"].to_numpy(dtype="<i8").tobytes())
-    for column in ("scheduled_s", "demand_s"):
-        digest.update(np.round(schedule[column].to_numpy() * 1e6).astype("<i8").tobytes())
-    digest.update("\n".join(schedule["key"].astype(str)).encode())
-    return digest.hexdigest()

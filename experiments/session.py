@@ -89,7 +89,8 @@ class Session:
 
     def _prepare(self) -> None:
         """Schedule and manifest on disk, or an error before anything of the stack is started."""
-        from experiments.schedule import build_schedule, schedule_hash
+        from analysis.schedule_hash import schedule_hash
+        from experiments.schedule import build_schedule
 
         schedule = build_schedule(self.config.workload, self.config.seed)
         self._requests = len(schedule)

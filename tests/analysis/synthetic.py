@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import schema
+from analysis.schedule_hash import schedule_hash
 
 COLUMNS = (
     "request_id",
@@ -101,18 +102,21 @@ def write(
     events: list[dict[str, Any]] | None = None,
     samples: list[dict[str, Any]] | None = None,
     planned: np.ndarray | None = None,
+    demand_s: np.ndarray | None = None,
 ) -> Path:
-    """Write a run's folder; samples default to one a second."""
+    """Write a run's folder; samples default to one a second, runs of one seed have one schedule."""
     folder.mkdir(parents=True, exist_ok=True)
-    about = manifest() if about is None else about
-    (folder / "manifest.json").write_text(json.dumps(about))
+    about = dict(manifest() if about is None else about)
     if requests is not None:
         requests.to_parquet(folder / "requests.parquet", index=False)
         planned = requests["scheduled_s"].to_numpy() if planned is None else planned
     if planned is not None:
         n = len(planned)
-        table = {"request_id": np.arange(n), "scheduled_s": planned, "demand_s": np.full(n, 0.05), "key": np.arange(n)}
-        pd.DataFrame(table).to_parquet(folder / "schedule.parquet", index=False)
+        columns = {"request_id": np.arange(n), "scheduled_s": planned, "key": f"k{about['seed']}"}
+        schedule = pd.DataFrame({**columns, "demand_s": np.full(n, 0.05) if demand_s is None else demand_s})
+        schedule.to_parquet(folder / "schedule.parquet", index=False)
+        about["schedule_hash"] = schedule_hash(schedule)
+    (folder / "manifest.json").write_text(json.dumps(about))
     if samples is None:
         samples = [sample(float(second)) for second in range(1, int(about["config"]["workload"]["duration_s"]) + 1)]
     for name, lines in (("events", events or []), ("samples", samples)):
@@ -222,7 +226,7 @@ def realistic(
             else:
                 outcome = {"kill": "refused", "hang": "timeout"}.get(fault[1], "http_error")
         if outcome != "ok":
-            ended = sent + (2.0 if outcome == "timeout" else 0.004 + rng.exponential(0.002))
+            ended = sent + (10.0 if outcome == "timeout" else 0.004 + rng.exponential(0.002))
             status = 502 if outcome == "http_error" else np.nan
             rows.append(
                 (

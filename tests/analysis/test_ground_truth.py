@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from analysis import ground_truth
@@ -38,9 +37,7 @@ def made(folder, *, late_s=0.0, config=None, **about):
     table = synthetic.even_requests(25.0, 40, 0.0).assign(scheduled_s=arrivals, sent_s=arrivals)
     table["completed_s"] = arrivals + np.where(np.isnan(exact), 0.001, exact) + late_s
     table["outcome"] = np.where(np.isnan(exact), "http_error", "ok")
-    synthetic.write(folder, table, about=synthetic.manifest(config=config, **about))
-    plan = {"request_id": np.arange(1000), "scheduled_s": arrivals, "demand_s": demand, "key": ["k"] * 1000}
-    pd.DataFrame(plan).to_parquet(folder / "schedule.parquet")
+    synthetic.write(folder, table, about=synthetic.manifest(config=config, **about), demand_s=demand)
     return ground_truth.assess(read(folder))
 
 

@@ -6,11 +6,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from analysis.schedule_hash import schedule_hash
 from experiments import config as configuration
 from experiments import replay
 from experiments.recording import provenance
 from experiments.replay_source import differences, read_original
-from experiments.schedule import build_schedule, schedule_hash
+from experiments.schedule import build_schedule
 from experiments.supervision import Interrupted
 from tests.analysis import synthetic
 from tests.running import ROOT

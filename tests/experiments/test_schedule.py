@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from experiments.schedule import build_schedule, rate_knots, schedule_hash
+from analysis.schedule_hash import schedule_hash
+from experiments.schedule import build_schedule, rate_knots
 from experiments.workload import PROFILES, DemandSettings, SpikeSettings, StepSettings, WorkloadSettings
 
 
