@@ -46,8 +46,8 @@ def assess(run: Run, timeline: pd.DataFrame) -> Recovery:
 
     Recovery, where there was harm: from the moment the fault was healed (a replica lost for good: from its loss) to
     the first second s such that s, s+1 and s+2 each have goodput >= 99 % of offered and p99 <= 1.1 times that of the
-    steady phase; 0 where that second had begun already. Faults that land before the system is well again prolong one episode,
-    whose recovery counts from its last heal. Neither is judged where `why_not_judged` says so.
+    steady phase; 0 where that second had begun already. Faults that land before the system is well again prolong one
+    episode, whose recovery counts from its last heal. Neither is judged where `why_not_judged` says so.
     """
     if not run.faults:
         return Recovery(None, None, None, None, None)

@@ -37,8 +37,8 @@ class Row:
     level: float | None
     """The level at which the verdict was given (Holm)."""
     verdict: Literal["agrees", "differs", "no interval", "not compared"]
-    """`no interval`: beyond the smallest effect of one repeat, which shows no spread. `not compared`: undefined in the
-    old run or in all repeats."""
+    """`no interval`: beyond the smallest effect of one repeat, which shows no spread. `not compared`: undefined or zero
+    in the old run or in a repeat."""
 
 
 @dataclass
@@ -72,7 +72,7 @@ class _Ratio:
 
 
 class _Share:
-    """Failed requests: off only beyond both what the repeats vary by and what counts as small as these scatter by.
+    """A share of the requests: off only beyond both what the repeats vary by and what counts as small as these scatter by.
 
     Three repeats without a failure show no spread, and yet the next may have one; and where failures come in bursts,
     counts scatter more than independent ones. The larger p of the two is right in both cases. Shares are compared on
@@ -83,16 +83,16 @@ class _Share:
     def __init__(self, compared: Compared, old: Metrics, repeats: Sequence[Metrics]) -> None:
         self.compared, self.n = compared, len(repeats)
         self.old = float(old[compared.key])
-        events = sum(int(m["failed_requests"]) for m in repeats)
-        total = sum(int(m["offered_requests"]) for m in repeats)
-        self.mean = events / total
-        sample = paired([math.asin(math.sqrt(m["failed_requests"] / m["offered_requests"])) for m in repeats])
+        totals = [int(m["offered_requests"]) for m in repeats]
+        events, total = sum(round(m[compared.key] * n) for m, n in zip(repeats, totals, strict=True)), sum(totals)
+        self.mean: float = events / total
+        sample = paired([math.asin(math.sqrt(m[compared.key])) for m in repeats])
         of = int(old["offered_requests"])
         counts = np.arange(of + 1)
         self._shares = counts / of
         by_spread = prediction_p(sample, np.arcsin(np.sqrt(self._shares)))
         self._ps = np.maximum(by_spread, same_rate_p(counts, of, events, total))
-        self.p = float(self._ps[int(old["failed_requests"])])
+        self.p = float(self._ps[round(self.old * of)])
 
     def is_within(self, _effect: float, share: float) -> bool:
         return abs(self.old - self.mean) <= share
@@ -138,11 +138,13 @@ def _find(compared: Compared, old: Metrics, valid: Sequence[Metrics]) -> _Ratio 
     having = [metrics for metrics in valid if metrics[compared.key] is not None]
     if ours is None and not having:
         return None
-    if ours is not None and having and compared.is_share:
-        return _Share(compared, old, having)
+    # Where some repeats lack it, those that have it are not what a further run would be one of.
     values = [metrics[compared.key] for metrics in having]
-    if ours is not None and values and min(ours, *values) > 0:
-        return _Ratio(compared, ours, values)
+    if ours is not None and len(having) == len(valid):
+        if compared.is_share:
+            return _Share(compared, old, having)
+        if min(ours, *values) > 0:
+            return _Ratio(compared, ours, values)
     mean = sum(values) / len(values) if values else None
     return Row(compared.key, ours, mean, None, None, len(values), None, None, "not compared")
 
@@ -177,7 +179,7 @@ def _conclude(rows: list[Row], valid: int, asked: int, unseen: str) -> Check:
     }
     after = [f"{asked - valid} of {asked} repeats not valid and left out"] if valid < asked else []
     if named["not compared"]:
-        after.append(f"not compared, since undefined or zero on one side: {', '.join(named['not compared'])}")
+        after.append(f"not compared, since undefined or zero in one of the runs: {', '.join(named['not compared'])}")
     verdict: Outcome
     if named["differs"]:
         verdict, text = "differs", f"outside of what {valid} repeats vary: {', '.join(named['differs'])}"

@@ -231,7 +231,7 @@ def _distribution(axes: Axes, run: Run) -> None:
         if len(latencies):
             sizes.append(len(latencies))
             failed = float(np.isinf(latencies).mean())
-            label = f"{phase} ({len(latencies):,}{f'; {percent(failed)} never' if failed else ''})"
+            label = f"{phase} ({len(latencies):,}{f'; {percent(failed)} not served' if failed else ''})"
             exceedance(axes, latencies, color=colour, linestyle=line, linewidth=2, label=label)
     log_latency(axes, "x", float(np.quantile(served, 0.005)) / 1.3, float(served.max()) * 1.3)
     share_axis(axes, 1 / max(sizes))

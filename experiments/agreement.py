@@ -7,6 +7,7 @@ Exit status: 0 compared; 1 no live run that is valid; 2 wrong arguments.
 """
 
 import argparse
+import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,8 +58,12 @@ class Arm:
         return [(old, new) for old, new in self.pairs if old[metric] is not None and new[metric] is not None]
 
     def middle(self, which: int, metric: str = "latency_p99_ms") -> float:
-        """The geometric mean over its runs; `which` is 0 for live, 1 for simulated."""
-        return cast(float, geometric_interval([pair[which][metric] for pair in self.pairs]).mean)
+        """The geometric mean over its runs; infinite where one of them has none, since it lies among the failed.
+
+        `which` is 0 for live, 1 for simulated.
+        """
+        values = [pair[which][metric] for pair in self.pairs]
+        return math.inf if None in values else cast(float, geometric_interval(values).mean)
 
 
 def _percent(found: Interval) -> str:

@@ -184,7 +184,8 @@ class Replay:
         if answer.outcome == "timeout":
             completed_s = sent_s + self._config.timeout_s
         self._rows.add(request_id, scheduled_s, sent_s, completed_s, answer)
-        self._recent.append(completed_s - scheduled_s)
+        if answer.outcome == "ok":  # a fast refusal would pass for a fast answer
+            self._recent.append(completed_s - scheduled_s)
         self._report(completed_s - scheduled_s, answer)
 
     def _await_answers(self) -> None:

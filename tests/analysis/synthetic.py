@@ -74,8 +74,12 @@ def even_requests(
     duration_s: float = 10.0, rate: int = 10, warmup_s: float = 2.0, latency_s: float = 0.1
 ) -> pd.DataFrame:
     """`rate` requests a second, evenly; all ok after `latency_s`, sent 1 ms late, r1 and r2 in turn."""
-    n = round(duration_s * rate)
-    scheduled = np.arange(n) / rate
+    return requests_at(np.arange(round(duration_s * rate)) / rate, warmup_s, latency_s)
+
+
+def requests_at(scheduled: np.ndarray, warmup_s: float = 2.0, latency_s: float = 0.1) -> pd.DataFrame:
+    """The same at any moments."""
+    n = len(scheduled)
     return pd.DataFrame(
         {
             "request_id": np.arange(n),
@@ -94,6 +98,12 @@ def even_requests(
     )
 
 
+def schedule_at(scheduled: np.ndarray, demand_s: np.ndarray | float = 0.05, key: str = "k") -> pd.DataFrame:
+    """A schedule of requests at these moments."""
+    ids = np.arange(len(scheduled))
+    return pd.DataFrame({"request_id": ids, "scheduled_s": scheduled, "demand_s": demand_s, "key": key})
+
+
 def write(
     folder: Path,
     requests: pd.DataFrame | None,
@@ -102,18 +112,17 @@ def write(
     events: list[dict[str, Any]] | None = None,
     samples: list[dict[str, Any]] | None = None,
     planned: np.ndarray | None = None,
-    demand_s: np.ndarray | None = None,
+    schedule: pd.DataFrame | None = None,
 ) -> Path:
-    """Write a run's folder; samples default to one a second, runs of one seed have one schedule."""
+    """Write a run's folder; samples default to one a second, and the schedule is made of the seed and the requests."""
     folder.mkdir(parents=True, exist_ok=True)
     about = dict(manifest() if about is None else about)
     if requests is not None:
         requests.to_parquet(folder / "requests.parquet", index=False)
         planned = requests["scheduled_s"].to_numpy() if planned is None else planned
-    if planned is not None:
-        n = len(planned)
-        columns = {"request_id": np.arange(n), "scheduled_s": planned, "key": f"k{about['seed']}"}
-        schedule = pd.DataFrame({**columns, "demand_s": np.full(n, 0.05) if demand_s is None else demand_s})
+    if schedule is None and planned is not None:
+        schedule = schedule_at(planned, key=f"k{about['seed']}")
+    if schedule is not None:
         schedule.to_parquet(folder / "schedule.parquet", index=False)
         about["schedule_hash"] = schedule_hash(schedule)
     (folder / "manifest.json").write_text(json.dumps(about))

@@ -14,12 +14,12 @@ from tests.analysis import synthetic
 NAMES = {"policy": {"name": "round_robin"}}
 
 
-def run(folder, latency_s, *, seed=1, scenario="routed", valid=True, config=None, requests=None, **about):
+def run(folder, latency_s, *, seed=1, scenario="routed", valid=True, config=None, requests=None, schedule=None, **about):
     """A run whose latencies are all `latency_s`."""
     table = synthetic.even_requests(latency_s=latency_s) if requests is None else requests
     generator = [{"stopped": "complete" if valid else "interrupted"}]
-    about = {"schedule_hash": f"hash-{seed}", "generator": generator, "seed": seed, "scenario": scenario, **about}
-    return synthetic.write(folder, table, about=synthetic.manifest(config=config or {}, **about))
+    about = {"generator": generator, "seed": seed, "scenario": scenario, **about}
+    return synthetic.write(folder, table, about=synthetic.manifest(config=config or {}, **about), schedule=schedule)
 
 
 def sweep(folder, reference, arm, **more):
@@ -192,11 +192,12 @@ def test_baseline_and_routed_are_arms_named_by_their_scenarios(tmp_path):
     assert row["arm"].endswith("routed")
 
 
+OTHER = synthetic.schedule_at(synthetic.even_requests()["scheduled_s"].to_numpy(), demand_s=0.06)
 REFUSED = [
     ("one arm", lambda f: [run(f / str(s), 0.1, seed=s) for s in (1, 2)], "one arm only"),
     (
         "other schedules",
-        lambda f: [run(f / "a", 0.1, config=NAMES), run(f / "b", 0.1, schedule_hash="other")],
+        lambda f: [run(f / "a", 0.1, config=NAMES), run(f / "b", 0.1, schedule=OTHER)],
         "same seed, but different schedules",
     ),
     (
@@ -210,7 +211,7 @@ REFUSED = [
         "differ in repeat.max",
     ),
     ("nothing", lambda f: f.mkdir(exist_ok=True), "no run's folder here"),
-    ("an older schema", lambda f: run(f / "a", 0.1, schema_version=0), "schema 0, but 1 is read here"),
+    ("an older schema", lambda f: run(f / "a", 0.1, schema_version=0), "schema 0, but 1 and 2 are read here"),
 ]
 
 

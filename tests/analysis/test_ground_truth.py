@@ -37,7 +37,8 @@ def made(folder, *, late_s=0.0, config=None, **about):
     table = synthetic.even_requests(25.0, 40, 0.0).assign(scheduled_s=arrivals, sent_s=arrivals)
     table["completed_s"] = arrivals + np.where(np.isnan(exact), 0.001, exact) + late_s
     table["outcome"] = np.where(np.isnan(exact), "http_error", "ok")
-    synthetic.write(folder, table, about=synthetic.manifest(config=config, **about), demand_s=demand)
+    planned = synthetic.schedule_at(arrivals, demand)
+    synthetic.write(folder, table, about=synthetic.manifest(config=config, **about), schedule=planned)
     return ground_truth.assess(read(folder))
 
 

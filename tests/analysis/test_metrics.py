@@ -40,15 +40,80 @@ def test_the_numbers_of_an_even_run_are_those_counted_by_hand(tmp_path):
     assert found["invalid_reasons"] == []
 
 
-def test_latency_counts_from_the_scheduled_moment_and_keeps_failed_requests(tmp_path):
+def test_latency_counts_from_the_scheduled_moment(tmp_path):
     requests = synthetic.even_requests()
     late = requests["request_id"] >= 90
     requests.loc[late, "sent_s"] = requests["scheduled_s"] + 0.5
     requests.loc[late, "completed_s"] = requests["scheduled_s"] + 2.0
+    found = compute(tmp_path, requests)
+    assert found["latency_max_ms"] == found["latency_served_max_ms"] == pytest.approx(2000)
+    assert found["latency_mean_ms"] == found["latency_served_mean_ms"] == pytest.approx((70 * 100 + 10 * 2000) / 80)
+    assert found["served_share"] == 70 / 80  # the others beyond slo.p99_ms, 1,000 ms
+
+
+def failing(outcome, after_s, share=8):
+    """One in `share` ends as `outcome` after `after_s`, the others are ok after 100 ms."""
+    requests = synthetic.even_requests()
+    fails = requests["request_id"] % share == 3
+    requests.loc[fails, "completed_s"] = requests["sent_s"] + after_s
+    requests.loc[fails, "outcome"] = outcome
+    return requests
+
+
+@pytest.mark.parametrize(("outcome", "after_s"), [("refused", 0.001), ("http_error", 0.002), ("timeout", 10.0)])
+def test_a_quantile_among_the_failed_is_no_number_however_fast_they_failed(tmp_path, outcome, after_s):
+    found = compute(tmp_path, failing(outcome, after_s))
+    assert found["latency_p50_ms"] == pytest.approx(100)
+    assert found["latency_p50_beyond_ms"] is None
+    for name in ("p90", "p99"):
+        assert found[f"latency_{name}_ms"] is found[f"latency_{name}_ms_steady"] is None
+        assert found[f"latency_{name}_beyond_ms"] == found[f"latency_{name}_beyond_ms_steady"] == pytest.approx(100)
+        assert found[f"latency_{name}_beyond_ms_fault"] is None  # no request, hence no quantile
+    assert found["latency_p999_ms"] is found["latency_p999_beyond_ms"] is None  # too few requests
+    assert found["latency_mean_ms"] is found["latency_max_ms"] is None
+    for name in ("p50", "p99", "mean", "max"):
+        assert found[f"latency_served_{name}_ms"] == pytest.approx(100)
+    assert found["served_share"] == 1 - found["error_rate"] == 70 / 80
+    assert found["client_service_p99_ms"] == pytest.approx(99)  # stages, too, are of the served
+
+
+def test_turning_a_request_away_never_lowers_a_quantile(tmp_path):
+    requests = synthetic.even_requests()
+    requests["completed_s"] = requests["sent_s"] + np.random.default_rng(1).exponential(0.1, len(requests))
+    before = compute(tmp_path / "all", requests)
+    slowest = (requests["completed_s"] - requests["scheduled_s"]).nlargest(20).index
+    requests.loc[slowest, "completed_s"] = requests["sent_s"] + 0.001
+    requests.loc[slowest, "outcome"] = "http_error"
+    after = compute(tmp_path / "some", requests)
+    assert after["latency_p50_ms"] >= before["latency_p50_ms"]
+    assert after["latency_p90_ms"] is after["latency_p99_ms"] is None
+    assert after["served_share"] < before["served_share"] == 1
+
+
+def test_where_no_request_was_served_the_quantiles_are_beyond_nothing(tmp_path):
+    found = compute(tmp_path, failing("refused", 0.001, share=1).assign(outcome="refused"))
+    assert found["latency_p50_ms"] is None
+    assert found["latency_p50_beyond_ms"] == found["latency_p99_beyond_ms"] == found["served_share"] == 0.0
+    assert found["latency_served_p99_ms"] is found["latency_served_max_ms"] is None
+
+
+def test_a_runs_latencies_are_in_the_order_of_time_and_infinite_where_not_served(tmp_path):
+    requests = synthetic.even_requests()
+    requests["completed_s"] = requests["scheduled_s"] + 0.1 + requests["request_id"] / 1e4
+    requests.loc[25, "outcome"] = "reset"
+    run = read(synthetic.write(tmp_path, requests.sample(frac=1, random_state=1)))
+    expected = 100 + np.arange(20, 100) / 10
+    expected[5] = np.inf
+    assert run.latencies == pytest.approx(expected)
+    assert run.latencies.dtype == "float64"
+
+
+def test_outcomes_have_their_shares(tmp_path):
+    requests = synthetic.even_requests()
+    late = requests["request_id"] >= 90
+    requests.loc[late, "completed_s"] = requests["sent_s"] + 10.0
     requests.loc[late, "outcome"] = "timeout"
     found = compute(tmp_path, requests)
-    assert found["latency_max_ms"] == pytest.approx(2000)
-    assert found["latency_mean_ms"] == pytest.approx((70 * 100 + 10 * 2000) / 80)
     assert found["failed_requests"] == 10
     assert found["error_rate"] == found["error_rate_timeout"] == 10 / 80
     assert found["error_rate_reset"] == 0
@@ -82,7 +147,8 @@ def test_a_dropped_request_has_no_latency_but_is_counted_as_failed(tmp_path):
     assert found["failed_requests"] == 2
     assert found["error_rate_dropped"] == 2 / 80
     assert found["sent_requests"] == 78
-    assert found["latency_max_ms"] == pytest.approx(100)
+    assert found["latency_max_ms"] is None
+    assert found["latency_served_max_ms"] == found["latency_p99_beyond_ms"] == pytest.approx(100)
 
 
 def test_phases_have_their_own_quantiles_and_error_rates(tmp_path):
@@ -151,6 +217,16 @@ def test_slo_violation_counts_slow_and_failing_seconds_once(tmp_path):
     about = synthetic.manifest(config={"slo": {"p99_ms": 500.0, "error_rate": 0.05}})
     assert compute(tmp_path / "a", requests, about=about)["slo_violation_s"] == 3  # seconds 4, 5 and 7
     assert compute(tmp_path / "b", requests)["slo_violation_s"] == 2  # the default is 1,000 ms and 1 %
+
+
+def test_a_second_whose_p99_lies_among_the_failed_is_outside_the_objective(tmp_path):
+    requests = synthetic.even_requests(rate=100)
+    requests.loc[requests["request_id"] == 555, "outcome"] = "http_error"  # 1 %, which slo.error_rate allows
+    run = read(synthetic.write(tmp_path, requests))
+    rows = timeline.build(run)
+    assert rows["p99_ms"].isna().tolist() == timeline.is_beyond(rows, "p99_ms").tolist() == [s == 5 for s in range(10)]
+    assert rows["p50_ms"].tolist() == pytest.approx([100] * 10)
+    assert metrics.compute(run, rows)["slo_violation_s"] == 1
 
 
 def test_the_timeline_counts_by_second_and_survives_a_broken_last_one(tmp_path):

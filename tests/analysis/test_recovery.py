@@ -82,11 +82,54 @@ def test_one_unrecovered_episode_makes_the_run_unrecovered(tmp_path):
     assert found.recovered is False
 
 
-def test_without_a_steady_phase_recovery_is_not_claimed(tmp_path):
-    events = [injected(0, 0.5), healed(0, 5.0)]
-    run = run_with(tmp_path, events)
-    run.requests["phase"] = "fault"
-    assert recovery.assess(run, timeline.build(run)).recovered is False
+@pytest.mark.parametrize(("landed_s", "is_judged"), [(0.5, False), (4.9, False), (5.0, True)])
+@pytest.mark.parametrize("bad", [(), range(10, 30)], ids=["well", "never well again"])
+def test_without_3_s_of_steady_phase_recovery_is_neither_claimed_nor_denied(tmp_path, landed_s, is_judged, bad):
+    found = assess(tmp_path, [injected(0, landed_s), healed(0, 6.0)], bad)  # warm-up ends at 2
+    harmed = (True, None, False) if bad else (False, 0.0, True)
+    assert (found.fault_harm, found.recovery_s, found.recovered) == (harmed if is_judged else (None, None, None))
+
+
+def scattered(folder, rate, slower=1.0, until=15.0, lost=None):
+    """30 s of exponential latencies, one request a queue of its own; those from 10 s until `until` `slower` times."""
+    requests = synthetic.even_requests(DURATION_S, rate, 2)
+    latency = np.random.default_rng(7).exponential(0.05, len(requests)) + 0.002
+    hit = requests["scheduled_s"].between(10, until, inclusive="left")
+    requests["completed_s"] = requests["scheduled_s"] + latency * np.where(hit, slower, 1.0)
+    requests.loc[requests["scheduled_s"] >= 10, "phase"] = "recovery"
+    requests.loc[requests["scheduled_s"].between(10, 15, inclusive="left"), "phase"] = "fault"
+    if lost is not None:
+        requests.loc[lost, "outcome"] = "reset"
+    about = synthetic.manifest(config={"workload": {"duration_s": float(DURATION_S), "warmup_s": 2.0}})
+    run = read(synthetic.write(folder, requests, about=about, events=KILL))
+    return recovery.assess(run, timeline.build(run))
+
+
+@pytest.mark.parametrize("rate", [4, 20, 100])
+def test_however_few_requests_scatter_a_fault_that_harmed_nobody_leaves_nothing_to_recover_from(tmp_path, rate):
+    found = scattered(tmp_path, rate)
+    assert (found.fault_harm, found.recovered, found.recovery_s) == (False, True, 0.0)
+
+
+@pytest.mark.parametrize("until", [11.0, 15.0], ids=["a second", "five"])
+def test_requests_that_waited_longer_are_harm_though_none_was_lost(tmp_path, until):
+    assert scattered(tmp_path, 100, slower=4.0, until=until).fault_harm is True
+
+
+@pytest.mark.parametrize(("lost", "harm"), [(999, True), (1500, True), (500, False)])
+def test_one_lost_request_is_harm_and_one_that_was_in_flight_when_the_fault_landed_too(tmp_path, lost, harm):
+    # At 100 requests/s number 999 is due 10 ms before the fault, and ends after it; 500 has nothing to do with it.
+    assert scattered(tmp_path, 100, lost=lost).fault_harm is harm
+
+
+def test_a_second_whose_p99_lies_among_the_failed_is_not_well(tmp_path):
+    requests = synthetic.even_requests(DURATION_S, 200, 2)
+    requests.loc[requests["scheduled_s"] >= 10, "phase"] = "fault"
+    # 2 of 200 a second: goodput is 99 %, and p99 rests on the first of them.
+    requests.loc[requests["scheduled_s"].between(10, 18) & (requests["request_id"] % 100 == 4), "outcome"] = "refused"
+    about = synthetic.manifest(config={"workload": {"duration_s": float(DURATION_S), "warmup_s": 2.0}})
+    run = read(synthetic.write(tmp_path, requests, about=about, events=KILL))
+    assert recovery.assess(run, timeline.build(run)).recovery_s == 3.0  # 18 - 15
 
 
 DETECTION = [

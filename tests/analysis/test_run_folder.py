@@ -29,7 +29,7 @@ DAMAGE = [
     ("no manifest", lambda f: (f / "manifest.json").unlink(), "no manifest.json"),
     ("torn manifest", lambda f: (f / "manifest.json").write_text('{"run_id": '), "manifest.json: cannot be read"),
     ("no config", lambda f: (f / "manifest.json").write_text('{"run_id": "x"}'), "no config.workload"),
-    ("an older schema", lambda f: change_manifest(f, schema_version=0), "schema 0, but 1 is read here"),
+    ("an older schema", lambda f: change_manifest(f, schema_version=0), "schema 0, but 1 and 2 are read here"),
     ("a list as manifest", lambda f: (f / "manifest.json").write_text("[]"), "not the manifest of a run"),
     ("torn requests", lambda f: (f / "requests.parquet").write_bytes(b"PAR1 not really"), "requests.parquet: cannot"),
     ("no requests", lambda f: (f / "requests.parquet").unlink(), "requests.parquet is missing"),

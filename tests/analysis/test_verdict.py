@@ -19,7 +19,7 @@ def of(folder, events=(), faults=(), **about):
 
 
 KILL = {"at_s": 10.0, "action": "kill", "target": "r2", "for_s": 5.0}
-FAILED = "2.14 % of 280 requests failed; p99 latency 100 ms."
+FAILED = "2.14 % of 280 requests failed; p99 latency beyond 100 ms."
 CASES = [
     ("no fault", (), (), f"VALID. {FAILED}"),
     (
@@ -74,6 +74,8 @@ def test_an_invalid_run_says_why_and_nothing_else(tmp_path):
 def test_the_table_has_labels_values_and_units_for_a_run_with_and_without_data(tmp_path):
     rows = dict(table_rows(of(tmp_path / "a", (injected(0, 10.0), healed(0, 15.0)), (KILL,))[1]))
     assert rows["offered / goodput"] == "10.0 / 9.8 requests/s"
+    assert rows["latency p50 / p90 / p99"] == "100 / 100 / beyond 100 ms"
+    assert rows["served within the objective"] == "97.86 %"
     assert rows["detection / recovery"] == "- / 1.0 s"
     assert rows["router's own time p50 / p99"] == "0.50 / 0.50 ms"
     about = synthetic.manifest(exit_reason="killed")
@@ -85,7 +87,45 @@ def test_the_table_has_labels_values_and_units_for_a_run_with_and_without_data(t
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(None, "-"), (0.0, "0.0 %"), (0.00003, "< 0.01 %"), (0.0003, "0.03 %"), (0.0214, "2.14 %"), (0.5, "50.0 %")],
+    [
+        (None, "-"), (0.0, "0.0 %"), (0.00003, "< 0.01 %"), (0.0003, "0.03 %"), (0.0214, "2.14 %"), (0.5, "50.0 %"),
+        (0.9997, "99.97 %"), (0.99997, "> 99.99 %"), (1.0, "100.0 %"),
+    ],  # fmt: skip
 )
 def test_percentages_keep_two_digits_where_they_matter(share, text):
     assert percent(share) == text
+
+
+def whole(folder, requests, events=(), **config):
+    workload = {"duration_s": 30.0, "warmup_s": 2.0, **config}
+    about = synthetic.manifest(faults=[RESTART] if events else [], config={"workload": workload})
+    run = read(synthetic.write(folder, requests, about=about, events=list(events)))
+    found = metrics.compute(run, timeline.build(run))
+    return verdict(run.manifest, found), dict(table_rows(found)), found
+
+
+RESTART = {"at_s": 10.0, "action": "restart", "target": "r2", "for_s": None}
+
+
+def test_where_no_request_was_served_the_sentence_says_so(tmp_path):
+    sentence, rows, _ = whole(tmp_path, synthetic.even_requests(30).assign(outcome="refused"))
+    assert sentence == "VALID. 100.0 % of 280 requests failed; no request was served."
+    assert rows["latency p50 / p90 / p99"] == "no request was served"
+
+
+def test_a_restart_that_harmed_nobody_leaves_nothing_to_recover_from(tmp_path):
+    sentence, rows, _ = whole(tmp_path, synthetic.even_requests(30), [injected(0, 10.0, action="restart")])
+    assert sentence == (
+        "VALID. R2 was restarted and stayed in rotation; nothing to recover from: no request was lost and latency "
+        "stayed; none of 280 requests failed; p99 latency 100 ms."
+    ).replace("R2", "r2")
+    assert rows["detection / recovery"] == "- / nothing to recover from"
+
+
+def test_a_short_steady_phase_judges_nothing_and_names_the_remedy(tmp_path):
+    events = [injected(0, 10.0, action="restart")]
+    sentence, rows, found = whole(tmp_path, synthetic.even_requests(30), events, warmup_s=9.0)
+    assert "recovery is not judged;" in sentence and "never" not in sentence
+    assert rows["detection / recovery"] == "- / not judged"
+    (caution,) = (text for text in found["warnings"] if "recovery" in text)
+    assert "1.0 s of steady phase" in caution and "a later fault or a shorter workload.warmup_s" in caution

@@ -27,7 +27,7 @@ class Sweep:
         for arm, latency in (("round_robin", 0.1), ("peak_ewma", 0.1 * ratio)):
             config = {"policy": {"name": arm}, "repeat": self.repeat}
             about = synthetic.manifest(
-                seed=seed, schedule_hash=f"hash-{seed}", config=config,
+                seed=seed, config=config,
                 exit_reason="failed" if status == FAILED else "complete",
                 generator=[{"stopped": "interrupted" if status == INVALID else "complete"}],
             )  # fmt: skip

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from analysis.schedule_hash import schedule_hash
 from experiments import config as configuration
-from experiments import replay
+from experiments import replay, replay_source
 from experiments.recording import provenance
 from experiments.replay_source import differences, read_original
 from experiments.schedule import build_schedule
@@ -122,13 +122,17 @@ def judged(tmp_path, monkeypatch):
                 raise outcome
             if isinstance(outcome, int):
                 return outcome
-            requests = synthetic.even_requests(latency_s=outcome)
-            synthetic.write(output / str(number), requests, about=original.manifest)
+            write(output / str(number), outcome)
             return 0
 
+        def write(folder, latency_s):
+            requests = synthetic.requests_at(schedule["scheduled_s"].to_numpy(), 5.0, latency_s)
+            return synthetic.write(folder, requests, about=about, schedule=schedule)
+
         monkeypatch.setattr(replay, "_run_again", run_again)
-        requests = synthetic.even_requests(latency_s=old_latency_s)
-        old = synthetic.write(tmp_path / "old", requests, about=manifest_of("routed", "tracking.enabled=false"))
+        about = manifest_of("routed", "tracking.enabled=false")
+        schedule = build_schedule(replay_source.as_typed(about["config"]).workload, about["seed"])
+        old = write(tmp_path / "old", old_latency_s)
         output = tmp_path / "new"
         status = replay.main([str(old), "--output", str(output), "--repeats", str(len(outcomes))])
         written = output / "replay.json"

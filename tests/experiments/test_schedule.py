@@ -25,6 +25,11 @@ def test_equal_settings_and_seed_give_equal_values_and_another_seed_does_not():
     assert schedule_hash(built(1)) == schedule_hash(built(1)) != schedule_hash(built(2))
 
 
+def test_a_seed_has_the_schedule_that_it_always_had():
+    stored = "5638631d132df040a7bc63b42f3323a136e747614069029b68583db0124d2012"  # of a manifest of schema 1
+    assert schedule_hash(built(1, duration_s=10.0)) == stored
+
+
 def test_the_hash_is_of_values_and_notices_each_of_them():
     base = built(duration_s=10.0)
     hashes = {schedule_hash(base)}
