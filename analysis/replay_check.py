@@ -72,7 +72,7 @@ class _Ratio:
 
 
 class _Share:
-    """A share of the requests: off only beyond both what the repeats vary by and what counts as small as these scatter by.
+    """A share of the requests: off only beyond both what the repeats vary by and what counts so small scatter by.
 
     Three repeats without a failure show no spread, and yet the next may have one; and where failures come in bursts,
     counts scatter more than independent ones. The larger p of the two is right in both cases. Shares are compared on

@@ -98,8 +98,10 @@ def exceedance(axes: Axes, latencies: Floats, **style: Any) -> None:  # noqa: AN
     if not n:
         return
     # Even in log(share), so that the rare slow ones keep their points.
-    ranks = np.unique(np.round(n - np.geomspace(n, 1, min(n, CURVE_POINTS))).astype(int))
-    axes.step(np.clip(values[ranks], LEAST_MS, FAR_MS), (n - ranks) / n, where="post", **style)
+    even = np.round(n - np.geomspace(n, 1, min(n, CURVE_POINTS))).astype(int)
+    ranks = np.unique([*even, min(int(np.isfinite(values).sum()), n - 1)])
+    # n - rank requests took at least values[rank], and as many anything down to the one before.
+    axes.step(np.clip(values[ranks], LEAST_MS, FAR_MS), (n - ranks) / n, where="pre", **style)
 
 
 def shade_faults(axes: Axes, run: Run) -> None:

@@ -85,7 +85,8 @@ class Progress:
             return int(sum(entry.get(name) or 0 for entry in self._load.values()))
 
         p99 = max((entry.get("p99_ms") or 0 for entry in self._load.values()), default=0)
-        text = f"{total('sent')} sent, {total('failed')} failed, {total('in_flight')} in flight, p99 {p99:.0f} ms of served"
+        counts = f"{total('sent')} sent, {total('failed')} failed, {total('in_flight')} in flight"
+        text = f"{counts}, p99 of the served {p99:.0f} ms"
         return text if self._ready is None else f"{text}, {self._ready} replicas ready"
 
     def end(self) -> None:

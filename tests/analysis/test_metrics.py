@@ -101,7 +101,8 @@ def test_a_runs_latencies_are_in_the_order_of_time_and_infinite_where_not_served
     requests = synthetic.even_requests()
     requests["completed_s"] = requests["scheduled_s"] + 0.1 + requests["request_id"] / 1e4
     requests.loc[25, "outcome"] = "reset"
-    run = read(synthetic.write(tmp_path, requests.sample(frac=1, random_state=1)))
+    planned = requests["scheduled_s"].to_numpy()
+    run = read(synthetic.write(tmp_path, requests.sample(frac=1, random_state=1), planned=planned))
     expected = 100 + np.arange(20, 100) / 10
     expected[5] = np.inf
     assert run.latencies == pytest.approx(expected)

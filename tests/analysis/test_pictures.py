@@ -1,3 +1,5 @@
+import json
+
 import matplotlib
 import numpy as np
 import pytest
@@ -175,6 +177,54 @@ def test_means_with_intervals_stand_below_several_runs_and_say_of_how_many(tmp_p
     boxes = texts_of(figures[0])
     assert [text for text, _ in boxes if text.startswith(("p50 of", "p99 of"))] == means
     assert clashes(boxes) == []
+
+
+def some_refused(folder, share=4):
+    """One in `share` is refused from second 5 on: p99 lies among the failed there, p50 does not."""
+    requests = synthetic.even_requests(10, 40)
+    refused = (requests["scheduled_s"] >= 5) & (requests["request_id"] % share == 1)
+    requests.loc[refused, "outcome"] = "refused"
+    requests.loc[refused, "completed_s"] = requests["sent_s"] + 0.001
+    return synthetic.write(folder, requests, about=synthetic.manifest(config={"seed": share}, overrides=[f"x={share}"]))
+
+
+def test_a_second_whose_p99_lies_among_the_failed_is_marked_and_no_gap(tmp_path, monkeypatch):
+    run, seconds, found = summary_of(some_refused(tmp_path / "run"))
+    figures = []
+    monkeypatch.setattr(run_page, "save", lambda fig, path: figures.append(fig))
+    run_page.draw(run, seconds, found, tmp_path / "page.png")
+    marks = {line.get_label(): line.get_xdata() for line in figures[0].axes[0].lines}
+    assert list(marks["p99 among the failed"]) == [5.5, 6.5, 7.5, 8.5, 9.5]
+    assert "p50 among the failed" not in marks
+    assert clashes(texts_of(figures[0])) == []
+
+
+@pytest.mark.parametrize(("page", "draw"), [(run_page, draw_one), (joint_page, draw_all)], ids=["run", "joint"])
+def test_the_curve_of_slow_requests_does_not_come_down_below_the_failed_share(tmp_path, monkeypatch, page, draw):
+    run, _, found = summary_of(some_refused(tmp_path / "run"))
+    figures = []
+    monkeypatch.setattr(page, "save", lambda fig, path: figures.append(fig))
+    draw([(run, found)], tmp_path / "page.png")
+    axes = next(a for a in figures[0].axes if a._left_title.get_text().startswith("Requests that took longer"))
+    x, share = axes.lines[0].get_data()
+    assert axes.lines[0].get_drawstyle() == "steps-pre"
+    beyond = x > axes.get_xlim()[1]
+    assert share[beyond][0] == pytest.approx(found["error_rate"]) == 50 / 320  # holds up to and at the edge
+    assert (share[~beyond] > 50 / 320).all()
+
+
+def test_runs_whose_p99_lies_among_the_failed_have_no_mean_of_those_that_are_left(tmp_path, monkeypatch):
+    folders = [some_refused(tmp_path / str(share), share) for share in (4, 4000)]
+    for number, folder in enumerate(folders):
+        path = folder / "manifest.json"
+        about = json.loads(path.read_text())
+        path.write_text(json.dumps({**about, "config": {**about["config"], "seed": number}}))
+    figures = []
+    monkeypatch.setattr(joint_page, "save", lambda fig, path: figures.append(fig))
+    draw_all([(run, found) for run, _, found in map(summary_of, folders)], tmp_path / "page.png")
+    texts = [text for text, _ in texts_of(figures[0])]
+    assert "beyond 100" in texts and "no mean: undefined in 1 of 2 runs" in texts
+    assert clashes(texts_of(figures[0])) == []
 
 
 def test_pictures_do_not_touch_pyplot(tmp_path):

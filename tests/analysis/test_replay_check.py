@@ -151,6 +151,14 @@ def test_what_one_side_lacks_is_not_compared_and_said():
     assert "detection" not in none.sentence
 
 
+def test_a_metric_that_a_repeat_lacks_is_not_compared_over_the_others():
+    """Its p99 lies among requests that were not served there: what is left is a selection."""
+    repeats = [metrics(latency=x) for x in (0.999, 1.0)] + [metrics(latency_p99_ms=None)]
+    found = verdict(metrics(latency_p99_ms=900.0), repeats)
+    assert (of(found, "latency_p99_ms").verdict, of(found, "latency_p99_ms").n) == ("not compared", 2)
+    assert "undefined or zero in one of the runs: latency p99" in found.sentence
+
+
 def test_the_interval_is_that_of_one_further_value():
     values = [0.12, -0.03, 0.3, 0.08, 0.21]
     sample = paired(values)

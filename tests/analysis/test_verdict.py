@@ -90,8 +90,8 @@ def test_the_table_has_labels_values_and_units_for_a_run_with_and_without_data(t
     [
         (None, "-"), (0.0, "0.0 %"), (0.00003, "< 0.01 %"), (0.0003, "0.03 %"), (0.0214, "2.14 %"), (0.5, "50.0 %"),
         (0.9997, "99.97 %"), (0.99997, "> 99.99 %"), (1.0, "100.0 %"),
-    ],  # fmt: skip
-)
+    ],
+)  # fmt: skip
 def test_percentages_keep_two_digits_where_they_matter(share, text):
     assert percent(share) == text
 

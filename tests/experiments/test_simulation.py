@@ -62,6 +62,32 @@ def test_scenarios_run_unchanged(tmp_path, scenario):
         assert found["exact_error_p99_ms"] < 10  # the delays alone
 
 
+RESTARTS = "faults=[{at_s: %d, action: restart, target: r1}, {at_s: %d, action: restart, target: r2}]"
+
+
+def test_a_rolling_restart_in_which_nothing_failed_is_never_said_not_to_recover(tmp_path):
+    done = simulated(tmp_path / "short", "+scenario=routed", RESTARTS % (6, 9), "workload.warmup_s=5")
+    found = metrics(tmp_path / "short")
+    assert found["failed_requests"] == 0
+    assert found["recovered"] is found["recovery_s"] is found["fault_harm"] is None
+    assert "recovery is not judged" in done.stdout and "1.0 s of steady phase" in done.stdout
+    done = simulated(tmp_path / "long", "+scenario=routed", RESTARTS % (12, 15), "workload.warmup_s=5")
+    found = metrics(tmp_path / "long")
+    assert (found["fault_harm"], found["recovered"], found["recovery_s"]) == (False, True, 0)
+    assert "nothing to recover from" in done.stdout and "never" not in done.stdout
+
+
+def test_a_fleet_that_turns_requests_away_is_not_the_faster_one(tmp_path):
+    load = ("+scenario=routed", "workload.rate_rps=140", "router=no_retries")
+    for name, limit in (("waits", 100), ("refuses", 0)):
+        simulated(tmp_path / name, *load, f"replica.queue_limit={limit}")
+    waits, refuses = metrics(tmp_path / "waits"), metrics(tmp_path / "refuses")
+    assert refuses["error_rate"] > 0.2 and waits["error_rate"] == 0
+    assert waits["latency_p99_ms"] is not None and refuses["latency_p99_ms"] is None
+    assert refuses["latency_p99_beyond_ms"] == refuses["latency_served_max_ms"]
+    assert refuses["served_share"] < 0.8 < waits["served_share"]
+
+
 def test_autoscaling_goes_up_with_the_spike_and_down_after_it(tmp_path):
     simulated(tmp_path, "+scenario=autoscale")
     decided = [event for event in events(tmp_path) if event["event"] == "scaling_decision"]
