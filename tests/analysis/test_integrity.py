@@ -31,7 +31,7 @@ def change_schedule(change, is_named=True):
         path, about = folder / "schedule.parquet", folder / "manifest.json"
         changed = change(pd.read_parquet(path))
         changed.to_parquet(path)
-        if is_named:
+        if is_named and changed["demand_s"].notna().all():
             about.write_text(json.dumps({**json.loads(about.read_text()), "schedule_hash": schedule_hash(changed)}))
 
     return apply
