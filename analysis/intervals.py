@@ -16,7 +16,7 @@ def of_runs(entries: list[Entry]) -> dict[str, Interval]:
 
 
 def _interval(compared: Compared, runs: list[dict[str, Any]], is_one_arm: bool) -> Interval:
-    known = [metrics for metrics in runs if metrics[compared.key] is not None]
+    known = [metrics for metrics in runs if metrics.get(compared.key) is not None]
     if not is_one_arm:
         return Interval(None, None, None, len(known))
     values = [float(metrics[compared.key]) for metrics in known]

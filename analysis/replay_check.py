@@ -72,7 +72,7 @@ class _Ratio:
 
 
 class _Share:
-    """Failed requests: off only beyond both what the repeats vary by and what counts as small as these scatter by.
+    """A share of requests: off only beyond both what the repeats vary by and what counts as small as these scatter by.
 
     Three repeats without a failure show no spread, and yet the next may have one; and where failures come in bursts,
     counts scatter more than independent ones. The larger p of the two is right in both cases. Shares are compared on
@@ -83,16 +83,19 @@ class _Share:
     def __init__(self, compared: Compared, old: Metrics, repeats: Sequence[Metrics]) -> None:
         self.compared, self.n = compared, len(repeats)
         self.old = float(old[compared.key])
-        events = sum(int(m["failed_requests"]) for m in repeats)
+        events = sum(self._events(m) for m in repeats)
         total = sum(int(m["offered_requests"]) for m in repeats)
         self.mean = events / total
-        sample = paired([math.asin(math.sqrt(m["failed_requests"] / m["offered_requests"])) for m in repeats])
+        sample = paired([math.asin(math.sqrt(m[compared.key])) for m in repeats])
         of = int(old["offered_requests"])
         counts = np.arange(of + 1)
         self._shares = counts / of
         by_spread = prediction_p(sample, np.arcsin(np.sqrt(self._shares)))
         self._ps = np.maximum(by_spread, same_rate_p(counts, of, events, total))
-        self.p = float(self._ps[int(old["failed_requests"])])
+        self.p = float(self._ps[self._events(old)])
+
+    def _events(self, metrics: Metrics) -> int:
+        return round(metrics[self.compared.key] * metrics["offered_requests"])
 
     def is_within(self, _effect: float, share: float) -> bool:
         return abs(self.old - self.mean) <= share
@@ -134,8 +137,8 @@ def check(
 
 def _find(compared: Compared, old: Metrics, valid: Sequence[Metrics]) -> _Ratio | _Share | Row | None:
     """The metric before its verdict; a Row where it cannot be compared, None where nobody has it."""
-    ours = old[compared.key]
-    having = [metrics for metrics in valid if metrics[compared.key] is not None]
+    ours = old.get(compared.key)
+    having = [metrics for metrics in valid if metrics.get(compared.key) is not None]
     if ours is None and not having:
         return None
     if ours is not None and having and compared.is_share:

@@ -67,6 +67,7 @@ def _job(composed: DictConfig) -> None:
         composed.replicas = config.replicas
         faults = configuration.validate(config)
         composed.workload.rate_rps = config.workload.rate_rps
+        composed.comparison.primary = config.comparison.primary
         calibration.check(config)
         if config.load.ui and (config.router is None or sweeping):
             raise ConfigError("load.ui=true: the web UI needs a router and a single run")
