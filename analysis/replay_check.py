@@ -95,7 +95,7 @@ class _Share:
         self.p = float(self._ps[self._events(old)])
 
     def _events(self, metrics: Metrics) -> int:
-        return round(metrics[self.compared.key] * metrics["offered_requests"])
+        return round(float(metrics[self.compared.key]) * int(metrics["offered_requests"]))
 
     def is_within(self, _effect: float, share: float) -> bool:
         return abs(self.old - self.mean) <= share
