@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from random import Random
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -20,6 +20,7 @@ from experiments.config import Config, ConfigError
 from experiments.config_errors import check_keys
 from experiments.faults import Fault
 
+T = TypeVar("T")
 CONF = Path(__file__).resolve().parent.parent / "conf"
 UNTIL = "repeat.until_ratio_ci"
 OF_THE_LOAD = ("workload", "scenario")
@@ -196,8 +197,8 @@ def _in_drawn_order(jobs: list[Job]) -> list[Job]:
     return [replace(job, order=found[job.number]) for job in jobs]
 
 
-def drawn(seed: int, jobs: Sequence[Job]) -> list[Job]:
-    """The jobs of one seed in the order in which they are measured: a permutation drawn from the seed.
+def drawn(seed: int, jobs: Sequence[T]) -> list[T]:
+    """The jobs (or arms) of one seed in the order in which they are measured: a permutation drawn from the seed.
 
     What drifts while a pair is measured, or is cold for the first of it, must not always hit the same arm.
     """

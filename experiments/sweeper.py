@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from experiments.config import ConfigError
 from experiments.jobs import UNTIL, Job, by_seed, consecutive, planned
 from experiments.repeating import Repetition
+from experiments.tracking_values import SWEEP_FILES
 
 NAME = "hydra_plugins.aegis.SeedBySeed"
 """As `conf/hydra/sweeper/seed_by_seed.yaml` calls it."""
@@ -36,7 +37,7 @@ class Sweep:
     earlier: list[Job] = field(default_factory=list)
     """Measured before, where a sweep is gone on with."""
     adds: list[str] = field(default_factory=list)
-    """Overrides for every job besides its own."""
+    """`tracking.enabled=...` for every job, in place of its own; or nothing."""
     folder: Path = Path()
     is_parallel: bool = False
     is_tracked: bool = False
@@ -60,9 +61,10 @@ class Sweep:
         # One launch takes them as they come.
         place = {job.number: at for _, same in by_seed(self.jobs) for at, job in enumerate(same)}
         self.jobs = [replace(job, order=place[job.number]) for job in self.jobs]
-        self.is_tracked = self.jobs[0].config.tracking.enabled
-        # MLflow's database takes one writer at a time.
-        self.adds = [*(text for text in self.adds if not text.startswith("tracking.enabled=")), "tracking.enabled=false"]
+        self.is_tracked = self.adds == ["tracking.enabled=true"] or (
+            not self.adds and self.jobs[0].config.tracking.enabled
+        )
+        self.adds = ["tracking.enabled=false"]  # MLflow's database takes one writer at a time
 
 
 def begun(jobs: list[Job]) -> Sweep:
@@ -118,6 +120,8 @@ class SeedBySeed(Sweeper):
         sweep.folder.mkdir(parents=True, exist_ok=True)
         if SeedBySeed.resumed is None:
             OmegaConf.save(self.config, sweep.folder / PLAN)
+        for name in SWEEP_FILES:  # they do not know the runs to come
+            (sweep.folder / name).unlink(missing_ok=True)
         SeedBySeed.current = sweep
         if sweep.is_parallel:
             for jobs in consecutive(sweep.jobs):
@@ -128,12 +132,18 @@ class SeedBySeed(Sweeper):
             for job in sorted(jobs, key=lambda job: job.order):
                 self._launch(sweep, [job])
             done += jobs
-            if sweep.repetition is not None and sweep.repetition.is_enough(
-                [sweep.folder / str(job.number) for job in sorted(done, key=lambda job: job.number)],
-                pairs=len(by_seed(done)),
-                has_failed=FAILED in sweep.statuses,
-            ):
+            if self._is_enough(sweep, done):
                 return
+
+    def _is_enough(self, sweep: Sweep, done: list[Job]) -> bool:
+        """Whether the data say so; not beyond the budget, where `repeat.resume` was asked for more pairs."""
+        pairs = len(by_seed(done))
+        if sweep.repetition is None or pairs > sweep.repetition.most:
+            return False
+        has_failed = FAILED in sweep.statuses
+        folders = [sweep.folder / str(job.number) for job in sorted(done, key=lambda job: job.number)]
+        is_enough = sweep.repetition.is_enough(folders, pairs=pairs, has_failed=has_failed)
+        return is_enough and (has_failed or pairs < sweep.repetition.most)
 
     def _launch(self, sweep: Sweep, jobs: list[Job]) -> None:
         launched = [
