@@ -79,22 +79,22 @@ def test_several_scenarios_in_one_sweep_are_let_pass():
 
 
 def test_each_job_is_in_the_folder_of_its_number_though_it_was_measured_in_another_order(tmp_path):
-    done = run("-m", *SIM, "seed=1,2,3", "replicas=3,4", f"hydra.sweep.dir={tmp_path}")
+    done = run("-m", *SIM, "seed=1,2", "replicas=3,4", f"hydra.sweep.dir={tmp_path}", timeout_s=220)
     assert done.returncode == 0, done.stderr
-    runs = [manifest(tmp_path / str(number)) for number in range(6)]
-    assert [found["config"]["replicas"] for found in runs] == [3, 4] * 3
-    assert [found["seed"] for found in runs] == [1, 1, 2, 2, 3, 3]
+    runs = [manifest(tmp_path / str(number)) for number in range(4)]
+    assert [found["config"]["replicas"] for found in runs] == [3, 4] * 2
+    assert [found["seed"] for found in runs] == [1, 1, 2, 2]
     assert all(found["looks"] == [] for found in runs)
     by_time = sorted(runs, key=lambda found: found["started_at"])
-    assert [found["seed"] for found in by_time] == [1, 1, 2, 2, 3, 3]
-    assert [found["order"] for found in by_time] == [0, 1] * 3
+    assert [found["seed"] for found in by_time] == [1, 1, 2, 2]
+    assert [found["order"] for found in by_time] == [0, 1] * 2
     assert {found["config"]["replicas"] for found in by_time[::2]} == {3, 4}
     assert "replicas=4 and replicas=3" in done.stdout  # the reference is the one named first
     assert "hydra.sweeper" not in str(runs[0]["overrides"])
 
 
 def test_parallel_jobs_go_in_one_launch_and_say_their_place(tmp_path):
-    done = run("-m", *SIM, "seed=1,2", "replicas=3,4", "hydra/launcher=joblib", f"hydra.sweep.dir={tmp_path}")
+    done = run("-m", *SIM, "seed=1,2", "replicas=3,4", "hydra/launcher=joblib", f"hydra.sweep.dir={tmp_path}", timeout_s=220)
     assert done.returncode == 0, done.stderr
     assert [manifest(tmp_path / str(number))["order"] for number in range(4)] == [0, 1, 0, 1]
 
