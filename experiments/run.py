@@ -1,5 +1,7 @@
 """Runs an experiment: `python -m experiments.run +scenario=failover`.
 
+`-m` sweeps; `repeat.resume=DIR` goes on with a sweep; `--dry-run` beside any of them starts nothing.
+
 Exit status: 0 complete and valid; 1 it failed; 2 the configuration is wrong; 3 complete, but not valid;
 130 and 143 interrupted by SIGINT and SIGTERM.
 """
