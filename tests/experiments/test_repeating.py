@@ -3,7 +3,6 @@
 import json
 
 import pytest
-
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 

@@ -108,7 +108,7 @@ def test_a_sequential_sweep_that_was_broken_off_goes_on_by_its_own_rule(tmp_path
 def test_a_sequential_sweep_whose_budget_is_spent_gets_more_pairs_of_the_same_settings(tmp_path):
     typed = [*SIM, "seed=5", "policy=round_robin,peak_ewma", "repeat.until_ratio_ci=0.1", "repeat.max=3"]
     left(tmp_path, typed)
-    with pytest.raises(ConfigError, match="nothing is missing, it has 3 pairs an arm.*repeat.max=N"):
+    with pytest.raises(ConfigError, match=r"nothing is missing, it has 3 pairs an arm.*repeat\.max=N"):
         go_on(tmp_path)
     sweep = go_on(tmp_path, "repeat.max=4")
     assert told(sweep) == [(6, 8, "round_robin", (3,)), (7, 8, "peak_ewma", (3,))]
