@@ -125,11 +125,11 @@ def _find(compared: Compared, pairs: Pairs) -> _Found | None:
 
 
 def _share(compared: Compared, pairs: Pairs, both: list[tuple[Metrics, Metrics]]) -> _Found | None:
-    known = [(a, b) for a, b in both if a[compared.key] is not None and b[compared.key] is not None]
+    known = [(a, b) for a, b in both if a.get(compared.key) is not None and b.get(compared.key) is not None]
     if not known:
         return None
     totals = [sum(m["offered_requests"] for m in column) for column in zip(*known, strict=True)]
-    events = [sum(m["failed_requests"] for m in column) for column in zip(*known, strict=True)]
+    events = [sum(m[compared.key] * m["offered_requests"] for m in column) for column in zip(*known, strict=True)]
     shares = tuple(e / t if t else 0.0 for e, t in zip(events, totals, strict=True))
     none = [upper_bound_of_none(t) if not e else 0.0 for e, t in zip(events, totals, strict=True)]
     differences = paired([b[compared.key] - a[compared.key] for a, b in known])

@@ -23,6 +23,7 @@ COMPARED = (
     Compared("latency_mean_ms", "latency mean", "ms"),
     Compared("goodput_rps", "goodput", "requests/s", lower_is_better=False),
     Compared("error_rate", "failed requests", "share", is_share=True),
+    Compared("served_share", "served in time", "share", lower_is_better=False, is_share=True),
     Compared("detection_s", "detection", "s"),
     Compared("replica_seconds", "replica-seconds", "s"),
 )

@@ -40,7 +40,7 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
         _ratios(panels[0], rows, comparison)
         table = pd.DataFrame(
             [
-                (label, seed, metrics[comparison.primary])
+                (label, seed, metrics.get(comparison.primary))
                 for seed, ours, theirs in pairs.kept
                 for label, metrics in ((pairs.reference, ours), (pairs.arm, theirs))
             ],

@@ -134,8 +134,8 @@ def check(
 
 def _find(compared: Compared, old: Metrics, valid: Sequence[Metrics]) -> _Ratio | _Share | Row | None:
     """The metric before its verdict; a Row where it cannot be compared, None where nobody has it."""
-    ours = old[compared.key]
-    having = [metrics for metrics in valid if metrics[compared.key] is not None]
+    ours = old.get(compared.key)
+    having = [metrics for metrics in valid if metrics.get(compared.key) is not None]
     if ours is None and not having:
         return None
     # Where some repeats lack it, those that have it are not what a further run would be one of.

@@ -24,8 +24,8 @@ from analysis.statistics import Interval, Paired, geometric_interval, paired
 from experiments import config as configuration
 from experiments.config import Config, ConfigError
 from experiments.config_errors import one_line
+from experiments.jobs import CONF
 from experiments.recording import phases
-from experiments.run import CONF
 from experiments.schedule import build_schedule
 from experiments.simulation import rows
 from experiments.supervision import say

@@ -30,6 +30,10 @@ MOST_REQUESTS = {"local": 5_000_000, "compose": 5_000_000, "sim": 40_000_000}
 BYTES_PER_REQUEST = 350
 """Memory that a request of a run takes, roughly, when it is analysed."""
 LOOPS = ("open", "closed")
+ESTIMANDS = ("system", "run")
+PRIMARY_WITH_FAULTS = "served_share"
+"""Failing cannot buy it; a latency alone says nothing of those that a fault left without an answer."""
+PRIMARY_WITHOUT_FAULTS = "latency_p99_ms"
 
 
 class ConfigError(ValueError):
@@ -125,12 +129,17 @@ class SloConfig:
 class ComparisonConfig:
     """What `analysis.compare` decides by; fixed before the runs, equal for all arms."""
 
-    primary: str = "latency_p99_ms"
-    """The metric that the verdict is about."""
+    primary: str | None = None
+    """The metric that the verdict is about. Unset = `served_share` where the run has faults, else `latency_p99_ms`."""
+    estimand: str = "system"
+    """What a latency is compared of: `system` (quantiles of the pooled requests of an arm's runs) or `run` (the mean
+    over runs of this length)."""
     smallest_effect: float = 0.05
     """Relative effects below this do not matter: an interval within them is `equivalent`."""
     smallest_share: float = 0.001
     """Likewise for the difference of a share (failed requests), absolute."""
+    smallest_seconds: float = 1.0
+    """Likewise for metrics that are compared by their difference in seconds (recovery, violation of the SLO)."""
 
 
 @dataclass
@@ -270,12 +279,21 @@ def _resolve(config: Config) -> None:
 def validate(config: Config) -> list[Fault]:
     """Check what the types cannot; return the run's faults, planned ones and random ones, in order of time.
 
-    Sets `workload.rate_rps` where `workload.utilisation` is given.
+    Sets what follows from other keys: `workload.rate_rps` where `workload.utilisation` is given, and
+    `comparison.primary` where it is unset.
 
     Raises:
         ConfigError: with one line that names the key, its value and what it may be.
     """
     _resolve(config)
+    faults = _check(config)
+    if config.comparison.primary is None:
+        config.comparison.primary = PRIMARY_WITH_FAULTS if faults else PRIMARY_WITHOUT_FAULTS
+    _check_repeat(config)
+    return faults
+
+
+def _check(config: Config) -> list[Fault]:
     _require(0 <= config.seed < 2**63, "seed", config.seed, "between 0 and 2^63 - 1")
     _check_engine(config)
     replica = config.replica
@@ -306,13 +324,7 @@ def validate(config: Config) -> list[Fault]:
     _require(load.ui_users >= 1, "load.ui_users", load.ui_users, "at least 1")
     _require(load.ui_port is None or 1 <= load.ui_port <= 65535, "load.ui_port", load.ui_port, "between 1 and 65535")
     _require_fields("validity", config.validity, dict.fromkeys(vars(config.validity), 0))
-    comparison = config.comparison
-    choices = "one of " + ", ".join(PRIMARY)
-    _require(comparison.primary in PRIMARY, "comparison.primary", comparison.primary, choices)
-    for name in ("smallest_effect", "smallest_share"):
-        value = getattr(comparison, name)
-        _require(0 < value < 1, f"comparison.{name}", value, "above 0 and below 1")
-    _check_repeat(config)
+    _check_comparison(config.comparison)
     _require_fields("slo", config.slo, dict.fromkeys(vars(config.slo), 0))
     try:
         config.workload.validate()
@@ -396,13 +408,23 @@ def _check_remote(config: Config) -> None:
             raise ConfigError(f"load.remote_workers={load.remote_workers}: {key} must be {must}")
 
 
+def _check_comparison(comparison: ComparisonConfig) -> None:
+    primary, estimand, seconds = comparison.primary, comparison.estimand, comparison.smallest_seconds
+    _require(primary in (None, *PRIMARY), "comparison.primary", primary, "one of " + ", ".join(PRIMARY))
+    _require(estimand in ESTIMANDS, "comparison.estimand", estimand, "one of " + ", ".join(ESTIMANDS))
+    for name in ("smallest_effect", "smallest_share"):
+        value = getattr(comparison, name)
+        _require(0 < value < 1, f"comparison.{name}", value, "above 0 and below 1")
+    _require(0 < seconds <= 86_400, "comparison.smallest_seconds", seconds, "above 0 and at most 86400")
+
+
 def _check_repeat(config: Config) -> None:
     repeat, primary = config.repeat, config.comparison.primary
     _require(3 <= repeat.max <= 1000, "repeat.max", repeat.max, "between 3 and 1000")
     if repeat.until_ratio_ci is not None:
         _require(0 < repeat.until_ratio_ci < 1, "repeat.until_ratio_ci", repeat.until_ratio_ci, "above 0 and below 1")
-        is_ratio = primary not in SHARES
-        _require(is_ratio, "comparison.primary", primary, "compared by a ratio where repeat.until_ratio_ci is given")
+        must = f"compared by a ratio where repeat.until_ratio_ci is given: comparison.primary={PRIMARY_WITHOUT_FAULTS}"
+        _require(primary not in SHARES, "comparison.primary", primary, must)
 
 
 def _check_manager(config: Config) -> None:

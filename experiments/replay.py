@@ -112,6 +112,7 @@ def _judge(
     failed = sum(status == FAILED for status in statuses)
     new = [_metrics(output / str(number)) for number, status in enumerate(statuses, 1) if status != FAILED]
     comparison = original.config.comparison
+    assert comparison.primary is not None  # `validate` has set it
     found = check(old, new, comparison.primary, comparison.smallest_effect, comparison.smallest_share)
     content = {
         "run": str(original.folder),

@@ -1,5 +1,7 @@
 """Runs an experiment: `python -m experiments.run +scenario=failover`.
 
+`-m` sweeps; `repeat.resume=DIR` goes on with a sweep; `--dry-run` beside any of them starts nothing.
+
 Exit status: 0 complete and valid; 1 it failed; 2 the configuration is wrong; 3 complete, but not valid;
 130 and 143 interrupted by SIGINT and SIGTERM.
 """
@@ -18,19 +20,20 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments import calibration, repeating
 from experiments import config as configuration
-from experiments.config import Config, ConfigError
-from experiments.config_errors import check_keys, one_line
+from experiments import jobs, sweeper
+from experiments.config import ConfigError
+from experiments.config_errors import one_line
 from experiments.fitting import fit
+from experiments.jobs import CONF, place
 from experiments.supervision import Interrupted, say, supervise
-from experiments.sweep import Parallel, check_jobs, parallel, place
+from experiments.sweeper import ONE_BY_ONE, SeedBySeed
 from services.access import TokenError, admin_token
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
-BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 COMPLETE, FAILED, WRONG, INVALID = 0, 1, 2, 3
 """Exit statuses, as DVC's stage and scripts read them."""
+DRY_RUN = "--dry-run"
+RESUME = "repeat.resume="
 
 
 class Wrong(BaseException):
@@ -39,11 +42,9 @@ class Wrong(BaseException):
 
 CONFIG_ERRORS = (ConfigError, TokenError, HydraException, OmegaConfBaseException)
 _statuses: list[int] = []
-"""Of the jobs that have ended."""
+"""Of the jobs of this process that have ended."""
 _sweep: Path | None = None
 """The folder of the sweep that is going on."""
-_repetition: repeating.Repetition | None = None
-"""The sweep, where the number of its pairs is left to the data."""
 
 
 def scenarios() -> list[str]:
@@ -52,26 +53,20 @@ def scenarios() -> list[str]:
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
-def _job(composed: DictConfig) -> None:
-    """One job of Hydra's; leaves its status behind, since an exit would end a sweep."""
+def _job(composed: DictConfig) -> int:
+    """One job of Hydra's; returns its status, since an exit would end a sweep."""
     global _sweep
     hydra_config = HydraConfig.get()
     sweeping = hydra_config.mode == RunMode.MULTIRUN
     folder = Path(hydra_config.runtime.output_dir)
+    # Unset by another sweeper, which orders its jobs by itself.
+    order = hydra_config.sweeper.get("order") if sweeping else 0
     try:
-        if sweeping and not _statuses and _repetition is None and hydra_config.launcher._target_ == BASIC:
-            check_jobs(sys.argv[1:])
-        check_keys(cast(dict[str, Any], OmegaConf.to_container(composed)))
-        config = cast(Config, OmegaConf.to_object(composed))
-        configuration.fill_in(config, hydra_config.overrides.task)
-        composed.replicas = config.replicas
-        faults = configuration.validate(config)
-        composed.workload.rate_rps = config.workload.rate_rps
-        calibration.check(config)
-        if config.load.ui and (config.router is None or sweeping):
-            raise ConfigError("load.ui=true: the web UI needs a router and a single run")
-        if config.repeat.until_ratio_ci is not None and _repetition is None:
-            raise ConfigError(f"{repeating.KEY}: is for the command line of a sweep, with -m and two arms or more")
+        config, faults = jobs.check(composed, hydra_config.overrides.task)
+        if order is None or not sweeping:
+            jobs.check_alone(config)
+        if not sweeping and hydra_config.launcher._target_ != ONE_BY_ONE:
+            raise ConfigError("hydra/launcher: is for sweeps, add -m")
     except CONFIG_ERRORS as error:
         with contextlib.suppress(OSError):
             folder.rmdir()  # Hydra made it
@@ -88,36 +83,40 @@ def _job(composed: DictConfig) -> None:
         folder=folder,
         overrides=list(hydra_config.overrides.task),
         sweep_dir=Path(hydra_config.sweep.dir).absolute() if sweeping else None,
+        order=order,
+        looks=list(hydra_config.sweeper.get("looks") or []),
     )
     _sweep = Path(hydra_config.sweep.dir) if sweeping else None
     _statuses.append(supervise(session))
-    if _repetition is not None:
-        _repetition.after_job(session.folder, _statuses[-1])
+    return _statuses[-1]
 
 
 def main() -> int:
     """Run what the command line says; return the exit status."""
-    global _repetition
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that the status and the wording are ours
     configuration.register()
-    arguments = sys.argv[1:] = place(sys.argv[1:])
+    sweeper.register()
+    is_dry = DRY_RUN in sys.argv[1:]
+    arguments = sys.argv[1:] = place([argument for argument in sys.argv[1:] if argument != DRY_RUN])
+    is_resumed = any(argument.startswith(RESUME) for argument in arguments)
     asks_hydra = any(argument.startswith("-") and argument not in ("-m", "--multirun") for argument in arguments)
-    if not asks_hydra and not any(a.lstrip("+").startswith("scenario=") for a in arguments):
+    if not asks_hydra and not is_resumed and not any(a.lstrip("+").startswith("scenario=") for a in arguments):
         say(f"no scenario: add +scenario=NAME, one of {', '.join(scenarios())}")
         return WRONG
     ended: int | None = None
-    at_once: Parallel | None = None
     try:
         if not asks_hydra:
             admin_token()
-        at_once = None if asks_hydra else parallel(arguments, CONF)
-        if at_once is not None:
-            sys.argv[1:] = at_once.arguments
-        _repetition = None if asks_hydra or at_once is not None else repeating.plan(arguments, CONF)
-        if _repetition is not None:
-            sys.argv[1:] = _repetition.arguments
-        with contextlib.suppress(repeating.Enough):
-            _job()
+        if is_resumed:
+            from experiments.resuming import resume
+
+            sys.argv[1:], SeedBySeed.resumed = resume(arguments)
+        if is_dry:
+            from experiments.dry_run import show
+
+            show(sys.argv[1:])
+            return COMPLETE
+        _job()
     except Wrong as error:
         say(str(error))
         return WRONG
@@ -128,14 +127,15 @@ def main() -> int:
         ended = 128 + int(error.args[0])
     except KeyboardInterrupt:
         ended = 130
-    status = ended if ended is not None else _overall(_statuses if at_once is None else at_once.statuses())
-    sweep = _sweep if at_once is None else at_once.folder
-    if sweep is not None and not asks_hydra:
+    sweep = SeedBySeed.current
+    status = ended if ended is not None else _overall(_statuses if sweep is None else sweep.statuses)
+    folder = _sweep if sweep is None or not sweep.is_parallel else sweep.folder
+    if folder is not None and not asks_hydra:
         from experiments.sweep_end import finish
 
-        finish(sweep, status, is_whole=ended is None)
-        if at_once is not None and at_once.is_tracked:
-            subprocess.run([sys.executable, "-m", "experiments.tracking", str(sweep)], check=False)
+        finish(folder, status, is_whole=ended is None)
+        if sweep is not None and sweep.is_tracked:
+            subprocess.run([sys.executable, "-m", "experiments.tracking", str(folder)], check=False)
     return status
 
 

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -43,6 +43,10 @@ class Session:
     folder: Path
     overrides: list[str]
     sweep_dir: Path | None
+    order: int | None = 0
+    """Its place within its seed's jobs, in the order in which they were measured; None = a sweeper's that has none."""
+    looks: list[int] = field(default_factory=list)
+    """The numbers of pairs at which its sweep had already ended before it was begun."""
     interrupted: bool = False
     sweeps_tracked: ClassVar[Path | None] = None
     """The sweep whose parent run in MLflow is to be ended."""
@@ -108,6 +112,8 @@ class Session:
             "pid": os.getpid(),
             "overrides": self.overrides,
             "sweep_dir": None if self.sweep_dir is None else str(self.sweep_dir),
+            "order": self.order,
+            "looks": self.looks,
             **provenance(),
             "config": self.resolved,
             "faults": [fault.as_dict() for fault in self.faults],

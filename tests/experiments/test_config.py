@@ -120,6 +120,29 @@ def test_speeds_alone_say_how_many_replicas_there_are(typed, replicas):
     configuration.validate(config)
 
 
+@pytest.mark.parametrize(
+    ("typed", "primary"),
+    [
+        (["+scenario=routed"], "latency_p99_ms"),
+        (["+scenario=failover"], "served_share"),
+        (["+scenario=failure"], "served_share"),
+        (["+scenario=failover", "comparison.primary=latency_p50_ms"], "latency_p50_ms"),
+        (["+scenario=failover", "faults=[]"], "latency_p99_ms"),
+        (["+scenario=omission"], "latency_p99_ms"),
+    ],
+)
+def test_where_something_fails_the_verdict_is_about_what_was_served(typed, primary):
+    config = composed(*typed)
+    configuration.validate(config)
+    assert config.comparison.primary == primary
+
+
+def test_a_wanted_width_with_faults_says_which_metric_has_one():
+    config = composed("+scenario=failover", "repeat.until_ratio_ci=0.1")
+    with pytest.raises(configuration.ConfigError, match=r"served_share.*comparison\.primary=latency_p99_ms"):
+        configuration.validate(config)
+
+
 WRONG = [
     (["replicas=0"], ["replicas=0", "between 1 and 64"]),
     (["workload.rate_rps=90000", "workload.duration_s=600"], ["workload.rate_rps=90000", "5,000,000", "GiB"]),
@@ -133,6 +156,8 @@ WRONG = [
     (["faults=[kill]"], ["faults", "action: kill, target: r1"]),
     (["comparison.primary=speed"], ["comparison.primary=speed", "latency_p99_ms"]),
     (["comparison.smallest_effect=0"], ["comparison.smallest_effect=0"]),
+    (["comparison.smallest_seconds=0"], ["comparison.smallest_seconds=0"]),
+    (["comparison.estimand=fleet"], ["comparison.estimand=fleet", "system, run"]),
     (["replicas=three"], ["replicas", "three"]),
     (["workload.rate_rps=-1"], ["workload.rate_rps=-1", "between"]),
     (["workload.rate_rps=nan"], ["workload.rate_rps=nan"]),

@@ -3,15 +3,18 @@
 import json
 
 import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 
 from experiments import config as configuration
 from experiments.config import ConfigError
-from experiments.repeating import Enough, Repetition, plan
-from experiments.run import CONF
+from experiments.jobs import CONF, by_seed, planned
+from experiments.repeating import Repetition
+from experiments.sweeper import begun
 from tests.analysis import synthetic
 from tests.running import SHORT, manifest, run
 
-SWEEP = ["-m", "+scenario=routed", "policy=round_robin,peak_ewma"]
+SWEEP = ["+scenario=routed", "policy=round_robin,peak_ewma"]
 FAILED, INVALID = 1, 3
 
 
@@ -19,11 +22,11 @@ class Sweep:
     """Feeds a repetition with runs that need no measuring."""
 
     def __init__(self, folder, until=0.05, most=20):
-        self.repetition = Repetition([], arms=2, until=until, most=most)
-        self.folder, self.repeat = folder, {"until_ratio_ci": until, "max": most}
+        self.repetition = Repetition(until=until, most=most)
+        self.folder, self.folders, self.repeat = folder, [], {"until_ratio_ci": until, "max": most}
 
     def pair(self, seed, ratio, *, status=0):
-        """Measure a pair; the arm's latencies are `ratio` times the reference's."""
+        """Measure a pair, the arm's latencies `ratio` times the reference's; return whether it is enough."""
         for arm, latency in (("round_robin", 0.1), ("peak_ewma", 0.1 * ratio)):
             config = {"policy": {"name": arm}, "repeat": self.repeat}
             about = synthetic.manifest(
@@ -33,16 +36,12 @@ class Sweep:
             )  # fmt: skip
             folder = self.folder / f"{seed}-{arm}"
             synthetic.write(folder, synthetic.even_requests(latency_s=latency), about=about)
-            self.repetition.after_job(folder, status)
+            self.folders.append(folder)
+        return self.repetition.is_enough(self.folders, pairs=len(self.folders) // 2, has_failed=status == FAILED)
 
     def pairs(self, ratios):
         """Measure pairs until it is enough; return how many there were."""
-        for seed, ratio in enumerate(ratios):
-            try:
-                self.pair(seed, ratio)
-            except Enough:
-                return seed + 1
-        raise AssertionError("it never ended")
+        return next(seed + 1 for seed, ratio in enumerate(ratios) if self.pair(seed, ratio))
 
 
 def test_a_sweep_ends_at_the_first_planned_look_at_which_the_interval_is_narrow(tmp_path, capsys):
@@ -74,8 +73,7 @@ def test_an_invalid_run_loses_its_pair_and_the_sweep_goes_on(tmp_path, capsys):
     sweep.pair(0, 5.0, status=INVALID)
     for seed in range(1, 7):
         sweep.pair(seed, 0.8 + 0.01 * (seed % 2))
-    with pytest.raises(Enough):
-        sweep.pair(7, 0.8)
+    assert sweep.pair(7, 0.8)
     printed = capsys.readouterr().out
     assert "look 1 of 2, 8 pairs measured" in printed and "(7 pairs, look 1 of 2" in printed
     assert "eft out whole: 1 pair(s)" in printed
@@ -85,36 +83,36 @@ def test_a_failed_run_ends_it_after_its_seed_with_what_is_known(tmp_path, capsys
     sweep = Sweep(tmp_path)
     for seed in range(3):
         sweep.pair(seed, 0.8 + 0.01 * (seed % 2))
-    with pytest.raises(Enough):
-        sweep.pair(3, 1.0, status=FAILED)
+    assert sweep.pair(3, 1.0, status=FAILED)
     printed = capsys.readouterr().out
     assert "not at a planned look, 4 pairs measured" in printed and "BETTER. " in printed
     assert len(list(tmp_path.iterdir())) == 8
 
 
 def test_what_is_wrong_with_the_runs_ends_it_in_a_line(tmp_path, capsys):
-    sweep = Sweep(tmp_path, most=3)
-    sweep.repetition.folders = [tmp_path / "none"] * 5
-    with pytest.raises(Enough):
-        sweep.repetition.after_job(tmp_path / "none", 0)
+    assert Repetition(until=0.05, most=3).is_enough([tmp_path / "none"] * 6, pairs=3, has_failed=False)
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def planned(*overrides):
+def jobs_of(*overrides):
     configuration.register()
-    return plan([*SWEEP, *overrides], CONF)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return planned(GlobalHydra.instance().config_loader(), [*SWEEP, *overrides])
 
 
-def test_the_jobs_are_those_of_an_ordinary_sweep_with_the_seed_first():
-    found = planned("seed=7", "repeat.until_ratio_ci=0.1", "repeat.max=4")
-    assert (found.arms, found.until, found.most) == (2, 0.1, 4)
-    assert "seed=7,8,9,10" in found.arguments and "seed=7" not in found.arguments
-    assert found.arguments.index("seed=7,8,9,10") < found.arguments.index("policy=round_robin,peak_ewma")
+def test_the_jobs_are_those_of_an_ordinary_sweep_over_the_seeds_of_the_whole_budget():
+    jobs = jobs_of("seed=7", "repeat.until_ratio_ci=0.1", "repeat.max=4")
+    assert begun(jobs).repetition == Repetition(until=0.1, most=4)
+    assert [job.number for job in jobs] == list(range(8))
+    assert [(seed, len(same)) for seed, same in by_seed(jobs)] == [(7, 2), (8, 2), (9, 2), (10, 2)]
+    assert [job.config.policy["name"] for job in jobs] == ["round_robin", "peak_ewma"] * 4
+    assert all(f"seed={job.config.seed}" in job.overrides and job.resolved["seed"] == job.config.seed for job in jobs)
 
 
 def test_a_sweep_without_a_wanted_width_is_left_alone():
-    assert planned("repeat.max=5") is None
-    assert planned("repeat.until_ratio_ci=null") is None
+    for typed in ("repeat.max=5", "repeat.until_ratio_ci=null"):
+        jobs = jobs_of(typed)
+        assert len(jobs) == 2 and begun(jobs).repetition is None
 
 
 @pytest.mark.parametrize(
@@ -133,7 +131,7 @@ def test_a_sweep_without_a_wanted_width_is_left_alone():
 )
 def test_a_repetition_that_cannot_be_is_refused_before_anything_starts(overrides, words):
     with pytest.raises(ConfigError, match=words.replace("(", r"\(")):
-        planned("repeat.until_ratio_ci=0.05", *overrides)
+        jobs_of("repeat.until_ratio_ci=0.05", *overrides)
 
 
 def test_a_wanted_width_without_a_sweep_is_status_2(tmp_path):
@@ -155,5 +153,6 @@ def test_a_real_sweep_measures_pair_after_pair_into_one_folder_and_ends_by_itsel
     arms = [manifest(tmp_path / str(job)) for job in jobs]
     assert [arm["config"]["replica"]["concurrency"] for arm in arms] == [2, 3] * (len(jobs) // 2)
     assert [arm["seed"] for arm in arms] == [5 + job // 2 for job in jobs]
+    assert [{arms[job]["order"], arms[job + 1]["order"]} for job in jobs[::2]] == [{0, 1}] * (len(jobs) // 2)
     assert "look 1 of 2, 3 pairs measured: replica.concurrency=3" in done.stdout
     assert json.dumps(arms[0]["config"]["repeat"], sort_keys=True) == '{"max": 4, "until_ratio_ci": 0.99}'

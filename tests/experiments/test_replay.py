@@ -23,10 +23,12 @@ def manifest_of(scenario, *overrides):
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         composed = compose("config", overrides=[f"+scenario={scenario}", *overrides])
     config = OmegaConf.to_object(composed)
+    faults = configuration.validate(config)
+    composed.comparison.primary = config.comparison.primary
     return synthetic.manifest(scenario=scenario, overrides=[f"+scenario={scenario}"], clocks=[]) | {
         "config": OmegaConf.to_container(composed, resolve=True),
         "schedule_hash": schedule_hash(build_schedule(config.workload, config.seed)),
-        "faults": [fault.as_dict() for fault in configuration.validate(config)],
+        "faults": [fault.as_dict() for fault in faults],
     }
 
 

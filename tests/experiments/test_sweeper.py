@@ -1,0 +1,105 @@
+"""A sweep's jobs: what is refused before the first, in which order they run, and where they go."""
+
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from experiments import config as configuration
+from experiments.config import ConfigError
+from experiments.jobs import CONF, by_seed, consecutive, planned
+from tests.running import manifest, run
+
+SIM = ["+scenario=routed", "engine=sim", "workload.duration_s=3", "workload.warmup_s=0", "tracking.enabled=false"]
+
+
+def jobs_of(*overrides):
+    configuration.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return planned(GlobalHydra.instance().config_loader(), list(overrides))
+
+
+def places(jobs):
+    return [[job.order for job in same] for _, same in by_seed(jobs)]
+
+
+def test_which_arm_of_a_seed_comes_first_is_drawn_from_the_seed_and_repeats():
+    sweep = ["+scenario=routed", "seed=range(40)", "policy=round_robin,peak_ewma"]
+    found = places(jobs_of(*sweep))
+    assert found == places(jobs_of(*sweep))
+    assert all(sorted(orders) == [0, 1] for orders in found)
+    assert 10 <= sum(orders == [0, 1] for orders in found) <= 30  # a coin: outside in one of 1,000 draws
+
+
+def test_an_order_does_not_depend_on_which_other_seeds_there_are_nor_on_what_is_typed_first():
+    few, many = (places(jobs_of("+scenario=routed", seeds, "replicas=2,3,4")) for seeds in ("seed=2", "seed=1,2"))
+    assert few[0] == many[1]
+    turned = jobs_of("+scenario=routed", "replicas=2,3,4", "seed=1,2")
+    assert [job.number for job in turned] == list(range(6))
+    assert [job.config.replicas for job in turned] == [2, 2, 3, 3, 4, 4]
+    assert places(turned) == many
+
+
+def test_jobs_fall_into_runs_of_consecutive_numbers():
+    jobs = jobs_of("+scenario=routed", "seed=range(6)")
+    found = consecutive(jobs[number] for number in (5, 0, 1, 3))
+    assert [[job.number for job in group] for group in found] == [[0, 1], [3], [5]]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["workload.utilisation=0.8", "replica.speeds=[1,1],[0.5,0.5]"], r"64, 32 requests/s.*give workload\.rate_rps"),
+        (["workload.utilisation=0.8", "replicas=2,4"], r"give workload\.rate_rps"),
+        (["faults=[],[{at_s:9,action:kill,target:r1}]"], r"latency_p99_ms, served_share.*set comparison\.primary"),
+        (["random_faults.count=0,1"], r"set comparison\.primary"),
+        (["load.ui=true,false"], r"load\.ui=true"),
+    ],
+)
+def test_arms_that_could_not_be_compared_are_refused_before_anything_starts(overrides, words):
+    with pytest.raises(ConfigError, match=words):
+        jobs_of("+scenario=routed", *overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["workload.utilisation=0.5,0.8", "policy=round_robin,peak_ewma"],
+        ["workload.utilisation=0.5,0.8", "replicas=2,4"],
+        ["workload=constant,spike"],
+        ["faults=[],[{at_s:9,action:kill,target:r1}]", "comparison.primary=latency_p99_ms"],
+        ["workload.utilisation=0.8", "replica.speeds=[2,1],[1,2]"],
+    ],
+)
+def test_sweeps_that_differ_in_the_load_on_purpose_are_let_pass(overrides):
+    assert len(jobs_of("+scenario=routed", *overrides)) > 1
+
+
+def test_several_scenarios_in_one_sweep_are_let_pass():
+    assert len(jobs_of("+scenario=baseline,routed,mm1")) == 3
+
+
+def test_each_job_is_in_the_folder_of_its_number_though_it_was_measured_in_another_order(tmp_path):
+    done = run("-m", *SIM, "seed=1,2", "replicas=3,4", f"hydra.sweep.dir={tmp_path}", timeout_s=220)
+    assert done.returncode == 0, done.stderr
+    runs = [manifest(tmp_path / str(number)) for number in range(4)]
+    assert [found["config"]["replicas"] for found in runs] == [3, 4] * 2
+    assert [found["seed"] for found in runs] == [1, 1, 2, 2]
+    assert all(found["looks"] == [] for found in runs)
+    by_time = sorted(runs, key=lambda found: found["started_at"])
+    assert [found["seed"] for found in by_time] == [1, 1, 2, 2]
+    assert [found["order"] for found in by_time] == [0, 1] * 2
+    assert {found["config"]["replicas"] for found in by_time[::2]} == {3, 4}
+    assert "replicas=4 and replicas=3" in done.stdout  # the reference is the one named first
+    assert "hydra.sweeper" not in str(runs[0]["overrides"])
+
+
+def test_parallel_jobs_go_in_one_launch_and_say_their_place(tmp_path):
+    done = run("-m", *SIM, "seed=1,2", "replicas=3,4", "hydra/launcher=joblib", f"hydra.sweep.dir={tmp_path}", timeout_s=220)
+    assert done.returncode == 0, done.stderr
+    assert [manifest(tmp_path / str(number))["order"] for number in range(4)] == [0, 1, 0, 1]
+
+
+def test_another_sweeper_can_be_chosen(tmp_path):
+    done = run("-m", *SIM, "replicas=3,4", "hydra/sweeper=basic", f"hydra.sweep.dir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert [manifest(tmp_path / str(number))["order"] for number in range(2)] == [None, None]
