@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from analysis.run_folder import Run
 
@@ -20,12 +20,29 @@ class ComparisonError(RuntimeError):
     """The runs cannot be compared; the text is one line that says why."""
 
 
+class Measured(NamedTuple):
+    """A run with its metrics."""
+
+    run: Run
+    metrics: Metrics
+
+
+class Pair(NamedTuple):
+    """Two valid runs with the same schedule."""
+
+    seed: int
+    ours: Measured
+    """The reference's."""
+    theirs: Measured
+    """The arm's."""
+
+
 @dataclass
 class Arm:
     """The runs of one configuration."""
 
     label: str
-    runs: dict[int, list[tuple[Run, Metrics]]] = field(default_factory=dict)
+    runs: dict[int, list[Measured]] = field(default_factory=dict)
     """By seed; several of one seed in their order."""
 
 
@@ -35,8 +52,7 @@ class Pairs:
 
     reference: str
     arm: str
-    kept: list[tuple[int, Metrics, Metrics]] = field(default_factory=list)
-    """(seed, the reference's metrics, the arm's metrics)."""
+    kept: list[Pair] = field(default_factory=list)
     invalid: dict[str, int] = field(default_factory=dict)
     """Invalid runs by arm; their pairs are left out whole."""
     alone: dict[str, int] = field(default_factory=dict)
@@ -56,9 +72,9 @@ def sort_into_arms(runs: Iterable[tuple[Run, Metrics]]) -> list[Arm]:
     Raises:
         ComparisonError: there is one arm only, or the arms differ in what must be the same.
     """
-    grouped: dict[tuple[tuple[str, str], ...], list[tuple[Run, Metrics]]] = {}
+    grouped: dict[tuple[tuple[str, str], ...], list[Measured]] = {}
     for run, metrics in runs:
-        grouped.setdefault(identify(run), []).append((run, metrics))
+        grouped.setdefault(identify(run), []).append(Measured(run, metrics))
     if len(grouped) < 2:
         raise ComparisonError("one arm only: a comparison needs runs of two configurations (the seed apart)")
     differing = _differing([dict(identity) for identity in grouped])
@@ -68,8 +84,12 @@ def sort_into_arms(runs: Iterable[tuple[Run, Metrics]]) -> list[Arm]:
     arms = []
     for identity, members in grouped.items():
         arm = Arm(_label(dict(identity), differing))
-        for run, metrics in members:
-            arm.runs.setdefault(int(run.manifest["seed"]), []).append((run, metrics))
+        for member in members:
+            try:
+                seed = int(member.run.manifest["seed"])
+            except (KeyError, TypeError, ValueError):
+                raise ComparisonError(f"{member.run.folder}: its manifest has no seed that is a number") from None
+            arm.runs.setdefault(seed, []).append(member)
         arms.append(arm)
     return arms
 
@@ -83,22 +103,29 @@ def pair(reference: Arm, arm: Arm) -> Pairs:
     pairs = Pairs(reference.label, arm.label, invalid=dict.fromkeys((reference.label, arm.label), 0))
     pairs.alone = dict.fromkeys((reference.label, arm.label), 0)
     for seed in sorted(reference.runs.keys() | arm.runs.keys()):
-        ours, theirs = reference.runs.get(seed, []), arm.runs.get(seed, [])
+        ours, theirs = (_apart(each.runs.get(seed, [])) for each in (reference, arm))
         both = min(len(ours), len(theirs))
         pairs.alone[reference.label] += len(ours) - both
         pairs.alone[arm.label] += len(theirs) - both
-        for (run, metrics), (other, others) in zip(ours[:both], theirs[:both], strict=True):
-            if run.manifest.get("schedule_hash") != other.manifest.get("schedule_hash"):
+        for one, other in zip(ours[:both], theirs[:both], strict=True):
+            if one.run.manifest.get("schedule_hash") != other.run.manifest.get("schedule_hash"):
                 raise ComparisonError(
-                    f"{run.folder} and {other.folder}: same seed, but different schedules; the load must be the same"
+                    f"{one.run.folder} and {other.run.folder}: same seed, but different schedules; "
+                    "the load must be the same"
                 )
-            pairs.invalid[reference.label] += not metrics["valid"]
-            pairs.invalid[arm.label] += not others["valid"]
-            if metrics["valid"] and others["valid"]:
-                pairs.kept.append((seed, metrics, others))
+            pairs.invalid[reference.label] += not one.metrics["valid"]
+            pairs.invalid[arm.label] += not other.metrics["valid"]
+            if one.metrics["valid"] and other.metrics["valid"]:
+                pairs.kept.append(Pair(seed, one, other))
             else:
                 pairs.left_out += 1
     return pairs
+
+
+def _apart(runs: list[Measured]) -> list[Measured]:
+    """The runs of one seed that tell something: of simulated ones, which repeat to the last digit, the first."""
+    simulated = [one for one in runs if one.run.is_simulated]
+    return [one for one in runs if not one.run.is_simulated] + simulated[:1]
 
 
 def identify(run: Run) -> tuple[tuple[str, str], ...]:

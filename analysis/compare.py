@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from analysis import metrics as metric_table
 from analysis import timeline
 from analysis.arms import ComparisonError, sort_into_arms
 from analysis.comparison import Comparison, compare
-from analysis.comparison_text import cells, headline, left_out
+from analysis.comparison_advice import advise
+from analysis.comparison_text import best, cells, headline, left_out, notes
 from analysis.run_folder import FolderError, Run, find, read
 from analysis.summary import write_text
 
@@ -44,6 +46,19 @@ def read_runs(places: list[Path]) -> list[tuple[Run, dict[str, Any]]]:
     return runs
 
 
+def compare_runs(runs: list[tuple[Run, dict[str, Any]]]) -> Comparison:
+    """Runs compared, with what would decide and with their headlines.
+
+    Raises:
+        ComparisonError: they cannot be compared.
+    """
+    comparison = advise(compare(sort_into_arms(runs)))
+    for pairs in comparison.pairings:
+        if (row := comparison.row(pairs.arm, comparison.primary)) is not None:
+            row.sentence = headline(comparison, pairs)
+    return comparison
+
+
 def write(comparison: Comparison, folder: Path) -> None:
     """`comparison.json` and `comparison.png` into `folder`."""
     from analysis.comparison_page import draw_comparison
@@ -54,18 +69,21 @@ def write(comparison: Comparison, folder: Path) -> None:
 
 
 def show(comparison: Comparison, console: Console) -> None:
-    """Print a table an arm, and the verdict."""
+    """Print a table an arm, the verdict on each, which arms are best, and what a reader must know."""
     for pairs in comparison.pairings:
         table = Table(box=None, pad_edge=False)
-        for name in ("metric", pairs.reference, pairs.arm, "ratio [95 %]", "verdict"):
+        for name in ("metric", "about", pairs.reference, pairs.arm, "effect [interval]", "verdict"):
             table.add_column(name)
         for row in comparison.rows:
             if row.arm == pairs.arm:
-                table.add_row(*cells(row))
+                table.add_row(*(escape(cell) for cell in cells(row, comparison)))
         console.print(table)
         for text in (left_out(pairs), headline(comparison, pairs)):
             if text:
                 console.print(text, highlight=False, markup=False, soft_wrap=True)
+    for text in (best(comparison), *(f"note: {note}" for note in notes(comparison))):
+        if text:
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -76,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     folder = chosen.output or chosen.places[0]
     try:
-        comparison = compare(sort_into_arms(read_runs(chosen.places)))
+        comparison = compare_runs(read_runs(chosen.places))
         folder.mkdir(parents=True, exist_ok=True)
         write(comparison, folder)
     except (FolderError, ComparisonError, OSError) as error:

@@ -3,9 +3,10 @@
 from typing import Any
 
 from analysis.arms import identify
+from analysis.comparison_effects import counted_whole
 from analysis.comparison_metrics import COMPARED, Compared
 from analysis.rows import Entry
-from analysis.statistics import Interval, geometric_interval, share_interval
+from analysis.statistics import Interval, geometric_interval, mean_interval, paired, share_interval
 
 
 def of_runs(entries: list[Entry]) -> dict[str, Interval]:
@@ -23,4 +24,6 @@ def _interval(compared: Compared, runs: list[dict[str, Any]], is_one_arm: bool) 
     values = [float(metrics[compared.key]) for metrics in known]
     if compared.is_share:
         return share_interval(values, sum(metrics["offered_requests"] for metrics in known))
+    if compared.by == "seconds" and values:
+        return mean_interval(counted_whole(paired(values)))
     return geometric_interval(values)

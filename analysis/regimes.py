@@ -3,28 +3,31 @@
     python -m experiments.run -m +scenario=routed engine=sim 'seed=range(5)' \\
         policy=round_robin,least_request,peak_ewma workload.utilisation=0.5,0.7,0.9 replicas=2,8,32
 
-A cell is one pair of values. It takes the colour of the policy whose primary metric is best; it is hatched where not
-every other policy is *worse* by the verdict of `analysis.compare` (intervals on paired log-ratios, Holm).
+A cell is one pair of values. It has a *winner* where one policy is better than every other, lost requests first, then
+the primary metric; its best policies are *equivalent* where they differ by less than matters; else it is *undecided*.
+All pairs of policies in all cells are one family (Holm): at most 5 % of maps have a false winner anywhere.
 Writes regimes.json and regimes.png. Exit status: 0 drawn; 2 the runs make no map.
 """
 
 import argparse
 import json
+import math
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from analysis.arms import Arm, ComparisonError, flatten, sort_into_arms
 from analysis.compare import read_runs
-from analysis.comparison import compare
-from analysis.comparison_metrics import COMPARED, Compared
+from analysis.comparison import best_sets
+from analysis.comparison_metrics import BY_KEY, Compared
 from analysis.run_folder import FolderError, Run
-from analysis.statistics import Verdict, geometric_interval
+from analysis.statistics import geometric_interval
 from analysis.summary import write_text
 
 REFUSED = 2
 ARM_SECTION = "policy"
+HATCHES = {"equivalent": "..", "undecided": "///"}
 LABEL = {"boxstyle": "round", "facecolor": "white", "alpha": 0.75, "linewidth": 0}
 Point = tuple[float, float]
 Measured = tuple[Run, dict[str, Any]]
@@ -36,14 +39,14 @@ class Cell:
 
     x: float
     y: float
+    state: Literal["winner", "equivalent", "undecided"]
     best: str
-    """The policy with the best value."""
-    is_decided: bool
-    """Whether every other one is worse by its verdict."""
-    value: float
-    """Of the best, geometric mean over its valid runs."""
-    others: dict[str, Verdict]
-    """The verdicts of the others against it."""
+    """The policy that looks best."""
+    others: list[str]
+    """Those that are not worse."""
+    worse: list[str]
+    value: float | None
+    """The best one's primary metric: geometric mean of valid runs, of a share the mean; None = a run has none."""
 
 
 def axes_of(runs: list[Measured]) -> list[str]:
@@ -59,10 +62,9 @@ def axes_of(runs: list[Measured]) -> list[str]:
 
 def _is_number(text: str | None) -> bool:
     try:
-        float(text or "")
+        return math.isfinite(float(text or ""))
     except ValueError:
         return False
-    return True
 
 
 def regimes(runs: list[Measured], x: str, y: str) -> list[Cell]:
@@ -75,35 +77,30 @@ def regimes(runs: list[Measured], x: str, y: str) -> list[Cell]:
     for run, metrics in runs:
         flat = flatten(run.manifest["config"])
         points.setdefault((float(flat[x]), float(flat[y])), []).append((run, metrics))
-    return [_cell(point, members) for point, members in sorted(points.items())]
+    found = [(point, sort_into_arms(members)) for point, members in sorted(points.items())]
+    primary = _primary(runs)
+    cells = []
+    for (point, arms), best in zip(found, best_sets([arms for _, arms in found]), strict=True):
+        state: Literal["winner", "equivalent", "undecided"] = "undecided"
+        if best.are_equivalent:
+            state = "equivalent"
+        elif not best.others:
+            state = "winner"
+        value = _mean(next(arm for arm in arms if arm.label == best.first), primary)
+        others, worse = ([_name(label) for label in labels] for labels in (best.others, best.worse))
+        cells.append(Cell(*point, state, _name(best.first), others, worse, value))
+    return cells
 
 
-def _cell(point: Point, members: list[Measured]) -> Cell:
-    arms = sort_into_arms(members)
-    primary = _primary(members)
-    means = {arm.label: _mean(arm, primary) for arm in arms}
-    known = {label: mean for label, mean in means.items() if mean is not None}
-    if not known:
-        raise ComparisonError(f"no valid run at {point[0]:g}, {point[1]:g}")
-    best = (min if primary.lower_is_better else max)(known, key=lambda label: known[label])
-    ordered = sorted(arms, key=lambda arm: arm.label != best)
-    verdicts = {row.arm: row.verdict for row in compare(ordered).rows if row.is_primary}
-    others = {_name(arm.label): verdicts.get(arm.label, "inconclusive") for arm in ordered[1:]}
-    return Cell(*point, _name(best), all(verdict == "worse" for verdict in others.values()), known[best], others)
-
-
-def _primary(members: list[Measured]) -> Compared:
-    key = str(members[0][0].manifest["config"]["comparison"]["primary"])
-    return next(compared for compared in COMPARED if compared.key == key)
+def _primary(runs: list[Measured]) -> Compared:
+    return BY_KEY[str(runs[0][0].manifest["config"]["comparison"]["primary"])]
 
 
 def _mean(arm: Arm, primary: Compared) -> float | None:
-    """Over the valid runs: geometric, of a share, which may be 0, arithmetic."""
-    found = [metrics[primary.key] for runs in arm.runs.values() for _, metrics in runs if metrics["valid"]]
-    values = [value for value in found if value is not None]
-    if primary.is_share:
-        return sum(values) / len(values) if values else None
-    return geometric_interval(values).mean
+    values = [one.metrics[primary.key] for runs in arm.runs.values() for one in runs if one.metrics["valid"]]
+    if not values or None in values:
+        return None
+    return geometric_interval(values).mean if primary.by == "ratio" else sum(values) / len(values)
 
 
 def _name(label: str) -> str:
@@ -111,37 +108,40 @@ def _name(label: str) -> str:
 
 
 def draw(cells: list[Cell], x: str, y: str, primary: Compared, path: Path) -> None:
-    """The map; hatched = undecided. Written whole or not at all."""
+    """The map: a colour a winner, a hatching each where there is none. Written whole or not at all."""
     from matplotlib.patches import Patch, Rectangle
 
     from analysis.style import BLUE, GREEN, GREY, INK, MUTED, ORANGE, PURPLE, RED, dress, figure, header, save
 
     xs, ys = sorted({cell.x for cell in cells}), sorted({cell.y for cell in cells})
-    names = sorted({cell.best for cell in cells} | {name for cell in cells for name in cell.others})
+    names = sorted({name for cell in cells for name in (cell.best, *cell.others, *cell.worse)})
     colours = dict(zip(names, (BLUE, ORANGE, GREEN, PURPLE, RED, GREY) * len(names), strict=False))
-    fig = figure(max(900, 300 + 150 * len(xs)), max(560, 220 + 100 * len(ys)), 70)
+    fig = figure(max(1000, 340 + 150 * len(xs)), max(600, 240 + 100 * len(ys)), 70)
     axes = fig.subplots()
     dress(axes, "", x, y)
     for cell in cells:
         at = (xs.index(cell.x) - 0.5, ys.index(cell.y) - 0.5)
-        look = {"facecolor": colours[cell.best], "alpha": 0.85 if cell.is_decided else 0.3, "edgecolor": "white"}
-        axes.add_patch(Rectangle(at, 1, 1, **look))  # type: ignore[arg-type]
-        if not cell.is_decided:
-            axes.add_patch(Rectangle(at, 1, 1, fill=False, hatch="///", edgecolor=MUTED, linewidth=0))
-        value = f"{cell.value:.2%}" if primary.is_share else f"{cell.value:,.3g} {primary.unit}"
-        text = f"{cell.best}\n{value}"
+        colour, alpha = (colours[cell.best], 0.85) if cell.state == "winner" else ("white", 1.0)
+        axes.add_patch(Rectangle(at, 1, 1, facecolor=colour, alpha=alpha, edgecolor=GREY, linewidth=0.8))
+        if cell.state in HATCHES:
+            axes.add_patch(Rectangle(at, 1, 1, fill=False, hatch=HATCHES[cell.state], edgecolor=GREY, linewidth=0))
+        value = "-"
+        if cell.value is not None:
+            value = f"{cell.value:.2%}" if primary.is_share else f"{cell.value:,.3g} {primary.unit}"
+        first = cell.best if cell.state == "winner" else "\n".join((cell.best, *cell.others))
+        text = f"{first}\n{value}"
         axes.annotate(text, (at[0] + 0.5, at[1] + 0.5), ha="center", va="center", fontsize=9, color=INK, bbox=LABEL)
     axes.set_xlim(-0.5, len(xs) - 0.5)
     axes.set_ylim(-0.5, len(ys) - 0.5)
     axes.set_xticks(range(len(xs)), [f"{value:g}" for value in xs])
     axes.set_yticks(range(len(ys)), [f"{value:g}" for value in ys])
     axes.grid(visible=False)
-    patches = [Patch(facecolor=colours[name], label=name) for name in names]
-    patches.append(Patch(facecolor="white", hatch="///", edgecolor=MUTED, label="undecided"))
+    patches = [Patch(facecolor=colours[name], alpha=0.85, label=f"winner: {name}") for name in names]
+    patches += [Patch(facecolor="white", hatch=hatch, edgecolor=GREY, label=state) for state, hatch in HATCHES.items()]
     axes.legend(handles=patches, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
-    decided = sum(cell.is_decided for cell in cells)
-    header(fig, 0, f"Which policy wins: {decided} of {len(cells)} cells are decided", fontsize=14, color=INK)
-    note = f"{primary.label}, the best in each cell; hatched: not every other one is worse by its verdict"
+    counts = [f"{sum(cell.state == state for cell in cells)} {state}" for state in ("winner", *HATCHES)]
+    header(fig, 0, f"Which policy wins in {len(cells)} cells: {', '.join(counts)}", fontsize=14, color=INK)
+    note = f"{primary.label} of the one that looks best; one family: at most 5 % of maps have a false winner anywhere"
     header(fig, 1, note, fontsize=10, color=MUTED)
     save(fig, path)
 
@@ -174,7 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return REFUSED
     for cell in cells:
-        word = cell.best if cell.is_decided else f"undecided ({cell.best} is first)"
+        word = cell.best if cell.state == "winner" else f"{cell.state} ({', '.join([cell.best, *cell.others])})"
         print(f"{x}={cell.x:g}, {y}={cell.y:g}: {word}")
     print(f"picture: {chosen.place / 'regimes.png'}")
     return 0

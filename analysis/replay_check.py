@@ -11,13 +11,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from analysis.comparison_metrics import COMPARED, Compared
+from analysis.comparison_effects import counted_whole
+from analysis.comparison_metrics import BY_KEY, COMPARED, Compared
+from analysis.comparison_verdict import Smallest
 from analysis.statistics import holm_levels, paired, prediction_interval, prediction_p, same_rate_p
 from analysis.verdict import percent
 
 Metrics = dict[str, Any]
 Outcome = Literal["agrees", "differs", "not comparable"]
-BY_KEY = {compared.key: compared for compared in COMPARED}
 
 
 @dataclass
@@ -63,12 +64,29 @@ class _Ratio:
         self.n, self.mean = self._sample.n, math.exp(self._sample.mean)
         self.p = float(prediction_p(self._sample, np.array([math.log(old)]))[0])
 
-    def is_within(self, effect: float, _share: float) -> bool:
-        return abs(math.log(self.old) - self._sample.mean) <= math.log1p(effect)
+    def is_within(self, smallest: Smallest) -> bool:
+        return abs(math.log(self.old) - self._sample.mean) <= smallest.margin(self.compared)
 
     def interval(self, level: float) -> tuple[float, float]:
         low, high = prediction_interval(self._sample, level)
         return math.exp(low), math.exp(high) if high < 700 else math.inf
+
+
+class _Seconds:
+    """Seconds that are counted whole and may be none: the repeats are taken for a normal sample, with its rounding."""
+
+    def __init__(self, compared: Compared, old: float, values: Sequence[float]) -> None:
+        self.compared, self.old = compared, old
+        self._sample = counted_whole(paired(values))
+        self.n, self.mean = self._sample.n, self._sample.mean
+        self.p = float(prediction_p(self._sample, np.array([old]))[0])
+
+    def is_within(self, smallest: Smallest) -> bool:
+        return abs(self.old - self.mean) <= smallest.seconds
+
+    def interval(self, level: float) -> tuple[float, float]:
+        low, high = prediction_interval(self._sample, level)
+        return max(0.0, low), high
 
 
 class _Share:
@@ -94,25 +112,22 @@ class _Share:
         self._ps = np.maximum(by_spread, same_rate_p(counts, of, events, total))
         self.p = float(self._ps[round(self.old * of)])
 
-    def is_within(self, _effect: float, share: float) -> bool:
-        return abs(self.old - self.mean) <= share
+    def is_within(self, smallest: Smallest) -> bool:
+        return abs(self.old - self.mean) <= smallest.share
 
     def interval(self, level: float) -> tuple[float, float]:
         inside = self._shares[self._ps > level]
         return float(inside[0]), float(inside[-1])
 
 
-def check(
-    old: Metrics, repeats: Sequence[Metrics], primary: str, smallest_effect: float, smallest_share: float
-) -> Check:
+def check(old: Metrics, repeats: Sequence[Metrics], primary: str, smallest: Smallest) -> Check:
     """Hold a run against repeats of it; invalid ones do not enter.
 
     Args:
         old: its metrics.
         repeats: those of the repeats.
         primary: the metric of which the sentence says what would not have shown.
-        smallest_effect: relative differences up to this count as agreement.
-        smallest_share: likewise of a share, absolute.
+        smallest: differences up to this count as agreement.
     """
     valid = [metrics for metrics in repeats if metrics["valid"]]
     if not old["valid"]:
@@ -124,18 +139,18 @@ def check(
     compared = [f for f in found if not isinstance(f, Row) and f is not None]
     levels = dict(zip(map(id, compared), holm_levels([f.p for f in compared]), strict=True))
     rows = [
-        f if isinstance(f, Row) else _row(f, levels[id(f)], f.is_within(smallest_effect, smallest_share))
+        f if isinstance(f, Row) else _row(f, levels[id(f)], f.is_within(smallest))
         for f in found
         if f is not None
     ]
-    unseen = [_unseen(f, levels[id(f)], smallest_effect, smallest_share) for f in compared if f.compared.key == primary]
+    unseen = [_unseen(f, levels[id(f)], smallest) for f in compared if f.compared.key == primary]
     return _conclude(rows, len(valid), len(repeats), "".join(unseen))
 
 
-def _find(compared: Compared, old: Metrics, valid: Sequence[Metrics]) -> _Ratio | _Share | Row | None:
+def _find(compared: Compared, old: Metrics, valid: Sequence[Metrics]) -> _Ratio | _Seconds | _Share | Row | None:
     """The metric before its verdict; a Row where it cannot be compared, None where nobody has it."""
-    ours = old.get(compared.key)
-    having = [metrics for metrics in valid if metrics.get(compared.key) is not None]
+    ours = old[compared.key]
+    having = [metrics for metrics in valid if metrics[compared.key] is not None]
     if ours is None and not having:
         return None
     # Where some repeats lack it, those that have it are not what a further run would be one of.
@@ -143,13 +158,15 @@ def _find(compared: Compared, old: Metrics, valid: Sequence[Metrics]) -> _Ratio 
     if ours is not None and len(having) == len(valid):
         if compared.is_share:
             return _Share(compared, old, having)
+        if compared.by == "seconds":
+            return _Seconds(compared, ours, values)
         if min(ours, *values) > 0:
             return _Ratio(compared, ours, values)
     mean = sum(values) / len(values) if values else None
     return Row(compared.key, ours, mean, None, None, len(values), None, None, "not compared")
 
 
-def _row(found: _Ratio | _Share, level: float, is_within: bool) -> Row:
+def _row(found: _Ratio | _Seconds | _Share, level: float, is_within: bool) -> Row:
     verdict: Literal["agrees", "differs", "no interval"] = "agrees"
     if not is_within and found.n < 2:
         verdict = "no interval"
@@ -160,15 +177,17 @@ def _row(found: _Ratio | _Share, level: float, is_within: bool) -> Row:
     return Row(found.compared.key, found.old, found.mean, low, high, found.n, found.p, level, verdict)
 
 
-def _unseen(found: _Ratio | _Share, level: float, effect: float, share: float) -> str:
+def _unseen(found: _Ratio | _Seconds | _Share, level: float, smallest: Smallest) -> str:
     """The difference that would have passed for agreement, in words."""
     if found.n < 2:
         return ""
-    high = found.interval(level)[1]
-    if isinstance(found, _Share):
-        size = f"{max(high - found.mean, share) * 100:.2f} percentage points"
+    high, least = found.interval(level)[1], smallest.of(found.compared)
+    if isinstance(found, _Ratio):
+        size = f"{max(high / found.mean - 1, least) * 100:.3g} %"
+    elif isinstance(found, _Share):
+        size = f"{max(high - found.mean, least) * 100:.2f} percentage points"
     else:
-        size = f"{max(high / found.mean - 1, effect) * 100:.3g} %"
+        size = f"{max(high - found.mean, least):.3g} s"
     return f"; {found.compared.label} higher by {size} would not have shown"
 
 
@@ -208,6 +227,8 @@ def _effect(row: Row) -> str:
         return compared.label
     if compared.is_share:
         return f"{compared.label} ({(row.old - row.new_mean) * 100:+.2f} percentage points)"
+    if compared.by == "seconds":
+        return f"{compared.label} ({row.old - row.new_mean:+.1f} s)"
     return f"{compared.label} (x {row.old / row.new_mean:.3f})"
 
 

@@ -72,13 +72,22 @@ def _relaxation_s(run: Run, utilisation: float) -> float | None:
 
     1 / (c mu (1 - sqrt(rho))^2), at least a service time 1 / mu (spectral gap of M/M/c: Karlin and McGregor, Many
     server queueing processes, 1958; for one server Morse, Stochastic properties of waiting lines, 1955). Taken for
-    the slowest replica alone; a router that levels the fleet makes it shorter.
+    the slowest replica alone; a router that levels the fleet makes it shorter. Demands that vary more than exponential
+    ones prolong it by (1 + cv^2) / 2, as they do the wait (Pollaczek and Khinchine).
     """
     if utilisation >= 1:
         return None
     slots, mean = int(run.manifest["config"]["replica"]["concurrency"]), float(run.demand_s.mean())
     service_s = mean / min(_speeds(run))
-    return max(service_s, service_s / (slots * (1 - math.sqrt(utilisation)) ** 2))
+    return max(service_s, _prolonged(run) * service_s / (slots * (1 - math.sqrt(utilisation)) ** 2))
+
+
+def _prolonged(run: Run) -> float:
+    """How much longer the queue remembers than with exponential demands; from the configuration, not by luck."""
+    demand = run.manifest["config"]["workload"].get("demand") or {}
+    if demand.get("distribution") != "lognormal":
+        return 1.0
+    return max(1.0, math.exp(float(demand["sigma"]) ** 2) / 2)  # 1 + cv^2 = exp(sigma^2)
 
 
 def _blocks(run: Run, relaxation_s: float | None) -> np.ndarray | None:

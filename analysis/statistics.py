@@ -10,14 +10,15 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, bdtrc, stdtr, stdtrit
+from scipy.special import bdtr, bdtrc, betaincinv, stdtr, stdtrit
 
 ALPHA = 0.05
 """Error rate of a family of comparisons; intervals are of 1 - ALPHA."""
 POWER = 0.8
 """Probability with which the smallest detectable effect would be found (Cohen's convention, 1988)."""
 
-Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
+Verdict = Literal["better", "worse", "equivalent", "inconclusive", "not identified"]
+"""*Not identified*: the runs do not determine it, as where a quantile lies among requests that were not served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +75,31 @@ def paired(differences: Sequence[float]) -> Paired:
     return Paired(n, mean, sd, 2 * float(stdtr(n - 1, -abs(mean) * math.sqrt(n) / sd)))
 
 
-def holm_levels(ps: Sequence[float], alpha: float = ALPHA) -> list[float]:
+def holm_levels(
+    ps: Sequence[float], alpha: float = ALPHA, smallest: Sequence[float] | None = None
+) -> list[float]:
     """The level at which each comparison of a family is judged, so that the family errs with at most `alpha`.
 
     Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6 (1979): the
     smallest p is held against alpha / m, the next against alpha / (m - 1), and so on; from the first that fails on,
-    all are judged at that one's level.
+    all are judged at that one's level. A comparison of counts that are too small to find anything at alpha / K cannot
+    err there and does not count, with K the smallest number that leaves at most K others; it is judged at alpha / K
+    (Tarone, A modified Bonferroni method for discrete data, Biometrics 46, 1990).
+
+    Args:
+        ps: of the comparisons.
+        alpha: error rate of the family.
+        smallest: the smallest p that each could have; left out = 0, as where quantities are continuous.
     """
-    order = sorted(range(len(ps)), key=lambda index: ps[index])
-    levels = [alpha] * len(ps)
+    least = [0.0] * len(ps) if smallest is None else smallest
+    count = next((m for m in range(1, len(ps) + 1) if sum(p <= alpha / m for p in least) <= m), len(ps))
+    can_err = [index for index in range(len(ps)) if least[index] <= alpha / count] if count else []
+    levels = [alpha / max(1, count)] * len(ps)
     level = alpha
     failed = False
-    for rank, index in enumerate(order):
+    for rank, index in enumerate(sorted(can_err, key=lambda index: ps[index])):
         if not failed:
-            level = alpha / (len(ps) - rank)
+            level = alpha / (len(can_err) - rank)
             failed = ps[index] > level
         levels[index] = level
     return levels
@@ -109,13 +121,27 @@ def judge(low: float, high: float, *, least: float, most: float, lower_is_better
     return "inconclusive"
 
 
-def upper_bound_of_none(n: int) -> float:
-    """The share of events that n independent trials without one do not exclude, at 95 %: the rule of three, 3 / n.
+def clopper_pearson(events: int, trials: int, alpha: float = ALPHA) -> tuple[float, float]:
+    """The exact interval of 1 - alpha of a share, from independent trials; (0, 1) without any.
+
+    Clopper and Pearson, The use of confidence or fiducial limits illustrated in the case of the binomial, Biometrika
+    26 (1934). Where one end is certain, since there was no event or nothing else, all of alpha is the other's.
+    """
+    if events == 0:
+        return 0.0, upper_bound_of_none(trials, alpha)
+    if events == trials:
+        return 1 - upper_bound_of_none(trials, alpha), 1.0
+    low = float(betaincinv(events, trials - events + 1, alpha / 2))
+    return low, float(betaincinv(events + 1, trials - events, 1 - alpha / 2))
+
+
+def upper_bound_of_none(n: int, alpha: float = ALPHA) -> float:
+    """The share of events that n independent trials without one do not exclude: at 95 % the rule of three, 3 / n.
 
     Hanley and Lippman-Hand, If nothing goes wrong, is everything all right?, JAMA 249 (1983). Requests of one run
     are not independent, so it is a lower limit to that bound.
     """
-    return min(1.0, 3.0 / n) if n > 0 else 1.0
+    return min(1.0, 3.0 / n * math.log(alpha) / math.log(ALPHA)) if n > 0 else 1.0
 
 
 def prediction_interval(sample: Paired, alpha: float = ALPHA) -> tuple[float, float]:
@@ -179,18 +205,27 @@ def geometric_interval(values: Sequence[float]) -> Interval:
     return Interval(math.exp(logs.mean), math.exp(low), math.exp(high), n)
 
 
+def mean_interval(sample: Paired) -> Interval:
+    """Mean of n runs with Student's 95 % interval, for what is not negative and may be none: seconds."""
+    if sample.n < 2:
+        return Interval(sample.mean, None, None, sample.n)
+    low, high = sample.interval()
+    return Interval(sample.mean, max(0.0, low), high, sample.n)
+
+
 def share_interval(shares: Sequence[float], trials: int) -> Interval:
-    """Mean of n runs' shares with Student's interval, within 0 and 1.
+    """Mean of n runs' shares with its 95 % interval: the wider of Clopper and Pearson's and Student's over the runs.
+
+    Equal runs have no spread, but their requests still came by chance; runs that differ by more than chance make the
+    interval wider than independent requests would.
 
     Args:
         shares: one a run, 0 to 1.
-        trials: of all runs together; where none of them had an event, the bound above is that of `trials` without one.
+        trials: of all runs together.
     """
     n = len(shares)
     if n < 2:
         return Interval(shares[0] if n else None, None, None, n)
     found = paired(shares)
-    low, high = found.interval()
-    if not any(shares):
-        high = upper_bound_of_none(trials)
-    return Interval(found.mean, max(0.0, low), min(1.0, high), n)
+    exact, by_runs = clopper_pearson(round(found.mean * trials), trials), found.interval()
+    return Interval(found.mean, max(0.0, min(exact[0], by_runs[0])), min(1.0, max(exact[1], by_runs[1])), n)

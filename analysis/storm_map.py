@@ -21,6 +21,8 @@ REFUSED = 2
 LAST = 0.2
 """The share of a run, at its end, whose requests are looked at."""
 NAME = "storm_map.png"
+AGREE = 0.1
+"""Runs of one cell whose shares lie farther apart do not agree, which the cell says."""
 
 
 def served_at_the_end(run: Run) -> float | None:
@@ -36,8 +38,8 @@ def edge_rps(config: dict[str, Any]) -> float:
     return float(capacity / config["router"]["retry"]["max_attempts"])
 
 
-def cells(runs: list[Run]) -> dict[tuple[float, float], float]:
-    """Mean share over the runs of a cell, by (load in requests a second, seconds that the trigger lasts).
+def cells(runs: list[Run]) -> dict[tuple[float, float], list[float]]:
+    """The share of each run of a cell, ascending, by (load in requests a second, seconds that the trigger lasts).
 
     Raises:
         ComparisonError: a run has no trigger that ends, or no router.
@@ -53,7 +55,7 @@ def cells(runs: list[Run]) -> dict[tuple[float, float], float]:
             found.setdefault(at, []).append(share)
     if not found:
         raise ComparisonError("no run with requests at its end")
-    return {at: float(np.mean(shares)) for at, shares in found.items()}
+    return {at: sorted(shares) for at, shares in found.items()}
 
 
 def draw(runs: list[Run], path: Path) -> None:
@@ -61,8 +63,8 @@ def draw(runs: list[Run], path: Path) -> None:
     found = cells(runs)
     loads, lengths = (sorted({at[axis] for at in found}) for axis in (0, 1))
     table = np.full((len(lengths), len(loads)), np.nan)
-    for (load, length), share in found.items():
-        table[lengths.index(length), loads.index(load)] = share
+    for (load, length), shares in found.items():
+        table[lengths.index(length), loads.index(load)] = float(np.mean(shares))
     fig = figure(max(900, 300 + 110 * len(loads)), max(520, 220 + 80 * len(lengths)), 70)
     axes = fig.subplots()
     dress(axes, "", "load, requests/s", "the trigger lasts, s")
@@ -71,16 +73,23 @@ def draw(runs: list[Run], path: Path) -> None:
     axes.set_xticks(range(len(loads)), [f"{load:g}" for load in loads])
     axes.set_yticks(range(len(lengths)), [f"{length:g}" for length in lengths])
     axes.grid(visible=False)
-    for (row, column), share in np.ndenumerate(table):
-        if not np.isnan(share):
-            colour = "white" if share < 0.5 else INK
-            axes.annotate(f"{share:.0%}", (column, row), ha="center", va="center", fontsize=10, color=colour)
+    for (load, length), shares in found.items():
+        at = (loads.index(load), lengths.index(length))
+        colour = "white" if table[at[1], at[0]] < 0.5 else INK
+        axes.annotate(told(shares), at, ha="center", va="center", fontsize=10, color=colour)
     edge = edge_rps(runs[0].manifest["config"])
     _draw_edge(axes, loads, edge)
     header(fig, 0, "Does the fleet come back after the trigger?", fontsize=14, color=INK)
-    text = f"share of the requests in the last {LAST:.0%} of the run that were served; red: capacity / attempts = "
-    header(fig, 1, f"{text}{edge:.1f} requests/s", fontsize=10, color=MUTED)
+    text = f"share of the requests in the last {LAST:.0%} of the run that were served, mean of a cell's runs, and "
+    text += f"their range where it passes {AGREE:.0%}; red: capacity / attempts = {edge:.1f} requests/s"
+    header(fig, 1, text, fontsize=10, color=MUTED)
     save(fig, path)
+
+
+def told(shares: list[float]) -> str:
+    """The mean of a cell's runs, and where they do not agree, from which to which."""
+    mean = f"{np.mean(shares):.0%}"
+    return f"{mean}\n{shares[0]:.0%} to {shares[-1]:.0%}" if shares[-1] - shares[0] > AGREE else mean
 
 
 def _draw_edge(axes: Axes, loads: list[float], edge: float) -> None:
@@ -97,6 +106,9 @@ def main(arguments: list[str] | None = None) -> int:
         draw([run for run, _ in read_runs([chosen.place])], chosen.place / NAME)
     except (FolderError, ComparisonError, OSError) as error:
         print(error, file=sys.stderr)
+        return REFUSED
+    except (KeyError, TypeError, ZeroDivisionError):
+        print(f"{chosen.place}: rate, demand, replicas or retries are missing in a manifest", file=sys.stderr)
         return REFUSED
     print(f"picture: {chosen.place / NAME}")
     return 0

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -13,6 +13,8 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from analysis.latency import Floats
 from analysis.run_folder import Run
+
+rcParams["text.parse_math"] = False  # a name may hold a dollar sign
 
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#949494"
 """Of seaborn's palette `colorblind`, after Wong, Points of view: Color blindness, Nature Methods 8, 441 (2011)."""

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from analysis.comparison_metrics import PRIMARY, SHARES
+from analysis.comparison_metrics import PRIMARY, RATIOS
 from experiments.delays import Delay
 from experiments.faults import Fault, FaultPlanSettings, plan_faults
 from experiments.workload import WorkloadSettings
@@ -424,7 +424,7 @@ def _check_repeat(config: Config) -> None:
     if repeat.until_ratio_ci is not None:
         _require(0 < repeat.until_ratio_ci < 1, "repeat.until_ratio_ci", repeat.until_ratio_ci, "above 0 and below 1")
         must = f"compared by a ratio where repeat.until_ratio_ci is given: comparison.primary={PRIMARY_WITHOUT_FAULTS}"
-        _require(primary not in SHARES, "comparison.primary", primary, must)
+        _require(primary in RATIOS, "comparison.primary", primary, must)
 
 
 def _check_manager(config: Config) -> None:

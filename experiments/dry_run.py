@@ -10,16 +10,12 @@ from hydra.types import RunMode
 from rich.console import Console
 from rich.table import Table
 
+from analysis.run_time import LIVE_OVERHEAD_S, SIMULATED_OVERHEAD_S
 from experiments.config import Config, ConfigError
 from experiments.jobs import CONF, Job, key_of, planned, single
 from experiments.schedule import rate_knots
 from experiments.sweeper import NAME, ONE_BY_ONE, SeedBySeed, Sweep, begun
 
-LIVE_OVERHEAD_S = 10.0
-"""Seconds that a live job takes besides its load: services up and down, analysis and page. Four replicas and 10 s of
-load took 17 CPU-seconds (2026-11, AMD EPYC), which two idle cores do in so long."""
-SIMULATED_OVERHEAD_S = 4.0
-"""Likewise of a simulated job: schedule, analysis, page. Six jobs of 700 requests took 25 CPU-seconds."""
 SIMULATED_RPS = 10_000
 """Requests that are played and analysed in a second of wall time: 216,000 took 14 CPU-seconds, and 26 s of wall time
 on cores that others used as well (`routed`)."""

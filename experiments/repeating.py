@@ -58,13 +58,12 @@ class Repetition:
         return found is None or found.is_narrow(self.until)
 
     def _compare(self, folders: list[Path]) -> "Comparison | None":
-        from analysis.arms import ComparisonError, sort_into_arms
-        from analysis.compare import read_runs
-        from analysis.comparison import compare
+        from analysis.arms import ComparisonError
+        from analysis.compare import compare_runs, read_runs
         from analysis.run_folder import FolderError
 
         try:
-            return compare(sort_into_arms(read_runs([f for f in folders if (f / "manifest.json").exists()])))
+            return compare_runs(read_runs([f for f in folders if (f / "manifest.json").exists()]))
         except (ComparisonError, FolderError) as error:
             print(error, file=sys.stderr, flush=True)
             return None

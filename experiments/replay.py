@@ -107,13 +107,15 @@ def _judge(
     original: Original, old: dict[str, Any], output: Path, statuses: list[int], environment: list[dict[str, str]]
 ) -> int:
     """Compare, write `replay.json`, print; return the exit status."""
+    from analysis.comparison_verdict import Smallest
     from analysis.replay_check import cells, check
 
     failed = sum(status == FAILED for status in statuses)
     new = [_metrics(output / str(number)) for number, status in enumerate(statuses, 1) if status != FAILED]
     comparison = original.config.comparison
     assert comparison.primary is not None  # `validate` has set it
-    found = check(old, new, comparison.primary, comparison.smallest_effect, comparison.smallest_share)
+    smallest = Smallest(comparison.smallest_effect, comparison.smallest_share, comparison.smallest_seconds)
+    found = check(old, new, comparison.primary, smallest)
     content = {
         "run": str(original.folder),
         "repeats": len(statuses),

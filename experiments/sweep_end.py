@@ -36,9 +36,8 @@ def _report(folder: Path) -> None:
     """Comparison and page of the runs in `folder`; one arm alone is not compared."""
     from rich.console import Console
 
-    from analysis.arms import ComparisonError, sort_into_arms
-    from analysis.compare import TABLE_WIDTH, read_runs, show, write
-    from analysis.comparison import compare
+    from analysis.arms import ComparisonError
+    from analysis.compare import TABLE_WIDTH, compare_runs, read_runs, show, write
     from analysis.joint_page import draw_many
     from analysis.rows import arrange
 
@@ -50,7 +49,7 @@ def _report(folder: Path) -> None:
         print(f"map: {folder / NAME}", flush=True)
         return
     try:
-        comparison = compare(sort_into_arms(runs))
+        comparison = compare_runs(runs)
     except ComparisonError as error:
         print(f"not compared: {error}")
     else:

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from experiments.tracking_store import Store, TrackingError, import_mlflow, read_manifest, shown_uri
 from experiments.tracking_values import one_line
@@ -77,7 +77,7 @@ def log_later(folders: list[Path], answers: TextIO) -> int:
     if not runs:
         raise TrackingError(f"no run (manifest.json) below {', '.join(map(str, folders))}")
     stores: dict[str, Store] = {}
-    sweeps: dict[str, tuple[Store, dict[str, Any]]] = {}
+    sweeps: dict[str, Store] = {}
     status = 0
     for folder in runs:
         try:
@@ -98,9 +98,9 @@ def log_later(folders: list[Path], answers: TextIO) -> int:
             word = store.log_folder(run_id, folder)
             print(f"{folder}: logged, {word}, MLflow run {run_id}", file=answers, flush=True)
         if manifest.get("sweep_dir"):
-            sweeps[manifest["sweep_dir"]] = store, manifest["config"].get("comparison") or {}
-    for sweep, (store, settings) in sweeps.items():
-        finish_sweep(store, Path(sweep), settings)
+            sweeps[manifest["sweep_dir"]] = store
+    for sweep, store in sweeps.items():
+        finish_sweep(store, Path(sweep))
     return status
 
 
@@ -111,7 +111,7 @@ def end_sweep(sweep_dir: Path, status: str) -> int:
     runs = find_runs([sweep_dir])
     config = read_manifest(runs[0])["config"] if runs else {"tracking": {"experiment": "aegis"}}
     store = Store(config["tracking"]["experiment"])
-    if finish_sweep(store, sweep_dir, config.get("comparison") or {}, status):
+    if finish_sweep(store, sweep_dir, status):
         return 0
     raise TrackingError(f"{sweep_dir}: no sweep of that name in MLflow")
 

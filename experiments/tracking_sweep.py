@@ -3,11 +3,8 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
-from analysis.arms import Pairs
-from analysis.comparison import Comparison, Row
-from analysis.comparison_text import headline
+from analysis.comparison import Row
 from experiments.tracking_store import Store, TrackingError
 from experiments.tracking_values import SWEEP_FILES, TAG_LIMIT
 
@@ -15,7 +12,7 @@ ARM_LIMIT = 180
 """Characters of an arm's name in a metric's key, so that the key stays below MLflow's limit of 250."""
 
 
-def finish_sweep(store: Store, sweep_dir: Path, settings: dict[str, Any], status: str | None = None) -> bool:
+def finish_sweep(store: Store, sweep_dir: Path, status: str | None = None) -> bool:
     """Log what a sweep's folder holds of all its runs, and end its parent run; return whether there is one.
 
     A second time adds nothing: the same values carry the same times.
@@ -23,7 +20,6 @@ def finish_sweep(store: Store, sweep_dir: Path, settings: dict[str, Any], status
     Args:
         store: where its runs are.
         sweep_dir: the sweep's folder.
-        settings: section `comparison` of its runs' configuration.
         status: FINISHED, FAILED or KILLED; None = the worst of its children, and only where it is open.
 
     Raises:
@@ -38,7 +34,7 @@ def finish_sweep(store: Store, sweep_dir: Path, settings: dict[str, Any], status
             if path.exists():
                 store.client.log_artifact(run_id, str(path))
         if (sweep_dir / "comparison.json").exists():
-            _log_comparison(store, run_id, sweep_dir / "comparison.json", settings)
+            _log_comparison(store, run_id, sweep_dir / "comparison.json")
         if status is None and parent.info.status == "RUNNING":
             children = store.client.search_runs([store.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'")
             found = {run.info.status for run in children}
@@ -48,7 +44,7 @@ def finish_sweep(store: Store, sweep_dir: Path, settings: dict[str, Any], status
     return True
 
 
-def _log_comparison(store: Store, run_id: str, path: Path, settings: dict[str, Any]) -> None:
+def _log_comparison(store: Store, run_id: str, path: Path) -> None:
     from mlflow.entities import Metric
 
     try:
@@ -57,17 +53,17 @@ def _log_comparison(store: Store, run_id: str, path: Path, settings: dict[str, A
         raise TrackingError(f"{path}: not of this version; python -m analysis.compare writes it anew") from error
     written = int(1000 * path.stat().st_mtime)
     store.log_metrics(run_id, [Metric(key, value, written, 0) for key, value in effects(rows).items()])
-    store.client.set_tag(run_id, "verdict", verdict(rows, settings)[:TAG_LIMIT])
+    store.client.set_tag(run_id, "verdict", verdict(rows)[:TAG_LIMIT])
 
 
-def verdict(rows: list[Row], settings: dict[str, Any]) -> str:
-    """The verdict on the primary metric, a sentence an arm."""
-    arms = dict.fromkeys((row.reference, row.arm) for row in rows)
-    if not arms:
+def verdict(rows: list[Row]) -> str:
+    """The headlines, an arm each, and which arms are best."""
+    primary = [row for row in rows if row.is_primary and row.sentence]
+    if not primary:
         return "INCONCLUSIVE. No pair of valid runs."
-    pairings = [Pairs(reference, arm) for reference, arm in arms]
-    comparison = Comparison(rows, pairings, settings["primary"], settings["smallest_effect"])
-    return " ".join(headline(comparison, pairs) for pairs in pairings)
+    best = primary[0].best_set
+    told = [f"Best, or not distinguishable from it: {', '.join(best)}."] if best else []
+    return " ".join([*told, *(str(row.sentence) for row in primary)])
 
 
 def effects(rows: list[Row]) -> dict[str, float]:
@@ -81,7 +77,7 @@ def effects(rows: list[Row]) -> dict[str, float]:
         names[arm] = f"{name}_{len(names) + 1}" if name in names.values() else name
     found: dict[str, float | None] = {}
     for row in rows:
-        key = f"{'difference' if row.ratio is None else 'ratio'}/{names[row.arm]}/{row.metric}"
+        key = f"{'ratio' if row.difference is None else 'difference'}/{names[row.arm]}/{row.metric}"
         value = row.difference if row.ratio is None else row.ratio
         found |= {key: value, f"{key}/low": row.low, f"{key}/high": row.high}
     return {key: value for key, value in found.items() if value is not None}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from analysis.comparison_verdict import Smallest
 from analysis.replay_check import cells, check
 from analysis.statistics import paired, prediction_interval, prediction_p, same_rate_p
 
@@ -24,7 +25,10 @@ def metrics(latency=1.0, failed=0, detection=0.8, valid=True, offered=OFFERED, *
         "error_rate": failed / offered,
         "failed_requests": failed,
         "offered_requests": offered,
+        "served_share": 1 - failed / offered,
         "detection_s": detection,
+        "recovery_s": None,
+        "slo_violation_s": 0.0,
         "replica_seconds": 80.0,
         "valid": valid,
         "invalid_reasons": [] if valid else ["requests left 40.0 ms late"],
@@ -52,7 +56,7 @@ def drawn(rng, mean_failed, burst):
 
 
 def verdict(old, repeats):
-    return check(old, repeats, "latency_p99_ms", 0.05, 0.001)
+    return check(old, repeats, "latency_p99_ms", Smallest(0.05, 0.001, 1.0))
 
 
 def of(found, key):
@@ -116,7 +120,7 @@ def test_agreement_says_what_would_not_have_shown():
     size = of(wide, "latency_p99_ms").high / of(wide, "latency_p99_ms").new_mean - 1
     assert size > 2 and f"latency p99 higher by {100 * size:.3g} % would not have shown" in wide.sentence
     one = verdict(metrics(), [metrics()]).sentence
-    assert one == "AGREES. 8 metrics lie within the smallest effect of one repeat, which shows no spread."
+    assert one == "AGREES. 10 metrics lie within the smallest effect of one repeat, which shows no spread."
 
 
 def test_one_repeat_decides_by_the_smallest_effect_alone_and_never_says_differs():

@@ -72,6 +72,16 @@ def test_holm_judges_each_at_its_step_and_all_from_the_first_failure_on_at_that_
     assert holm_levels([]) == []
 
 
+def test_a_comparison_that_cannot_find_anything_does_not_cost_the_others_their_level():
+    # Two failures in all have a p of 0.5 at least: that test cannot err at 5 % (Tarone, 1990).
+    assert holm_levels([0.03, 1.0], smallest=[0.0, 0.5]) == [0.05, 0.05]
+    assert holm_levels([0.03, 0.5], smallest=[0.0, 0.0]) == [0.025, 0.025]
+    assert holm_levels([0.9, 0.04], smallest=[0.0, 0.03]) == [0.05, 0.025]  # 0.03 cannot be reached at 0.025
+    assert holm_levels([0.9, 1.0], smallest=[0.6, 1.0]) == [0.05, 0.05]
+    # Six failures in one arm have a p of 0.031: below 0.05, so that such a test may not be judged at 5 % beside others.
+    assert holm_levels([0.5] * 10 + [0.031] * 10, smallest=[0.0] * 10 + [0.031] * 10) == [0.005] * 20
+
+
 def test_a_family_without_any_effect_rarely_gives_a_false_verdict():
     rng = np.random.default_rng(3)
     families, wrong = 1500, 0

@@ -53,7 +53,7 @@ def test_a_sweep_ends_at_the_first_planned_look_at_which_the_interval_is_narrow(
     )
     assert lines[0].endswith("wanted: 1.05")
     assert lines[1].startswith("BETTER. policy=peak_ewma is better than policy=round_robin")
-    assert "8 pairs, look 1 of 2" in lines[1]
+    assert "(8 pairs, 97.4 % interval, look 1 of 2)" in lines[1]
 
 
 def test_it_goes_on_while_the_interval_is_wide_and_ends_inconclusive_with_its_budget(tmp_path, capsys):
@@ -75,7 +75,7 @@ def test_an_invalid_run_loses_its_pair_and_the_sweep_goes_on(tmp_path, capsys):
         sweep.pair(seed, 0.8 + 0.01 * (seed % 2))
     assert sweep.pair(7, 0.8)
     printed = capsys.readouterr().out
-    assert "look 1 of 2, 8 pairs measured" in printed and "(7 pairs, look 1 of 2" in printed
+    assert "look 1 of 2, 8 pairs measured" in printed and "(7 pairs, 97.4 % interval, look 1 of 2" in printed
     assert "eft out whole: 1 pair(s)" in printed
 
 

@@ -10,8 +10,6 @@ from experiments.sweep_end import finish
 from experiments.tracking_sweep import effects, verdict
 from tests.analysis import synthetic
 
-SETTINGS = {"primary": "latency_p99_ms", "smallest_effect": 0.05}
-
 
 def sweep(folder, policies):
     """Jobs as Hydra numbers them: two seeds, the first policy first; the second is twice as fast."""
@@ -67,9 +65,11 @@ def test_what_goes_wrong_at_the_end_is_a_warning_with_the_command_for_later(tmp_
 
 
 def row(arm, metric="latency_p99_ms", **changes):
-    values = {"ratio": 0.5, "low": 0.4, "high": 0.6, "difference": None, "verdict": "better", "is_primary": True}
-    rest = {"n": 2, "p": 0.01, "alpha": 0.05, "level": 0.05, "smallest_detectable": 0.1, "left_out": {}}
-    return Row(metric, "a=1", arm, 100.0, 50.0, **(values | rest | changes))
+    values = {name: None for name in Row.__dataclass_fields__} | {
+        "metric": metric, "reference": "a=1", "arm": arm, "reference_value": 100.0, "arm_value": 50.0, "ratio": 0.5,
+        "low": 0.4, "high": 0.6, "verdict": "better", "is_primary": True, "n": 2, "alpha": 0.05, "level": 0.05,
+    }  # fmt: skip
+    return Row(**(values | changes))
 
 
 def test_effects_carry_their_bounds_under_keys_that_mlflow_takes():
@@ -87,8 +87,9 @@ def test_effects_carry_their_bounds_under_keys_that_mlflow_takes():
     assert [key for key in keys if not re.fullmatch(r"[\w./ -]{1,250}", key)] == []
 
 
-def test_the_verdict_is_a_sentence_an_arm_and_there_is_one_without_a_pair():
-    text = verdict([row("a=2"), row("a=3", verdict="worse")], SETTINGS)
-    assert text.startswith("BETTER. a=2 is better than a=1: latency p99 x 0.500 [0.400, 0.600]")
-    assert " WORSE. a=3 is worse than a=1" in text
-    assert verdict([], SETTINGS).startswith("INCONCLUSIVE.")
+def test_the_verdict_is_a_sentence_an_arm_and_which_are_best_and_there_is_one_without_a_pair():
+    best = ["a=2", "a=1"]
+    rows = [row("a=2", sentence="BETTER. a=2 is.", best_set=best), row("a=2", "error_rate", is_primary=False)]
+    text = verdict([*rows, row("a=3", sentence="WORSE. a=3 is.", best_set=best)])
+    assert text == "Best, or not distinguishable from it: a=2, a=1. BETTER. a=2 is. WORSE. a=3 is."
+    assert verdict([]).startswith("INCONCLUSIVE.")
