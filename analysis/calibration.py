@@ -57,7 +57,9 @@ def report(tables: list[Table]) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Calibrate; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m analysis.calibration", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--experiments", type=int, default=1000, metavar="N", help="in a cell of the largest subject (default: 1000)")
+    parser.add_argument(
+        "--experiments", type=int, default=1000, metavar="N", help="in a cell of the largest subject (default: 1000)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of everything that is drawn (default: 1)")
     parser.add_argument("--only", nargs="+", choices=list(SUBJECTS), metavar="SUBJECT", help=", ".join(SUBJECTS))
     parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the tables there, too")
