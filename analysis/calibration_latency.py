@@ -11,7 +11,7 @@ from analysis.calibration_cells import COVERAGE, FALSE, Cell, Column, Table
 from analysis.comparison import Comparison, compare
 from analysis.sequential import planned_looks
 from analysis.simulated_queues import MEAN, REQUESTS, SHARES, Floats, Server, latencies, simulate
-from analysis.simulated_runs import metrics, run, settings
+from analysis.simulated_runs import arm, metrics, run, settings
 from analysis.validity import LIMITS
 
 PRIMARY = "latency_p99_ms"
@@ -183,11 +183,7 @@ def _with_gate(values: dict[str, Floats], rng: np.random.Generator) -> list[dict
 
 def _arms(sample: dict[str, list[dict[str, Any]]], n: int, manifest: dict[str, Any]) -> list[Arm]:
     """The first n pairs."""
-    one = run(manifest)
-    return [
-        Arm(name, {seed: [Measured(one, found)] for seed, found in enumerate(runs[:n])})
-        for name, runs in sample.items()
-    ]
+    return [arm(name, manifest, runs[:n]) for name, runs in sample.items()]
 
 
 def _windows(server: Server, utilisation: float, table: Floats) -> Iterator[Measured]:
