@@ -36,6 +36,7 @@ FROM base AS tools
 COPY --from=installed-tools /opt/aegis /opt/aegis
 COPY pyproject.toml ./
 COPY services services
+COPY record record
 COPY experiments experiments
 COPY analysis analysis
 COPY conf conf

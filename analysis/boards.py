@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from analysis import board_page
-from analysis.board_page import Band, Series
+from analysis.pages import board_page
+from analysis.pages.board_page import Band, Series
 
 BOARDS = Path(__file__).resolve().parent.parent / "monitoring" / "grafana" / "dashboards"
 SCRAPE_S = 2.0

@@ -14,14 +14,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from analysis import metrics as metric_table
-from analysis import timeline
-from analysis.arms import ComparisonError, sort_into_arms
-from analysis.comparison import Comparison, compare
-from analysis.comparison_advice import advise
-from analysis.comparison_text import best, cells, headline, left_out, notes
-from analysis.run_folder import FolderError, Run, find, read
+from analysis.comparison.advice import advise
+from analysis.comparison.arms import ComparisonError, sort_into_arms
+from analysis.comparison.comparison import Comparison, compare
+from analysis.comparison.text import best, cells, headline, left_out, notes
+from analysis.metrics import table as metric_table
+from analysis.metrics import timeline
 from analysis.summary import write_text
+from record.reading import FolderError, Run, find, read
 
 REFUSED = 2
 TABLE_WIDTH = 150
@@ -61,7 +61,7 @@ def compare_runs(runs: list[tuple[Run, dict[str, Any]]]) -> Comparison:
 
 def write(comparison: Comparison, folder: Path) -> None:
     """`comparison.json` and `comparison.png` into `folder`."""
-    from analysis.comparison_page import draw_comparison
+    from analysis.pages.comparison_page import draw_comparison
 
     rows = [row.as_dict() for row in comparison.rows]
     write_text(folder / "comparison.json", json.dumps(rows, indent=2, allow_nan=False) + "\n")

@@ -14,15 +14,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from analysis.arms import ComparisonError, Pairs, sort_into_arms
 from analysis.compare import read_runs
-from analysis.comparison import Comparison, Row, compare
-from analysis.comparison_advice import MOST_PAIRS, minutes_a_run, quantiles
-from analysis.comparison_metrics import BY_KEY
-from analysis.comparison_text import duration_s
-from analysis.run_folder import FolderError
-from analysis.run_time import LIVE_OVERHEAD_S, span
-from analysis.statistics import ALPHA
+from analysis.comparison.advice import MOST_PAIRS, minutes_a_run, quantiles
+from analysis.comparison.arms import ComparisonError, Pairs, sort_into_arms
+from analysis.comparison.compared import BY_KEY
+from analysis.comparison.comparison import Comparison, Row, compare
+from analysis.comparison.run_time import LIVE_OVERHEAD_S, span
+from analysis.comparison.statistics import ALPHA
+from analysis.comparison.text import duration_s
+from record.reading import FolderError
 
 REFUSED = 2
 LENGTHS = (1, 2, 4, 8)

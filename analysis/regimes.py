@@ -17,13 +17,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from analysis.arms import Arm, ComparisonError, flatten, sort_into_arms
 from analysis.compare import read_runs
-from analysis.comparison import best_sets
-from analysis.comparison_metrics import BY_KEY, Compared
-from analysis.run_folder import FolderError, Run
-from analysis.statistics import geometric_interval
+from analysis.comparison.arms import Arm, ComparisonError, flatten, sort_into_arms
+from analysis.comparison.compared import BY_KEY, Compared
+from analysis.comparison.comparison import best_sets
+from analysis.comparison.statistics import geometric_interval
 from analysis.summary import write_text
+from record.reading import FolderError, Run
 
 REFUSED = 2
 ARM_SECTION = "policy"
@@ -111,7 +111,7 @@ def draw(cells: list[Cell], x: str, y: str, primary: Compared, path: Path) -> No
     """The map: a colour a winner, a hatching each where there is none. Written whole or not at all."""
     from matplotlib.patches import Patch, Rectangle
 
-    from analysis.style import BLUE, GREEN, GREY, INK, MUTED, ORANGE, PURPLE, RED, dress, figure, header, save
+    from analysis.pages.style import BLUE, GREEN, GREY, INK, MUTED, ORANGE, PURPLE, RED, dress, figure, header, save
 
     xs, ys = sorted({cell.x for cell in cells}), sorted({cell.y for cell in cells})
     names = sorted({name for cell in cells for name in (cell.best, *cell.others, *cell.worse)})

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from analysis.arms import ComparisonError
 from analysis.compare import read_runs
-from analysis.run_folder import FolderError, Run
-from analysis.style import INK, MUTED, RED, dress, figure, header, save
+from analysis.comparison.arms import ComparisonError
+from analysis.pages.style import INK, MUTED, RED, dress, figure, header, save
+from record.reading import FolderError, Run
 
 REFUSED = 2
 LAST = 0.2

@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
-from analysis import metrics as metric_table
-from analysis import timeline
-from analysis.run_folder import FolderError, Run, find, read, read_manifest
-from analysis.verdict import table_rows, verdict
+from analysis.metrics import table as metric_table
+from analysis.metrics import timeline
+from analysis.metrics.verdict import table_rows, verdict
+from record.reading import FolderError, Run, find, read, read_manifest
 
 
 def summarise(folder: Path) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def summarise(folder: Path) -> dict[str, Any]:
 
 
 def _summarise(folder: Path) -> tuple[Run, dict[str, Any]]:
-    from analysis.run_page import draw
+    from analysis.pages.run_page import draw
 
     run = read(folder)
     seconds = timeline.build(run)
@@ -57,15 +57,15 @@ def _joint(
     runs: list[tuple[Run, dict[str, Any]]], output: Path | None, metrics: Path | None, plots: Path | None
 ) -> None:
     """The page, the numbers and the plot data of several runs together."""
-    from analysis.joint_data import metrics_table, quantile_table
-    from analysis.rows import arrange
+    from analysis.pages.joint_data import metrics_table, quantile_table
+    from analysis.pages.rows import arrange
 
     for path in (output, metrics, plots):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
     rows = arrange(runs)
     if output is not None:
-        from analysis.joint_page import draw_many
+        from analysis.pages.joint_page import draw_many
 
         draw_many(rows, output)
     if metrics is not None:

@@ -18,19 +18,20 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from scipy.stats import kendalltau
 
-from analysis import metrics, timeline
-from analysis.run_folder import FolderError, Run, find, read
-from analysis.statistics import Interval, Paired, geometric_interval, paired
-from experiments import config as configuration
-from experiments.config import Config, ConfigError
-from experiments.config_errors import one_line
-from experiments.jobs import CONF
-from experiments.recording import phases
-from experiments.schedule import build_schedule
-from experiments.simulation import rows
-from experiments.supervision import say
-from experiments.virtual_manager import ScalerError
-from experiments.virtual_stack import VirtualStack
+from analysis.comparison.statistics import Interval, Paired, geometric_interval, paired
+from analysis.metrics import table as metrics
+from analysis.metrics import timeline
+from experiments.plan import config as configuration
+from experiments.plan.config import Config, ConfigError
+from experiments.plan.errors import one_line
+from experiments.plan.schedule import build_schedule
+from experiments.runner.supervision import say
+from experiments.simulator.manager import ScalerError
+from experiments.simulator.simulation import rows
+from experiments.simulator.stack import VirtualStack
+from experiments.sweep.jobs import CONF
+from record.reading import FolderError, Run, find, read
+from record.writing import phases
 
 RATIOS = ("latency_p50_ms", "latency_p99_ms")
 DIFFERENCES = ("error_rate", "detection_s", "recovery_s")

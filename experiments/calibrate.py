@@ -20,12 +20,12 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from experiments.calibration import COMMAND, Calibration, Step, machine, save
-from experiments.config import ValidityConfig
-from experiments.load_processes import LoadProcesses
-from experiments.recording import now_iso
-from experiments.schedule import build_schedule
-from experiments.workload import WorkloadSettings
+from experiments.calibration.machine import COMMAND, Calibration, Step, machine, save
+from experiments.load.processes import LoadProcesses
+from experiments.plan.config import ValidityConfig
+from experiments.plan.schedule import build_schedule
+from experiments.plan.workload import WorkloadSettings
+from record.writing import now_iso
 from services.processes import ServiceProcess, StartError, python_module
 
 RATES = (100.0, 200.0, 300.0, 500.0, 700.0, 1000.0, 1400.0, 2000.0, 2800.0, 4000.0)
@@ -101,7 +101,7 @@ async def bench(seconds: float, folder: Path) -> Bench:
     Raises:
         StartError: it did not come up.
     """
-    server = ServiceProcess("bare", python_module("experiments.bare_server"), folder / "server.log")
+    server = ServiceProcess("bare", python_module("experiments.calibration.bare_server"), folder / "server.log")
     await server.start(READY_S)
     return Bench(folder, seconds, server)
 
@@ -170,7 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--simulator", action="store_true", help="instead, find the delays of engine=sim (a minute)")
     chosen = parser.parse_args(arguments)
     if chosen.simulator:
-        from experiments.delays_fit import fit_simulator
+        from experiments.calibration.simulator import fit_simulator
 
         return finished(fit_simulator())
     workers = sorted(set(chosen.workers or range(1, min(4, os.cpu_count() or 1) + 1)))

@@ -19,8 +19,8 @@ import aiohttp
 import numpy as np
 
 from experiments.calibrate import SETTLE, Bench, bench, cpu_cores, finished, positive
-from experiments.load_command import locust_command
-from experiments.load_replay import MEASURES
+from experiments.load.command import locust_command
+from experiments.load.sender import MEASURES
 from services.processes import ServiceProcess, StartError
 
 RATES = (100.0, 300.0, 500.0, 1000.0)
@@ -95,7 +95,7 @@ class Comparison:
 
 def _tools(url: str, seconds: float, rate_rps: float) -> dict[str, tuple[list[str], float | None, dict[str, str]]]:
     """Name: command, the rate that it aims at (wrk knows none: as fast as it can), environment; one connection each."""
-    plain = locust_command(Path(__file__).with_name("plain_locustfile.py"), "--host", url)
+    plain = locust_command(Path(__file__).parent / "calibration" / "plain_locustfile.py", "--host", url)
     return {
         "plain Locust (constant_throughput)": (plain, rate_rps, {"AEGIS_PLAIN_RPS": str(rate_rps)}),
         "hey": (["hey", "-z", f"{seconds:.0f}s", "-c", "1", "-q", f"{rate_rps:g}", f"{url}/work"], rate_rps, {}),

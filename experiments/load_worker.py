@@ -29,9 +29,9 @@ import gevent
 from gevent.queue import Empty, Queue
 from locust.rpc import Message
 
-from experiments import load_handshake
-from experiments.load_job import Job, JobError
-from experiments.load_transfer import PIECE, PULL, Transfer, TransferError
+from experiments.load import handshake as load_handshake
+from experiments.load.job import Job, JobError
+from experiments.load.transfer import PIECE, PULL, Transfer, TransferError
 
 TARGET_VARIABLE = "AEGIS_LOAD_TARGET"
 GONE_S = 6.0

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.pairing import Spread, spread
-from experiments.config import Config, EngineConfig, LoadConfig, ReplicaConfig, RouterConfig
-from experiments.schedule import build_schedule
-from experiments.virtual_stack import simulate
-from experiments.workload import WorkloadSettings
+from analysis.comparison.pairing import Spread, spread
+from experiments.plan.config import Config, EngineConfig, LoadConfig, ReplicaConfig, RouterConfig
+from experiments.plan.schedule import build_schedule
+from experiments.plan.workload import WorkloadSettings
+from experiments.simulator.stack import simulate
 from services.router.settings import TimeoutSettings
 
 LOADS = (0.8, 0.9)

@@ -14,9 +14,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from experiments.recording import provenance, write_json
-from experiments.replay_source import Original, ReplayError, differences, read_original
-from experiments.supervision import Interrupted, say, supervise
+from experiments.plan.original import Original, ReplayError, differences, read_original
+from experiments.runner.supervision import Interrupted, say, supervise
+from record.writing import provenance, write_json
 
 AGREES, FAILED, WRONG, DIFFERS = 0, 1, 2, 3
 """Exit statuses."""
@@ -77,8 +77,9 @@ def _claim(output: Path) -> Path:
 
 def _metrics(folder: Path) -> dict[str, Any]:
     """A run's metrics, computed from its files with the code of now."""
-    from analysis import metrics, timeline
-    from analysis.run_folder import FolderError, read
+    from analysis.metrics import table as metrics
+    from analysis.metrics import timeline
+    from record.reading import FolderError, read
 
     try:
         run = read(folder)
@@ -107,8 +108,8 @@ def _judge(
     original: Original, old: dict[str, Any], output: Path, statuses: list[int], environment: list[dict[str, str]]
 ) -> int:
     """Compare, write `replay.json`, print; return the exit status."""
-    from analysis.comparison_verdict import Smallest
-    from analysis.replay_check import cells, check
+    from analysis.comparison.replay_check import cells, check
+    from analysis.comparison.verdicts import Smallest
 
     failed = sum(status == FAILED for status in statuses)
     new = [_metrics(output / str(number)) for number, status in enumerate(statuses, 1) if status != FAILED]

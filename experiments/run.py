@@ -20,15 +20,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments import config as configuration
-from experiments import jobs, sweeper
-from experiments.config import ConfigError
-from experiments.config_errors import one_line
-from experiments.fitting import fit
-from experiments.jobs import CONF, place
-from experiments.supervision import Interrupted, say, supervise
-from experiments.sweeper import ONE_BY_ONE, SeedBySeed
-from services.access import TokenError, admin_token
+from experiments.calibration.fitting import fit
+from experiments.plan import config as configuration
+from experiments.plan.config import ConfigError
+from experiments.plan.errors import one_line
+from experiments.runner.supervision import Interrupted, say, supervise
+from experiments.sweep import jobs, sweeper
+from experiments.sweep.jobs import CONF, place
+from experiments.sweep.sweeper import ONE_BY_ONE, SeedBySeed
+from services.door.access import TokenError, admin_token
 
 COMPLETE, FAILED, WRONG, INVALID = 0, 1, 2, 3
 """Exit statuses, as DVC's stage and scripts read them."""
@@ -108,11 +108,11 @@ def main() -> int:
         if not asks_hydra:
             admin_token()
         if is_resumed:
-            from experiments.resuming import resume
+            from experiments.sweep.resuming import resume
 
             sys.argv[1:], SeedBySeed.resumed = resume(arguments)
         if is_dry:
-            from experiments.dry_run import show
+            from experiments.sweep.dry_run import show
 
             show(sys.argv[1:])
             return COMPLETE
@@ -131,7 +131,7 @@ def main() -> int:
     status = ended if ended is not None else _overall(_statuses if sweep is None else sweep.statuses)
     folder = _sweep if sweep is None or not sweep.is_parallel else sweep.folder
     if folder is not None and not asks_hydra:
-        from experiments.sweep_end import finish
+        from experiments.sweep.end import finish
 
         finish(folder, status, is_whole=ended is None)
         if sweep is not None and sweep.is_tracked:

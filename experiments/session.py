@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rich.console import Console
 from rich.table import Table
 
-from analysis import schema
-from experiments.config import Config
-from experiments.faults import Fault
-from experiments.guardian import MARK
-from experiments.measurement import Measurement
-from experiments.progress import Progress
-from experiments.recording import FolderError, Recorder, check_space, claim, now_iso, provenance
-from experiments.tracking_companion import Companion
-from experiments.virtual_manager import ScalerError
-from experiments.virtual_time import PastEventError
+from experiments.live.measurement import Measurement
+from experiments.plan.config import Config
+from experiments.plan.faults import Fault
+from experiments.runner.guardian import MARK
+from experiments.runner.progress import Progress
+from experiments.simulator.agenda import PastEventError
+from experiments.simulator.manager import ScalerError
+from experiments.tracking.companion import Companion
+from record import schema
+from record.writing import FolderError, Recorder, check_space, claim, now_iso, provenance
 from services.manager.engines import EngineError
 from services.processes import StartError
 
 if TYPE_CHECKING:
-    from experiments.simulation import Simulation
+    from experiments.simulator.simulation import Simulation
 
 COMPLETE, FAILED, INVALID = 0, 1, 3
 VIRTUAL_ERRORS = (PastEventError, ScalerError)
@@ -93,8 +93,8 @@ class Session:
 
     def _prepare(self) -> None:
         """Schedule and manifest on disk, or an error before anything of the stack is started."""
-        from analysis.schedule_hash import schedule_hash
-        from experiments.schedule import build_schedule
+        from experiments.plan.schedule import build_schedule
+        from record.schedule_hash import schedule_hash
 
         schedule = build_schedule(self.config.workload, self.config.seed)
         self._requests = len(schedule)
@@ -125,7 +125,7 @@ class Session:
         os.environ[MARK] = str(uuid.uuid4())
         # Only its children carry the mark: the runner's own environment block is the one it was started with.
         return subprocess.Popen(
-            [sys.executable, "-m", "experiments.guardian", str(self.folder)],
+            [sys.executable, "-m", "experiments.runner.guardian", str(self.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
@@ -145,7 +145,9 @@ class Session:
         what = (self.config, self.faults, self._recorder, self._progress)
         if self.config.engine.name != "sim":
             return Measurement(*what)
-        from experiments.simulation import Simulation  # pandas and pyarrow, which a live run's start does without
+        from experiments.simulator.simulation import (
+            Simulation,  # pandas and pyarrow, which a live run's start does without
+        )
 
         return Simulation(*what)
 
@@ -173,8 +175,8 @@ class Session:
         return COMPLETE if metrics["valid"] else INVALID
 
     def _summarise(self) -> dict[str, Any] | None:
-        from analysis.run_folder import FolderError as BadFolder
         from analysis.summary import summarise
+        from record.reading import FolderError as BadFolder
 
         try:
             return summarise(self.folder)
@@ -183,7 +185,7 @@ class Session:
             return None
 
     def _print(self, metrics: dict[str, Any]) -> None:
-        from analysis.verdict import table_rows, verdict
+        from analysis.metrics.verdict import table_rows, verdict
 
         table = Table(show_header=False, box=None, pad_edge=False)
         for label, value in table_rows(metrics):

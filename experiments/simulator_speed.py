@@ -17,11 +17,11 @@ from collections.abc import Generator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from experiments.config import Config, DelaysConfig, EngineConfig, RouterConfig
-from experiments.delays import Delay
-from experiments.faults import Fault
-from experiments.schedule import build_schedule
-from experiments.workload import DemandSettings, WorkloadSettings
+from experiments.plan.config import Config, DelaysConfig, EngineConfig, RouterConfig
+from experiments.plan.delays import Delay
+from experiments.plan.faults import Fault
+from experiments.plan.schedule import build_schedule
+from experiments.plan.workload import DemandSettings, WorkloadSettings
 
 SLOTS, MEAN_MS, LOAD, SLOW = 2, 50.0, 0.7, 3.0
 
@@ -45,7 +45,7 @@ def configured(replicas: int, requests: int) -> tuple[Config, list[Fault]]:
 
 def aegis(replicas: int, requests: int) -> tuple[float, float, float]:
     """Requests a second, mean sojourn in seconds, and the process' peak memory in MiB."""
-    from experiments.virtual_stack import simulate
+    from experiments.simulator.stack import simulate
 
     config, faults = configured(replicas, requests)
     schedule = build_schedule(config.workload, config.seed)

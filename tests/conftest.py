@@ -6,4 +6,4 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: len(item.path.relative_to(HERE).parts))
+    items.sort(key=lambda item: item.path.relative_to(HERE).parts[0] != "system")

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from services.access import check_bind
 from services.backend.app import build_app
 from services.backend.listener import Listener
 from services.backend.registration import Registration
 from services.backend.replica import Replica
 from services.backend.settings import DISTRIBUTIONS, DRAIN_S, KINDS, ON_HANGUP, PARENT_S, SETTLE_S, ReplicaSettings
 from services.backend.work_queue import DISCIPLINES
+from services.door.access import check_bind
 from services.startup import announce, listen, url_for, url_of
 
 

@@ -9,8 +9,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.backend import faults
 from services.backend.replica import Replica
-from services.guard import REFUSALS, Guard, documented_token
-from services.wrong_input import WRONG_INPUT, answer_wrong_input
+from services.door.guard import REFUSALS, Guard, documented_token
+from services.door.wrong_input import WRONG_INPUT, answer_wrong_input
 
 FAULTS = "Faults by kind, each with its parameters: " + "; ".join(
     f"`{kind}` ({', '.join(f'{name}={value:g}' for name, value in parameters.items()) or 'no parameters'})"

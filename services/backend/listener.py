@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from services.head_limit import HeadLimited
+from services.door.head_limit import HeadLimited
 from services.startup import listen
 
 KEEPALIVE_S = 75

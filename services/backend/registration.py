@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from services.access import auth_headers
+from services.door.access import auth_headers
 
 LEASE_S = 3.0
 RENEW_S = 1.0

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from services.access import ID
 from services.backend.work_queue import DISCIPLINES
+from services.door.access import ID
 
 MAX_DEMAND_MS = 60_000.0
 """Longest service demand of a request; a longer one is answered 422."""

@@ -14,8 +14,8 @@ import uvicorn
 import uvloop
 
 from services import plugins
-from services.access import check_bind
-from services.head_limit import HeadLimited
+from services.door.access import check_bind
+from services.door.head_limit import HeadLimited
 from services.manager import scalers
 from services.manager.app import build_app
 from services.manager.control import Control
@@ -50,7 +50,7 @@ async def create_engine(arguments: argparse.Namespace, replica: dict[str, Any]) 
         return LocalEngine(replica, arguments.router, arguments.log_dir or Path(tempfile.mkdtemp(prefix="aegis-")))
     if arguments.engine == "fixed":
         return FixedEngine(arguments.router)
-    from services.containers import connect, own_place  # Docker's client, which the others do without
+    from services.manager.containers import connect, own_place  # Docker's client, which the others do without
 
     docker = connect()
     try:

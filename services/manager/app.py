@@ -10,12 +10,12 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.guard import REFUSALS, Guard, documented_token
+from services.door.guard import REFUSALS, Guard, documented_token
+from services.door.wrong_input import WRONG_INPUT, answer_wrong_input
 from services.manager.control import Control
 from services.manager.engines import Engine, EngineError
 from services.manager.telemetry import Telemetry
 from services.processes import StartError
-from services.wrong_input import WRONG_INPUT, answer_wrong_input
 
 
 class Scale(BaseModel):

@@ -13,7 +13,7 @@ import uvloop
 from aiohttp import web
 
 from services import plugins
-from services.access import check_bind
+from services.door.access import check_bind
 from services.router import policies
 from services.router.admin import Admin
 from services.router.events import EventLog

@@ -10,8 +10,8 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from yarl import URL
 
-from services.access import ID
-from services.gate import BODY_DEADLINE_S, MAX_BODY_BYTES, Gate
+from services.door.access import ID
+from services.door.gate import BODY_DEADLINE_S, MAX_BODY_BYTES, Gate
 from services.router.discovery import target_groups
 from services.router.events import EventLog
 from services.router.fleet import Fleet, NotOwnerError, describe

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import schema
-from analysis.schedule_hash import schedule_hash
+from record import schema
+from record.schedule_hash import schedule_hash
 
 COLUMNS = (
     "request_id",

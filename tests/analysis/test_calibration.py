@@ -5,15 +5,17 @@ import math
 import numpy as np
 import pytest
 
-from analysis import calibration_failures, calibration_families, calibration_latency
-from analysis.calibration import SUBJECTS, calibrate, main
-from analysis.calibration_cells import Cell, Column, Table, merge
-from analysis.calibration_latency import CONTRASTS, FASTER, PRIMARY, REFERENCE, SAME
-from analysis.metrics import compute
-from analysis.run_folder import read
-from analysis.simulated_queues import MEAN, REQUESTS, latencies, simulate, sojourns
-from analysis.statistics import Paired
-from analysis.timeline import build
+from analysis.calibration import failures as calibration_failures
+from analysis.calibration import families as calibration_families
+from analysis.calibration import latency as calibration_latency
+from analysis.calibration.__main__ import SUBJECTS, calibrate, main
+from analysis.calibration.cells import Cell, Column, Table, merge
+from analysis.calibration.latency import CONTRASTS, FASTER, PRIMARY, REFERENCE, SAME
+from analysis.calibration.queues import MEAN, REQUESTS, latencies, simulate, sojourns
+from analysis.comparison.statistics import Paired
+from analysis.metrics.table import compute
+from analysis.metrics.timeline import build
+from record.reading import read
 from tests.analysis import synthetic
 
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from analysis.compare import main
-from analysis.sequential import look
-from analysis.statistics import paired
+from analysis.comparison.sequential import look
+from analysis.comparison.statistics import paired
 from tests.analysis import synthetic
 
 NAMES = {"policy": {"name": "round_robin"}}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.counts import exact_p, share_difference, smallest_p
-from analysis.statistics import clopper_pearson, paired, share_interval, upper_bound_of_none
+from analysis.comparison.counts import exact_p, share_difference, smallest_p
+from analysis.comparison.statistics import clopper_pearson, paired, share_interval, upper_bound_of_none
 
 
 def test_the_exact_interval_is_that_of_other_programs():

@@ -6,14 +6,14 @@ import math
 import numpy as np
 import pytest
 
-from analysis.arms import ComparisonError, sort_into_arms
+from analysis.calibration.runs import arm, metrics, settings
 from analysis.compare import compare_runs, main, read_runs
-from analysis.comparison import best_sets, compare
-from analysis.comparison_advice import advise
-from analysis.comparison_metrics import BY_KEY
-from analysis.comparison_text import best, headline, notes, verdict_words
-from analysis.sequential import extended
-from analysis.simulated_runs import arm, metrics, settings
+from analysis.comparison.advice import advise
+from analysis.comparison.arms import ComparisonError, sort_into_arms
+from analysis.comparison.compared import BY_KEY
+from analysis.comparison.comparison import best_sets, compare
+from analysis.comparison.sequential import extended
+from analysis.comparison.text import best, headline, notes, verdict_words
 from tests.analysis import synthetic
 
 NAMES = {"policy": {"name": "round_robin"}}

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from analysis import ground_truth
-from analysis.queueing import sojourn_s
-from analysis.run_folder import read
+from analysis.metrics import ground_truth
+from analysis.metrics.queueing import sojourn_s
+from record.reading import read
 from tests.analysis import synthetic
 
 CONFIG = {

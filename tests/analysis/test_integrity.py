@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.run_folder import FolderError, read
-from analysis.schedule_hash import schedule_hash
 from analysis.summary import summarise
+from record.reading import FolderError, read
+from record.schedule_hash import schedule_hash
 from tests.analysis import synthetic
 
 

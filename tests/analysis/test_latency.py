@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from analysis.latency import quantile, quantile_by
+from record.latency import quantile, quantile_by
 
 SHARES = (0.0, 0.5, 0.9, 0.99, 0.999, 1.0)
 AIRPLANE_COMPONENTS_H = [0.22, 0.50, 0.88, 1.00, 1.32, 1.33, 1.54, 1.76, 2.50, 3.00, *[np.inf] * 3]

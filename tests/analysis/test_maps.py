@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from analysis.comparison_metrics import BY_KEY
+from analysis.comparison.compared import BY_KEY
 from analysis.regimes import draw, main, regimes
 from analysis.storm_map import told
 from tests.analysis import synthetic

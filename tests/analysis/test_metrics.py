@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import metrics, timeline
-from analysis.run_folder import read
+from analysis.metrics import table as metrics
+from analysis.metrics import timeline
 from analysis.summary import dump, summarise
+from record.reading import read
 from tests.analysis import synthetic
 
 

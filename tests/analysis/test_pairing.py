@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.pairing import spread
+from analysis.comparison.pairing import spread
 
 
 def pairs(n, seed, common=2.0, tails=None):

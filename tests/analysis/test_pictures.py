@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import joint_page, metrics, run_page, timeline
-from analysis.joint_page import draw_many
-from analysis.rows import arrange
-from analysis.run_folder import read
+from analysis.metrics import table as metrics
+from analysis.metrics import timeline
+from analysis.pages import joint_page, run_page
+from analysis.pages.joint_page import draw_many
+from analysis.pages.rows import arrange
+from record.reading import read
 from tests.analysis import synthetic
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from analysis.queueing import (
+from analysis.metrics.queueing import (
     erlang_b,
     erlang_c,
     mmc_sojourn_exceeds,

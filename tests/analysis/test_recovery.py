@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from analysis import recovery, timeline
-from analysis.run_folder import read
+from analysis.metrics import recovery, timeline
+from record.reading import read
 from tests.analysis import synthetic
 from tests.analysis.synthetic import healed, injected, router
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.comparison_verdict import Smallest
-from analysis.replay_check import cells, check
-from analysis.statistics import paired, prediction_interval, prediction_p, same_rate_p
+from analysis.comparison.replay_check import cells, check
+from analysis.comparison.statistics import paired, prediction_interval, prediction_p, same_rate_p
+from analysis.comparison.verdicts import Smallest
 
 OFFERED = 1000
 

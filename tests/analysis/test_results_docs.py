@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis.metrics.timeline import CPU_ROLES
+from analysis.metrics.validity import LIMITS
 from analysis.summary import summarise
-from analysis.timeline import CPU_ROLES
-from analysis.validity import LIMITS
-from experiments.config import ValidityConfig
+from experiments.plan.config import ValidityConfig
 from tests.analysis import synthetic
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "results.md"

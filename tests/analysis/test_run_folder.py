@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.run_folder import FolderError, find, read
 from analysis.summary import main
+from record.reading import FolderError, find, read
 from tests.analysis import synthetic
 from tests.analysis.synthetic import sample
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.sequential import levels, look, planned_looks, spent
-from analysis.statistics import paired
+from analysis.comparison.sequential import levels, look, planned_looks, spent
+from analysis.comparison.statistics import paired
 
 
 def chance_of_any(fractions, found):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.sign_flips import EXACT, least_p, sign_flip_p, signed_rank_p
+from analysis.comparison.sign_flips import EXACT, least_p, sign_flip_p, signed_rank_p
 
 DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
 """Differences of heights of crossed and self-fertilised maize, eighths of an inch (Darwin, 1876)."""

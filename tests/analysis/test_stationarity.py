@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import metrics, timeline
-from analysis.queueing import sojourn_s
-from analysis.run_folder import Run
+from analysis.metrics import table as metrics
+from analysis.metrics import timeline
+from analysis.metrics.queueing import sojourn_s
+from record.reading import Run
 from tests.analysis import synthetic
 
 DEMAND_S = 0.02

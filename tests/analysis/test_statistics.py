@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics import (
+from analysis.comparison.statistics import (
     Interval,
     geometric_interval,
     holm_levels,

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from analysis import timeline
-from analysis.comparison_metrics import PRIMARY
-from analysis.joint_data import metrics_table
-from analysis.metrics import compute
-from analysis.rows import arrange
-from analysis.run_folder import Run, read
+from analysis.comparison.compared import PRIMARY
+from analysis.metrics import timeline
+from analysis.metrics.table import compute
+from analysis.pages.joint_data import metrics_table
+from analysis.pages.rows import arrange
 from analysis.summary import main, summarise
+from record.reading import Run, read
 from tests.analysis import synthetic
 
 ROOT = Path(__file__).resolve().parents[2]

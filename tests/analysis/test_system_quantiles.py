@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.pooled import UNAIDED, Measured, Pool
-from analysis.system_quantiles import ABOVE, system_ratio
+from analysis.comparison.pooled import UNAIDED, Measured, Pool
+from analysis.comparison.system_quantiles import ABOVE, system_ratio
 
 
 def waiting(gaps, services):

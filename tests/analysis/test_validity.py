@@ -14,8 +14,9 @@ def reasons(folder, requests=None, **more):
 
 
 def metrics_of(folder, requests, **more):
-    from analysis import metrics, timeline
-    from analysis.run_folder import read
+    from analysis.metrics import table as metrics
+    from analysis.metrics import timeline
+    from record.reading import read
 
     run = read(synthetic.write(folder, requests, **more))
     return metrics.compute(run, timeline.build(run))

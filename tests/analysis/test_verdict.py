@@ -1,8 +1,9 @@
 import pytest
 
-from analysis import metrics, timeline
-from analysis.run_folder import read
-from analysis.verdict import percent, table_rows, verdict
+from analysis.metrics import table as metrics
+from analysis.metrics import timeline
+from analysis.metrics.verdict import percent, table_rows, verdict
+from record.reading import read
 from tests.analysis import synthetic
 from tests.analysis.synthetic import healed, injected, router
 

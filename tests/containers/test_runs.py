@@ -6,7 +6,7 @@ import signal
 import pyarrow.parquet as pq
 import pytest
 
-from experiments.guardian import project_of
+from experiments.runner.guardian import project_of
 from tests.containers.conftest import docker
 from tests.containers.deployed import until_gone
 from tests.containers.test_compose import free_ports

@@ -1,9 +1,9 @@
 """Short simulations for tests: a configuration in a line, without delays unless asked."""
 
-from experiments.config import Config, EngineConfig, LoadConfig, ReplicaConfig, RouterConfig
-from experiments.schedule import build_schedule
-from experiments.virtual_stack import simulate
-from experiments.workload import DemandSettings, WorkloadSettings
+from experiments.plan.config import Config, EngineConfig, LoadConfig, ReplicaConfig, RouterConfig
+from experiments.plan.schedule import build_schedule
+from experiments.plan.workload import DemandSettings, WorkloadSettings
+from experiments.simulator.stack import simulate
 from services.router.settings import TimeoutSettings
 
 NEVER_S = 600.0

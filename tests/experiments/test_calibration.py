@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from experiments import calibrate, calibration
-from experiments.calibration import Calibration, Step
-from experiments.config import Config, ConfigError, ValidityConfig
+from experiments import calibrate
+from experiments.calibration import machine as calibration
+from experiments.calibration.machine import Calibration, Step
 from experiments.lateness import lateness_ms
-from experiments.workload import SpikeSettings, WorkloadSettings
+from experiments.plan.config import Config, ConfigError, ValidityConfig
+from experiments.plan.workload import SpikeSettings, WorkloadSettings
 
 
 def step(rate, *, workers=1, late=1.0, sent=1000, cores=0.3):

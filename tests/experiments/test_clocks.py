@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from experiments import clocks
-from experiments.clocks import Offset, as_entry, estimate
+from experiments.runner import clocks
+from experiments.runner.clocks import Offset, as_entry, estimate
 
 
 def asked(true_offset_s, there_s, back_s, at_s=100.0):

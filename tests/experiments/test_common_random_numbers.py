@@ -10,12 +10,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from analysis.schedule_hash import schedule_hash
-from experiments import config as configuration
-from experiments.load_replay import LoadConfig
-from experiments.replica_options import replica_options
-from experiments.schedule import build_schedule
-from experiments.stack import Stack
+from experiments.live.stack import Stack
+from experiments.load.sender import LoadConfig
+from experiments.plan import config as configuration
+from experiments.plan.replica_options import replica_options
+from experiments.plan.schedule import build_schedule
+from record.schedule_hash import schedule_hash
 from services.backend import __main__ as backend
 from services.backend.app import build_app
 from services.backend.draws import demand_ms, uniform

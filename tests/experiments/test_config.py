@@ -11,8 +11,8 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from experiments import config as configuration
-from experiments.config import Config
+from experiments.plan import config as configuration
+from experiments.plan.config import Config
 from services.manager import scalers
 from services.plugins import classes, create, listed
 from services.router import policies
@@ -76,7 +76,7 @@ def fields(cls, prefix=""):
 
 
 def test_no_key_is_read_by_nobody():
-    places = [*ROOT.glob("services/**/*.py"), *ROOT.glob("experiments/*.py"), *ROOT.glob("analysis/*.py")]
+    places = [*ROOT.glob("services/**/*.py"), *ROOT.glob("experiments/**/*.py"), *ROOT.glob("analysis/**/*.py"), *ROOT.glob("record/*.py")]
     source = "\n".join(path.read_text() for path in places)
     unread = [
         name

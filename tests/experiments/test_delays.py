@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.delays import Delay, fit
-from experiments.delays_fit import from_runs, overhead_s
+from experiments.calibration.simulator import from_runs, overhead_s
+from experiments.plan.delays import Delay, fit
 
 
 def test_a_fit_finds_what_was_drawn():

@@ -2,10 +2,10 @@
 
 import pytest
 
-from experiments import config as configuration
-from experiments.config import ConfigError
-from experiments.dry_run import show
-from experiments.sweeper import SeedBySeed
+from experiments.plan import config as configuration
+from experiments.plan.config import ConfigError
+from experiments.sweep.dry_run import show
+from experiments.sweep.sweeper import SeedBySeed
 from tests.experiments.test_resuming import go_on, left
 from tests.running import run
 

@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 from aiohttp import web
 
-from experiments.load_command import locust_command
-from experiments.schedule import build_schedule
-from experiments.workload import WorkloadSettings
+from experiments.load.command import locust_command
+from experiments.plan.schedule import build_schedule
+from experiments.plan.workload import WorkloadSettings
 from tests.running import ROOT, processes_of, wait_for
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments import load_transfer
-from experiments.load_handshake import differences, localised, portable, version
-from experiments.load_replay import LoadConfig
-from experiments.load_rows import Rows, are_of
-from experiments.load_transfer import PULL, Transfer, TransferError
+from experiments.load import transfer as load_transfer
+from experiments.load.handshake import differences, localised, portable, version
+from experiments.load.rows import Rows, are_of
+from experiments.load.sender import LoadConfig
+from experiments.load.transfer import PULL, Transfer, TransferError
 
 OURS = {"code": "abc", "schema": "1", "locust": "2.47.0"}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.pairing import spread
+from analysis.comparison.pairing import spread
 from experiments.pairing import CONTRASTS, LOADS, log_p99, main
 
 

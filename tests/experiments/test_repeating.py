@@ -6,11 +6,11 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from experiments import config as configuration
-from experiments.config import ConfigError
-from experiments.jobs import CONF, by_seed, planned
-from experiments.repeating import Repetition
-from experiments.sweeper import begun
+from experiments.plan import config as configuration
+from experiments.plan.config import ConfigError
+from experiments.sweep.jobs import CONF, by_seed, planned
+from experiments.sweep.repeating import Repetition
+from experiments.sweep.sweeper import begun
 from tests.analysis import synthetic
 from tests.running import SHORT, manifest, run
 

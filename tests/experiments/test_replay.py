@@ -6,13 +6,14 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from analysis.schedule_hash import schedule_hash
-from experiments import config as configuration
-from experiments import replay, replay_source
-from experiments.recording import provenance
-from experiments.replay_source import differences, read_original
-from experiments.schedule import build_schedule
-from experiments.supervision import Interrupted
+from experiments import replay
+from experiments.plan import config as configuration
+from experiments.plan import original as replay_source
+from experiments.plan.original import differences, read_original
+from experiments.plan.schedule import build_schedule
+from experiments.runner.supervision import Interrupted
+from record.schedule_hash import schedule_hash
+from record.writing import provenance
 from tests.analysis import synthetic
 from tests.running import ROOT
 

@@ -8,11 +8,11 @@ import yaml
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from experiments import config as configuration
-from experiments.config import ConfigError
-from experiments.jobs import CONF, planned
-from experiments.resuming import resume
-from experiments.sweeper import NAME
+from experiments.plan import config as configuration
+from experiments.plan.config import ConfigError
+from experiments.sweep.jobs import CONF, planned
+from experiments.sweep.resuming import resume
+from experiments.sweep.sweeper import NAME
 from tests.running import manifest, run
 
 SIM = ["+scenario=routed", "engine=sim", "workload.duration_s=3", "workload.warmup_s=0", "tracking.enabled=false"]

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from analysis.schedule_hash import schedule_hash
-from experiments.schedule import build_schedule, rate_knots
-from experiments.workload import PROFILES, DemandSettings, SpikeSettings, StepSettings, WorkloadSettings
+from experiments.plan.schedule import build_schedule, rate_knots
+from experiments.plan.workload import PROFILES, DemandSettings, SpikeSettings, StepSettings, WorkloadSettings
+from record.schedule_hash import schedule_hash
 
 
 def workload(**changes):

@@ -9,7 +9,7 @@ from analysis.regimes import main as regimes
 from experiments.agreement import Arm, rankings, table
 from experiments.agreement import main as agreement
 from tests.running import events, manifest, metrics, run
-from tests.test_runs import FILES
+from tests.system.test_runs import FILES
 
 SIM = ["engine=sim", "tracking.enabled=false"]
 SHORT = ["workload.duration_s=8", "workload.warmup_s=2"]

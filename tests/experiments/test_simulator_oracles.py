@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis import queueing
-from experiments.faults import Fault
-from experiments.schedule import build_schedule
-from experiments.virtual_request import OK
+from analysis.metrics import queueing
+from experiments.plan.faults import Fault
+from experiments.plan.schedule import build_schedule
+from experiments.simulator.request import OK
 from services.router import policies
 from services.router.settings import EjectionSettings, RetrySettings, TimeoutSettings
 from tests.experiments.simulated import configured, run

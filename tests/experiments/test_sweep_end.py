@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from analysis.comparison import Row
-from experiments.sweep_end import finish
-from experiments.tracking_sweep import effects, verdict
+from analysis.comparison.comparison import Row
+from experiments.sweep.end import finish
+from experiments.tracking.sweep import effects, verdict
 from tests.analysis import synthetic
 
 

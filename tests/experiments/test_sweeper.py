@@ -4,9 +4,9 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from experiments import config as configuration
-from experiments.config import ConfigError
-from experiments.jobs import CONF, by_seed, consecutive, planned
+from experiments.plan import config as configuration
+from experiments.plan.config import ConfigError
+from experiments.sweep.jobs import CONF, by_seed, consecutive, planned
 from tests.running import manifest, run
 
 SIM = ["+scenario=routed", "engine=sim", "workload.duration_s=3", "workload.warmup_s=0", "tracking.enabled=false"]

@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import queueing
-from experiments.config import DelaysConfig, EngineConfig
-from experiments.delays import Delay
-from experiments.faults import Fault
-from experiments.schedule import build_schedule
-from experiments.virtual_manager import ScalerError
-from experiments.virtual_request import HTTP_ERROR, OK, OUTCOMES
-from experiments.virtual_stack import Stopped, VirtualStack
-from experiments.virtual_time import Agenda, PastEventError
+from analysis.metrics import queueing
+from experiments.plan.config import DelaysConfig, EngineConfig
+from experiments.plan.delays import Delay
+from experiments.plan.faults import Fault
+from experiments.plan.schedule import build_schedule
+from experiments.simulator.agenda import Agenda, PastEventError
+from experiments.simulator.manager import ScalerError
+from experiments.simulator.request import HTTP_ERROR, OK, OUTCOMES
+from experiments.simulator.stack import Stopped, VirtualStack
 from services.manager import scalers
 from services.router import policies
 from tests.experiments.simulated import configured, run

@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from analysis import boards
-from tests.browsing import answers, binary, end, free_port, get, spawn
 from tests.running import ROOT, wait_for
 from tests.services.live import Service
+from tests.system.browsing import answers, binary, end, free_port, get, spawn
 
 FOLDER = ROOT / "monitoring" / "prometheus"
 

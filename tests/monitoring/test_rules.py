@@ -5,8 +5,8 @@ import subprocess
 import pytest
 import yaml
 
-from tests.browsing import binary
 from tests.running import ROOT
+from tests.system.browsing import binary
 
 FOLDER = ROOT / "monitoring" / "prometheus"
 

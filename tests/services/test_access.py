@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from services import access
-from services.access import TokenError, admin_token, auth_headers, check_bind, is_authorized, is_loopback
+from services.door import access
+from services.door.access import TokenError, admin_token, auth_headers, check_bind, is_authorized, is_loopback
 from tests.running import ROOT, command
 from tests.services.live import TOKEN, backend
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gate import CHANGES_BURST, REFUSALS_BURST, REFUSALS_PER_S, Gate, TokenBucket
+from services.door.gate import CHANGES_BURST, REFUSALS_BURST, REFUSALS_PER_S, Gate, TokenBucket
 
 REPLICAS = 10_000
 

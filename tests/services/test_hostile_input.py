@@ -6,8 +6,8 @@ import json
 import pytest
 from aiohttp import web
 
-from services.gate import MAX_BODY_BYTES, REFUSALS_BURST
-from services.head_limit import MAX_HEAD_BYTES
+from services.door.gate import MAX_BODY_BYTES, REFUSALS_BURST
+from services.door.head_limit import MAX_HEAD_BYTES
 from services.router.events import MAX_TEXT_CHARACTERS, EventLog
 from tests.services.live import TOKEN, Service, backend, client, eventually, json_of, router, status_of
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from aiodocker import Docker
 
-from services.containers import PROJECT, SERVICE, ContainerProcess, Place, Template, docker_errors
+from services.manager.containers import PROJECT, SERVICE, ContainerProcess, Place, Template, docker_errors
 from services.manager.engines import Running, replica_flags
 
 REPLICA = "org.aegis.replica"

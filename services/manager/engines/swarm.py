@@ -18,7 +18,7 @@ from typing import Any
 from aiodocker import Docker
 from aiodocker.exceptions import DockerError
 
-from services.containers import docker_errors
+from services.manager.containers import docker_errors
 from services.manager.engines import EngineError, Running
 from services.processes import StartError
 

@@ -1,0 +1,1 @@
+"""From many runs to a verdict: pairs of arms, effects with intervals, families, texts. It draws nothing."""

@@ -1,0 +1,174 @@
+"""Sorts runs into the arms of a comparison, by what differs in their configurations, and pairs them by seed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from record.reading import Run
+
+GROUPS = ("policy", "scaler", "engine")
+"""Sections whose `name` stands for the rest of them."""
+APART = ("seed", "tracking")
+"""Sections in which runs of one arm may differ."""
+FIXED = ("validity", "comparison", "repeat")
+"""Sections that must be the same in every arm: limits, smallest effects and looks are set before the data, for all."""
+
+Metrics = dict[str, Any]
+
+
+class ComparisonError(RuntimeError):
+    """The runs cannot be compared; the text is one line that says why."""
+
+
+class Measured(NamedTuple):
+    """A run with its metrics."""
+
+    run: Run
+    metrics: Metrics
+
+
+class Pair(NamedTuple):
+    """Two valid runs with the same schedule."""
+
+    seed: int
+    ours: Measured
+    """The reference's."""
+    theirs: Measured
+    """The arm's."""
+
+
+@dataclass
+class Arm:
+    """The runs of one configuration."""
+
+    label: str
+    runs: dict[int, list[Measured]] = field(default_factory=dict)
+    """By seed; several of one seed in their order."""
+
+
+@dataclass
+class Pairs:
+    """The runs of an arm and of the reference that were measured with the same schedule."""
+
+    reference: str
+    arm: str
+    kept: list[Pair] = field(default_factory=list)
+    invalid: dict[str, int] = field(default_factory=dict)
+    """Invalid runs by arm; their pairs are left out whole."""
+    alone: dict[str, int] = field(default_factory=dict)
+    """Runs without a partner by arm."""
+    left_out: int = 0
+    """Pairs left out because a run of theirs is invalid."""
+
+    @property
+    def measured(self) -> int:
+        """Pairs that were measured, whether they are kept or not."""
+        return len(self.kept) + self.left_out
+
+
+def sort_into_arms(runs: Iterable[tuple[Run, Metrics]]) -> list[Arm]:
+    """The arms, in the order in which the runs name them: the first is the reference.
+
+    Raises:
+        ComparisonError: there is one arm only, or the arms differ in what must be the same.
+    """
+    grouped: dict[tuple[tuple[str, str], ...], list[Measured]] = {}
+    for run, metrics in runs:
+        grouped.setdefault(identify(run), []).append(Measured(run, metrics))
+    if len(grouped) < 2:
+        raise ComparisonError("one arm only: a comparison needs runs of two configurations (the seed apart)")
+    differing = _differing([dict(identity) for identity in grouped])
+    wrong = [key for key in differing if key.split(".")[0] in FIXED]
+    if wrong:
+        raise ComparisonError(f"the arms differ in {', '.join(wrong)}, which must be the same for all")
+    arms = []
+    for identity, members in grouped.items():
+        arm = Arm(_label(dict(identity), differing))
+        for member in members:
+            try:
+                seed = int(member.run.manifest["seed"])
+            except (KeyError, TypeError, ValueError):
+                raise ComparisonError(f"{member.run.folder}: its manifest has no seed that is a number") from None
+            arm.runs.setdefault(seed, []).append(member)
+        arms.append(arm)
+    return arms
+
+
+def pair(reference: Arm, arm: Arm) -> Pairs:
+    """Pair the runs of two arms by seed; a pair with an invalid run is left out whole.
+
+    Raises:
+        ComparisonError: two runs of one seed had different schedules.
+    """
+    pairs = Pairs(reference.label, arm.label, invalid=dict.fromkeys((reference.label, arm.label), 0))
+    pairs.alone = dict.fromkeys((reference.label, arm.label), 0)
+    for seed in sorted(reference.runs.keys() | arm.runs.keys()):
+        ours, theirs = (_apart(each.runs.get(seed, [])) for each in (reference, arm))
+        both = min(len(ours), len(theirs))
+        pairs.alone[reference.label] += len(ours) - both
+        pairs.alone[arm.label] += len(theirs) - both
+        for one, other in zip(ours[:both], theirs[:both], strict=True):
+            if one.run.manifest.get("schedule_hash") != other.run.manifest.get("schedule_hash"):
+                raise ComparisonError(
+                    f"{one.run.folder} and {other.run.folder}: same seed, but different schedules; "
+                    "the load must be the same"
+                )
+            pairs.invalid[reference.label] += not one.metrics["valid"]
+            pairs.invalid[arm.label] += not other.metrics["valid"]
+            if one.metrics["valid"] and other.metrics["valid"]:
+                pairs.kept.append(Pair(seed, one, other))
+            else:
+                pairs.left_out += 1
+    return pairs
+
+
+def _apart(runs: list[Measured]) -> list[Measured]:
+    """The runs of one seed that tell something: of simulated ones, which repeat to the last digit, the first."""
+    simulated = [one for one in runs if one.run.is_simulated]
+    return [one for one in runs if not one.run.is_simulated] + simulated[:1]
+
+
+def identify(run: Run) -> tuple[tuple[str, str], ...]:
+    """All that an arm is: its scenario and configuration, without what runs of one arm may differ in."""
+    config = {key: value for key, value in run.manifest["config"].items() if key not in APART}
+    flat = {"scenario": str(run.manifest.get("scenario")), **flatten(config)}
+    return tuple(sorted(flat.items()))
+
+
+def flatten(section: Any, prefix: str = "") -> dict[str, str]:  # noqa: ANN401
+    """`a.b.c` -> text of every leaf; an empty section and null are leaves."""
+    if not isinstance(section, dict) or not section:
+        return {prefix: "none" if section is None else str(section)}
+    found: dict[str, str] = {}
+    for key, value in section.items():
+        found |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return found
+
+
+def _differing(arms: list[dict[str, str]]) -> list[str]:
+    """The keys that tell the arms apart; of a section whose name does, only those that its name leaves open."""
+    keys = sorted(set().union(*arms))
+    differing = [key for key in keys if len({arm.get(key) for arm in arms}) > 1]
+    names = {"router": "router", **{group: f"{group}.name" for group in GROUPS}}
+    return [
+        key
+        for key in differing
+        if (name := names.get(key.split(".")[0])) not in differing or key == name or not _tells(arms, str(name), key)
+    ]
+
+
+def _tells(arms: list[dict[str, str]], name: str, key: str) -> bool:
+    """Whether arms with the same value of `name` have the same value of `key`."""
+    return len({(arm.get(name), arm.get(key)) for arm in arms}) == len({arm.get(name) for arm in arms})
+
+
+def _label(arm: dict[str, str], differing: list[str]) -> str:
+    parts = []
+    for key in differing:
+        if key == "scenario":
+            parts.append(arm[key])
+        elif key == "router":
+            parts.append("router=none" if key in arm else "router=default")
+        elif key in arm:
+            parts.append(f"{key.removesuffix('.name')}={arm[key]}")
+    return ", ".join(parts) or "the same"

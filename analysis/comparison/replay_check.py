@@ -1,0 +1,245 @@
+"""Whether a run agrees with repeats of it within what repeated runs vary. Pure functions on metrics.
+
+The question is where one further run would lie, hence intervals of prediction, not of the mean. Their levels are
+Holm's over all metrics, so that a run which differs in nothing is said to differ in at most one of twenty cases.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from analysis.comparison.compared import BY_KEY, COMPARED, Compared
+from analysis.comparison.effects import counted_whole
+from analysis.comparison.statistics import holm_levels, paired, prediction_interval, prediction_p, same_rate_p
+from analysis.comparison.verdicts import Smallest
+from analysis.metrics.verdict import percent
+
+Metrics = dict[str, Any]
+Outcome = Literal["agrees", "differs", "not comparable"]
+
+
+@dataclass
+class Row:
+    """One metric of the old run against the repeats."""
+
+    metric: str
+    old: float | None
+    new_mean: float | None
+    """Geometric mean over the repeats; of a share the share in all their requests."""
+    low: float | None
+    high: float | None
+    """Where one further run lies with probability 1 - `level`; None = there is no interval."""
+    n: int
+    """Valid repeats that have the metric."""
+    p: float | None
+    level: float | None
+    """The level at which the verdict was given (Holm)."""
+    verdict: Literal["agrees", "differs", "no interval", "not compared"]
+    """`no interval`: beyond the smallest effect of one repeat, which shows no spread. `not compared`: undefined or zero
+    in the old run or in a repeat."""
+
+
+@dataclass
+class Check:
+    """All of it."""
+
+    verdict: Outcome
+    sentence: str
+    rows: list[Row]
+
+    def as_dict(self) -> dict[str, Any]:
+        """What stands in `replay.json`."""
+        return {"verdict": self.verdict, "sentence": self.sentence, "metrics": [asdict(row) for row in self.rows]}
+
+
+class _Ratio:
+    """A positive metric: the logarithms of the repeats are taken for a normal sample."""
+
+    def __init__(self, compared: Compared, old: float, values: Sequence[float]) -> None:
+        self.compared, self.old = compared, old
+        self._sample = paired([math.log(value) for value in values])
+        self.n, self.mean = self._sample.n, math.exp(self._sample.mean)
+        self.p = float(prediction_p(self._sample, np.array([math.log(old)]))[0])
+
+    def is_within(self, smallest: Smallest) -> bool:
+        return abs(math.log(self.old) - self._sample.mean) <= smallest.margin(self.compared)
+
+    def interval(self, level: float) -> tuple[float, float]:
+        low, high = prediction_interval(self._sample, level)
+        return math.exp(low), math.exp(high) if high < 700 else math.inf
+
+
+class _Seconds:
+    """Seconds that are counted whole and may be none: the repeats are taken for a normal sample, with its rounding."""
+
+    def __init__(self, compared: Compared, old: float, values: Sequence[float]) -> None:
+        self.compared, self.old = compared, old
+        self._sample = counted_whole(paired(values))
+        self.n, self.mean = self._sample.n, self._sample.mean
+        self.p = float(prediction_p(self._sample, np.array([old]))[0])
+
+    def is_within(self, smallest: Smallest) -> bool:
+        return abs(self.old - self.mean) <= smallest.seconds
+
+    def interval(self, level: float) -> tuple[float, float]:
+        low, high = prediction_interval(self._sample, level)
+        return max(0.0, low), high
+
+
+class _Share:
+    """A share of the requests: off only beyond both what the repeats vary by and what counts so small scatter by.
+
+    Three repeats without a failure show no spread, and yet the next may have one; and where failures come in bursts,
+    counts scatter more than independent ones. The larger p of the two is right in both cases. Shares are compared on
+    the scale of arcsin(sqrt(share)), where their spread does not depend on their size (Bartlett, The use of
+    transformations, Biometrics 3, 1947).
+    """
+
+    def __init__(self, compared: Compared, old: Metrics, repeats: Sequence[Metrics]) -> None:
+        self.compared, self.n = compared, len(repeats)
+        self.old = float(old[compared.key])
+        totals = [int(m["offered_requests"]) for m in repeats]
+        events, total = sum(round(m[compared.key] * n) for m, n in zip(repeats, totals, strict=True)), sum(totals)
+        self.mean: float = events / total
+        sample = paired([math.asin(math.sqrt(m[compared.key])) for m in repeats])
+        of = int(old["offered_requests"])
+        counts = np.arange(of + 1)
+        self._shares = counts / of
+        by_spread = prediction_p(sample, np.arcsin(np.sqrt(self._shares)))
+        self._ps = np.maximum(by_spread, same_rate_p(counts, of, events, total))
+        self.p = float(self._ps[round(self.old * of)])
+
+    def is_within(self, smallest: Smallest) -> bool:
+        return abs(self.old - self.mean) <= smallest.share
+
+    def interval(self, level: float) -> tuple[float, float]:
+        inside = self._shares[self._ps > level]
+        return float(inside[0]), float(inside[-1])
+
+
+def check(old: Metrics, repeats: Sequence[Metrics], primary: str, smallest: Smallest) -> Check:
+    """Hold a run against repeats of it; invalid ones do not enter.
+
+    Args:
+        old: its metrics.
+        repeats: those of the repeats.
+        primary: the metric of which the sentence says what would not have shown.
+        smallest: differences up to this count as agreement.
+    """
+    valid = [metrics for metrics in repeats if metrics["valid"]]
+    if not old["valid"]:
+        return Check("not comparable", _say("not comparable", f"the old run is not valid: {_why(old)}"), [])
+    if not valid:
+        why = f"no repeat is valid{': ' + _why(repeats[0]) if repeats else ''}"
+        return Check("not comparable", _say("not comparable", why), [])
+    found = [_find(compared, old, valid) for compared in COMPARED]
+    compared = [f for f in found if not isinstance(f, Row) and f is not None]
+    levels = dict(zip(map(id, compared), holm_levels([f.p for f in compared]), strict=True))
+    rows = [
+        f if isinstance(f, Row) else _row(f, levels[id(f)], f.is_within(smallest))
+        for f in found
+        if f is not None
+    ]
+    unseen = [_unseen(f, levels[id(f)], smallest) for f in compared if f.compared.key == primary]
+    return _conclude(rows, len(valid), len(repeats), "".join(unseen))
+
+
+def _find(compared: Compared, old: Metrics, valid: Sequence[Metrics]) -> _Ratio | _Seconds | _Share | Row | None:
+    """The metric before its verdict; a Row where it cannot be compared, None where nobody has it."""
+    ours = old[compared.key]
+    having = [metrics for metrics in valid if metrics[compared.key] is not None]
+    if ours is None and not having:
+        return None
+    # Where some repeats lack it, those that have it are not what a further run would be one of.
+    values = [metrics[compared.key] for metrics in having]
+    if ours is not None and len(having) == len(valid):
+        if compared.is_share:
+            return _Share(compared, old, having)
+        if compared.by == "seconds":
+            return _Seconds(compared, ours, values)
+        if min(ours, *values) > 0:
+            return _Ratio(compared, ours, values)
+    mean = sum(values) / len(values) if values else None
+    return Row(compared.key, ours, mean, None, None, len(values), None, None, "not compared")
+
+
+def _row(found: _Ratio | _Seconds | _Share, level: float, is_within: bool) -> Row:
+    verdict: Literal["agrees", "differs", "no interval"] = "agrees"
+    if not is_within and found.n < 2:
+        verdict = "no interval"
+    elif not is_within and found.p <= level:
+        verdict = "differs"
+    low, high = found.interval(level) if found.n > 1 else (None, None)
+    high = None if high == math.inf else high
+    return Row(found.compared.key, found.old, found.mean, low, high, found.n, found.p, level, verdict)
+
+
+def _unseen(found: _Ratio | _Seconds | _Share, level: float, smallest: Smallest) -> str:
+    """The difference that would have passed for agreement, in words."""
+    if found.n < 2:
+        return ""
+    high, least = found.interval(level)[1], smallest.of(found.compared)
+    if isinstance(found, _Ratio):
+        size = f"{max(high / found.mean - 1, least) * 100:.3g} %"
+    elif isinstance(found, _Share):
+        size = f"{max(high - found.mean, least) * 100:.2f} percentage points"
+    else:
+        size = f"{max(high - found.mean, least):.3g} s"
+    return f"; {found.compared.label} higher by {size} would not have shown"
+
+
+def _conclude(rows: list[Row], valid: int, asked: int, unseen: str) -> Check:
+    named = {
+        verdict: [_effect(row) for row in rows if row.verdict == verdict]
+        for verdict in ("agrees", "differs", "no interval", "not compared")
+    }
+    after = [f"{asked - valid} of {asked} repeats not valid and left out"] if valid < asked else []
+    if named["not compared"]:
+        after.append(f"not compared, since undefined or zero in one of the runs: {', '.join(named['not compared'])}")
+    verdict: Outcome
+    if named["differs"]:
+        verdict, text = "differs", f"outside of what {valid} repeats vary: {', '.join(named['differs'])}"
+    elif named["no interval"]:
+        verdict = "not comparable"
+        text = f"one repeat shows no spread, and beyond the smallest effect of it are {', '.join(named['no interval'])}"
+    else:
+        verdict = "agrees"
+        within = f"what {valid} repeats vary, or within the smallest effect" if valid > 1 else "the smallest effect"
+        text = f"{len(named['agrees'])} metrics lie within {within}{unseen or ' of one repeat, which shows no spread'}"
+    return Check(verdict, _say(verdict, "; ".join([text, *after])), rows)
+
+
+def _say(verdict: str, text: str) -> str:
+    return f"{verdict.upper()}. {text[0].upper()}{text[1:]}."
+
+
+def _why(metrics: Metrics) -> str:
+    return "; ".join(metrics["invalid_reasons"])
+
+
+def _effect(row: Row) -> str:
+    """The metric's name with the old run's distance from the repeats."""
+    compared = BY_KEY[row.metric]
+    if row.verdict == "not compared" or row.old is None or row.new_mean is None:
+        return compared.label
+    if compared.is_share:
+        return f"{compared.label} ({(row.old - row.new_mean) * 100:+.2f} percentage points)"
+    if compared.by == "seconds":
+        return f"{compared.label} ({row.old - row.new_mean:+.1f} s)"
+    return f"{compared.label} (x {row.old / row.new_mean:.3f})"
+
+
+def cells(row: Row) -> tuple[str, str, str, str, str]:
+    """Metric, old, mean of the new, interval and verdict, for a table."""
+    bounds = "-" if row.low is None else f"{_value(row, row.low)} to {_value(row, row.high)}"
+    return BY_KEY[row.metric].label, _value(row, row.old), _value(row, row.new_mean), bounds, row.verdict
+
+
+def _value(row: Row, value: float | None) -> str:
+    if value is None:
+        return "-"
+    compared = BY_KEY[row.metric]
+    return percent(value) if compared.is_share else f"{value:,.1f} {compared.unit}"

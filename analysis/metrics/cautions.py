@@ -1,0 +1,57 @@
+"""What a reader must know of a valid run before he trusts a number of it: never a reason against the instrument."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from analysis.metrics.harm import why_not_judged
+from analysis.metrics.stationarity import Stationarity
+from record.reading import Run
+
+LEAST_FOR_P99 = 368
+"""Independent values that a two-sided 95 % interval for the 99th percentile needs at least (order statistics)."""
+RELAXATIONS = 3.0
+"""Relaxation times that a warm-up should last: e^-3, 5 %, of a disturbance is left then."""
+SATURATED_CORES = 0.9
+"""A router process has one thread."""
+
+
+def cautions(run: Run, metrics: dict[str, Any], found: Stationarity) -> list[str]:
+    """A sentence each."""
+    return [*_quantiles(metrics), *_settled(run, found), *_router(metrics), *_loop(run), *_recovery(run)]
+
+
+def _quantiles(metrics: dict[str, Any]) -> Iterator[str]:
+    count = metrics["offered_requests"]
+    if 0 < count < LEAST_FOR_P99:
+        yield f"p99 rests on {count} requests; its 95 % interval needs {LEAST_FOR_P99} at least"
+
+
+def _settled(run: Run, found: Stationarity) -> Iterator[str]:
+    if found.utilisation is not None and found.utilisation >= 1:
+        load = f"the load offered is {found.utilisation:.2f} times what the replicas can serve"
+        yield f"not steady: {load}, so that results depend on the run's length"
+    elif found.steady is False and found.change is not None:
+        first, last = found.change
+        yield f"not steady: mean latency went from {first:,.0f} to {last:,.0f} ms over the steady phase"
+    needed = None if found.relaxation_s is None else RELAXATIONS * found.relaxation_s
+    if needed is not None and run.warmup_s < needed:
+        why = f"{RELAXATIONS:g} relaxation times at utilisation {found.utilisation:.2f}"
+        yield f"the warm-up of {run.warmup_s:g} s is short: such a queue needs {needed:.1f} s to settle ({why})"
+
+
+def _router(metrics: dict[str, Any]) -> Iterator[str]:
+    used = metrics["cpu_router_max_cores"]
+    if used is not None and used >= SATURATED_CORES:
+        yield f"the router used {used:.2f} cores in its busiest second: its own saturation is part of the result"
+
+
+def _loop(run: Run) -> Iterator[str]:
+    if (run.manifest["config"].get("load") or {}).get("loop") == "closed":
+        missing = len(run.demand_s) - len(run.requests)
+        yield f"closed loop: {missing:,} planned requests were never asked, and their waiting is in no latency"
+
+
+def _recovery(run: Run) -> Iterator[str]:
+    why = why_not_judged(run) if run.faults else None
+    if why is not None:
+        yield f"recovery is not judged: {why}"

@@ -1,0 +1,217 @@
+"""`metrics.json`: one flat table of numbers; every key is defined in docs/results.md."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.metrics import ground_truth, recovery, stationarity, validity
+from analysis.metrics.cautions import cautions
+from analysis.metrics.timeline import CPU_ROLES, is_beyond
+from record import schema
+from record.latency import QUANTILES, quantile, ranked_ms
+from record.reading import OUTCOMES, PHASES, Run
+
+LEAST_FOR_P999 = 3688
+"""Independent values that a two-sided 95 % interval for the 99.9th percentile needs at least (DESIGN.md)."""
+MEASURED_PHASES = tuple(phase for phase in PHASES if phase != "warmup")
+FAILURES = tuple(outcome for outcome in OUTCOMES if outcome != "ok")
+SLO_P99_MS = 1000.0
+SLO_ERROR_RATE = 0.01
+"""The service level objective where the manifest's `slo` section has none."""
+DIGITS = 6
+
+Values = dict[str, Any]
+
+
+def compute(run: Run, timeline: pd.DataFrame) -> Values:
+    """All metrics of a run, sorted by key; undefined = None.
+
+    Args:
+        run: the run's folder as read.
+        timeline: its rows a second, of `timeline.build`.
+    """
+    measured = run.measured
+    metrics: Values = {"schema_version": schema.VERSION}
+    metrics |= _rates(run) | _failures(measured) | _latencies(measured, "") | _served(run)
+    for phase in MEASURED_PHASES:
+        rows = measured[measured["phase"] == phase]
+        metrics |= _latencies(rows, f"_{phase}")
+        metrics |= {f"requests_{phase}": len(rows), f"error_rate_{phase}": _share(rows["outcome"] != "ok")}
+    metrics |= _stages(measured) | _routing(measured) | _instrument(run, timeline) | _objective(run, timeline)
+    found = recovery.assess(run, timeline)
+    metrics |= {
+        "detection_s": found.detection_s,
+        "recovery_s": found.recovery_s,
+        "recovered": found.recovered,
+        "fault_harm": found.fault_harm,
+        "faults_injected": len(run.faults),
+        "faults_undetected": found.undetected,
+        "clock_offset_max_ms": validity.clock_offset_max_ms(run),
+        "fault_delay_max_ms": max((delay for _, delay in validity.fault_delays(run.events)), default=None),
+    }
+    metrics |= ground_truth.assess(run)
+    settled = stationarity.assess(run)
+    metrics |= {"utilisation": settled.utilisation, "relaxation_s": settled.relaxation_s, "steady": settled.steady}
+    reasons = validity.reasons(run, metrics)
+    metrics |= {"valid": not reasons, "invalid_reasons": reasons}
+    metrics["warnings"] = cautions(run, metrics, settled)
+    return {key: _plain(metrics[key]) for key in sorted(metrics)}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """A JSON value: numbers rounded to 6 digits after the point, NaN = None."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return round(value, DIGITS) if math.isfinite(value) else None
+    return value
+
+
+def _quantiles(values: pd.Series, name: str, unit: str = "ms", which: tuple[str, ...] = ("p50", "p99")) -> Values:
+    """`<name>_<quantile>_<unit>`, interpolated linearly between order statistics (Hyndman and Fan's type 7)."""
+    known = values.dropna().to_numpy()
+    return {f"{name}_{q}_{unit}": float(np.quantile(known, QUANTILES[q])) if len(known) else None for q in which}
+
+
+def _share(flags: pd.Series) -> float | None:
+    return float(flags.mean()) if len(flags) else None
+
+
+def _rates(run: Run) -> Values:
+    offered = int((run.offered >= run.warmup_s).sum())
+    completed = run.requests["completed_s"]
+    in_window = (completed >= run.warmup_s) & (completed < run.end_s)
+    ok = run.requests["outcome"] == "ok"
+
+    def per_second(count: int) -> float | None:
+        return count / run.window_s if run.window_s > 0 else None
+
+    return {
+        "window_s": run.window_s,
+        "offered_requests": offered,
+        "offered_rps": per_second(offered),
+        "sent_requests": int(run.measured["sent_s"].notna().sum()),
+        "achieved_rps": per_second(int(in_window.sum())),
+        "goodput_rps": per_second(int((in_window & ok).sum())),
+        "dropped": int((run.requests["outcome"] == "dropped").sum()),
+    }
+
+
+def _failures(measured: pd.DataFrame) -> Values:
+    failed = measured["outcome"] != "ok"
+    return {
+        "failed_requests": int(failed.sum()),
+        "error_rate": _share(failed),
+        **{f"error_rate_{outcome}": _share(measured["outcome"] == outcome) for outcome in FAILURES},
+    }
+
+
+def _latencies(requests: pd.DataFrame, suffix: str) -> Values:
+    """Quantiles in which a request that was not served ranks last; one among them is None, and has a bound instead."""
+    latencies = ranked_ms(requests)
+    served = latencies[np.isfinite(latencies)]
+    found: Values = {}
+    for name, share in QUANTILES.items():
+        value = quantile(latencies, share) if name != "p999" or len(latencies) >= LEAST_FOR_P999 else math.nan
+        found[f"latency_{name}_ms"] = value if math.isfinite(value) else None
+        found[f"latency_{name}_beyond_ms"] = served.max(initial=0.0) if value == math.inf else None
+    if not suffix and len(served) == len(latencies) > 0:
+        found |= {"latency_mean_ms": latencies.mean(), "latency_max_ms": latencies.max()}
+    elif not suffix:
+        found |= {"latency_mean_ms": None, "latency_max_ms": None}
+    return {f"{key}{suffix}": value for key, value in found.items()}
+
+
+def _served(run: Run) -> Values:
+    """How well it answers where it answers, and how many it answers in time."""
+    latencies = run.latencies
+    served = pd.Series(latencies[np.isfinite(latencies)])
+    in_time = latencies <= run.setting("slo", "p99_ms", SLO_P99_MS)
+    return {
+        "served_share": float(in_time.mean()) if len(latencies) else None,
+        **_quantiles(served, "latency_served"),
+        "latency_served_mean_ms": served.mean(),
+        "latency_served_max_ms": served.max(),
+    }
+
+
+def _stages(measured: pd.DataFrame) -> Values:
+    """Where the time of those that were served went: at the client, in the router, in the replica's queue, at work."""
+    served = measured[measured["outcome"] == "ok"]
+    return (
+        _quantiles((served["completed_s"] - served["sent_s"]) * 1e3, "client_service")
+        | _quantiles(served["router_s"] * 1e3, "router_overhead")
+        | _quantiles(served["queue_s"] * 1e3, "queue")
+        | _quantiles(served["service_s"] * 1e3, "service")
+        | {"service_mean_ms": (served["service_s"] * 1e3).mean()}
+    )
+
+
+def _routing(measured: pd.DataFrame) -> Values:
+    attempts = measured["attempts"].dropna()
+    answered = measured["replica"].dropna().value_counts(normalize=True)
+    return {
+        "retried_requests": int((attempts > 1).sum()) if len(attempts) else None,
+        "attempts_per_request": attempts.mean() if len(attempts) else None,
+        **{f"share_{replica}": share for replica, share in answered.items()},
+    }
+
+
+def _instrument(run: Run, timeline: pd.DataFrame) -> Values:
+    lateness = (run.measured["sent_s"] - run.measured["scheduled_s"]) * 1e3
+    if run.is_simulated:  # it cannot be late
+        lateness = lateness.iloc[:0]
+    shard = run.measured["request_id"].reindex(lateness.index) % run.workers
+    by_worker = [_quantiles(lateness[shard == k], "lateness", which=("p99",)) for k in range(run.workers)]
+    window = timeline[timeline["second"] >= run.warmup_s]
+    return {
+        **_quantiles(lateness, "lateness"),
+        **{f"lateness_p99_ms_worker_{k}": each["lateness_p99_ms"] for k, each in enumerate(by_worker)},
+        **{f"cpu_{role}_cores": window[f"cpu_{role}_cores"].mean() for role in CPU_ROLES},
+        "cpu_generator_max_cores": window["cpu_generator_cores"].max(),
+        "cpu_router_max_cores": window["cpu_router_cores"].max(),
+    }
+
+
+def _objective(run: Run, timeline: pd.DataFrame) -> Values:
+    """Seconds outside the service level objective, and what it cost in replicas."""
+    ready = [(float(s["t_s"]), s.get("replicas_ready")) for s in run.samples]
+    counts = [int(count) for _, count in ready if count is not None]
+    return {
+        "slo_violation_s": _violation_s(run, timeline),
+        "replica_seconds": replica_seconds(ready),
+        "replicas_max": max(counts, default=None),
+        "replicas_min": min(counts, default=None),
+    }
+
+
+def _violation_s(run: Run, timeline: pd.DataFrame) -> float | None:
+    window = timeline[(timeline["second"] >= run.warmup_s) & (timeline["offered_rps"] > 0)]
+    if window.empty:
+        return None
+    width = np.minimum(1.0, run.end_s - window["second"])
+    slow = (window["p99_ms"] > run.setting("slo", "p99_ms", SLO_P99_MS)) | is_beyond(window, "p99_ms")
+    failing = window["errors"] > run.setting("slo", "error_rate", SLO_ERROR_RATE) * window["offered_rps"] * width
+    return float(width[slow | failing].sum())
+
+
+def replica_seconds(samples: list[tuple[float, int | None]]) -> float | None:
+    """The integral of ready replicas over time, from the run's start to the last sample.
+
+    Each sample's count holds for the time since the sample before; a sample without a count (the router did not
+    answer) repeats the last known one. None = no sample has a count.
+
+    Args:
+        samples: (seconds from the run's start, replicas ready or None), in order of time.
+    """
+    known = [count for _, count in samples if count is not None]
+    if not known:
+        return None
+    total, since, last = 0.0, 0.0, known[0]
+    for t_s, count in samples:
+        last = last if count is None else count
+        total += last * (t_s - since)
+        since = t_s
+    return total

@@ -1,0 +1,62 @@
+"""`timeline.parquet`: one row a second."""
+
+import numpy as np
+import pandas as pd
+
+from record.latency import quantile_by, ranked_ms
+from record.reading import Run
+
+CPU_ROLES = ("generator", "router", "replicas", "manager", "runner", "foreign", "steal")
+SAMPLED = ("replicas_ready", "replicas_desired", "router_in_flight", *(f"cpu_{role}_cores" for role in CPU_ROLES))
+
+
+def build(run: Run) -> pd.DataFrame:
+    """One row a second of the run; rates of a last second that is not whole are per second all the same.
+
+    Returns:
+        Columns `second` (0..n-1, int64), `offered_rps, achieved_rps, goodput_rps` (float64), `errors` (int64),
+        `p50_ms, p99_ms` and those of the samples (float64, NaN = undefined; of a quantile also where it lies among
+        requests that were not served). Requests count in the second in which they were scheduled, for `achieved_rps`
+        in that in which they were completed.
+    """
+    seconds = int(np.ceil(run.end_s))
+    index = pd.RangeIndex(seconds, name="second")
+    width = np.minimum(1.0, run.end_s - index.to_numpy(dtype="float64"))
+    requests = run.requests
+    at = np.floor(requests["scheduled_s"].to_numpy()).astype("int64")
+    ok = (requests["outcome"] == "ok").to_numpy(dtype=bool)
+    completed_s = requests["completed_s"].to_numpy()
+    completed = np.floor(completed_s[completed_s < run.end_s]).astype("int64")
+    latencies = ranked_ms(requests)
+    quantiles = {name: quantile_by(latencies, at, seconds, share) for name, share in (("p50", 0.5), ("p99", 0.99))}
+    table = pd.DataFrame(
+        {
+            "offered_rps": _count(np.floor(run.offered.to_numpy()).astype("int64"), seconds) / width,
+            "achieved_rps": _count(completed, seconds) / width,
+            "goodput_rps": _count(at[ok], seconds) / width,
+            "errors": _count(at[~ok], seconds),
+            **{f"{name}_ms": np.where(np.isfinite(values), values, np.nan) for name, values in quantiles.items()},
+        },
+        index=index,
+    )
+    return table.join(_samples(run, index)).reset_index()
+
+
+def is_beyond(timeline: pd.DataFrame, column: str) -> "pd.Series[bool]":
+    """Whether a second's quantile lies among requests that were not served; where it had no request it does not."""
+    return timeline[column].isna() & (timeline["errors"] > 0)
+
+
+def _count(seconds: np.ndarray, n: int) -> np.ndarray:
+    return np.bincount(seconds[(seconds >= 0) & (seconds < n)], minlength=n)
+
+
+def _samples(run: Run, index: pd.RangeIndex) -> pd.DataFrame:
+    """The runner's samples: the one taken at the end of a second belongs to it."""
+    rows: dict[int, list[float | None]] = {}
+    for sample in run.samples:
+        cpu = sample.get("cpu") or {}
+        counts = [sample.get(name) for name in SAMPLED[:3]]
+        rows[round(sample["t_s"]) - 1] = counts + [cpu.get(role) for role in CPU_ROLES]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(SAMPLED))
+    return table.astype("float64").reindex(index)

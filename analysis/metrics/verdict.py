@@ -1,0 +1,174 @@
+"""A run in one line, and in a short table."""
+
+from typing import Any
+
+from record.landed import SERVICES
+
+DONE = {
+    "kill": ("killed", "its restart"),
+    "pause": ("paused", "its resumption"),
+    "restart": ("restarted", "its restart"),
+}
+"""Action: what happened to the target, and what recovery counts from."""
+
+NOTHING_HARMED = "nothing to recover from"
+NONE_SERVED = "no request was served"
+
+Metrics = dict[str, Any]
+
+
+def verdict(manifest: dict[str, Any], metrics: Metrics) -> str:
+    """What the run showed, in one line; an invalid run says why it shows nothing.
+
+    Args:
+        manifest: content of `manifest.json`.
+        metrics: content of `metrics.json`.
+    """
+    if not metrics["valid"]:
+        return f"INVALID. {_capital('; '.join(metrics['invalid_reasons']))}."
+    parts = _faults(manifest.get("faults") or [], metrics)
+    low, high = metrics["replicas_min"], metrics["replicas_max"]
+    if not metrics["faults_injected"] and low != high:
+        parts.append(f"{low:.0f} to {high:.0f} replicas were ready")
+    parts.append(_failed(metrics))
+    if any(metrics[f"latency_p99_{kind}"] is not None for kind in ("ms", "beyond_ms")):
+        parts.append(f"p99 latency {latency(metrics, 'p99')}" if _serves(metrics) else NONE_SERVED)
+    is_simulated = ((manifest.get("config") or {}).get("engine") or {}).get("name") == "sim"
+    return f"VALID{' (simulated)' if is_simulated else ''}. {_capital('; '.join(parts))}."
+
+
+def _capital(text: str) -> str:
+    """A sentence's first letter; the name of a replica stays as it is."""
+    return text[:1].upper() + text[1:] if text[1:2].isalpha() else text
+
+
+def _failed(metrics: Metrics) -> str:
+    count = metrics["offered_requests"]
+    if not metrics["failed_requests"]:
+        return f"none of {count:,} requests failed"
+    return f"{percent(metrics['error_rate'])} of {count:,} requests failed"
+
+
+def _faults(faults: list[dict[str, Any]], metrics: Metrics) -> list[str]:
+    injected = metrics["faults_injected"]
+    if not injected:
+        return []
+    if injected > 1 or len(faults) != 1:
+        return [_several(injected, metrics)]
+    target, action = faults[0]["target"], faults[0]["action"]
+    done, since = DONE.get(action, (f"hit by `{action}`", "the heal"))
+    name = f"the {target}" if target in SERVICES else str(target)
+    if faults[0].get("for_s") is None and action != "restart":
+        since = "that"
+    noticed = metrics["detection_s"]
+    if noticed is not None:
+        text = f"{name} was out of rotation {noticed:.1f} s after it was {done}"
+    elif metrics["faults_undetected"]:
+        text = f"{name} was {done} and stayed in rotation"
+    else:
+        text = f"{name} was {done}"
+    return [text, _recovered(metrics, since)]
+
+
+def _several(injected: int, metrics: Metrics) -> str:
+    undetected, slowest = metrics["faults_undetected"], metrics["detection_s"]
+    text = f"{injected} faults landed"
+    if slowest is not None:
+        text += f", the slowest was noticed after {slowest:.1f} s"
+    if undetected:
+        text += f", {undetected} not at all"
+    return f"{text}; {_recovered(metrics, 'the heal at worst')}"
+
+
+def _recovered(metrics: Metrics, since: str) -> str:
+    if metrics["recovered"] is None:
+        return "recovery is not judged"
+    if metrics["fault_harm"] is False:
+        return f"{NOTHING_HARMED}: no request was lost and latency stayed"
+    if not metrics["recovered"]:
+        return "not recovered by the run's end"
+    if metrics["recovery_s"] == 0:
+        return "all was well at once" if since == "that" else f"all was well by {since.removesuffix(' at worst')}"
+    return f"recovered {metrics['recovery_s']:.1f} s after {since}"
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage, itself and what is missing to 1 with two digits at least; `-` where it is undefined."""
+    if share is None:
+        return "-"
+    if 0 < share < 0.0001:
+        return "< 0.01 %"
+    if 0.9999 < share < 1:
+        return "> 99.99 %"
+    return f"{share * 100:.2f} %" if 0 < min(share, 1 - share) < 0.1 else f"{share * 100:.1f} %"
+
+
+def quantity(value: float | None, unit: str, digits: int = 1) -> str:
+    """A number with its unit; `-` where it is undefined."""
+    return "-" if value is None else f"{value:,.{digits}f} {unit}"
+
+
+def latency(metrics: Metrics, name: str, suffix: str = "") -> str:
+    """A quantile with its unit; where it lies among requests that were not served, the latency that it is beyond.
+
+    Args:
+        metrics: content of `metrics.json`.
+        name: `p50`, `p90`, `p99` or `p999`.
+        suffix: `_` and a phase; empty = the whole run.
+    """
+    bound = metrics[f"latency_{name}_beyond_ms{suffix}"]
+    return quantity(metrics[f"latency_{name}_ms{suffix}"], "ms", 0) if bound is None else f"beyond {bound:,.0f} ms"
+
+
+def _serves(metrics: Metrics) -> bool:
+    return metrics["latency_served_max_ms"] is not None
+
+
+def _latencies(metrics: Metrics) -> str:
+    texts = [latency(metrics, name).removesuffix(" ms") for name in ("p50", "p90", "p99")]
+    if not _serves(metrics):
+        return NONE_SERVED if metrics["failed_requests"] else "-"
+    return f"{' / '.join(texts)} ms"
+
+
+def _recovery(metrics: Metrics) -> str:
+    if metrics["recovered"] is None:
+        return "not judged"
+    if metrics["fault_harm"] is False:
+        return NOTHING_HARMED
+    return quantity(metrics["recovery_s"], "s") if metrics["recovered"] else "never"
+
+
+def _pair(metrics: Metrics, keys: tuple[str, ...], unit: str, digits: int = 1) -> str:
+    values = [metrics[key] for key in keys]
+    if all(value is None for value in values):
+        return "-"
+    return " / ".join("-" if value is None else f"{value:,.{digits}f}" for value in values) + f" {unit}"
+
+
+def table_rows(metrics: Metrics) -> list[tuple[str, str]]:
+    """Label and value of what tells most, in the order of reading; renderable as a two-column table.
+
+    Args:
+        metrics: content of `metrics.json`.
+    """
+    offered = metrics["offered_requests"]
+    rows = [
+        ("offered / goodput", _pair(metrics, ("offered_rps", "goodput_rps"), "requests/s")),
+        ("latency p50 / p90 / p99", _latencies(metrics)),
+        ("served within the objective", percent(metrics["served_share"])),
+        ("failed requests", f"{metrics['failed_requests']:,} of {offered:,} ({percent(metrics['error_rate'])})"),
+        ("retried requests", "-" if metrics["retried_requests"] is None else f"{metrics['retried_requests']:,}"),
+        ("queue p50 / p99", _pair(metrics, ("queue_p50_ms", "queue_p99_ms"), "ms", 0)),
+        ("router's own time p50 / p99", _pair(metrics, ("router_overhead_p50_ms", "router_overhead_p99_ms"), "ms", 2)),
+        ("sent late by p50 / p99", _pair(metrics, ("lateness_p50_ms", "lateness_p99_ms"), "ms", 2)),
+        ("CPU generator / router", _pair(metrics, ("cpu_generator_cores", "cpu_router_cores"), "cores", 2)),
+        ("replica-seconds", quantity(metrics["replica_seconds"], "s", 0)),
+        ("seconds outside the objective", quantity(metrics["slo_violation_s"], "s", 0)),
+    ]
+    if metrics["exact_error_p50_ms"] is not None:
+        keys = ("exact_error_p50_ms", "exact_error_p99_ms")
+        rows.append(("off the exact sojourn by p50 / p99", _pair(metrics, keys, "ms", 2)))
+    if metrics["faults_injected"]:
+        rows.insert(5, ("detection / recovery", f"{quantity(metrics['detection_s'], 's', 2)} / {_recovery(metrics)}"))
+    return rows

@@ -1,0 +1,1 @@
+"""From numbers to pictures. Nothing is decided here."""

@@ -1,0 +1,1 @@
+"""Real processes and containers: how they start, are measured, hurt and ended."""

@@ -1,0 +1,213 @@
+"""One measurement: the stack up, the load through it, the faults at their moments, everything down again."""
+
+import asyncio
+import contextlib
+import importlib
+import os
+import socket
+import time
+from typing import Any
+
+from experiments.live.injection import Timeline
+from experiments.live.stack import Stack
+from experiments.load.command import ui_command
+from experiments.load.processes import GRACE_S, LoadProcesses
+from experiments.load.remote import generators
+from experiments.plan.config import Config
+from experiments.plan.faults import Fault
+from experiments.runner.clocks import Offset, as_entry, wall_clock
+from experiments.runner.progress import Progress
+from experiments.runner.sampling import CpuMeter
+from experiments.tracking.companion import Companion
+from record.writing import Recorder
+from services.processes import ServiceProcess, StartError
+
+UI_PORT = 8089
+
+
+class Measurement:
+    """Runs one configuration; what it sees goes to the recorder."""
+
+    def __init__(self, config: Config, faults: list[Fault], recorder: Recorder, progress: Progress) -> None:
+        """Nothing is started yet."""
+        folder = recorder.folder
+        self.config = config
+        self.recorder = recorder
+        self.progress = progress
+        self.raw = folder / "raw"
+        self.logs = folder / "logs"
+        self.raw.mkdir()
+        self.logs.mkdir()
+        self.stack = Stack(config, faults, self.logs, recorder.event)
+        self.timeline = Timeline(faults, self.stack, recorder.event)
+        self.load: LoadProcesses | None = None
+        self.ui: ServiceProcess | None = None
+        self._running: list[asyncio.Task[None]] = []
+        self._ui_port = UI_PORT
+        self._wall: Offset | None = None
+
+    async def run(self, companion: Companion | None) -> None:
+        """Measure; the folder's raw rows are complete when this returns.
+
+        Raises:
+            StartError: something did not come up, or the load failed.
+        """
+        try:
+            await self._start(companion)
+            if self.config.load.ui:
+                await self._serve_ui()
+            else:
+                await self._measure()
+        finally:
+            await asyncio.shield(self._end())
+
+    async def _start(self, companion: Companion | None) -> None:
+        if self.config.load.ui:
+            self._ui_port = _free_port(self.config.load.ui_port)
+        # While the services start, a core is idle; after the load the user would wait for these imports.
+        warming = asyncio.ensure_future(asyncio.to_thread(_import_analysis))
+        await self.stack.start(self.progress.step)
+        self.recorder.manifest |= self.stack.about
+        if not self.config.load.ui:
+            await self._spawn_load()
+        if companion is not None:
+            self.progress.step("preparing MLflow")
+            await companion.ready()
+        await warming
+
+    async def _spawn_load(self) -> None:
+        load = self.config.load
+        self.load = generators(
+            load,
+            self.progress.step,
+            schedule=self.recorder.folder / "schedule.parquet",
+            targets=self.stack.targets,
+            raw=self.raw,
+            logs=self.logs,
+            ready_s=self.config.engine.startup_timeout_s,
+            on_line=self.progress.load,
+        )
+        await self.load.spawn()
+
+    async def _measure(self) -> None:
+        assert self.load is not None
+        await self.load.ready(self.config.engine.startup_timeout_s)
+        await self._compare_clocks("start")
+        t0 = self.load.begin()
+        self.recorder.begin(t0)
+        self.progress.begin(self.config.workload.duration_s, t0)
+        self._running = [
+            asyncio.create_task(self.timeline.run(t0)),
+            asyncio.create_task(self._sample(t0)),
+            asyncio.create_task(self._collect()),
+        ]
+        load = asyncio.ensure_future(self.load.end(self.config.workload.duration_s))
+        waiting: set[asyncio.Future[Any]] = {load, *self._running}
+        while not load.done():
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+
+    async def _compare_clocks(self, at: str) -> None:
+        """Note how far the services' clocks are from this one, and at the end what the time of day has stepped by."""
+        offsets = await self.stack.clock_offsets()
+        wall = wall_clock()
+        if self._wall is None:
+            self._wall = wall
+        else:
+            offsets["wall"] = wall.since(self._wall)
+        self.recorder.clocks([as_entry(clock, at, offset) for clock, offset in offsets.items()])
+
+    async def _sample(self, t0: float) -> None:
+        """One sample a second until the last scheduled one."""
+        meter = CpuMeter()
+        meter.read(self._pids(), time.monotonic())
+        for second in range(1, int(self.config.workload.duration_s) + 1):
+            await asyncio.sleep(max(0.0, t0 + second - time.monotonic()))
+            now = time.monotonic()
+            cpu = meter.read(self._pids(), now)
+            if cpu is not None and self.load is not None:
+                cpu = self.load.account(cpu)
+            sample: dict[str, Any] = {"t_s": round(now - t0, 3), "cpu": cpu, **await self.stack.sample()}
+            self.recorder.sample(sample)
+            self.progress.replicas(sample["replicas_ready"])
+
+    def _pids(self) -> dict[str, list[int]]:
+        return {
+            **self.stack.pids(),
+            "generator": [] if self.load is None else self.load.pids(),
+            "runner": [os.getpid()],
+        }
+
+    async def _collect(self) -> None:
+        """Fetch the services' events while they live: a killed router takes its own with it."""
+        while True:
+            await self.stack.collect_events()
+            await asyncio.sleep(0.25)
+
+    async def _serve_ui(self) -> None:
+        """Locust's web UI against the stack, until it or the user ends."""
+        command = ui_command(self.stack.targets[0], self._ui_port, self.config.load.ui_users)
+        process = ServiceProcess("locust-ui", command, self.logs / "locust-ui.log")
+        self.ui = process
+        self.recorder.begin(time.monotonic())
+        await process.spawn()
+        while process.returncode is None and _is_free(self._ui_port):  # noqa: ASYNC110 - a process is watched
+            await asyncio.sleep(0.1)
+        if process.returncode is None:
+            self.progress.say(f"Locust's web UI: http://127.0.0.1:{self._ui_port} (Ctrl-C ends it)")
+        self._running = [asyncio.create_task(self._collect())]
+        while process.returncode is None:  # noqa: ASYNC110 - a process is watched
+            await asyncio.sleep(0.2)
+        raise StartError(f"Locust's web UI ended by itself (exit status {process.returncode})\n{process.tail()}")
+
+    async def _end(self) -> None:
+        """Stop everything, whatever state it is in; the load first, so that it writes its rows."""
+        self.progress.end()
+        for task in self._running:
+            task.cancel()
+        for task in self._running:
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+        if self.load is not None:
+            await self.load.stop()
+        if self.ui is not None:
+            await self.ui.stop(GRACE_S + 3)
+        await self.timeline.heal_all()
+        if self._wall is not None:
+            await self._compare_clocks("end")
+        await self.stack.stop()
+
+
+def _import_analysis() -> None:
+    importlib.import_module("analysis.summary")
+    importlib.import_module("analysis.pages.run_page")
+
+
+def _free_port(asked: int | None) -> int:
+    """`asked`; unset = Locust's own port, or a free one where that is taken.
+
+    Raises:
+        StartError: the one that was asked for is taken.
+    """
+    if asked is None:
+        return UI_PORT if _is_free(UI_PORT) else _bound(0)
+    if not _is_free(asked):
+        raise StartError(f"load.ui_port={asked}: the port is taken; choose another, or leave it out")
+    return asked
+
+
+def _is_free(port: int) -> bool:
+    """Whether nothing listens there."""
+    try:
+        return _bound(port) == port
+    except OSError:
+        return False
+
+
+def _bound(port: int) -> int:
+    """The port that a socket gets when it asks for `port`; closed again."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", port))
+        return int(sock.getsockname()[1])

@@ -1,0 +1,87 @@
+"""The rows that a generator process leaves behind, one a request."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from experiments.load.client import Answer
+
+SCHEMA = pa.schema(
+    [
+        ("request_id", pa.int64()),
+        ("scheduled_s", pa.float64()),
+        ("sent_s", pa.float64()),
+        ("completed_s", pa.float64()),
+        ("status", pa.int16()),
+        ("outcome", pa.string()),
+        ("replica", pa.string()),
+        ("attempts", pa.int16()),
+        ("queue_s", pa.float64()),
+        ("service_s", pa.float64()),
+        ("router_s", pa.float64()),
+    ]
+)
+"""Seconds count from the run's start; null = it did not come to that."""
+
+
+def are_of(content: bytes, share: Sequence[tuple[int, float, float, str]]) -> bool:
+    """Whether a file of rows holds each request of `share` once, at its planned moment, and no other.
+
+    Args:
+        content: of a Parquet file.
+        share: `request_id, scheduled_s, ...` in the order of `request_id`.
+    """
+    table = pq.read_table(pa.BufferReader(content), columns=["request_id", "scheduled_s"]).sort_by("request_id")
+    found = zip(table["request_id"].to_pylist(), table["scheduled_s"].to_pylist(), strict=True)
+    return len(table) == len(share) and all(row == planned[:2] for row, planned in zip(found, share, strict=True))
+
+
+class Rows:
+    """Collects one row a request, in the order of their ends."""
+
+    def __init__(self) -> None:
+        """Empty."""
+        self._rows: list[tuple[Any, ...]] = []
+        self.failed = 0
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._rows)
+
+    def add(self, request_id: int, scheduled_s: float, sent_s: float, completed_s: float, answer: Answer) -> None:
+        """A request that was sent and ended."""
+        self.failed += answer.outcome != "ok"
+        self._rows.append(
+            (
+                request_id,
+                scheduled_s,
+                sent_s,
+                completed_s,
+                answer.status,
+                answer.outcome,
+                answer.replica,
+                answer.attempts,
+                answer.queue_s,
+                answer.service_s,
+                answer.router_s,
+            )
+        )
+
+    def drop(self, request_id: int, scheduled_s: float, sent_s: float | None) -> None:
+        """A request that was not sent, or was given up when the run broke off."""
+        self.dropped += 1
+        self.failed += 1
+        self._rows.append((request_id, scheduled_s, sent_s, None, None, "dropped", None, None, None, None, None))
+
+    def write(self, path: Path) -> None:
+        """Write them whole or not at all."""
+        columns = list(zip(*self._rows, strict=True)) or [()] * len(SCHEMA)
+        arrays = [pa.array(column, type=field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+        partial = path.with_name(path.name + ".part")
+        pq.write_table(pa.table(arrays, schema=SCHEMA), partial)
+        os.replace(partial, path)

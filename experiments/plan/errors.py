@@ -1,0 +1,82 @@
+"""One line for a wrong configuration: the key, what is wrong with it, and the choices."""
+
+import dataclasses
+import difflib
+import re
+from typing import Any, get_args, get_type_hints
+
+from experiments.plan.config import Config, ConfigError
+from experiments.plan.faults import Fault
+
+EXAMPLE = "A fault is {at_s: 5, action: kill, target: r1}."
+
+
+def check_keys(content: dict[str, Any], node: type = Config, prefix: str = "") -> None:
+    """Refuse keys that no class of the configuration has: `+key=value` adds them without a word.
+
+    Raises:
+        ConfigError: with the key and those that there are.
+    """
+    known = {field.name: field.type for field in dataclasses.fields(node)}
+    hints = get_type_hints(node)
+    for key, value in content.items():
+        if key not in known:
+            raise ConfigError(f"{prefix}{key}: there is no such key.{_advice(f'{prefix}{key}')}")
+        inner = _section(hints[key])
+        if inner is not None and isinstance(value, dict):
+            check_keys(value, inner, f"{prefix}{key}.")
+
+
+def one_line(error: BaseException) -> str:
+    """The error's text on one line; for a key that does not exist, with the keys that do."""
+    seen: list[str] = []
+    current: BaseException | None = error
+    while current is not None:
+        text = str(current)
+        if text and not any(text in other for other in seen):
+            seen.append(text)
+        current = current.__cause__
+    text = " ".join(" ".join(seen).split())
+    text = re.sub(r" Config search path: .*", "", text)
+    text = re.sub(r"full_key: (\S+)", r"(key: \1)", text)
+    text = re.sub(r" (object_type|reference_type)=.*?(?= \w+_type=| \(key| Did|$)", "", text)
+    # Hydra's advice to add the key with a plus would only move the error.
+    text = re.sub(r" To append to your config use \S+", "", text)
+    if match := re.search(r"Key '(\w+)' not in 'Fault'|\w+ is not a subclass of Fault", text):
+        names = [field.name for field in dataclasses.fields(Fault)]
+        return f"faults: {match[0]}.{_meant(match[1] or '', names)} {EXAMPLE} There are: {', '.join(names)}."
+    if match := re.search(r"Multiple values for (\w+)\.", text):
+        return f"{match[0]} To choose another one leave the plus away: {match[1]}=..."
+    match = re.search(r"Could not override '([\w.@/]+)'", text)
+    if match and "defaults list" not in text:
+        text += _advice(match[1])
+    return text
+
+
+def _advice(key: str) -> str:
+    """The keys beside a dotted key, the nearest first."""
+    choices = _siblings(key)
+    return f"{_meant(key.rsplit('.', 1)[-1], choices)} There are: {', '.join(choices)}." if choices else ""
+
+
+def _meant(word: str, choices: list[str]) -> str:
+    near = [c for c in choices if word and c.startswith(word)] or difflib.get_close_matches(word, choices, 1)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def _section(hint: Any) -> type | None:  # noqa: ANN401
+    """The dataclass that a field holds, if it does."""
+    return next((t for t in (hint, *get_args(hint)) if isinstance(t, type) and dataclasses.is_dataclass(t)), None)
+
+
+def _siblings(key: str) -> list[str]:
+    """The names beside the last part of a dotted key."""
+    node: Any = Config
+    for part in key.split(".")[:-1]:
+        hints = get_type_hints(node)
+        if part not in hints:
+            return []
+        node = _section(hints[part])
+        if node is None:
+            return []
+    return [field.name for field in dataclasses.fields(node)]

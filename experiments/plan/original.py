@@ -1,0 +1,112 @@
+"""What a run's folder says of how to run it again, held against the code and the machine of now."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from analysis.comparison.arms import flatten
+from experiments.plan import config as configuration
+from experiments.plan.config import Config, ConfigError
+from experiments.plan.errors import check_keys, one_line
+from experiments.plan.faults import Fault
+from experiments.plan.schedule import build_schedule
+from record.reading import FolderError, read_manifest
+from record.schedule_hash import schedule_hash
+
+NEEDED = ("scenario", "seed", "exit_reason", "schedule_hash", "faults", "overrides")
+"""Keys of a manifest without which it cannot be replayed."""
+PROVENANCE = ("git", "python", "kernel", "cpu", "cores", "packages")
+"""Sections of a manifest that may explain why a replay comes out otherwise."""
+
+
+class ReplayError(ValueError):
+    """The run cannot be replayed; the text is one line that says why."""
+
+
+@dataclass
+class Original:
+    """A run that can be replayed."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    config: Config
+    faults: list[Fault]
+
+    @property
+    def name(self) -> str:
+        """The folder's name, with the scenario where it does not tell it."""
+        name, scenario = self.folder.absolute().name, str(self.manifest["scenario"])
+        return name if scenario in name else f"{scenario}-{name}"
+
+
+def read_original(folder: Path) -> Original:
+    """The run in `folder` as it is to be run again: its configuration, schedule and faults.
+
+    Raises:
+        ReplayError: it is no run that this version of the code would run again as it was.
+    """
+    try:
+        manifest = read_manifest(folder)
+    except FolderError as error:
+        raise ReplayError(str(error)) from error
+    if absent := [key for key in NEEDED if manifest.get(key) is None]:
+        raise ReplayError(f"{folder}: the manifest is incomplete, it lacks {', '.join(absent)}")
+    if manifest.get("mode") == "ui":
+        raise ReplayError(f"{folder}: a session of the web UI, nothing was measured")
+    if manifest["exit_reason"] == "running":
+        raise ReplayError(f"{folder}: the run is still going on")
+    commit = str((manifest.get("git") or {}).get("commit"))[:10]
+    other = f"this version of the code would not run it as it was (commit {commit})"
+    try:
+        config = as_typed(manifest["config"])
+        faults = configuration.validate(config)
+    except (ConfigError, OmegaConfBaseException) as error:
+        raise ReplayError(f"{folder}: {other}: {one_line(error)}") from error
+    if [fault.as_dict() for fault in faults] != manifest["faults"]:
+        raise ReplayError(f"{folder}: {other}: the planned faults come out otherwise")
+    if schedule_hash(build_schedule(config.workload, config.seed)) != manifest["schedule_hash"]:
+        raise ReplayError(f"{folder}: {other}: the schedule comes out otherwise (schedule_hash)")
+    return Original(folder, manifest, config, faults)
+
+
+def as_typed(content: dict[str, Any]) -> Config:
+    """A resolved configuration as classes; every key must be known, and none may be absent.
+
+    Raises:
+        ConfigError: a key that there is not, or that is not there.
+        OmegaConfBaseException: a value of the wrong type.
+    """
+    check_keys(content)
+    merged = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(content))
+    present = set(_paths(content))
+    if absent := [path for path in _paths(OmegaConf.to_container(merged)) if path not in present]:
+        raise ConfigError(f"{absent[0]}: is missing in the manifest")
+    return cast(Config, OmegaConf.to_object(merged))
+
+
+def _paths(node: object, prefix: str = "") -> Iterator[str]:
+    """Every key below a node, dotted; items of a list by their number."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in items:
+        yield f"{prefix}{key}"
+        yield from _paths(value, f"{prefix}{key}.")
+
+
+def differences(then: dict[str, Any], now: dict[str, Any]) -> list[dict[str, str]]:
+    """What of code and machine is not as it was: `what`, `then` and `now`, in the order of `PROVENANCE`.
+
+    Uncommitted changes on both sides are none the less two states of the code that nobody knows.
+    """
+    sides = [{name: flatten(side.get(name), name) for name in PROVENANCE} for side in (then, now)]
+    found = []
+    for name in PROVENANCE:
+        before, after = (side[name] for side in sides)
+        for key in sorted(before.keys() | after.keys()):
+            pair = before.get(key, "none"), after.get(key, "none")
+            if pair[0] != pair[1] or (key == "git.dirty" and "True" in pair):
+                found.append({"what": key, "then": pair[0], "now": pair[1]})
+    return found

@@ -1,0 +1,28 @@
+"""What replicas and manager are told of a run's configuration, live and simulated."""
+
+import dataclasses
+from typing import Any
+
+from experiments.plan.config import Config
+from experiments.plan.faults import Fault
+from services.manager.settings import ScalingSettings
+
+
+def replica_options(config: Config) -> dict[str, Any]:
+    """What every replica is told, as engines take it: options of services.backend, and `speeds`."""
+    demand = config.workload.demand
+    return {
+        **dataclasses.asdict(config.replica),
+        "seed": config.seed,
+        "replica_noise": demand.replica_noise,
+        "demand_mean_ms": demand.mean_ms,
+        "demand_distribution": demand.distribution,
+        "demand_sigma": demand.sigma,
+    }
+
+
+def scaling_settings(config: Config, faults: list[Fault]) -> ScalingSettings:
+    """What bounds the scaler; what the faults start again, the manager must leave alone."""
+    faults_restart = any(f.action == "restart" or (f.action == "kill" and f.for_s) for f in faults)
+    settings = config.autoscaling
+    return dataclasses.replace(settings, self_heal=settings.self_heal and not faults_restart)

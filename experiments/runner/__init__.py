@@ -1,0 +1,1 @@
+"""What surrounds a run: clocks, progress, signals, the guardian that clears up after a killed one."""

@@ -1,0 +1,85 @@
+"""The run's guardian: ends what a killed runner left behind.
+
+It holds the read end of a pipe whose other end the runner holds. When the runner dies, however it dies
+(SIGKILL included), the pipe closes; the guardian then lets the load write its rows, ends every process that
+carries the run's mark in its environment (also stopped ones, and the manager's replicas), and closes the
+run's folder. An orderly runner says `done` first, and the guardian goes at once.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+MARK = "AEGIS_RUN"
+"""Environment variable that every process of a run inherits."""
+LOAD_DEADLINE_S = 2.5
+"""Longest wait for the load to write what it has measured."""
+WRITERS = ("locust", "experiments.load.master")
+"""In the command lines of the processes that do."""
+
+
+def project_of(mark: str) -> str:
+    """The Compose project of the run `mark`, where its services are containers."""
+    return f"aegis-{mark[:8]}"
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """The living processes of the run `mark`, without this one."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def kill_marked(mark: str) -> int:
+    """SIGKILL every process of the run, until none is left; return how many there were."""
+    ended: set[int] = set()
+    while processes := [p for p in marked(mark) if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]:
+        for process in processes:
+            ended.add(process.pid)
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(processes, timeout=0.5)
+    return len(ended)
+
+
+def _is_writing(process: psutil.Process) -> bool:
+    try:
+        command = " ".join(process.cmdline())
+        return any(word in command for word in WRITERS) and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def main(folder: str, mark: str) -> None:
+    """Wait for the runner's word or its end, then clear up."""
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)
+    orderly = sys.stdin.readline().strip() == "done"
+    if not orderly:
+        deadline = time.monotonic() + LOAD_DEADLINE_S
+        while time.monotonic() < deadline and any(_is_writing(p) for p in marked(mark)):
+            time.sleep(0.05)
+    kill_marked(mark)
+    manifest = Path(folder) / "manifest.json"
+    if not orderly and manifest.exists():
+        os.environ.pop(MARK, None)
+        if json.loads(manifest.read_text())["config"]["engine"]["name"] == "compose":
+            subprocess.run([sys.executable, "-m", "experiments.live.containers", project_of(mark)], check=False)
+        subprocess.run([sys.executable, "-m", "record.writing", folder, "--exit-reason", "killed"], check=False)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], os.environ[MARK])

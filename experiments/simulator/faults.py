@@ -1,0 +1,151 @@
+"""The planned faults in virtual time: what `experiments.live.injection` does to processes, done to their twins."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from experiments.plan.delays import Delay
+from experiments.plan.faults import PROCESS_ACTIONS, ActiveFaults, Fault
+from experiments.simulator.agenda import Agenda
+from experiments.simulator.manager import VirtualManager
+from experiments.simulator.replica import VirtualReplica
+from experiments.simulator.router import VirtualRouter
+from services.backend import faults as replica_faults
+from services.backend.draws import uniform
+from services.router.settings import DRAIN_S
+
+Sink = Callable[..., None]
+"""Called as `sink(source, event, t_s, **detail)`."""
+Target = VirtualReplica | VirtualRouter | VirtualManager
+POLL_S = 0.01
+
+
+class VirtualFaults:
+    """Injects and heals, each at its moment."""
+
+    def __init__(
+        self,
+        faults: Sequence[Fault],
+        targets: Mapping[str, Target],
+        has: Callable[[str], bool],
+        agenda: Agenda,
+        sink: Sink,
+        startup: Delay,
+        seed: int,
+    ) -> None:
+        """Plan all of them.
+
+        Args:
+            faults: of the run, in order of time.
+            targets: by the names that faults give them.
+            has: whether whoever runs a target still knows it.
+            agenda: the simulation's, at or before the first fault.
+            sink: hears of what was done.
+            startup: of a process that is started again.
+            seed: of the start-up times.
+        """
+        self._faults = faults
+        self._targets = targets
+        self._has = has
+        self._agenda = agenda
+        self._sink = sink
+        self._startup = startup
+        self._seed = seed
+        self._active = ActiveFaults()
+        self._open: set[int] = set()
+        for index, fault in enumerate(faults):
+            agenda.at(fault.at_s, self._inject, index)
+
+    def _inject(self, index: int, now: float) -> None:
+        fault = self._faults[index]
+        about = self._about(index, fault.at_s)
+        try:
+            self._hit(fault, now)
+        except KeyError:
+            self._failed("fault_injected", about, now)
+            return
+        self._open.add(index)
+        self._sink("runner", "fault_injected", now, permanent=fault.for_s is None, **about)
+        if fault.for_s is not None:
+            self._agenda.at(fault.end_s, self._heal, index)
+
+    def _failed(self, phase: str, about: dict[str, Any], now: float) -> None:
+        reason = f"there is no process {about['target']} now"
+        self._sink("runner", "fault_failed", now, reason=reason, phase=phase, **about)
+
+    def _about(self, index: int, planned_s: float | None) -> dict[str, Any]:
+        fault = self._faults[index]
+        return {"fault": index, "action": fault.action, "target": fault.target, "planned_s": planned_s}
+
+    def _hit(self, fault: Fault, now: float) -> None:
+        """Do it. KeyError: there is no such process now."""
+        target = self._targets[fault.target]
+        if not (target.is_up and self._has(fault.target)):
+            raise KeyError(fault.target)
+        match fault.action:
+            case "kill":
+                target.kill(now)
+            case "pause":
+                target.pause(now)
+            case "restart":
+                self._restart(fault.target, now)
+            case _:
+                self._set(fault, now, active=True)
+
+    def _heal(self, index: int, now: float) -> None:
+        fault = self._faults[index]
+        about = self._about(index, fault.end_s)
+        self._open.discard(index)
+        target = self._targets[fault.target]
+        if not self._has(fault.target) or (fault.action != "kill" and not target.is_up):
+            self._failed("fault_healed", about, now)
+            return
+        self._sink("runner", "fault_healed", now, **about)
+        match fault.action:
+            case "kill":
+                self._restart(fault.target, now)
+            case "pause":
+                target.resume(now)
+            case action if action not in PROCESS_ACTIONS:
+                self._set(fault, now, active=False)
+
+    def _set(self, fault: Fault, now: float, *, active: bool) -> None:
+        faults = self._active.change(fault, active=active)
+        target = self._targets[fault.target]
+        assert isinstance(target, VirtualReplica)
+        target.set_faults(replica_faults.parse(faults), now)
+
+    def _restart(self, name: str, now: float) -> None:
+        target = self._targets[name]
+        startup_s = self._startup_s(name, now)
+        if isinstance(target, VirtualManager):
+            target.restart(now, startup_s)
+        elif isinstance(target, VirtualReplica):
+            if target.is_up:
+                target.drain(now, target.start)
+            else:
+                target.start(now)
+        else:
+            target.stop(now)
+            self._agenda.at(now, self._start_router, (target, now + DRAIN_S, startup_s))
+
+    def _startup_s(self, name: str, now: float) -> float:
+        return self._startup.at(uniform(self._seed, name, name, f"{now:.6f}", "startup"))
+
+    def _start_router(self, what: tuple[VirtualRouter, float, float], now: float) -> None:
+        """As soon as it has finished what was in flight."""
+        router, latest, startup_s = what
+        if router.in_flight and now < latest:
+            self._agenda.at(now + 0.01, self._start_router, what)
+        else:
+            router.kill(now)
+            self._agenda.at(now + startup_s, _start, router)
+
+    def heal_all(self, now: float) -> None:
+        """What still lasts ends with the run (a process killed for good stays dead)."""
+        for index in sorted(self._open):
+            if self._faults[index].action not in ("kill", "restart"):
+                self._sink("runner", "fault_healed", now, at_end=True, **self._about(index, None))
+
+
+def _start(router: VirtualRouter, now: float) -> None:
+    router.start(now)

@@ -1,0 +1,162 @@
+"""The load in virtual time: a schedule's requests at their moments, or asked one after another by closed-loop users."""
+
+from array import array
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from experiments.plan.config import Config, DelaysConfig
+from experiments.simulator.agenda import Agenda
+from experiments.simulator.replica import VirtualReplica
+from experiments.simulator.request import HTTP_ERROR, NEVER, OK, REFUSED, RESET, TIMEOUT, Flight, Owner, Records
+
+CHUNK = 65_536
+"""Requests that are taken from the schedule at a time."""
+STREAM = 101
+"""Of the delays' draws; the schedule's streams are 1 to 3 (experiments/plan/schedule.py)."""
+
+
+class DirectClient:
+    """Without a router the client itself sends request i to replica i mod n, and waits until it gives up."""
+
+    def __init__(self, nodes: list[VirtualReplica], records: Records) -> None:
+        """`nodes` in the order of their numbers."""
+        self._nodes = nodes
+        self._records = records
+
+    def arrive(self, flight: Flight, now: float) -> None:
+        """A request comes to its replica."""
+        flight.node = self._nodes[flight.number % len(self._nodes)]
+        flight.began, flight.limit_at = now, flight.gives_up
+        flight.node.arrive(flight, now)
+
+    def settle(self, flight: Flight, now: float) -> None:
+        """The reply is here, or the client waits no longer."""
+        if flight.due != now:
+            return
+        flight.due = NEVER
+        node, job, reply = flight.node, flight.job, flight.reply
+        assert node is not None
+        node.release(flight, now, served=not flight.is_late)
+        if flight.is_late:
+            self._records.end(flight, now, TIMEOUT)
+        elif isinstance(reply, str):
+            self._records.end(flight, now, REFUSED if reply == "connect" else RESET)
+        else:
+            if job is not None:
+                self._records.served(flight.number, job.start - job.arrival, job.end - job.start)
+            self._records.end(flight, now, OK if reply < 400 else HTTP_ERROR, reply, node.number)
+
+
+class VirtualLoad:
+    """Sends a schedule to whom it concerns: request i to number i mod n of them."""
+
+    def __init__(
+        self, config: Config, schedule: pd.DataFrame, owners: Sequence[Owner], agenda: Agenda, records: Records
+    ) -> None:
+        """Nothing has been asked.
+
+        Args:
+            config: valid, with the engine `sim`.
+            schedule: as `build_schedule` returns it, n rows.
+            owners: routers, or the client itself.
+            agenda: the simulation's.
+            records: what becomes of the requests.
+        """
+        self.asked = 0
+        """Requests that have been sent."""
+        self.asked_s: array[float] | None = None
+        """When each was, where that is not as scheduled: in a closed loop."""
+        self._config = config
+        self._schedule = schedule
+        self._owners = owners
+        self._agenda = agenda
+        self._records = records
+        self._delays = config.engine.delays or DelaysConfig()
+        self._out_s = 0.0 if config.router is None else self._delays.replica.there_s
+
+    def run(self) -> None:
+        """Open loop: every request at its moment; returns when the last one is on its way."""
+        agenda, heap = self._agenda, self._agenda.heap
+        run_before = agenda.run_before
+        for at, flight in self._flights(self._config.load.timeout_s):
+            if heap and heap[0][0] <= at:
+                run_before(at)
+            agenda.now = at
+            self.asked += 1
+            flight.owner.arrive(flight, at)
+        agenda.done += self.asked
+
+    def _flights(self, timeout_s: float) -> Iterator[tuple[float, Flight]]:
+        """The requests in the order in which they reach who takes them, with that moment."""
+        there, way, back = self.drawn(len(self._schedule))
+        out, owners = self._out_s, self._owners
+        for begin in range(0, len(way), CHUNK):
+            end = begin + CHUNK
+            rows = self._schedule.iloc[begin:end]
+            names = ("request_id", "scheduled_s", "key", "demand_s")
+            lists = [rows[name].tolist() for name in names] + [way[begin:end].tolist(), back[begin:end].tolist()]
+            for number, scheduled, key, demand, way_s, back_s in zip(*lists, strict=True):
+                owner = owners[number % len(owners)]
+                yield scheduled + there, Flight(number, key, demand, scheduled + timeout_s, way_s, out, back_s, owner)
+
+    def drawn(self, count: int) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+        """Delays of every request, seconds: to whom takes it (one for all), from there back, and from a replica back.
+
+        Only the ways back scatter, by timers and wake-ups: requests do not overtake each other on their way, or a live
+        mmc run would not be as near to its exact sojourns as it is (docs/validity.md).
+        """
+        delays, rng = self._delays, np.random.default_rng([self._config.seed, STREAM])
+        client = delays.client.back(rng, count)
+        if self._config.router is None:
+            return delays.client.there_s, np.zeros(count), client
+        own = delays.router.back(rng, count)
+        return delays.client.there_s + delays.router.there_s, client + own, delays.replica.back(rng, count)
+
+    def sojourn_s(self) -> NDArray[np.float64]:
+        """From the scheduled moment until the client heard of it, seconds, shape (n,); open loop."""
+        completed, scheduled = np.frombuffer(self._records.completed_s), self._schedule["scheduled_s"].to_numpy()
+        found: NDArray[np.float64] = completed - scheduled
+        return found
+
+    # -- the closed loop
+
+    def run_closed(self) -> None:
+        """Each user asks, waits for the answer, and asks again at its share of the rate at most (Locust's pacing)."""
+        last_s, users = float(self._schedule["scheduled_s"].iloc[-1]), self._config.load.users
+        rate = len(self._schedule) / last_s
+        self._end_s, self._pause_s = last_s, users / rate
+        self._ways = self.drawn(len(self._schedule))
+        self._closed_s = self.asked_s = array("d", [float("nan")]) * len(self._schedule)
+        self._records.on_end = self._answered
+        for user in range(users):
+            self._agenda.at(user / rate, self._ask)
+
+    def _ask(self, _: None, now: float) -> None:
+        number = self.asked
+        if number == len(self._schedule):
+            return
+        self.asked += 1
+        self._closed_s[number] = now
+        there, way, back = self._ways
+        row = self._schedule.iloc[number]
+        gives_up = now + self._config.load.timeout_s
+        owner = self._owners[number % len(self._owners)]
+        flight = Flight(
+            number,
+            row["key"],
+            float(row["demand_s"]),
+            gives_up,
+            float(way[number]),
+            self._out_s,
+            float(back[number]),
+            owner,
+        )
+        self._agenda.at(now + there, owner.arrive, flight)
+
+    def _answered(self, flight: Flight, at: float) -> None:
+        again = max(at, self._closed_s[flight.number] + self._pause_s)
+        if again < self._end_s:
+            self._agenda.at(again, self._ask)

@@ -1,0 +1,176 @@
+"""A manager in virtual time: the live manager's decisions, and an engine that starts and drains virtual replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from experiments.simulator.agenda import Agenda
+from experiments.simulator.replica import VirtualReplica
+from experiments.simulator.router import VirtualRouter
+from services.backend.draws import uniform
+from services.backend.settings import PARENT_S
+from services.manager.deciding import Deciding
+from services.manager.engines import Running
+
+MakeDeciding = Callable[[], Deciding]
+NOT_AN_EVENT = ("seq", "monotonic_s", "unix_s")
+
+
+class ScalerError(Exception):
+    """The scaler raised."""
+
+
+class VirtualManager:
+    """Looks, decides, starts and drains, one start after another."""
+
+    def __init__(
+        self,
+        make_deciding: MakeDeciding,
+        router: VirtualRouter,
+        nodes: Mapping[str, VirtualReplica],
+        agenda: Agenda,
+        sink: Callable[[dict[str, Any], float], None],
+        seed: int,
+    ) -> None:
+        """It runs, and so do the replicas that it begins with.
+
+        Args:
+            make_deciding: a new state of decisions, for every start of the process.
+            router: whose statistics it reads.
+            nodes: the replicas that there can be, by id.
+            agenda: the simulation's.
+            sink: hears of every decision that changes something.
+            seed: of the moments at which replicas notice that their parent has gone.
+        """
+        self._make_deciding = make_deciding
+        self._router = router
+        self._nodes = nodes
+        self._agenda = agenda
+        self._sink = sink
+        self._seed = seed
+        self._is_paused = False
+        self._epoch = 0
+        self._known: list[str] = []
+        self._begin(agenda.now)
+        self._known += [f"r{number}" for number in range(1, self.deciding.desired + 1)]
+
+    def _begin(self, now: float) -> None:
+        self._known.clear()
+        self.deciding = self._make_deciding()
+        self.is_up = True
+        self._is_starting = False
+        self._seen = 0
+        self._agenda.at(now, self._step, self._epoch)
+
+    # -- the process
+
+    def kill(self, now: float) -> None:
+        """SIGKILL; its replicas notice that their parent has gone, and leave."""
+        self._epoch += 1
+        self.is_up = self._is_paused = False
+        for id_ in self._known:
+            late_s = PARENT_S * uniform(self._seed, id_, id_, str(self._epoch), "parent")
+            self._agenda.at(now + late_s, self._leave, (id_, self._nodes[id_].epoch))
+
+    def _leave(self, what: tuple[str, int], now: float) -> None:
+        """A replica has noticed that its parent is gone."""
+        id_, epoch = what
+        if self._nodes[id_].epoch == epoch:
+            self._nodes[id_].drain(now, _nothing, wakes=False)
+
+    def restart(self, now: float, startup_s: float) -> None:
+        """SIGTERM if it lives, and a new process `startup_s` after its replicas have gone."""
+        waiting = [self._nodes[id_] for id_ in self._known] if self.is_up else []
+        self._epoch += 1
+        self.is_up = self._is_paused = False
+        left = {node.id for node in waiting}
+
+        def gone(id_: str, moment: float) -> None:
+            left.discard(id_)
+            if not left:
+                self._agenda.at(moment + startup_s, self._start, self._epoch)
+
+        for node in waiting:
+            node.drain(now, lambda moment, id_=node.id: gone(id_, moment))  # type: ignore[misc]
+        if not waiting:
+            self._agenda.at(now + startup_s, self._start, self._epoch)
+
+    def _start(self, epoch: int, now: float) -> None:
+        if epoch == self._epoch:
+            self._begin(now)
+            self._reconcile(now)
+
+    def pause(self, _: float) -> None:
+        """SIGSTOP."""
+        self._is_paused = True
+
+    def resume(self, now: float) -> None:
+        """SIGCONT; it is behind its time, and looks at once."""
+        if self._is_paused:
+            self._is_paused = False
+            self._look(now)
+
+    # -- the loop
+
+    def _step(self, epoch: int, now: float) -> None:
+        if epoch != self._epoch:
+            return
+        if not self._is_paused:
+            self._look(now)
+        self._agenda.at(now + self.deciding.limits.settings.interval_s, self._step, epoch)
+
+    def _look(self, now: float) -> None:
+        stats = self._router.stats(now)
+        observation = None if stats is None else self.deciding.observe(stats, self._running())
+        try:
+            self.deciding.decide(observation, now, now)
+        except Exception as error:
+            raise ScalerError(f"the scaler raised {type(error).__name__}: {error}") from error
+        new = self.deciding.decisions(self._seen)
+        self._seen = new["next"]
+        for decision in new["decisions"]:
+            if decision["changed"]:
+                self._sink({k: v for k, v in decision.items() if k not in NOT_AN_EVENT}, now)
+        self._reconcile(now)
+
+    def has(self, id_: str) -> bool:
+        """Whether there is such a replica."""
+        return id_ in self._known
+
+    def _running(self) -> list[Running]:
+        return [self._describe(self._nodes[id_]) for id_ in self._known]
+
+    def _describe(self, node: VirtualReplica) -> Running:
+        lives = node.is_up or node.is_starting
+        state = "draining" if node.is_draining else "running" if lives else "dead"
+        return Running(node.id, node.url, "", 1 if lives else None, state)
+
+    def _reconcile(self, now: float) -> None:
+        """Make it so: drain at once, start one after another."""
+        if self._is_starting or self._is_paused or not self.is_up:
+            return
+        plan = self.deciding.plan(self._running())
+        for id_ in plan.drain:
+            self._nodes[id_].drain(now, lambda _, id_=id_: self._forget(id_))  # type: ignore[misc]
+        if plan.start:
+            self._is_starting = True
+            epoch, id_ = self._epoch, plan.start[0]
+            self._nodes[id_].start(now, lambda moment: self._started(epoch, id_, moment))
+
+    def _started(self, epoch: int, id_: str, now: float) -> None:
+        if epoch != self._epoch:  # its parent has gone meanwhile
+            self._nodes[id_].drain(now, _nothing)
+            return
+        self._is_starting = False
+        if id_ not in self._known:
+            self._known.append(id_)
+        self._reconcile(now)
+
+    def _forget(self, id_: str) -> None:
+        if id_ in self._known:
+            self._known.remove(id_)
+
+
+def _nothing(_: float) -> None:
+    """Nobody waits for it."""

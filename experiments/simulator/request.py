@@ -1,0 +1,118 @@
+"""One request on its way through the simulated system, and what becomes of it."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from experiments.simulator.replica import VirtualReplica
+    from services.backend.work_queue import Job
+    from services.router.fleet import Replica
+    from services.router.retries import Attempts
+
+NEVER = float("-inf")
+OUTCOMES = ("ok", "http_error", "timeout", "refused", "reset", "dropped")
+OK, HTTP_ERROR, TIMEOUT, REFUSED, RESET, DROPPED = range(len(OUTCOMES))
+
+
+class Owner(Protocol):
+    """Who takes a request, and sends its attempts."""
+
+    def arrive(self, flight: Flight, now: float) -> None:
+        """The request is here."""
+
+    def settle(self, flight: Flight, now: float) -> None:
+        """The reply to its attempt is here, or its limit, or neither: an event that does not count any more."""
+
+
+class Flight:
+    """A request under way; all moments in seconds from the run's start."""
+
+    __slots__ = (
+        "attempts", "back_s", "began", "demand_s", "due", "gives_up", "id", "is_late", "is_over", "job", "key",
+        "limit_at", "node", "number", "out_s", "owner", "reply", "target", "way_s",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        number: int,
+        key: str | None,
+        demand_s: float,
+        gives_up: float,
+        way_s: float,
+        out_s: float,
+        back_s: float,
+        owner: Owner,
+    ) -> None:
+        """`way_s` is from the router back to the client, `out_s` and `back_s` to a replica and from it."""
+        self.number = number
+        self.owner = owner
+        self.id = str(number)
+        self.key = key
+        self.demand_s = demand_s
+        self.gives_up = gives_up
+        """When the client does not wait any longer."""
+        self.way_s = way_s
+        self.out_s = out_s
+        self.back_s = back_s
+        self.is_over = False
+        """Whether the client has an answer, or has given up."""
+        self.attempts: Attempts | None = None
+        self.node: VirtualReplica | None = None
+        self.job: Job | None = None
+        self.reply: int | str = 0
+        """A status, or why there is none: `connect`, `reset`."""
+
+    # Set with every attempt, before anybody reads them:
+    target: Replica
+    began: float
+    limit_at: float
+    """When whoever sent the attempt does not wait any longer."""
+    due: float
+    """The moment of the one event that still counts; minus infinity = none does."""
+    is_late: bool
+    """Whether that event is the limit."""
+
+
+class Records:
+    """The columns of requests.parquet, one slot a request, filled as requests end; what is null is NaN, 0 or -1."""
+
+    def __init__(self, count: int) -> None:
+        """All of them not sent yet."""
+        nan = array("d", [float("nan")])
+        self.completed_s = nan * count
+        self.queue_s = nan * count
+        self.service_s = nan * count
+        self.status = array("h", [0]) * count
+        self.outcome = array("b", [DROPPED]) * count
+        self.replica = array("i", [-1]) * count
+        self.attempts = array("h", [0]) * count
+        self.failed = 0
+        self.ended = 0
+        self.on_end: Callable[[Flight, float], None] | None = None
+        """Hears of every end."""
+
+    def end(self, flight: Flight, at: float, outcome: int, status: int = 0, replica: int = -1) -> None:
+        """The client heard of it at `at`; `replica` is the number of the one that answered."""
+        if flight.is_over:
+            return
+        flight.is_over = True
+        number = flight.number
+        self.completed_s[number] = at
+        self.outcome[number] = outcome
+        self.status[number] = status
+        self.replica[number] = replica
+        if flight.attempts is not None:
+            self.attempts[number] = flight.attempts.count
+        self.ended += 1
+        if outcome != OK:
+            self.failed += 1
+        if self.on_end is not None:
+            self.on_end(flight, at)
+
+    def served(self, number: int, queue_s: float, service_s: float) -> None:
+        """What the replica says of a request that it has served."""
+        self.queue_s[number] = queue_s
+        self.service_s[number] = service_s

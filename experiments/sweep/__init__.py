@@ -1,0 +1,1 @@
+"""Many runs: jobs, their order, going on with them, their end."""

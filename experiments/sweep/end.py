@@ -1,0 +1,60 @@
+"""The end of a sweep: its arms compared, its runs on one page, its parent run in MLflow ended.
+
+Nothing here costs the sweep its exit status: what goes wrong is a warning.
+"""
+
+import sys
+from pathlib import Path
+
+from experiments.session import finish_sweep
+from experiments.tracking.values import SWEEP_FILES, one_line
+
+MAP_SCENARIO = "retry_storm_map"
+"""Ends in a map instead of a comparison: each of its many arms is a point of it."""
+
+
+def finish(folder: Path, status: int, *, is_whole: bool) -> None:
+    """Compare, draw, log and say so.
+
+    Args:
+        folder: the sweep's.
+        status: exit status of the sweep.
+        is_whole: whether every job has ended; an interrupted sweep is not compared.
+    """
+    try:
+        for name in SWEEP_FILES:  # of an earlier sweep into the same folder
+            (folder / name).unlink(missing_ok=True)
+        if is_whole:
+            _report(folder)
+    except (Exception, KeyboardInterrupt) as error:
+        later = f"python -m analysis.compare {folder}"
+        print(f"warning: the sweep is not compared ({one_line(error)}); later: {later}", file=sys.stderr)
+    finish_sweep(status)
+
+
+def _report(folder: Path) -> None:
+    """Comparison and page of the runs in `folder`; one arm alone is not compared."""
+    from rich.console import Console
+
+    from analysis.compare import TABLE_WIDTH, compare_runs, read_runs, show, write
+    from analysis.comparison.arms import ComparisonError
+    from analysis.pages.joint_page import draw_many
+    from analysis.pages.rows import arrange
+
+    runs = read_runs([folder])
+    if runs and runs[0][0].manifest["scenario"] == MAP_SCENARIO:
+        from analysis.storm_map import NAME, draw
+
+        draw([run for run, _ in runs], folder / NAME)
+        print(f"map: {folder / NAME}", flush=True)
+        return
+    try:
+        comparison = compare_runs(runs)
+    except ComparisonError as error:
+        print(f"not compared: {error}")
+    else:
+        write(comparison, folder)
+        show(comparison, Console(width=max(Console().width, TABLE_WIDTH)))
+        print(f"comparison: {folder / 'comparison.png'}; again: python -m analysis.compare {folder}")
+    draw_many(arrange(runs), folder / "summary.png")
+    print(f"all runs on one page: {folder / 'summary.png'}", flush=True)

@@ -1,0 +1,222 @@
+"""The jobs that a command line asks for: each composed and checked before the first one starts."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar, cast
+
+import yaml
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, flag_override
+
+from experiments.calibration import machine as calibration
+from experiments.plan import config as configuration
+from experiments.plan.config import Config, ConfigError
+from experiments.plan.errors import check_keys
+from experiments.plan.faults import Fault
+
+T = TypeVar("T")
+CONF = Path(__file__).resolve().parents[2] / "conf"
+UNTIL = "repeat.until_ratio_ci"
+OF_THE_LOAD = ("workload", "scenario")
+"""Keys and groups that say what is asked; arms that were given different ones are meant to differ in it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep, or the only one."""
+
+    number: int
+    """Also the name of its folder."""
+    overrides: tuple[str, ...]
+    config: Config
+    resolved: dict[str, Any]
+    """The configuration as it will stand in the manifest."""
+    order: int = 0
+    """Its place within its seed's jobs."""
+    looks: tuple[int, ...] = ()
+    """The numbers of pairs at which its sweep had already ended before it was planned."""
+
+    @property
+    def arm(self) -> tuple[str, ...]:
+        """Its overrides without what runs of one arm may differ in."""
+        return tuple(text for text in self.overrides if key_of(text) not in ("seed", "tracking.enabled"))
+
+    def with_seed(self, seed: int, number: int) -> "Job":
+        """The same arm with another seed.
+
+        Raises:
+            ConfigError: this seed makes the configuration wrong.
+        """
+        config = replace(self.config, seed=seed)
+        configuration.validate(config)
+        kept = tuple(text for text in self.overrides if key_of(text) != "seed")
+        return Job(number, (f"seed={seed}", *kept), config, self.resolved | {"seed": seed})
+
+
+def key_of(override: str) -> str:
+    """The key or group that an override names."""
+    return override.lstrip("+~").partition("=")[0]
+
+
+def check(composed: DictConfig, typed: Sequence[str]) -> tuple[Config, list[Fault]]:
+    """The configuration as classes and its faults; what follows from other keys is set in both.
+
+    Args:
+        composed: Hydra's, without its own section; is changed.
+        typed: the overrides of the command line.
+
+    Raises:
+        ConfigError, OmegaConfBaseException: it is wrong.
+    """
+    check_keys(cast(dict[str, Any], OmegaConf.to_container(composed)))
+    config = cast(Config, OmegaConf.to_object(composed))
+    configuration.fill_in(config, typed)
+    faults = configuration.validate(config)
+    composed.replicas = config.replicas
+    composed.workload.rate_rps = config.workload.rate_rps
+    composed.comparison.primary = config.comparison.primary
+    calibration.check(config)
+    return config, faults
+
+
+def _compose(loader: ConfigLoader, number: int, overrides: Sequence[str]) -> Job:
+    composed = loader.load_configuration(
+        config_name="config", overrides=list(overrides), run_mode=RunMode.RUN, validate_sweep_overrides=False
+    )
+    with flag_override(composed, ["readonly", "struct"], False):
+        del composed["hydra"]
+    config, _ = check(composed, overrides)
+    return Job(number, tuple(overrides), config, cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True)))
+
+
+def single(loader: ConfigLoader, overrides: Sequence[str]) -> Job:
+    """The job of a command line that is no sweep.
+
+    Raises:
+        ConfigError, HydraException, OmegaConfBaseException: it is wrong.
+    """
+    job = _compose(loader, 0, overrides)
+    check_alone(job.config)
+    return job
+
+
+def check_alone(config: Config) -> None:
+    """Refuse what only a sweep can do.
+
+    Raises:
+        ConfigError: with the key.
+    """
+    if config.load.ui and config.router is None:
+        raise ConfigError("load.ui=true: the web UI needs a router and a single run")
+    if config.repeat.until_ratio_ci is not None:
+        raise ConfigError(f"{UNTIL}: is for the command line of a sweep, with -m and two arms or more")
+
+
+def planned(loader: ConfigLoader, arguments: Sequence[str]) -> list[Job]:
+    """Every job of a sweep in the order of its numbers, with the seeds of the whole budget of a sequential one.
+
+    An hour's measuring must not end on a typing error, nor on arms that cannot be compared.
+
+    Args:
+        loader: of Hydra.
+        arguments: the scenario's own sweep, then the overrides of the command line.
+
+    Raises:
+        ConfigError, HydraException, OmegaConfBaseException: of the first job that is wrong.
+    """
+    overrides = OverridesParser.create(loader).parse_overrides(list(arguments))
+    swept = {override.key_or_group: str(override.input_line) for override in overrides if override.is_sweep_override()}
+    split = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
+    jobs = [_compose(loader, number, job) for number, job in enumerate(split)]
+    if any(job.config.load.ui for job in jobs):
+        raise ConfigError("load.ui=true: the web UI needs a router and a single run")
+    _check_primary(jobs)
+    if not any(key.split(".")[0] in OF_THE_LOAD for key in swept):
+        _check_schedules(jobs)
+    if any(job.config.repeat.until_ratio_ci is not None for job in jobs):
+        jobs = _whole_budget(jobs, swept)
+    return _in_drawn_order(jobs)
+
+
+def _check_primary(jobs: list[Job]) -> None:
+    found = sorted({str(job.config.comparison.primary) for job in jobs})
+    if len(found) > 1:
+        raise ConfigError(
+            f"comparison.primary: the arms would be judged by different metrics ({', '.join(found)}), as some have "
+            "faults and others none; set comparison.primary to one for all"
+        )
+
+
+def _check_schedules(jobs: list[Job]) -> None:
+    """Arms of one seed must be asked the same; a rate that follows from the fleet is not the same for another fleet."""
+    for seed, same in by_seed(jobs):
+        loads = {str(asdict(job.config.workload)): job.config.workload for job in same}
+        if len(loads) > 1:
+            rates = ", ".join(f"{workload.rate_rps:g}" for workload in loads.values())
+            raise ConfigError(
+                f"workload.utilisation: the arms of seed {seed} would be given different schedules ({rates} "
+                "requests/s), as their fleets differ; give workload.rate_rps instead, the same for all"
+            )
+
+
+def _whole_budget(jobs: list[Job], swept: dict[str, str]) -> list[Job]:
+    for key, typed in swept.items():
+        if key == "seed":
+            raise ConfigError(f"{typed}: with {UNTIL} give the first seed only; the others follow it")
+        if key.startswith("repeat."):
+            raise ConfigError(f"{typed}: must be the same for all arms")
+    repeat = jobs[0].config.repeat
+    if len(jobs) < 2:
+        raise ConfigError(
+            f"{UNTIL}={repeat.until_ratio_ci}: one arm only; it needs two or more, as policy=round_robin,peak_ewma"
+        )
+    first = jobs[0].config.seed
+    return [
+        job if pair == 0 else job.with_seed(first + pair, pair * len(jobs) + job.number)
+        for pair in range(repeat.max)
+        for job in jobs
+    ]
+
+
+def by_seed(jobs: Iterable[Job]) -> list[tuple[int, list[Job]]]:
+    """The jobs of each seed, the seeds in the order in which they are first named."""
+    seeds: dict[int, list[Job]] = {}
+    for job in jobs:
+        seeds.setdefault(job.config.seed, []).append(job)
+    return list(seeds.items())
+
+
+def _in_drawn_order(jobs: list[Job]) -> list[Job]:
+    found = {job.number: order for seed, same in by_seed(jobs) for order, job in enumerate(drawn(seed, same))}
+    return [replace(job, order=found[job.number]) for job in jobs]
+
+
+def drawn(seed: int, jobs: Sequence[T]) -> list[T]:
+    """The jobs (or arms) of one seed in the order in which they are measured: a permutation drawn from the seed.
+
+    What drifts while a pair is measured, or is cold for the first of it, must not always hit the same arm.
+    """
+    return Random(f"aegis-order-{seed}").sample(jobs, len(jobs))
+
+
+def consecutive(jobs: Iterable[Job]) -> list[list[Job]]:
+    """The jobs in runs of consecutive numbers."""
+    ordered = sorted(jobs, key=lambda job: job.number)
+    found = groupby(enumerate(ordered), key=lambda pair: pair[1].number - pair[0])
+    return [[job for _, job in group] for _, group in found]
+
+
+def place(arguments: list[str]) -> list[str]:
+    """`arguments` for Hydra: the folder that was chosen for a run holds the sweep where the scenario is one."""
+    name = next((a.partition("=")[2] for a in arguments if a.startswith("+scenario=")), "")
+    path = CONF / "scenario" / f"{name}.yaml"
+    content = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    if (content.get("hydra") or {}).get("mode") != "MULTIRUN":
+        return arguments
+    return [a.replace("hydra.run.dir=", "hydra.sweep.dir=", 1) for a in arguments]

@@ -1,0 +1,69 @@
+"""When a sweep has seen enough: pairs are added, seed after seed, until their difference is known or the budget spent.
+
+`repeat.until_ratio_ci=0.05 repeat.max=20` on the command line of a sweep.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a wrong configuration must answer at once
+    from analysis.comparison.comparison import Comparison
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """A sweep whose number of pairs is left to the data."""
+
+    until: float
+    most: int
+    """Budget of pairs."""
+
+    def is_enough(self, folders: list[Path], *, pairs: int, has_failed: bool) -> bool:
+        """At a planned look, and after a failed job's seed: see what is known, print it, and say whether to end.
+
+        Args:
+            folders: of the runs so far, in the order of their jobs.
+            pairs: how many have been measured.
+            has_failed: whether a run failed, which ends the sweep.
+        """
+        from analysis.comparison.sequential import planned_looks
+        from analysis.comparison.text import headline, left_out, progress
+
+        if not (has_failed or pairs in planned_looks(self.most)):
+            return False
+        found = self._compare(folders)
+        if found is None:
+            return True
+        for pairing in found.pairings:
+            print(progress(found, pairing, self.until), flush=True)
+        if not (found.is_narrow(self.until) or has_failed or pairs >= self.most):
+            return False
+        for pairing in found.pairings:
+            for text in (left_out(pairing), headline(found, pairing)):
+                if text:
+                    print(text, flush=True)
+        return True
+
+    def has_ended(self, folders: list[Path], pairs: int) -> bool:
+        """Whether a sweep that has so many whole pairs ended there by its own rule."""
+        from analysis.comparison.sequential import planned_looks
+
+        if pairs >= self.most:
+            return True
+        if pairs not in planned_looks(self.most):
+            return False
+        found = self._compare(folders)
+        return found is None or found.is_narrow(self.until)
+
+    def _compare(self, folders: list[Path]) -> "Comparison | None":
+        from analysis.compare import compare_runs, read_runs
+        from analysis.comparison.arms import ComparisonError
+        from record.reading import FolderError
+
+        try:
+            return compare_runs(read_runs([f for f in folders if (f / "manifest.json").exists()]))
+        except (ComparisonError, FolderError) as error:
+            print(error, file=sys.stderr, flush=True)
+            return None

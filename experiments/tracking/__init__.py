@@ -1,0 +1,1 @@
+"""Runs in MLflow, from their folders; `python -m experiments.tracking`."""

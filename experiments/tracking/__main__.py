@@ -1,0 +1,148 @@
+"""MLflow: logs runs from their folders, as the runner's companion or afterwards.
+
+    python -m experiments.tracking results/...               log (or complete) runs, any depth of folders
+    python -m experiments.tracking --companion               started by the runner, spoken to on stdin
+    python -m experiments.tracking --finish-sweep DIR STATUS log a sweep's comparison, end its parent run
+
+The companion is told the run's folder, answers `ready` (or `unavailable: <reason>`), waits for the line `log`,
+answers `logged` (or `unavailable: <reason>`). When its runner dies it logs what is there and ends the run as KILLED.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TextIO
+
+from experiments.tracking.store import Store, TrackingError, import_mlflow, read_manifest, shown_uri
+from experiments.tracking.values import one_line
+
+CLOSE_DEADLINE_S = 10.0
+"""How long a dead runner's folder is given to be closed by the guardian."""
+ARTIFACT_FOLDERS = frozenset({"mlruns", "mlartifacts"})
+"""Below these MLflow keeps its copies of runs."""
+
+
+def companion(answers: TextIO) -> None:
+    """Prepare MLflow, wait for the runner's words or its end, log."""
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)
+
+    def answer(text: str) -> None:
+        try:
+            print(text, file=answers, flush=True)
+        except OSError:  # the runner is gone; the log is not
+            return
+
+    try:
+        import_mlflow()
+        if not (told := sys.stdin.readline().strip()):
+            return  # there is no run
+        folder = Path(told)
+        manifest = read_manifest(folder)
+        store = Store(manifest["config"]["tracking"]["experiment"])
+        run_id = store.open_run(folder, manifest)
+        answer("ready")
+        if sys.stdin.readline().strip() != "log":
+            _wait_closed(folder)
+        store.log_folder(run_id, folder)
+        answer("logged")
+    except Exception as error:  # whatever it is, it must not cost the runner its measurement
+        answer(f"unavailable: {one_line(error)}")
+
+
+def _wait_closed(folder: Path) -> None:
+    deadline = time.monotonic() + CLOSE_DEADLINE_S
+    while time.monotonic() < deadline and read_manifest(folder)["exit_reason"] == "running":
+        time.sleep(0.1)
+
+
+def find_runs(folders: list[Path]) -> list[Path]:
+    """Every folder below `folders` (themselves included) that holds a run, sorted."""
+    found = {path.parent.absolute() for folder in folders for path in folder.rglob("manifest.json")}
+    return sorted(path for path in found if not ARTIFACT_FOLDERS.intersection(path.parts))
+
+
+def _is_going_on(manifest: dict[str, object]) -> bool:
+    return manifest["exit_reason"] == "running" and Path(f"/proc/{manifest.get('pid', 0)}").exists()
+
+
+def log_later(folders: list[Path], answers: TextIO) -> int:
+    """Log every run below `folders` that is not logged yet; return the exit status."""
+    from experiments.tracking.sweep import finish_sweep
+
+    runs = find_runs(folders)
+    if not runs:
+        raise TrackingError(f"no run (manifest.json) below {', '.join(map(str, folders))}")
+    stores: dict[str, Store] = {}
+    sweeps: dict[str, Store] = {}
+    status = 0
+    for folder in runs:
+        try:
+            manifest = read_manifest(folder)
+            name = manifest["config"]["tracking"]["experiment"]
+            if _is_going_on(manifest):
+                print(f"{folder}: still running, left alone", file=answers, flush=True)
+                continue
+        except (TrackingError, KeyError) as error:
+            print(f"{folder}: not a run's folder ({error})", file=sys.stderr, flush=True)
+            status = 1
+            continue
+        store = stores[name] = stores.get(name) or Store(name)
+        run_id = store.open_run(folder, manifest)
+        if store.is_logged(run_id):
+            print(f"{folder}: logged already, MLflow run {run_id}", file=answers, flush=True)
+        else:
+            word = store.log_folder(run_id, folder)
+            print(f"{folder}: logged, {word}, MLflow run {run_id}", file=answers, flush=True)
+        if manifest.get("sweep_dir"):
+            sweeps[manifest["sweep_dir"]] = store
+    for sweep, store in sweeps.items():
+        finish_sweep(store, Path(sweep))
+    return status
+
+
+def end_sweep(sweep_dir: Path, status: str) -> int:
+    """Log a sweep's comparison and end its parent run; return the exit status."""
+    from experiments.tracking.sweep import finish_sweep
+
+    runs = find_runs([sweep_dir])
+    config = read_manifest(runs[0])["config"] if runs else {"tracking": {"experiment": "aegis"}}
+    store = Store(config["tracking"]["experiment"])
+    if finish_sweep(store, sweep_dir, status):
+        return 0
+    raise TrackingError(f"{sweep_dir}: no sweep of that name in MLflow")
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the command line says; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.tracking", description="Log runs to MLflow from their folders."
+    )
+    parser.add_argument("folders", nargs="*", type=Path, metavar="DIR", help="folders with runs, at any depth")
+    parser.add_argument("--companion", action="store_true", help="serve the runner that speaks on standard input")
+    parser.add_argument(
+        "--finish-sweep", nargs=2, metavar=("SWEEP_DIR", "STATUS"), help="log its comparison, end its parent run"
+    )
+    chosen = parser.parse_args(arguments)
+    answers = os.fdopen(os.dup(1), "w")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)  # what libraries print must not pass for an answer
+    if chosen.companion:
+        companion(answers)
+        return 0
+    try:
+        if chosen.finish_sweep is not None:
+            return end_sweep(Path(chosen.finish_sweep[0]).absolute(), chosen.finish_sweep[1])
+        if not chosen.folders:
+            parser.error("name the folders of the runs")
+        return log_later(chosen.folders, answers)
+    except (TrackingError, OSError) as error:
+        print(f"MLflow at {shown_uri()}: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

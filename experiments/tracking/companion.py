@@ -1,0 +1,85 @@
+"""The runner's side of MLflow: a process that is warm before the load starts and logs when it has ended."""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from experiments.runner.guardian import MARK
+
+READY_DEADLINE_S = 60.0
+LOG_DEADLINE_S = 120.0
+
+
+class Companion:
+    """`python -m experiments.tracking --companion`; failures are warnings, never the run's."""
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        """Nothing is started yet."""
+        self._folder: Path | None = None
+        self._warn = warn
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def spawn(self) -> None:
+        """Start it; it imports MLflow (seconds) meanwhile."""
+        env = {key: value for key, value in os.environ.items() if key != MARK}
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "experiments.tracking",
+            "--companion",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=env,
+            start_new_session=True,
+        )
+
+    def open(self, folder: Path) -> None:
+        """Tell it the run's folder, whose manifest is written; it prepares database and run."""
+        self._folder = folder
+        self._tell(str(folder))
+
+    def _tell(self, line: str) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(ConnectionError):
+                self._process.stdin.write(line.encode() + b"\n")
+
+    async def _answer(self, deadline_s: float) -> str:
+        assert self._process is not None and self._process.stdout is not None
+        with contextlib.suppress(TimeoutError):
+            line = await asyncio.wait_for(self._process.stdout.readline(), deadline_s)
+            return line.decode(errors="replace").strip() or "unavailable: it ended"
+        return f"unavailable: no answer within {deadline_s:g} s"
+
+    async def ready(self) -> None:
+        """Wait until it is idle, so that it takes nothing from the measurement."""
+        answer = await self._answer(READY_DEADLINE_S)
+        if answer != "ready":
+            self._give_up(answer)
+
+    async def log(self) -> None:
+        """Log the finished run's folder."""
+        if self._process is None:
+            return
+        self._tell("log")
+        answer = await self._answer(LOG_DEADLINE_S)
+        while answer == "ready":  # an interrupted start did not read it
+            answer = await self._answer(LOG_DEADLINE_S)
+        if answer != "logged":
+            self._give_up(answer)
+        elif self._process is not None:
+            await self._process.wait()
+
+    def _give_up(self, answer: str) -> None:
+        reason = answer.removeprefix("unavailable: ")
+        self._warn(f"not logged to MLflow ({reason}); later: python -m experiments.tracking {self._folder}")
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+        self._process = None

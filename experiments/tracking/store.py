@@ -1,0 +1,289 @@
+"""The MLflow side of a run: where the database is, how a run is opened, filled from its folder, and ended.
+
+Nothing here is on the measurement's way: it reads a run's folder and writes to MLflow only. Importing this
+module is cheap; that of MLflow itself takes seconds.
+"""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from experiments.tracking.values import (
+    artifacts,
+    flatten,
+    milliseconds,
+    numbers,
+    one_line,
+    read_metrics,
+    result_tags,
+    run_status,
+    run_tags,
+    series,
+    start_ms,
+)
+from record.writing import ROOT, write_json
+
+DEFAULT_URI = f"sqlite:///{ROOT / 'mlflow.db'}"
+CONNECT_DEADLINE_S = 10.0
+"""A server over HTTP must have answered within so many seconds."""
+LOCK_DEADLINE_S = 50.0
+"""Longest wait for another run that creates the database or writes to it."""
+METRICS_A_BATCH = 1000
+PARAMS_A_BATCH = 100
+"""MLflow's limits of one `log_batch`."""
+QUIET = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+"""MLflow's own environment variables, set where the user has not set them."""
+
+
+class TrackingError(RuntimeError):
+    """MLflow cannot be used; the text is one line that says why."""
+
+
+class _TooLate(Exception):
+    """No answer within the deadline; no OSError, which HTTP clients would try again."""
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI`, else the database at the root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+def shown_uri() -> str:
+    """The tracking URI as it may be shown and kept: without user and password."""
+    return re.sub(r"//[^/]*@", "//", tracking_uri())
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a run's folder.
+
+    Raises:
+        TrackingError: there is none, or it cannot be read.
+    """
+    try:
+        return dict(json.loads((folder / "manifest.json").read_text()))
+    except (OSError, ValueError) as error:
+        raise TrackingError(f"{folder}: no readable manifest.json ({one_line(error)})") from error
+
+
+@contextlib.contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    def ring(_number: int, _frame: object) -> None:
+        raise _TooLate(f"no answer within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def import_mlflow() -> Any:  # noqa: ANN401
+    """The module, silent."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    warnings.simplefilter("ignore")
+    import mlflow
+
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    return mlflow
+
+
+class Store:
+    """One tracking server or database, and one experiment in it."""
+
+    def __init__(self, experiment: str) -> None:
+        """Connect; create and migrate the database and the experiment where they are not there yet.
+
+        Raises:
+            TrackingError: the server or the database cannot be used.
+        """
+        self.uri = tracking_uri()
+        try:
+            self.is_remote = urlsplit(self.uri).scheme in ("http", "https")
+        except ValueError as error:
+            raise TrackingError(f"MLFLOW_TRACKING_URI is no address ({error})") from error
+        path = self.uri.removeprefix("sqlite:///").split("?")[0] if self.uri.startswith("sqlite:///") else None
+        self._database = Path(path).absolute() if path else None
+        self._locked = 0
+        if self.is_remote:
+            self._knock()
+        mlflow = import_mlflow()
+        mlflow.set_tracking_uri(self.uri)
+        limit = _deadline(CONNECT_DEADLINE_S) if self.is_remote else contextlib.nullcontext()
+        with limit, self.lock():
+            self.client = mlflow.MlflowClient(tracking_uri=self.uri)
+            self.experiment_id = self._experiment(experiment)
+
+    def _knock(self) -> None:
+        address = urlsplit(self.uri)
+        port = address.port or (443 if address.scheme == "https" else 80)
+        try:
+            socket.create_connection((address.hostname or "", port), timeout=3).close()
+        except OSError as error:
+            raise TrackingError(f"{address.hostname}:{port}: {one_line(error)}") from error
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other runs from a local database meanwhile; errors of MLflow's come out as `TrackingError`."""
+        try:
+            with contextlib.ExitStack() as stack:
+                if self._database is not None and not self._locked:
+                    stack.enter_context(_file_lock(self._database.with_name(self._database.name + ".lock")))
+                self._locked += 1
+                stack.callback(self._unlock)
+                yield
+        except TrackingError:
+            raise
+        except Exception as error:
+            raise TrackingError(one_line(error)) from error
+
+    def _unlock(self) -> None:
+        self._locked -= 1
+
+    def _experiment(self, name: str) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return str(self.client.create_experiment(name, artifact_location=self._artifacts()))
+            except Exception:  # another run was faster
+                found = self.client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        if found.lifecycle_stage == "deleted":
+            self.client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+    def _artifacts(self) -> str | None:
+        """Artefacts beside a local database, under an absolute path; a server decides for itself."""
+        if self.is_remote:
+            return None
+        folder = self._database.parent if self._database is not None else ROOT
+        return (folder / "mlruns").as_uri()
+
+    def find(self, **tags: str) -> Any:  # noqa: ANN401
+        """The run that carries the tags `aegis.<name>`; None where there is none."""
+        text = " and ".join(f"tags.`aegis.{key}` = '{value}'" for key, value in tags.items())
+        runs = self.client.search_runs([self.experiment_id], filter_string=text, max_results=1)
+        return runs[0] if runs else None
+
+    def open_run(self, folder: Path, manifest: dict[str, Any]) -> str:
+        """The id of the folder's MLflow run: the one in `tracking.json`, one found by its tags, or a new one."""
+        with self.lock():
+            run_id = self._known(folder, manifest) or self._create(manifest)
+        write_json(folder / "tracking.json", {"mlflow_run_id": run_id, "tracking_uri": shown_uri()})
+        return run_id
+
+    def _known(self, folder: Path, manifest: dict[str, Any]) -> str | None:
+        with contextlib.suppress(Exception):  # an older note, of another server
+            note = json.loads((folder / "tracking.json").read_text())
+            if note["tracking_uri"] == shown_uri():
+                return str(self.client.get_run(note["mlflow_run_id"]).info.run_id)
+        found = self.find(run_id=manifest["run_id"], started_at=manifest["started_at"])
+        return str(found.info.run_id) if found else None
+
+    def _create(self, manifest: dict[str, Any]) -> str:
+        run_id, scenario = manifest["run_id"], manifest["scenario"]
+        tags = run_tags(manifest)
+        if manifest.get("sweep_dir"):
+            tags["mlflow.parentRunId"] = self._parent(manifest)
+        run = self.client.create_run(
+            self.experiment_id,
+            start_time=milliseconds(manifest["started_at"]),
+            tags=tags,
+            run_name=run_id if scenario in run_id else f"{scenario}-{run_id}",
+        )
+        return str(run.info.run_id)
+
+    def _parent(self, manifest: dict[str, Any]) -> str:
+        sweep = manifest["sweep_dir"]
+        found = self.find(sweep=sweep)
+        if found is None:
+            tags = run_tags(manifest) | {"aegis.sweep": sweep, "mode": "sweep"}
+            for name in ("aegis.run_id", "aegis.started_at", "seed", "policy"):
+                del tags[name]
+            found = self.client.create_run(
+                self.experiment_id,
+                start_time=milliseconds(manifest["started_at"]),
+                tags=tags,
+                run_name=f"sweep-{Path(sweep).name}",
+            )
+        return str(found.info.run_id)
+
+    def is_logged(self, run_id: str) -> bool:
+        """Whether everything of the run was logged before."""
+        with self.lock():
+            return bool(self.client.get_run(run_id).data.tags.get("aegis.logged") == "true")
+
+    def log_folder(self, run_id: str, folder: Path) -> str:
+        """Log all that lies in a run's folder and end the MLflow run; return the status it got.
+
+        A second time adds nothing: the same values carry the same times.
+        """
+        from mlflow.entities import Metric, Param, RunTag
+
+        manifest = read_manifest(folder)
+        metrics = read_metrics(folder)
+        start, status = start_ms(manifest), run_status(manifest)
+        end = milliseconds(manifest.get("ended_at"))
+        values = [Metric(key, value, end, 0) for key, value in numbers(metrics).items()]
+        values += [Metric(key, value, start + 1000 * second, second) for key, value, second in series(folder)]
+        with self.lock():
+            known = self.client.get_run(run_id).data.params
+            config = flatten(manifest["config"])
+            params = [Param(key, text) for key, text in config.items() if key not in known]
+            texts = run_tags(manifest) | result_tags(manifest, metrics)
+            tags = [RunTag(key, text) for key, text in texts.items()]
+            self.client.log_batch(run_id, tags=tags)
+            for at in range(0, len(params), PARAMS_A_BATCH):
+                self.client.log_batch(run_id, params=params[at : at + PARAMS_A_BATCH])
+            self.log_metrics(run_id, values)
+            for path in artifacts(folder):
+                inside = path.parent.relative_to(folder).as_posix()
+                self.client.log_artifact(run_id, str(path), None if inside == "." else inside)
+            self.client.set_tag(run_id, "aegis.logged", "true")
+            self.client.set_terminated(run_id, status=status, end_time=end)
+        return status
+
+    def log_metrics(self, run_id: str, values: list[Any]) -> None:
+        """Log MLflow's `Metric` objects, however many."""
+        for at in range(0, len(values), METRICS_A_BATCH):
+            self.client.log_batch(run_id, metrics=values[at : at + METRICS_A_BATCH])
+
+
+@contextlib.contextmanager
+def _file_lock(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + LOCK_DEADLINE_S
+    with path.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TrackingError(f"{path}: held by another run for {LOCK_DEADLINE_S:g} s") from None
+                time.sleep(0.1)
+        yield

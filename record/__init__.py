@@ -1,0 +1,1 @@
+"""What a run leaves: schema, files, place, provenance, writing, reading. Known by others, it knows none of them."""

@@ -1,0 +1,115 @@
+"""Whether the files of a run belong together, and could have happened.
+
+A picture of another schedule, or a request that was answered before it was sent, is no bad measurement but none. What
+a run may lack is left alone: one that broke off has the rows that it came to, a closed loop asks when it is ready, and
+a session of the web UI follows no schedule.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from record.schedule_hash import schedule_hash
+
+SAME_S = 1e-6
+"""Schedules are rounded to so much."""
+CLOCK_S = 1e-3
+"""What two readings of one clock may seem to lie in the wrong order by: timers and headers are rounded to less."""
+TIMES = ("scheduled_s", "sent_s", "completed_s")
+LASTING = ("queue_s", "service_s", "router_s")
+REQUESTS, SCHEDULE, MANIFEST = "requests.parquet", "schedule.parquet", "manifest.json"
+
+Problem = tuple[str, str]
+
+
+def problems(manifest: dict[str, Any], requests: pd.DataFrame, schedule: pd.DataFrame | None) -> Iterator[Problem]:
+    """(file, what is wrong with it) of all that is.
+
+    Args:
+        manifest: content of `manifest.json`.
+        requests: `requests.parquet`, numbers as float64; empty where there is none.
+        schedule: `schedule.parquet`, likewise; None where there is none.
+    """
+    if schedule is not None:
+        yield from _schedule(manifest, schedule)
+    if manifest.get("mode") != "ui":
+        yield from _possibility(manifest, requests)
+        if schedule is not None:
+            yield from _rows(manifest, requests, schedule)
+
+
+def _schedule(manifest: dict[str, Any], schedule: pd.DataFrame) -> Iterator[Problem]:
+    numbers = schedule[["request_id", "scheduled_s", "demand_s"]].to_numpy()
+    if not np.isfinite(numbers).all() or (numbers < 0).any():
+        yield SCHEDULE, "a number is negative, or none"
+        return  # of which there is no hash
+    if (schedule["request_id"].to_numpy() != np.arange(len(schedule))).any():
+        yield SCHEDULE, f"the request_id are not 0 to {len(schedule) - 1:,} in this order"
+    if (np.diff(schedule["scheduled_s"].to_numpy()) < 0).any():
+        yield SCHEDULE, "scheduled_s does not ascend"
+    known, found = manifest.get("schedule_hash"), schedule_hash(schedule)
+    if found != known:
+        yield SCHEDULE, f"is not the schedule of this run (hash {found[:12]}, in {MANIFEST} {str(known)[:12]})"
+
+
+def _rows(manifest: dict[str, Any], requests: pd.DataFrame, schedule: pd.DataFrame) -> Iterator[Problem]:
+    """Every request is one of the schedule, at its moment; a run that came to its end has all of them."""
+    ids, count = requests["request_id"].to_numpy(), len(schedule)
+    unknown = ~np.isin(ids, schedule["request_id"].to_numpy())
+    if unknown.any():
+        yield REQUESTS, f"request_id {_number(ids[unknown][0])} is not in {SCHEDULE}"
+        return
+    if _is_closed(manifest):
+        return
+    if _is_whole(manifest) and len(ids) != count:
+        yield REQUESTS, f"{len(ids):,} rows, but {SCHEDULE} has {count:,} requests"
+    planned = schedule.set_index("request_id")["scheduled_s"].loc[ids].to_numpy()
+    moved = np.abs(requests["scheduled_s"].to_numpy() - planned) > SAME_S * 1.001
+    if moved.any():
+        yield REQUESTS, f"request_id {_number(ids[moved][0])} has another scheduled_s than in {SCHEDULE}"
+
+
+def _possibility(manifest: dict[str, Any], requests: pd.DataFrame) -> Iterator[Problem]:
+    """Nothing happened before its cause, and every outcome has what makes it one."""
+    scheduled, sent, completed = (requests[name] for name in TIMES)
+    outcome, attempts = requests["outcome"], requests["attempts"]
+    is_dropped, is_ok = outcome == "dropped", outcome == "ok"
+    lasting = requests[list(LASTING)]
+    timeout_s = float((manifest["config"].get("load") or {}).get("timeout_s") or 0.0)
+    wrong = {
+        "has no scheduled_s": scheduled.isna(),
+        "has a time that is not finite": np.isinf(requests[list(TIMES)]).any(axis=1),
+        "is not dropped, but lacks sent_s": ~is_dropped & sent.isna(),
+        "is not dropped, but lacks completed_s": ~is_dropped & completed.isna(),
+        "is dropped, but has completed_s": is_dropped & completed.notna(),
+        "was sent before it was due": sent < scheduled - CLOCK_S,
+        "was completed before it was sent": completed < sent - CLOCK_S,
+        # Whoever gives up has waited so long: completed_s of a time-out is set to just that moment.
+        "timed out before load.timeout_s had passed": (outcome == "timeout") & (completed - sent < timeout_s - CLOCK_S),
+        "is ok with an HTTP status that is not": is_ok & (requests["status"] >= 400),
+        # A router that has no replica to ask says 0.
+        "has an impossible number of attempts": (attempts < 0) | np.isinf(attempts) | (is_ok & (attempts < 1)),
+        "has a negative or infinite duration": ((lasting < -CLOCK_S) | np.isinf(lasting)).any(axis=1),
+    }
+    for text, rows in wrong.items():
+        if rows.any():
+            yield REQUESTS, f"request_id {_number(requests['request_id'][rows].iloc[0])} {text}"
+
+
+def _is_closed(manifest: dict[str, Any]) -> bool:
+    return bool((manifest["config"].get("load") or {}).get("loop") == "closed")
+
+
+def _is_whole(manifest: dict[str, Any]) -> bool:
+    """Whether the run and every generator that left a record came to its end; of a lost one all is there as dropped."""
+    load, generators = manifest["config"].get("load") or {}, manifest.get("generator") or []
+    is_simulated = (manifest["config"].get("engine") or {}).get("name") == "sim"
+    workers = int(load.get("remote_workers") or load.get("workers") or 1)
+    came = all(generator.get("stopped") in ("complete", "lost") for generator in generators)
+    return manifest.get("exit_reason") == "complete" and (is_simulated or (came and len(generators) >= workers))
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if np.isfinite(value) else str(value)

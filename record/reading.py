@@ -1,0 +1,270 @@
+"""Reads and checks a run's folder. What every file holds: docs/results.md."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from record import integrity, schema
+from record.landed import LandedFault, landed
+from record.latency import Floats, ranked_ms
+
+NUMBERS = (
+    "request_id",
+    "scheduled_s",
+    "sent_s",
+    "completed_s",
+    "status",
+    "attempts",
+    "queue_s",
+    "service_s",
+    "router_s",
+)
+PLANNED = ("request_id", "scheduled_s", "demand_s")
+"""Numbers of the schedule."""
+WORDS = ("outcome", "replica", "phase")
+OPTIONAL = frozenset({"router_s"})
+"""Columns that may be absent: without a router nobody measures them."""
+OUTCOMES = ("ok", "http_error", "timeout", "refused", "reset", "dropped")
+PHASES = ("warmup", "steady", "fault", "recovery")
+SKIPPED_FOLDERS = frozenset({"mlruns", "mlartifacts"})
+"""Below these lie copies of runs."""
+
+
+class FolderError(RuntimeError):
+    """The folder is not that of a run, or a file in it cannot be used; the text is one line."""
+
+
+@dataclass
+class Run:
+    """What a run left behind. All times are seconds from the run's start."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    requests: pd.DataFrame
+    """`requests.parquet`; no rows where the run did not come to it."""
+    events: list[dict[str, Any]]
+    samples: list[dict[str, Any]]
+    planned: pd.Series
+    """The schedule's `scheduled_s`, of the whole run; of a closed loop the moments at which it asked."""
+    demand_s: pd.Series
+    """The schedule's `demand_s`; empty where there is no schedule."""
+
+    def setting(self, section: str, key: str, default: float) -> float:
+        """A number of the run's configuration, or `default` where the manifest has none."""
+        value = (self.manifest["config"].get(section) or {}).get(key)
+        return default if value is None else float(value)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it ran to its planned end."""
+        return bool(self.manifest.get("exit_reason") == "complete")
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether it ran in virtual time, where nothing is late and no CPU is used."""
+        return bool((self.manifest["config"].get("engine") or {}).get("name") == "sim")
+
+    @property
+    def workers(self) -> int:
+        """Generator processes, on this machine or on others; number `request_id` mod this sent a request."""
+        load = self.manifest["config"].get("load") or {}
+        return max(1, int(load.get("remote_workers") or load.get("workers") or 1))
+
+    @property
+    def warmup_s(self) -> float:
+        """Where the measured window begins."""
+        return self.setting("workload", "warmup_s", 0.0)
+
+    @cached_property
+    def end_s(self) -> float:
+        """Where it ends: `workload.duration_s`, or where an incomplete run broke off as far as its files tell."""
+        last = float(self.planned.max()) if len(self.planned) else 0.0
+        planned = self.setting("workload", "duration_s", last)
+        if self.is_complete:
+            return planned
+        seen = [float(sample["t_s"]) for sample in self.samples]
+        if len(self.requests):
+            seen.append(float(self.requests["scheduled_s"].max()))
+        return max(0.0, min(planned, max(seen, default=0.0)))
+
+    @property
+    def window_s(self) -> float:
+        """Length of the measured window."""
+        return max(0.0, self.end_s - self.warmup_s)
+
+    @cached_property
+    def offered(self) -> pd.Series:
+        """The planned moments up to the end."""
+        return self.planned[self.planned < self.end_s] if not self.is_complete else self.planned
+
+    @cached_property
+    def measured(self) -> pd.DataFrame:
+        """The requests outside warm-up."""
+        return self.requests[self.requests["scheduled_s"] >= self.warmup_s]
+
+    @cached_property
+    def latencies(self) -> Floats:
+        """Milliseconds, of the requests outside warm-up in the order of `scheduled_s`; +inf where not served."""
+        return ranked_ms(self.measured.sort_values("scheduled_s", kind="stable"))
+
+    @cached_property
+    def faults(self) -> list[LandedFault]:
+        """The faults that landed, in order of time."""
+        return landed(self.events)
+
+
+def read(folder: Path) -> Run:
+    """Read a run; what an incomplete run did not come to write is empty.
+
+    Raises:
+        FolderError: it is not a run's folder, a file is damaged or not this run's, or a complete run lacks one.
+    """
+    manifest = read_manifest(folder)
+    requests = _requests(folder / "requests.parquet")
+    schedule = _schedule(folder / "schedule.parquet")
+    if manifest.get("exit_reason") == "complete":
+        for name, table in (("requests.parquet", requests), ("schedule.parquet", schedule)):
+            if table is None:
+                raise FolderError(f"{folder}: the run is complete, but {name} is missing")
+    if requests is None:
+        requests = pd.DataFrame(
+            {name: pd.Series(dtype="float64" if name in NUMBERS else "str") for name in (*NUMBERS, *WORDS)}
+        )
+    for name, wrong in integrity.problems(manifest, requests, schedule):
+        raise FolderError(f"{folder / name}: {wrong}")
+    # A closed loop follows no schedule: what it asked is all that it offered.
+    is_closed = (manifest["config"].get("load") or {}).get("loop") == "closed"
+    planned = requests if schedule is None or is_closed else schedule
+    return Run(
+        folder,
+        manifest,
+        requests,
+        _lines(folder / "events.jsonl", ("t_s", "event")),
+        _lines(folder / "samples.jsonl", ("t_s",)),
+        planned["scheduled_s"],
+        pd.Series(dtype="float64") if schedule is None else schedule["demand_s"],
+    )
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a run's folder.
+
+    Raises:
+        FolderError: there is none, it cannot be read, or another version wrote it.
+    """
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise FolderError(f"{folder}: not a run's folder (no manifest.json)")
+    try:
+        manifest = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise FolderError(f"{path}: cannot be read ({_one_line(error)})") from error
+    config = manifest.get("config") if isinstance(manifest, dict) else None
+    if not isinstance(config, dict) or not isinstance(config.get("workload"), dict):
+        raise FolderError(f"{path}: is not the manifest of a run (no config.workload)")
+    if manifest.get("schema_version") not in schema.READ:
+        known = " and ".join(str(version) for version in schema.READ)
+        raise FolderError(
+            f"{path}: schema {manifest.get('schema_version')}, but {known} are read here; measure again, or read it "
+            "with the commit that it names"
+        )
+    return dict(manifest)
+
+
+def _requests(path: Path) -> pd.DataFrame | None:
+    table = _parquet(path, tuple(name for name in (*NUMBERS, *WORDS) if name not in OPTIONAL))
+    if table is None:
+        return None
+    _make_numbers(path, table, NUMBERS)
+    for name, words in (("outcome", OUTCOMES), ("phase", PHASES)):
+        unknown = sorted(set(table[name].astype("object").unique()) - set(words), key=str)
+        if unknown:
+            raise FolderError(f"{path}: {name} {unknown[0]!r} is none of {', '.join(words)}")
+    if table["request_id"].duplicated().any():
+        raise FolderError(f"{path}: a request_id stands there twice")
+    return table
+
+
+def _schedule(path: Path) -> pd.DataFrame | None:
+    table = _parquet(path, (*PLANNED, "key"))
+    if table is not None:
+        _make_numbers(path, table, PLANNED)
+    return table
+
+
+def _make_numbers(path: Path, table: pd.DataFrame, names: tuple[str, ...]) -> None:
+    try:
+        for name in names:
+            values = table[name] if name in table else pd.Series(float("nan"), index=table.index)
+            table[name] = pd.to_numeric(values).astype("float64")
+    except (TypeError, ValueError) as error:
+        raise FolderError(f"{path}: column {name} is not made of numbers ({_one_line(error)})") from error
+
+
+def _parquet(path: Path, columns: tuple[str, ...]) -> pd.DataFrame | None:
+    if not path.exists():
+        return None
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        raise FolderError(f"{path}: cannot be read ({_one_line(error)})") from error
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise FolderError(f"{path}: lacks the column {', '.join(missing)}")
+    return table
+
+
+def _lines(path: Path, keys: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file; a torn last line is what a killed runner leaves, and is left out."""
+    if not path.exists():
+        return []
+    try:
+        lines = [line for line in path.read_text().splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise FolderError(f"{path}: cannot be read ({_one_line(error)})") from error
+    found: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = json.loads(line)
+            found.append({**entry, "t_s": float(entry["t_s"])})
+            missing = [key for key in keys if key not in entry]
+        except (ValueError, TypeError, KeyError) as error:
+            if number == len(lines):
+                break
+            raise FolderError(f"{path}: line {number} cannot be read ({_one_line(error)})") from error
+        if missing:
+            raise FolderError(f"{path}: line {number} lacks {', '.join(missing)}")
+    return found
+
+
+def _one_line(error: BaseException) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:160]
+
+
+def find(places: list[Path]) -> list[Path]:
+    """The run folders in `places`, at any depth, in order and each once.
+
+    Raises:
+        FolderError: a place holds none.
+    """
+    found: dict[Path, Path] = {}
+    for place in places:
+        below = [path.parent for path in place.rglob("manifest.json") if not _is_copy(path.relative_to(place))]
+        if not below:
+            raise FolderError(f"{place}: no run's folder here (no manifest.json)")
+        for folder in sorted(below, key=_natural):
+            found.setdefault(folder.resolve(), folder)
+    return list(found.values())
+
+
+def _is_copy(path: Path) -> bool:
+    return any(part in SKIPPED_FOLDERS or part.startswith(".") for part in path.parts[:-1])
+
+
+def _natural(path: Path) -> list[tuple[int, int | str]]:
+    """Sorts 2 before 10."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in path.parts]

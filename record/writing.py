@@ -1,0 +1,290 @@
+"""The files of a run's folder that hold what happened: manifest, events, samples, requests.
+
+`finish` closes a folder, also one whose runner was killed: `python -m record.writing DIR`.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+CONTRACT_FILES = (
+    "manifest.json",
+    "schedule.parquet",
+    "requests.parquet",
+    "events.jsonl",
+    "samples.jsonl",
+    "timeline.parquet",
+    "metrics.json",
+    "summary.png",
+    "tracking.json",
+)
+PACKAGES = (
+    "aiohttp",
+    "fastapi",
+    "uvicorn",
+    "uvloop",
+    "locust",
+    "gevent",
+    "geventhttpclient",
+    "hydra-core",
+    "numpy",
+    "pandas",
+    "pyarrow",
+)
+BYTES_PER_REQUEST = 250
+"""Rough upper bound of what a request leaves on disk, raw rows and picture included."""
+SPARE_BYTES = 8 << 20
+
+
+class FolderError(RuntimeError):
+    """The run's folder cannot be used; the text says why and what to do."""
+
+
+def now_iso() -> str:
+    """The time of day in UTC, ISO 8601 with microseconds."""
+    return datetime.now(UTC).isoformat()
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(content, indent=2, sort_keys=False, default=str) + "\n")
+    partial.replace(path)
+
+
+def claim(folder: Path, *, may_rename: bool) -> Path:
+    """Make `folder` this run's: no other run's, and emptied of an earlier run's files.
+
+    Args:
+        folder: where the run is to be.
+        may_rename: take `folder-2`, `folder-3`, ... where another run has the name.
+
+    Raises:
+        FolderError: it cannot be written, or belongs to a run that is still going on.
+    """
+    for number in range(1, 1000):
+        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            candidate.mkdir(parents=True, exist_ok=True)
+            lock = os.open(candidate / ".claim", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            os.write(lock, str(os.getpid()).encode())
+            os.close(lock)
+        except FileExistsError:
+            owner = (candidate / ".claim").read_text() or "0"
+            if may_rename:
+                continue
+            if int(owner) and Path(f"/proc/{owner}").exists() and int(owner) != os.getpid():
+                raise FolderError(
+                    f"{candidate}: another run (pid {owner}) writes here; choose another hydra.run.dir"
+                ) from None
+        except OSError as error:
+            raise FolderError(
+                f"{candidate}: cannot write results here ({error.strerror}); set hydra.run.dir"
+            ) from error
+        for name in CONTRACT_FILES:
+            (candidate / name).unlink(missing_ok=True)
+        for name in ("raw", "logs"):
+            shutil.rmtree(candidate / name, ignore_errors=True)
+        return candidate
+    raise FolderError(f"{folder}: a thousand runs of that name; set hydra.run.dir")
+
+
+def check_space(folder: Path, requests: int) -> None:
+    """Make sure that the results will fit, by taking the space for a moment.
+
+    Raises:
+        FolderError: they will not.
+    """
+    needed = SPARE_BYTES + requests * BYTES_PER_REQUEST
+    probe = folder / ".space"
+    try:
+        with probe.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, needed)
+    except OSError as error:
+        raise FolderError(f"{folder}: no room for about {needed >> 20} MiB of results ({error.strerror})") from error
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def cpu_model() -> str:
+    """The processor's name."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
+
+
+def provenance() -> dict[str, Any]:
+    """What a reader needs to know of the code and the machine."""
+    status = _git("status", "--porcelain")
+    return {
+        "git": {"commit": _git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "kernel": platform.release(),
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+    }
+
+
+class Recorder:
+    """Writes manifest, events and samples while the run goes on; every line is on disk at once."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        """`manifest` is written at once, with `exit_reason` running."""
+        self.folder = folder
+        self.t0 = time.monotonic()
+        self.manifest = manifest
+        self._early: list[tuple[float, dict[str, Any]]] = []
+        self._events: Any = None
+        self._samples: Any = None
+        self.write_manifest()
+
+    def write_manifest(self) -> None:
+        """Write the manifest as it is now."""
+        write_json(self.folder / "manifest.json", self.manifest)
+
+    def begin(self, t0: float | None) -> None:
+        """The run starts at `t0` on the monotonic clock; what was recorded before gets negative times.
+
+        None = in virtual time, in which every run starts at 0.
+        """
+        self.t0 = t0 or 0.0
+        self._events = (self.folder / "events.jsonl").open("a", buffering=1)
+        self._samples = (self.folder / "samples.jsonl").open("a", buffering=1)
+        self.manifest["t0_unix"] = None if t0 is None else time.time() + (t0 - time.monotonic())
+        self.manifest["t0_monotonic"] = t0
+        self.write_manifest()
+        for moment, event in self._early:
+            self._write_event(moment, event)
+        self._early.clear()
+
+    def clocks(self, entries: list[dict[str, Any]]) -> None:
+        """Add what a comparison of clocks showed."""
+        self.manifest["clocks"] = [*self.manifest.get("clocks", []), *entries]
+        self.write_manifest()
+
+    def event(self, source: str, event: str, monotonic_s: float | None = None, **detail: object) -> None:
+        """Record an event; `monotonic_s` None = now."""
+        moment = time.monotonic() if monotonic_s is None else monotonic_s
+        entry = {"source": source, "event": event, **detail}
+        if self._events is None:
+            self._early.append((moment, entry))
+        else:
+            self._write_event(moment, entry)
+
+    def _write_event(self, moment: float, entry: dict[str, Any]) -> None:
+        self._events.write(json.dumps({"t_s": round(moment - self.t0, 6), **entry}, default=str) + "\n")
+
+    def sample(self, sample: dict[str, Any]) -> None:
+        """Record one second's sample."""
+        if self._samples is not None:
+            self._samples.write(json.dumps(sample) + "\n")
+
+    def close(self, exit_reason: str, error: str | None = None) -> None:
+        """End the recording and build `requests.parquet`."""
+        if self._events is None:
+            self.begin(time.monotonic())
+        self._events.close()
+        self._samples.close()
+        finish(self.folder, exit_reason, error)
+        self.manifest = json.loads((self.folder / "manifest.json").read_text())
+
+
+def finish(folder: Path, exit_reason: str, error: str | None = None) -> None:
+    """Close a run's folder: merge the load's rows, order the events, set `exit_reason`."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    events = []
+    if (folder / "events.jsonl").exists():
+        for line in (folder / "events.jsonl").read_text().splitlines():
+            try:
+                events.append(json.loads(line))
+            except ValueError:  # the last line of a runner that was killed while it wrote
+                continue
+    events.sort(key=lambda event: event["t_s"])
+    (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    _merge_requests(folder, manifest, events)
+    manifest["generator"] = [json.loads(path.read_text()) for path in sorted((folder / "raw").glob("load-*.json"))]
+    manifest["exit_reason"] = exit_reason
+    manifest["ended_at"] = now_iso()
+    if error is not None:
+        manifest["error"] = error
+    write_json(folder / "manifest.json", manifest)
+    shutil.rmtree(folder / "raw", ignore_errors=True)
+    (folder / ".claim").unlink(missing_ok=True)
+
+
+def _merge_requests(folder: Path, manifest: dict[str, Any], events: list[dict[str, Any]]) -> None:
+    """The generator processes' rows in one file, in the schedule's order, each with its phase."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = [pq.read_table(path) for path in sorted((folder / "raw").glob("load-*.parquet"))]
+    if not tables:
+        return
+    table = pa.concat_tables(tables).sort_by("request_id")
+    scheduled = table["scheduled_s"].to_numpy()
+    names = phases(scheduled, manifest["config"]["workload"]["warmup_s"], events)
+    table = table.append_column("phase", pa.array(np.asarray(names, dtype=object), pa.string()))
+    pq.write_table(table, folder / "requests.parquet.part")
+    (folder / "requests.parquet.part").replace(folder / "requests.parquet")
+
+
+def phases(scheduled_s: Any, warmup_s: float, events: list[dict[str, Any]]) -> Any:  # noqa: ANN401
+    """The phase of every request, by the moment it was scheduled.
+
+    Args:
+        scheduled_s: array of seconds from the run's start, shape (n,).
+        warmup_s: before this it is `warmup`.
+        events: the run's events; the runner's `fault_injected` and `fault_healed` count.
+
+    Returns:
+        Array of shape (n,): `warmup`, `steady` until the first fault, `fault` while any lasts, else `recovery`.
+    """
+    import numpy as np
+
+    began = {e["fault"]: e["t_s"] for e in events if e["event"] == "fault_injected"}
+    ended = {e["fault"]: e["t_s"] for e in events if e["event"] == "fault_healed"}
+    phase = np.full(len(scheduled_s), "steady", dtype=object)
+    if began:
+        phase[scheduled_s >= min(began.values())] = "recovery"
+    for index, start in began.items():
+        phase[(scheduled_s >= start) & (scheduled_s < ended.get(index, np.inf))] = "fault"
+    phase[scheduled_s < warmup_s] = "warmup"
+    return phase
+
+
+def main() -> None:
+    """Close a folder whose runner was killed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--exit-reason", default="killed")
+    arguments = parser.parse_args()
+    manifest = json.loads((arguments.folder / "manifest.json").read_text())
+    if manifest["exit_reason"] != "running":
+        parser.exit(0, f"{arguments.folder}: closed already ({manifest['exit_reason']})\n")
+    finish(arguments.folder, arguments.exit_reason)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""`dvc repro` in a copy of the repository: real DVC, real short runs."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.running import ROOT
+
+SHORT = "tracking.enabled=false replicas=2 workload.rate_rps=30 workload.duration_s=4 workload.warmup_s=1"
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """The files that git knows, with two scenarios in a short form."""
+    folder = tmp_path_factory.mktemp("pipeline") / "copy"
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).exists() and not name.startswith("tests/"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    params = {"scenarios": ["baseline", "routed"], "repeats": [3, 4], "overrides": SHORT}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    return folder
+
+
+def dvc(folder, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=folder,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def reproduced(copy):
+    dvc(copy, "repro")
+    return copy
+
+
+def test_repro_measures_every_scenario_and_draws_one_picture_of_all(reproduced):
+    assert (reproduced / "analysis/summary.png").read_bytes().startswith(b"\x89PNG")
+    metrics = json.loads((reproduced / "analysis/metrics.json").read_text())
+    assert set(metrics) == {"baseline", "routed"}
+    assert metrics["routed"].keys() == {"3", "4", "intervals"}
+    assert metrics["routed"]["3"]["offered_requests"] > 50
+    valid = [metrics["routed"][repeat] for repeat in ("3", "4") if metrics["routed"][repeat]["valid"]]
+    together = metrics["routed"]["intervals"]["latency_p99_ms"]
+    assert together["n"] == len(valid)
+    if len(valid) == 2:
+        assert together["low"] < min(run["latency_p99_ms"] for run in valid) <= together["mean"] < together["high"]
+
+
+def test_the_repository_measures_every_scenario_three_times():
+    assert len(set(yaml.safe_load((ROOT / "params.yaml").read_text())["repeats"])) == 3
+
+
+def test_a_change_of_any_file_that_draws_the_summary_draws_it_anew():
+    pages = "analysis.pages.run_page, analysis.pages.joint_page, analysis.pages.joint_data"
+    used = f"import sys, analysis.summary, {pages}; print(*sys.modules)"
+    names = subprocess.check_output([sys.executable, "-c", used], cwd=ROOT, text=True).split()
+    used_here = {name.replace(".", "/") for name in names if name.startswith(("analysis.", "record."))}
+    deps = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["summarise"]["deps"]
+    assert all(any(f"{name}.py" == dep or f"{name}/".startswith(f"{dep}/") for dep in deps) for name in used_here)
+
+
+def test_both_scenarios_were_asked_the_same(reproduced):
+    hashes = {
+        json.loads((reproduced / f"results/{name}/3/manifest.json").read_text())["schedule_hash"]
+        for name in ("baseline", "routed")
+    }
+    assert len(hashes) == 1
+
+
+def test_a_second_repro_measures_nothing(reproduced):
+    before = (reproduced / "results/routed/3/manifest.json").stat().st_mtime_ns
+    assert "Data and pipelines are up to date" in dvc(reproduced, "repro")
+    assert (reproduced / "results/routed/3/manifest.json").stat().st_mtime_ns == before
+
+
+def test_a_run_beside_the_pipeline_does_not_make_it_measure_again(reproduced):
+    (reproduced / "results/runs/by-hand").mkdir(parents=True)
+    (reproduced / "results/runs/by-hand/manifest.json").write_text("{}")
+    assert "up to date" in dvc(reproduced, "status")
+
+
+def test_metrics_and_plots_can_be_shown(reproduced):
+    shown = json.loads(dvc(reproduced, "metrics", "show", "--json"))
+    routed = shown[""]["data"]["analysis/metrics.json"]["data"]["routed"]
+    assert routed["intervals"]["latency_p99_ms"]["n"] in (0, 1, 2)
+    dvc(reproduced, "plots", "show")
+    assert "latency" in (reproduced / "dvc_plots/index.html").read_text()
