@@ -207,7 +207,7 @@ def test_a_worker_that_is_killed_makes_the_run_invalid_and_is_named(tmp_path):
 
 def test_a_worker_of_another_version_is_refused_and_too_few_fail_the_run_in_one_line(tmp_path):
     port, other = free_port(), tmp_path / "other"
-    for package in ("experiments", "services", "analysis"):
+    for package in ("experiments", "services", "record", "analysis"):
         shutil.copytree(ROOT / package, other / package, ignore=shutil.ignore_patterns("__pycache__"))
     with (other / "experiments" / "load" / "sender.py").open("a") as file:
         file.write("# other code\n")
