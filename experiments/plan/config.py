@@ -14,7 +14,7 @@ from omegaconf import MISSING
 
 from analysis.comparison.compared import PRIMARY, RATIOS
 from experiments.plan.delays import Delay
-from experiments.plan.faults import Fault, FaultPlanSettings, plan_faults
+from experiments.plan.fault_plan import Fault, FaultPlanSettings, plan_faults
 from experiments.plan.workload import WorkloadSettings
 from services.backend.settings import KINDS, ON_HANGUP
 from services.backend.work_queue import DISCIPLINES
