@@ -9,7 +9,10 @@
 
 import dataclasses
 from functools import cache
-from typing import get_type_hints
+from typing import TYPE_CHECKING, get_type_hints
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 class Bounds:
@@ -78,7 +81,7 @@ def written(value: float) -> str:
 
 
 @cache
-def _rules(settings: type) -> dict[str, tuple[Bounds | Choices, ...]]:
+def _rules(settings: "type[DataclassInstance]") -> dict[str, tuple[Bounds | Choices, ...]]:
     """The rules of each field of a dataclass."""
     hints = get_type_hints(settings, include_extras=True)
     return {
@@ -89,7 +92,7 @@ def _rules(settings: type) -> dict[str, tuple[Bounds | Choices, ...]]:
     }
 
 
-def hold(settings: object, section: str = "") -> None:
+def hold(settings: "DataclassInstance", section: str = "") -> None:
     """Hold every field of a dataclass, and of those within it, against what its annotation allows; None is let pass.
 
     Args:
@@ -101,7 +104,7 @@ def hold(settings: object, section: str = "") -> None:
     """
     for name, rules in _rules(type(settings)).items():
         key, value = f"{section}.{name}" if section else name, getattr(settings, name)
-        if dataclasses.is_dataclass(value):
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
             hold(value, key)
         elif value is not None:
             for rule in rules:
