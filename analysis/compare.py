@@ -21,7 +21,8 @@ from analysis.comparison.text import best, cells, headline, left_out, notes
 from analysis.metrics import table as metric_table
 from analysis.metrics import timeline
 from analysis.summary import write_text
-from record.reading import FolderError, Run, find, read
+from record.files import FolderError, find
+from record.reading import Run, read
 
 REFUSED = 2
 TABLE_WIDTH = 150

@@ -22,7 +22,7 @@ from analysis.comparison.comparison import Comparison, Row, compare
 from analysis.comparison.run_time import LIVE_OVERHEAD_S, span
 from analysis.comparison.statistics import ALPHA
 from analysis.comparison.text import duration_s
-from record.reading import FolderError
+from record.files import FolderError
 
 REFUSED = 2
 LENGTHS = (1, 2, 4, 8)

@@ -23,7 +23,8 @@ from analysis.comparison.compared import BY_KEY, Compared
 from analysis.comparison.comparison import best_sets
 from analysis.comparison.statistics import geometric_interval
 from analysis.summary import write_text
-from record.reading import FolderError, Run
+from record.files import FolderError
+from record.reading import Run
 
 REFUSED = 2
 ARM_SECTION = "policy"

@@ -15,7 +15,8 @@ from matplotlib.axes import Axes
 from analysis.compare import read_runs
 from analysis.comparison.arms import ComparisonError
 from analysis.pages.style import INK, MUTED, RED, dress, figure, header, save
-from record.reading import FolderError, Run
+from record.files import FolderError
+from record.reading import Run
 
 REFUSED = 2
 LAST = 0.2

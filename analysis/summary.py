@@ -14,7 +14,8 @@ import yaml
 from analysis.metrics import table as metric_table
 from analysis.metrics import timeline
 from analysis.metrics.verdict import table_rows, verdict
-from record.reading import FolderError, Run, find, read, read_manifest
+from record.files import FolderError, find, read_manifest
+from record.reading import Run, read
 
 
 def summarise(folder: Path) -> dict[str, Any]:

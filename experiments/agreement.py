@@ -30,7 +30,8 @@ from experiments.simulator.manager import ScalerError
 from experiments.simulator.simulation import rows
 from experiments.simulator.stack import VirtualStack
 from experiments.sweep.jobs import CONF
-from record.reading import FolderError, Run, find, read
+from record.files import FolderError, find
+from record.reading import Run, read
 from record.writing import phases
 
 RATIOS = ("latency_p50_ms", "latency_p99_ms")

@@ -25,7 +25,7 @@ from experiments.load.processes import LoadProcesses
 from experiments.plan.config import ValidityConfig
 from experiments.plan.schedule import build_schedule
 from experiments.plan.workload import WorkloadSettings
-from record.writing import now_iso
+from record.provenance import now_iso
 from services.processes import ServiceProcess, StartError, python_module
 
 RATES = (100.0, 200.0, 300.0, 500.0, 700.0, 1000.0, 1400.0, 2000.0, 2800.0, 4000.0)

@@ -16,7 +16,8 @@ from rich.table import Table
 
 from experiments.plan.original import Original, ReplayError, differences, read_original
 from experiments.runner.supervision import Interrupted, say, supervise
-from record.writing import provenance, write_json
+from record.files import write_json
+from record.provenance import provenance
 
 AGREES, FAILED, WRONG, DIFFERS = 0, 1, 2, 3
 """Exit statuses."""
@@ -79,7 +80,8 @@ def _metrics(folder: Path) -> dict[str, Any]:
     """A run's metrics, computed from its files with the code of now."""
     from analysis.metrics import table as metrics
     from analysis.metrics import timeline
-    from record.reading import FolderError, read
+    from record.files import FolderError
+    from record.reading import read
 
     try:
         run = read(folder)

@@ -14,14 +14,17 @@ from rich.table import Table
 
 from experiments.live.measurement import Measurement
 from experiments.plan.config import Config
-from experiments.plan.faults import Fault
+from experiments.plan.fault_plan import Fault
 from experiments.runner.guardian import MARK
 from experiments.runner.progress import Progress
 from experiments.simulator.agenda import PastEventError
 from experiments.simulator.manager import ScalerError
 from experiments.tracking.companion import Companion
 from record import schema
-from record.writing import FolderError, Recorder, check_space, claim, now_iso, provenance
+from record.files import FolderError
+from record.place import check_space, claim
+from record.provenance import now_iso, provenance
+from record.writing import Recorder
 from services.manager.engines import EngineError
 from services.processes import StartError
 
@@ -176,11 +179,10 @@ class Session:
 
     def _summarise(self) -> dict[str, Any] | None:
         from analysis.summary import summarise
-        from record.reading import FolderError as BadFolder
 
         try:
             return summarise(self.folder)
-        except (BadFolder, OSError, ValueError) as error:
+        except (FolderError, OSError, ValueError) as error:
             self._warn(f"no summary: {error}")
             return None
 

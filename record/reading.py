@@ -8,34 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from record import integrity, schema
+from record import integrity
+from record.files import FolderError, one_line, read_manifest
 from record.landed import LandedFault, landed
 from record.latency import Floats, ranked_ms
-
-NUMBERS = (
-    "request_id",
-    "scheduled_s",
-    "sent_s",
-    "completed_s",
-    "status",
-    "attempts",
-    "queue_s",
-    "service_s",
-    "router_s",
-)
-PLANNED = ("request_id", "scheduled_s", "demand_s")
-"""Numbers of the schedule."""
-WORDS = ("outcome", "replica", "phase")
-OPTIONAL = frozenset({"router_s"})
-"""Columns that may be absent: without a router nobody measures them."""
-OUTCOMES = ("ok", "http_error", "timeout", "refused", "reset", "dropped")
-PHASES = ("warmup", "steady", "fault", "recovery")
-SKIPPED_FOLDERS = frozenset({"mlruns", "mlartifacts"})
-"""Below these lie copies of runs."""
-
-
-class FolderError(RuntimeError):
-    """The folder is not that of a run, or a file in it cannot be used; the text is one line."""
+from record.schema import NUMBERS, OPTIONAL, OUTCOMES, PHASES, PLANNED, WORDS
 
 
 @dataclass
@@ -150,31 +127,6 @@ def read(folder: Path) -> Run:
     )
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a run's folder.
-
-    Raises:
-        FolderError: there is none, it cannot be read, or another version wrote it.
-    """
-    path = folder / "manifest.json"
-    if not path.is_file():
-        raise FolderError(f"{folder}: not a run's folder (no manifest.json)")
-    try:
-        manifest = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise FolderError(f"{path}: cannot be read ({_one_line(error)})") from error
-    config = manifest.get("config") if isinstance(manifest, dict) else None
-    if not isinstance(config, dict) or not isinstance(config.get("workload"), dict):
-        raise FolderError(f"{path}: is not the manifest of a run (no config.workload)")
-    if manifest.get("schema_version") not in schema.READ:
-        known = " and ".join(str(version) for version in schema.READ)
-        raise FolderError(
-            f"{path}: schema {manifest.get('schema_version')}, but {known} are read here; measure again, or read it "
-            "with the commit that it names"
-        )
-    return dict(manifest)
-
-
 def _requests(path: Path) -> pd.DataFrame | None:
     table = _parquet(path, tuple(name for name in (*NUMBERS, *WORDS) if name not in OPTIONAL))
     if table is None:
@@ -202,7 +154,7 @@ def _make_numbers(path: Path, table: pd.DataFrame, names: tuple[str, ...]) -> No
             values = table[name] if name in table else pd.Series(float("nan"), index=table.index)
             table[name] = pd.to_numeric(values).astype("float64")
     except (TypeError, ValueError) as error:
-        raise FolderError(f"{path}: column {name} is not made of numbers ({_one_line(error)})") from error
+        raise FolderError(f"{path}: column {name} is not made of numbers ({one_line(error)})") from error
 
 
 def _parquet(path: Path, columns: tuple[str, ...]) -> pd.DataFrame | None:
@@ -211,7 +163,7 @@ def _parquet(path: Path, columns: tuple[str, ...]) -> pd.DataFrame | None:
     try:
         table = pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        raise FolderError(f"{path}: cannot be read ({_one_line(error)})") from error
+        raise FolderError(f"{path}: cannot be read ({one_line(error)})") from error
     missing = [name for name in columns if name not in table]
     if missing:
         raise FolderError(f"{path}: lacks the column {', '.join(missing)}")
@@ -225,7 +177,7 @@ def _lines(path: Path, keys: tuple[str, ...]) -> list[dict[str, Any]]:
     try:
         lines = [line for line in path.read_text().splitlines() if line.strip()]
     except (OSError, ValueError) as error:
-        raise FolderError(f"{path}: cannot be read ({_one_line(error)})") from error
+        raise FolderError(f"{path}: cannot be read ({one_line(error)})") from error
     found: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
         try:
@@ -235,36 +187,7 @@ def _lines(path: Path, keys: tuple[str, ...]) -> list[dict[str, Any]]:
         except (ValueError, TypeError, KeyError) as error:
             if number == len(lines):
                 break
-            raise FolderError(f"{path}: line {number} cannot be read ({_one_line(error)})") from error
+            raise FolderError(f"{path}: line {number} cannot be read ({one_line(error)})") from error
         if missing:
             raise FolderError(f"{path}: line {number} lacks {', '.join(missing)}")
     return found
-
-
-def _one_line(error: BaseException) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:160]
-
-
-def find(places: list[Path]) -> list[Path]:
-    """The run folders in `places`, at any depth, in order and each once.
-
-    Raises:
-        FolderError: a place holds none.
-    """
-    found: dict[Path, Path] = {}
-    for place in places:
-        below = [path.parent for path in place.rglob("manifest.json") if not _is_copy(path.relative_to(place))]
-        if not below:
-            raise FolderError(f"{place}: no run's folder here (no manifest.json)")
-        for folder in sorted(below, key=_natural):
-            found.setdefault(folder.resolve(), folder)
-    return list(found.values())
-
-
-def _is_copy(path: Path) -> bool:
-    return any(part in SKIPPED_FOLDERS or part.startswith(".") for part in path.parts[:-1])
-
-
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    """Sorts 2 before 10."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in path.parts]

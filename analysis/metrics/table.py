@@ -11,7 +11,8 @@ from analysis.metrics.cautions import cautions
 from analysis.metrics.timeline import CPU_ROLES, is_beyond
 from record import schema
 from record.latency import QUANTILES, quantile, ranked_ms
-from record.reading import OUTCOMES, PHASES, Run
+from record.reading import Run
+from record.schema import OUTCOMES, PHASES
 
 LEAST_FOR_P999 = 3688
 """Independent values that a two-sided 95 % interval for the 99.9th percentile needs at least (DESIGN.md)."""

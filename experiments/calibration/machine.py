@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.plan.config import Config, ConfigError, ValidityConfig
-from record.writing import ROOT, cpu_model, write_json
+from record.files import write_json
+from record.provenance import ROOT, cpu_model
 
 FOLDER = ROOT / "results" / "calibration"
 FIT_SHARE = 0.25

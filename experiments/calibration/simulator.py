@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from experiments.calibration.machine import machine
 from experiments.plan.delays import Delay, fit
+from record.provenance import ROOT, now_iso
 from record.reading import read
-from record.writing import ROOT, now_iso
 from services.processes import ServiceProcess, StartError, python_module
 
 FILE = ROOT / "conf" / "engine" / "sim.yaml"

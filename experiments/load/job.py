@@ -15,7 +15,7 @@ from gevent.subprocess import Popen
 from experiments.load.command import locust_command
 from experiments.load.transfer import Send
 from experiments.runner.sampling import CpuMeter
-from record.writing import write_json
+from record.files import write_json
 
 POLL_S = 0.02
 CLOSE_S = 4.0

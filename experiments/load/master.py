@@ -32,7 +32,7 @@ from experiments.load.peer import LostError, Peer
 from experiments.load.rows import Rows, are_of
 from experiments.load.sender import LoadConfig
 from experiments.load.transfer import PIECE, PULL
-from record.writing import write_json
+from record.files import write_json
 
 POLL_S = 0.02
 SLACK_S = 15.0

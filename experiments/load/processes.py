@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from experiments.load.command import locust_command
-from record.writing import write_json
+from record.files import write_json
 from services.processes import ServiceProcess, StartError
 
 LEAD_S = 0.5

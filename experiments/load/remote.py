@@ -13,7 +13,7 @@ from typing import Any
 
 from experiments.load.processes import LEAD_S, LoadProcesses
 from experiments.plan.config import LoadConfig
-from record.writing import write_json
+from record.files import write_json
 from services.door.access import is_loopback
 from services.processes import ServiceProcess, python_module
 

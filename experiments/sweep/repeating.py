@@ -60,7 +60,7 @@ class Repetition:
     def _compare(self, folders: list[Path]) -> "Comparison | None":
         from analysis.compare import compare_runs, read_runs
         from analysis.comparison.arms import ComparisonError
-        from record.reading import FolderError
+        from record.files import FolderError
 
         try:
             return compare_runs(read_runs([f for f in folders if (f / "manifest.json").exists()]))

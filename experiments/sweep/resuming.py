@@ -20,7 +20,7 @@ from experiments.plan.config import ConfigError
 from experiments.runner.supervision import say
 from experiments.sweep.jobs import CONF, Job, drawn, key_of, planned
 from experiments.sweep.sweeper import NAME, PLAN, Sweep, begun
-from record.writing import provenance
+from record.provenance import provenance
 
 KEY = "repeat.resume"
 BESIDE = ("repeat.max", "tracking.enabled", "hydra/launcher")

@@ -32,7 +32,8 @@ from experiments.tracking.values import (
     series,
     start_ms,
 )
-from record.writing import ROOT, write_json
+from record.files import write_json
+from record.provenance import ROOT
 
 DEFAULT_URI = f"sqlite:///{ROOT / 'mlflow.db'}"
 CONNECT_DEADLINE_S = 10.0

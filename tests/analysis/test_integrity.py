@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from analysis.summary import summarise
-from record.reading import FolderError, read
+from record.files import FolderError
+from record.reading import read
 from record.schedule_hash import schedule_hash
 from tests.analysis import synthetic
 

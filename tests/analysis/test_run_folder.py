@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from analysis.summary import main
-from record.reading import FolderError, find, read
+from record.files import FolderError, find
+from record.reading import read
 from tests.analysis import synthetic
 from tests.analysis.synthetic import sample
 

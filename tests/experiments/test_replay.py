@@ -12,8 +12,8 @@ from experiments.plan import original as replay_source
 from experiments.plan.original import differences, read_original
 from experiments.plan.schedule import build_schedule
 from experiments.runner.supervision import Interrupted
+from record.provenance import provenance
 from record.schedule_hash import schedule_hash
-from record.writing import provenance
 from tests.analysis import synthetic
 from tests.running import ROOT
 

@@ -1,7 +1,7 @@
 """The simulator against the live system, on the same schedules."""
 
 from experiments.agreement import compare
-from record.reading import find
+from record.files import find
 from tests.measuring.measured import valid_run
 
 SHORT = ("workload.duration_s=14", "workload.warmup_s=4")

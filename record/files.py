@@ -1,0 +1,76 @@
+"""The files of a run: found, read and written whole or not at all."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from record import schema
+
+SKIPPED_FOLDERS = frozenset({"mlruns", "mlartifacts"})
+"""Below these lie copies of runs."""
+
+
+class FolderError(RuntimeError):
+    """The folder is not that of a run or cannot be used, or a file in it cannot; the text is one line."""
+
+
+def one_line(error: BaseException) -> str:
+    """The error's text on one line, at most 160 characters; its type where it has none."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:160]
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(content, indent=2, sort_keys=False, default=str) + "\n")
+    partial.replace(path)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a run's folder.
+
+    Raises:
+        FolderError: there is none, it cannot be read, or another version wrote it.
+    """
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise FolderError(f"{folder}: not a run's folder (no manifest.json)")
+    try:
+        manifest = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise FolderError(f"{path}: cannot be read ({one_line(error)})") from error
+    config = manifest.get("config") if isinstance(manifest, dict) else None
+    if not isinstance(config, dict) or not isinstance(config.get("workload"), dict):
+        raise FolderError(f"{path}: is not the manifest of a run (no config.workload)")
+    if manifest.get("schema_version") not in schema.READ:
+        known = " and ".join(str(version) for version in schema.READ)
+        raise FolderError(
+            f"{path}: schema {manifest.get('schema_version')}, but {known} are read here; measure again, or read it "
+            "with the commit that it names"
+        )
+    return dict(manifest)
+
+
+def find(places: list[Path]) -> list[Path]:
+    """The run folders in `places`, at any depth, in order and each once.
+
+    Raises:
+        FolderError: a place holds none.
+    """
+    found: dict[Path, Path] = {}
+    for place in places:
+        below = [path.parent for path in place.rglob("manifest.json") if not _is_copy(path.relative_to(place))]
+        if not below:
+            raise FolderError(f"{place}: no run's folder here (no manifest.json)")
+        for folder in sorted(below, key=_natural):
+            found.setdefault(folder.resolve(), folder)
+    return list(found.values())
+
+
+def _is_copy(path: Path) -> bool:
+    return any(part in SKIPPED_FOLDERS or part.startswith(".") for part in path.parts[:-1])
+
+
+def _natural(path: Path) -> list[tuple[int, int | str]]:
+    """Sorts 2 before 10."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in path.parts]
