@@ -16,6 +16,7 @@ from omegaconf import MISSING
 from analysis.comparison.compared import PRIMARY, RATIOS
 from experiments.plan.delays import Delay
 from experiments.plan.fault_plan import Fault, FaultPlanSettings, plan_faults
+from experiments.plan.profiles import PROFILES
 from experiments.plan.workload import WorkloadSettings
 from services.backend.settings import KINDS, ON_HANGUP
 from services.backend.work_queue import DISCIPLINES
@@ -254,13 +255,13 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for point in (policies.POLICIES, scalers.SCALERS):
-        for name, files in point.files().items():
-            if not point.is_outside(files[0]):
-                continue
+        for name in point.outsiders():
             options = {}
             with contextlib.suppress(ValueError):
                 options = point.options(name, "rng")
             store.store(group=point.kind, name=name, node={"name": name, **options})
+    for name in PROFILES.outsiders():
+        store.store(group="workload", name=name, node={"profile": name})
 
 
 def fill_in(config: Config, typed: Sequence[str]) -> None:
@@ -291,9 +292,7 @@ def _resolve(config: Config) -> None:
     share = config.workload.utilisation
     if share is None:
         return
-    _require(0 < share <= 10, "workload.utilisation", share, "above 0 and at most 10")
     mean_ms = config.workload.demand.mean_ms
-    _require(mean_ms >= 0.01, "workload.demand.mean_ms", mean_ms, "at least 0.01")
     speeds = config.replica.speeds[: config.replicas] or [1.0] * config.replicas
     slots = sum(speeds) * config.replica.concurrency
     config.workload.rate_rps = round(share * slots / (mean_ms / 1e3), 6)
@@ -308,6 +307,10 @@ def validate(config: Config) -> list[Fault]:
     Raises:
         ConfigError: with one line that names the key, its value and what it may be.
     """
+    try:
+        config.workload.validate()
+    except ValueError as error:
+        raise ConfigError(" ".join(str(error).split())) from error
     _resolve(config)
     faults = _check(config)
     if config.comparison.primary is None:

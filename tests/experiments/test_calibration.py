@@ -9,7 +9,8 @@ from experiments.calibration import machine as calibration
 from experiments.calibration.machine import Calibration, Step
 from experiments.lateness import lateness_ms
 from experiments.plan.config import Config, ConfigError, ValidityConfig
-from experiments.plan.workload import SpikeSettings, WorkloadSettings
+from experiments.plan.profiles.spike import Spike
+from experiments.plan.workload import WorkloadSettings
 
 
 def step(rate, *, workers=1, late=1.0, sent=1000, cores=0.3):
@@ -74,7 +75,7 @@ def test_a_load_beyond_the_machine_is_refused_with_the_reason_and_the_ways_out(f
 def test_the_peak_of_a_profile_counts(folder):
     calibration.save(known(step(100), step(200)))
     config = asking(90)
-    config.workload.profile, config.workload.spike = "spike", SpikeSettings(factor=3)
+    config.workload.profile, config.workload.spike = "spike", Spike(factor=3)
     with pytest.raises(ConfigError, match="up to 270"):
         calibration.check(config)
 
