@@ -177,11 +177,17 @@ class Session:
             return FAILED
         return COMPLETE if metrics["valid"] else INVALID
 
+    @property
+    def _draws(self) -> bool:
+        """Whether the run gets its picture."""
+        is_one_of_many = self.config.engine.name == "sim" and self.sweep_dir is not None
+        return self.config.summary == "always" or (self.config.summary == "auto" and not is_one_of_many)
+
     def _summarise(self) -> dict[str, Any] | None:
         from analysis.summary import summarise
 
         try:
-            return summarise(self.folder)
+            return summarise(self.folder, draws=self._draws)
         except (FolderError, OSError, ValueError) as error:
             self._warn(f"no summary: {error}")
             return None
@@ -196,7 +202,8 @@ class Session:
         self._progress.say(verdict(self._recorder.manifest, metrics))
         for caution in metrics["warnings"]:
             self._progress.say(f"note: {caution}")
-        self._progress.say(f"picture: {_relative(self.folder / 'summary.png')}")
+        if self._draws:
+            self._progress.say(f"picture: {_relative(self.folder / 'summary.png')}")
 
     def _warn(self, text: str) -> None:
         print(f"warning: {text}", file=sys.stderr)

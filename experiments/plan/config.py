@@ -31,6 +31,7 @@ MOST_REQUESTS = {"local": 5_000_000, "compose": 5_000_000, "sim": 40_000_000}
 BYTES_PER_REQUEST = 350
 """Memory that a request of a run takes, roughly, when it is analysed."""
 LOOPS = ("open", "closed")
+SUMMARIES = ("auto", "always", "never")
 ESTIMANDS = ("system", "run")
 PRIMARY_WITH_FAULTS = "served_share"
 """Failing cannot buy it; a latency alone says nothing of those that a fault left without an answer."""
@@ -220,6 +221,9 @@ class Config:
     engine: EngineConfig = field(default_factory=EngineConfig)
     validity: ValidityConfig = field(default_factory=ValidityConfig)
     slo: SloConfig = field(default_factory=SloConfig)
+    summary: str = "auto"
+    """Draw each run's `summary.png`: `always`; `never`; or `auto`: not of the simulated runs of a sweep, whose pictures
+    would cost many times their play. `python -m analysis.summary DIR` draws later; `metrics.json` is there anyway."""
     comparison: ComparisonConfig = field(default_factory=ComparisonConfig)
     repeat: RepeatConfig = field(default_factory=RepeatConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
@@ -326,6 +330,7 @@ def _check(config: Config) -> list[Fault]:
     _require(load.ui_port is None or 1 <= load.ui_port <= 65535, "load.ui_port", load.ui_port, "between 1 and 65535")
     _require_fields("validity", config.validity, dict.fromkeys(vars(config.validity), 0))
     _check_comparison(config.comparison)
+    _require(config.summary in SUMMARIES, "summary", config.summary, "one of " + ", ".join(SUMMARIES))
     _require_fields("slo", config.slo, dict.fromkeys(vars(config.slo), 0))
     try:
         config.workload.validate()
