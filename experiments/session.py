@@ -4,7 +4,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +14,7 @@ from rich.table import Table
 from experiments.live.measurement import Measurement
 from experiments.plan.config import Config
 from experiments.plan.fault_plan import Fault
-from experiments.runner.guardian import MARK
+from experiments.runner.guarding import Guardian, guard, guard_simulated
 from experiments.runner.progress import Progress
 from experiments.simulator.agenda import PastEventError
 from experiments.simulator.manager import ScalerError
@@ -23,7 +22,7 @@ from experiments.tracking.companion import Companion
 from record import schema
 from record.files import FolderError
 from record.place import check_space, claim
-from record.provenance import now_iso, provenance
+from record.provenance import now_iso, provenance, provenance_of_process
 from record.writing import Recorder
 from services.manager.engines import EngineError
 from services.processes import StartError
@@ -50,6 +49,8 @@ class Session:
     """Its place within its seed's jobs, in the order in which they were measured; None = a sweeper's that has none."""
     looks: list[int] = field(default_factory=list)
     """The numbers of pairs at which its sweep had already ended before it was begun."""
+    is_logged_by_sweep: bool = False
+    """Whether its sweep logs it to MLflow, with the others."""
     interrupted: bool = False
     sweeps_tracked: ClassVar[Path | None] = None
     """The sweep whose parent run in MLflow is to be ended."""
@@ -59,7 +60,8 @@ class Session:
         console = Console(stderr=False, soft_wrap=True)
         self._progress = Progress(console)
         default_place = not any(override.startswith(("hydra.run.", "hydra.sweep.")) for override in sys.argv[1:])
-        companion = Companion(self._warn) if self.config.tracking.enabled else None
+        logs_itself = self.config.tracking.enabled and not self.is_logged_by_sweep
+        companion = Companion(self._warn) if logs_itself else None
         if companion is not None:
             await companion.spawn()
         try:
@@ -71,7 +73,7 @@ class Session:
                 companion.kill()
             return FAILED
         self._progress.say(f"{self.scenario}, seed {self.config.seed}: {self._plan()}")
-        guardian = self._start_guardian()
+        guardian = self._guard()
         if companion is not None:
             if self.sweep_dir is not None:
                 Session.sweeps_tracked = self.sweep_dir
@@ -81,10 +83,8 @@ class Session:
             await self._record(reason, error_text)
             return await asyncio.shield(self._conclude(reason, companion))
         finally:
-            assert guardian.stdin is not None
-            guardian.stdin.write(b"done\n")
-            guardian.stdin.close()
-            guardian.wait()
+            if guardian is not None:
+                guardian.done()
 
     def _plan(self) -> str:
         if self.config.load.ui:
@@ -117,22 +117,19 @@ class Session:
             "sweep_dir": None if self.sweep_dir is None else str(self.sweep_dir),
             "order": self.order,
             "looks": self.looks,
-            **provenance(),
+            **(provenance_of_process() if self._is_simulated else provenance()),
             "config": self.resolved,
             "faults": [fault.as_dict() for fault in self.faults],
         }
         schedule.to_parquet(self.folder / "schedule.parquet", index=False)
         self._recorder = Recorder(self.folder, manifest)
 
-    def _start_guardian(self) -> subprocess.Popen[bytes]:
-        os.environ[MARK] = str(uuid.uuid4())
-        # Only its children carry the mark: the runner's own environment block is the one it was started with.
-        return subprocess.Popen(
-            [sys.executable, "-m", "experiments.runner.guardian", str(self.folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    def _guard(self) -> Guardian | None:
+        """A guardian that is to be told of the run's end; None where it need not be."""
+        if not self._is_simulated:
+            return guard(self.folder)
+        guard_simulated(self.folder)
+        return None
 
     async def _measure(self, companion: Companion | None) -> tuple[str, str | None]:
         try:
@@ -146,7 +143,7 @@ class Session:
 
     def _engine(self) -> "Measurement | Simulation":
         what = (self.config, self.faults, self._recorder, self._progress)
-        if self.config.engine.name != "sim":
+        if not self._is_simulated:
             return Measurement(*what)
         from experiments.simulator.simulation import (
             Simulation,  # pandas and pyarrow, which a live run's start does without
@@ -178,9 +175,13 @@ class Session:
         return COMPLETE if metrics["valid"] else INVALID
 
     @property
+    def _is_simulated(self) -> bool:
+        return self.config.engine.name == "sim"
+
+    @property
     def _draws(self) -> bool:
         """Whether the run gets its picture."""
-        is_one_of_many = self.config.engine.name == "sim" and self.sweep_dir is not None
+        is_one_of_many = self._is_simulated and self.sweep_dir is not None
         return self.config.summary == "always" or (self.config.summary == "auto" and not is_one_of_many)
 
     def _summarise(self) -> dict[str, Any] | None:
