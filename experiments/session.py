@@ -14,7 +14,7 @@ from rich.table import Table
 
 from experiments.live.measurement import Measurement
 from experiments.plan.config import Config
-from experiments.plan.faults import Fault
+from experiments.plan.fault_plan import Fault
 from experiments.runner.guardian import MARK
 from experiments.runner.progress import Progress
 from experiments.simulator.agenda import PastEventError

@@ -19,7 +19,7 @@ from typing import Any
 
 from experiments.plan.config import Config, DelaysConfig, EngineConfig, RouterConfig
 from experiments.plan.delays import Delay
-from experiments.plan.faults import Fault
+from experiments.plan.fault_plan import Fault
 from experiments.plan.schedule import build_schedule
 from experiments.plan.workload import DemandSettings, WorkloadSettings
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from experiments.live.stack import EventSink, Stack
-from experiments.plan.faults import PROCESS_ACTIONS, ActiveFaults, Fault
+from experiments.plan.fault_plan import PROCESS_ACTIONS, ActiveFaults, Fault
 from services.manager.engines import EngineError
 from services.processes import StartError
 

@@ -14,7 +14,7 @@ from experiments.load.command import ui_command
 from experiments.load.processes import GRACE_S, LoadProcesses
 from experiments.load.remote import generators
 from experiments.plan.config import Config
-from experiments.plan.faults import Fault
+from experiments.plan.fault_plan import Fault
 from experiments.runner.clocks import Offset, as_entry, wall_clock
 from experiments.runner.progress import Progress
 from experiments.runner.sampling import CpuMeter

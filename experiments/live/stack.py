@@ -14,7 +14,7 @@ import aiohttp
 
 from experiments.live.launching import Launcher, LocalLauncher, Service
 from experiments.plan.config import Config
-from experiments.plan.faults import Fault
+from experiments.plan.fault_plan import Fault
 from experiments.plan.replica_options import replica_options, scaling_settings
 from experiments.runner.clocks import EXCHANGES, Offset, estimate
 from services.door.access import auth_headers

@@ -14,11 +14,12 @@ from omegaconf import MISSING
 
 from analysis.comparison.compared import PRIMARY, RATIOS
 from experiments.plan.delays import Delay
-from experiments.plan.faults import Fault, FaultPlanSettings, plan_faults
+from experiments.plan.fault_plan import Fault, FaultPlanSettings, plan_faults
 from experiments.plan.installed import missing
 from experiments.plan.workload import WorkloadSettings
 from services.backend.settings import KINDS, ON_HANGUP
 from services.backend.work_queue import DISCIPLINES
+from services.bounds import hold
 from services.manager import scalers
 from services.manager.settings import ScalingSettings
 from services.router import policies
@@ -380,12 +381,10 @@ def _check_engine(config: Config) -> None:
         _require(engine.delays is None, "engine.delays", "...", "left out, they are of engine=sim")
         _require(count == 1, "router.count", count, "1, or engine=sim")
         return
-    delays = engine.delays if engine.delays is not None else DelaysConfig()
-    for name in ("client", "router", "replica", "startup"):
-        try:
-            getattr(delays, name).validate(f"engine.delays.{name}")
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
+    try:
+        hold(engine.delays or DelaysConfig(), "engine.delays")
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     _require(config.replica.kind == "sleep", "replica.kind", config.replica.kind, "sleep (engine=sim burns no CPU)")
     _require(not config.load.ui, "load.ui", config.load.ui, "false (engine=sim has nothing to look at)")
     _require(not config.load.fit, "load.fit", config.load.fit, "false (engine=sim sends any rate on time)")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from services.bounds import Bounds
 
 if TYPE_CHECKING:  # a wrong configuration answers before numpy is there
     import numpy as np
@@ -18,8 +20,8 @@ _NORMAL = NormalDist()
 class Delay:
     """A lognormal delay: its median, and the standard deviation of its logarithm (0 = always the median)."""
 
-    median_ms: float = 0.0
-    sigma: float = 0.0
+    median_ms: Annotated[float, Bounds(0, 60_000)] = 0.0
+    sigma: Annotated[float, Bounds(0, 3)] = 0.0
 
     @property
     def median_s(self) -> float:
@@ -39,8 +41,8 @@ class Delay:
         """`count` independent ways back: the rest, seconds, shape (count,)."""
         import numpy as np
 
-        found: NDArray[np.float64] = np.maximum(0.0, self.draw(rng, count) - self.there_s)
-        return found
+        rest_s: NDArray[np.float64] = np.maximum(0.0, self.draw(rng, count) - self.there_s)
+        return rest_s
 
     def at(self, u: float) -> float:
         """The quantile `u` of (0, 1), seconds, rounded to 0.1 us so that it is the same on every machine."""
@@ -55,17 +57,6 @@ class Delay:
         if self.sigma == 0:
             return np.full(count, self.median_s)
         return np.round(self.median_s * np.exp(self.sigma * rng.standard_normal(count)), 7)
-
-    def validate(self, key: str) -> None:
-        """Check bounds.
-
-        Raises:
-            ValueError: with the key, its value and its bounds.
-        """
-        for name, high in (("median_ms", 60_000), ("sigma", 3)):
-            value = getattr(self, name)
-            if not 0 <= value <= high:
-                raise ValueError(f"{key}.{name}={value:g}: must be between 0 and {high:g}")
 
 
 def fit(samples_s: NDArray[np.float64]) -> Delay:

@@ -6,7 +6,7 @@ import re
 from typing import Any, get_args, get_type_hints
 
 from experiments.plan.config import Config, ConfigError
-from experiments.plan.faults import Fault
+from experiments.plan.fault_plan import Fault
 
 EXAMPLE = "A fault is {at_s: 5, action: kill, target: r1}."
 

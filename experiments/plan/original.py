@@ -12,7 +12,7 @@ from analysis.comparison.arms import flatten
 from experiments.plan import config as configuration
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.errors import check_keys, one_line
-from experiments.plan.faults import Fault
+from experiments.plan.fault_plan import Fault
 from experiments.plan.schedule import build_schedule
 from record.files import FolderError, read_manifest
 from record.schedule_hash import schedule_hash

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from experiments.plan.config import Config
-from experiments.plan.faults import Fault
+from experiments.plan.fault_plan import Fault
 from services.manager.settings import ScalingSettings
 
 

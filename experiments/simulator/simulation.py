@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from experiments.load.rows import SCHEMA
 from experiments.plan.config import Config
-from experiments.plan.faults import Fault
+from experiments.plan.fault_plan import Fault
 from experiments.runner.progress import Progress
 from experiments.simulator.request import DROPPED, OUTCOMES
 from experiments.simulator.stack import Stopped, VirtualStack

@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from experiments.plan.config import Config, DelaysConfig
-from experiments.plan.faults import Fault
+from experiments.plan.fault_plan import Fault
 from experiments.plan.replica_options import replica_options, scaling_settings
 from experiments.simulator.agenda import Agenda
-from experiments.simulator.faults import Sink, Target, VirtualFaults
+from experiments.simulator.injection import Sink, Target, VirtualFaults
 from experiments.simulator.load import DirectClient, VirtualLoad
 from experiments.simulator.manager import VirtualManager
 from experiments.simulator.replica import VirtualReplica

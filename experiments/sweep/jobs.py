@@ -17,7 +17,7 @@ from experiments.calibration import machine as calibration
 from experiments.plan import config as configuration
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.errors import check_keys
-from experiments.plan.faults import Fault
+from experiments.plan.fault_plan import Fault
 from experiments.plan.installed import CONF, missing
 
 T = TypeVar("T")

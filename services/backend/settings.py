@@ -1,8 +1,10 @@
 """What a replica can be told, with defaults, units and bounds."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from services.backend.work_queue import DISCIPLINES
+from services.bounds import Bounds, Choices, hold
 from services.door.access import ID
 
 MAX_DEMAND_MS = 60_000.0
@@ -23,27 +25,27 @@ class ReplicaSettings:
     """One replica."""
 
     id: str = "r1"
-    concurrency: int = 2
+    concurrency: Annotated[int, Bounds(1, 1024)] = 2
     """Slots: requests served at the same time."""
-    queue_limit: int = 100
+    queue_limit: Annotated[int, Bounds(0, 100_000)] = 100
     """Requests that may wait; one more is answered 503 at once."""
-    speed: float = 1.0
+    speed: Annotated[float, Bounds(0.01, 100)] = 1.0
     """Service time = demand / speed."""
-    kind: str = "sleep"
+    kind: Annotated[str, Choices(*KINDS)] = "sleep"
     """`sleep` waits the demand out, `cpu` burns it."""
-    discipline: str = "fifo"
+    discipline: Annotated[str, Choices(*DISCIPLINES)] = "fifo"
     """`fifo`: a line before the slots; `ps`: processor sharing (kind `sleep` only)."""
-    on_hangup: str = "cancel"
+    on_hangup: Annotated[str, Choices(*ON_HANGUP)] = "cancel"
     """What becomes of work whose client has hung up: `cancel` frees the slot, `finish` works on for nobody."""
     seed: int = 0
-    replica_noise: float = 0.0
+    replica_noise: Annotated[float, Bounds(0, 1)] = 0.0
     """Probability that an attempt's demand is drawn anew instead of taken from the request."""
-    demand_mean_ms: float = 50.0
+    demand_mean_ms: Annotated[float, Bounds(0.01, MAX_DEMAND_MS)] = 50.0
     """Mean of a drawn demand (no header, or noise), milliseconds."""
-    demand_distribution: str = "exponential"
-    demand_sigma: float = 1.0
+    demand_distribution: Annotated[str, Choices(*DISTRIBUTIONS)] = "exponential"
+    demand_sigma: Annotated[float, Bounds(0.01, 3)] = 1.0
     """Standard deviation of the logarithm; lognormal only."""
-    weight: float = 1.0
+    weight: Annotated[float, Bounds(0.001, 1000)] = 1.0
     """Announced to the router."""
 
     def validate(self) -> None:
@@ -54,24 +56,6 @@ class ReplicaSettings:
         """
         if not ID.fullmatch(self.id):
             raise ValueError(f"id={self.id}: up to 64 letters, digits, dots, dashes and underscores")
-        for name, choices in (
-            ("kind", KINDS),
-            ("discipline", DISCIPLINES),
-            ("on_hangup", ON_HANGUP),
-            ("demand_distribution", DISTRIBUTIONS),
-        ):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name}={getattr(self, name)}: must be one of {', '.join(choices)}")
+        hold(self)
         if self.discipline != "fifo" and self.kind != "sleep":
             raise ValueError(f"discipline={self.discipline}: goes with kind=sleep only")
-        for name, low, high in (
-            ("concurrency", 1, 1024),
-            ("queue_limit", 0, 100_000),
-            ("speed", 0.01, 100),
-            ("replica_noise", 0, 1),
-            ("demand_mean_ms", 0.01, MAX_DEMAND_MS),
-            ("demand_sigma", 0.01, 3),
-            ("weight", 0.001, 1000),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}={getattr(self, name):g}: must be between {low:g} and {high:g}")

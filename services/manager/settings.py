@@ -1,6 +1,9 @@
 """What holds for every scaler, with defaults, units and bounds."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from services.bounds import Bounds, hold
 
 
 @dataclass
@@ -9,13 +12,13 @@ class ScalingSettings:
 
     min_replicas: int = 1
     max_replicas: int = 6
-    interval_s: float = 1.0
+    interval_s: Annotated[float, Bounds(0.1, 600)] = 1.0
     """Seconds between two decisions (Kubernetes: 15)."""
-    tolerance: float = 0.1
+    tolerance: Annotated[float, Bounds(0, 1)] = 0.1
     """A wish within this share of the present number changes nothing (Kubernetes' default)."""
-    stabilization_up_s: float = 0.0
+    stabilization_up_s: Annotated[float, Bounds(0, 3600)] = 0.0
     """Scaling up takes the lowest wish of so many seconds (Kubernetes: 0)."""
-    stabilization_down_s: float = 5.0
+    stabilization_down_s: Annotated[float, Bounds(0, 3600)] = 5.0
     """Scaling down takes the highest wish of so many seconds (Kubernetes: 300; a run here lasts a minute)."""
     max_up: int = 2
     """At most so many replicas more in one decision."""
@@ -30,18 +33,9 @@ class ScalingSettings:
         Raises:
             ValueError: with the key, its value and its bounds.
         """
-        for name, low, high in (
-            ("min_replicas", 1, most_replicas),
-            ("max_replicas", 1, most_replicas),
-            ("interval_s", 0.1, 600),
-            ("tolerance", 0, 1),
-            ("stabilization_up_s", 0, 3600),
-            ("stabilization_down_s", 0, 3600),
-            ("max_up", 1, most_replicas),
-            ("max_down", 1, most_replicas),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"autoscaling.{name}={getattr(self, name):g}: must be between {low:g} and {high:g}")
+        for name in ("min_replicas", "max_replicas", "max_up", "max_down"):
+            Bounds(1, most_replicas).check(f"autoscaling.{name}", getattr(self, name))
+        hold(self, "autoscaling")
         if self.min_replicas > self.max_replicas:
             raise ValueError(
                 f"autoscaling.min_replicas={self.min_replicas}: must not exceed max_replicas={self.max_replicas}"

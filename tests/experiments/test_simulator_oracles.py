@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from analysis.metrics import queueing
-from experiments.plan.faults import Fault
+from experiments.plan.fault_plan import Fault
 from experiments.plan.schedule import build_schedule
 from experiments.simulator.request import OK
 from services.router import policies

@@ -9,7 +9,7 @@ import pytest
 from analysis.metrics import queueing
 from experiments.plan.config import DelaysConfig, EngineConfig
 from experiments.plan.delays import Delay
-from experiments.plan.faults import Fault
+from experiments.plan.fault_plan import Fault
 from experiments.plan.schedule import build_schedule
 from experiments.simulator.agenda import Agenda, PastEventError
 from experiments.simulator.manager import ScalerError

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from experiments.plan.delays import Delay
-from experiments.plan.faults import PROCESS_ACTIONS, ActiveFaults, Fault
+from experiments.plan.fault_plan import PROCESS_ACTIONS, ActiveFaults, Fault
 from experiments.simulator.agenda import Agenda
 from experiments.simulator.manager import VirtualManager
 from experiments.simulator.replica import VirtualReplica
