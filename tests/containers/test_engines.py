@@ -10,7 +10,7 @@ import uuid
 import pytest
 from aiodocker import Docker
 
-from services.manager.containers import PROJECT, Place
+from services.manager.docker_engine import PROJECT, Place
 from services.manager.engines.compose import ComposeEngine
 from services.manager.engines.local import LocalEngine
 from services.manager.engines.swarm import SwarmEngine
