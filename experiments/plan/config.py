@@ -4,6 +4,7 @@ Hydra composes `conf/` against these classes, so that a misspelt key or a wrong 
 adds what types cannot say. Importing this module stays cheap: a wrong configuration must answer at once.
 """
 
+import contextlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from services.backend.work_queue import DISCIPLINES
 from services.bounds import hold
 from services.manager import scalers
 from services.manager.settings import ScalingSettings
+from services.plugins import check_folders
 from services.router import policies
 from services.router.settings import RouterSettings
 
@@ -239,8 +241,28 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema known to Hydra, under the name that `conf/config.yaml` begins with."""
-    ConfigStore.instance().store(name="schema", node=Config)
+    """Make the schema known to Hydra, under the name that `conf/config.yaml` begins with, and plugins of outside.
+
+    A policy outside the tree is chosen as any other, `policy=mine`: its group's entry follows from its constructor. One
+    that cannot be used has an entry, too, so that choosing it says what is wrong with it.
+
+    Raises:
+        ConfigError: a folder of plugins is none.
+    """
+    try:
+        check_folders()
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for point in (policies.POLICIES, scalers.SCALERS):
+        for name, files in point.files().items():
+            if not point.is_outside(files[0]):
+                continue
+            options = {}
+            with contextlib.suppress(ValueError):
+                options = point.options(name, "rng")
+            store.store(group=point.kind, name=name, node={"name": name, **options})
 
 
 def fill_in(config: Config, typed: Sequence[str]) -> None:

@@ -8,7 +8,6 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from analysis.comparison.arms import flatten
 from experiments.plan import config as configuration
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.errors import check_keys, one_line
@@ -16,6 +15,7 @@ from experiments.plan.fault_plan import Fault
 from experiments.plan.schedule import build_schedule
 from record.files import FolderError, read_manifest
 from record.schedule_hash import schedule_hash
+from record.settings import flatten
 
 NEEDED = ("scenario", "seed", "exit_reason", "schedule_hash", "faults", "overrides")
 """Keys of a manifest without which it cannot be replayed."""

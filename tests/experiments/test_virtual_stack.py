@@ -83,7 +83,7 @@ def test_a_policy_hears_of_everything_once_and_in_the_order_of_time(monkeypatch)
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", policies.names())
+@pytest.mark.parametrize("name", policies.POLICIES.files())
 @pytest.mark.parametrize("discipline", ["fifo", "ps"])
 def test_every_policy_serves_everything_and_keeps_littles_law(name, discipline):
     config = configured(0.7, replicas=3, slots=2, policy={"name": name}, requests=3000, discipline=discipline)
@@ -184,7 +184,10 @@ def test_an_event_in_the_past_or_at_no_time_is_refused():
             agenda.at(moment, print)
 
 
-@pytest.mark.parametrize("answer", [lambda c: c[0].missing, lambda c: object(), lambda c: policies.Pick(object(), "x")])
+@pytest.mark.parametrize(
+    "answer",
+    [lambda c: c[0].missing, lambda c: object(), lambda c: policies.Pick(object(), "x")],  # type: ignore[arg-type]
+)
 def test_a_policy_that_raises_or_returns_what_it_was_not_offered_ends_in_500s(monkeypatch, answer):
     class Broken(Recorder):
         def pick(self, candidates, request, now):
