@@ -14,7 +14,7 @@ from rich.table import Table
 
 from experiments.live.measurement import Measurement
 from experiments.plan.config import Config
-from experiments.plan.fault_plan import Fault
+from experiments.plan.resolve import Plan
 from experiments.runner.guardian import MARK
 from experiments.runner.progress import Progress
 from experiments.simulator.agenda import PastEventError
@@ -39,9 +39,7 @@ VIRTUAL_ERRORS = (PastEventError, ScalerError)
 class Session:
     """A run with everything around it."""
 
-    config: Config
-    resolved: dict[str, Any]
-    faults: list[Fault]
+    plan: Plan
     scenario: str
     folder: Path
     overrides: list[str]
@@ -53,6 +51,11 @@ class Session:
     interrupted: bool = False
     sweeps_tracked: ClassVar[Path | None] = None
     """The sweep whose parent run in MLflow is to be ended."""
+
+    @property
+    def config(self) -> Config:
+        """Its plan's."""
+        return self.plan.config
 
     async def run(self) -> int:
         """Do it all; return the exit status."""
@@ -70,7 +73,7 @@ class Session:
             if companion is not None:
                 companion.kill()
             return FAILED
-        self._progress.say(f"{self.scenario}, seed {self.config.seed}: {self._plan()}")
+        self._progress.say(f"{self.scenario}, seed {self.config.seed}: {self._in_words()}")
         guardian = self._start_guardian()
         if companion is not None:
             if self.sweep_dir is not None:
@@ -86,12 +89,12 @@ class Session:
             guardian.stdin.close()
             guardian.wait()
 
-    def _plan(self) -> str:
+    def _in_words(self) -> str:
         if self.config.load.ui:
             return f"Locust's web UI in front of {self.config.replicas} replica(s); nothing is measured"
         return (
             f"{self._requests} requests in {self.config.workload.duration_s:g} s, {self.config.replicas} replica(s)"
-            f"{', ' + str(len(self.faults)) + ' fault(s)' if self.faults else ''}"
+            f"{', ' + str(len(self.plan.faults)) + ' fault(s)' if self.plan.faults else ''}"
         )
 
     def _prepare(self) -> None:
@@ -118,8 +121,8 @@ class Session:
             "order": self.order,
             "looks": self.looks,
             **provenance(),
-            "config": self.resolved,
-            "faults": [fault.as_dict() for fault in self.faults],
+            "config": self.plan.resolved,
+            "faults": [fault.as_dict() for fault in self.plan.faults],
         }
         schedule.to_parquet(self.folder / "schedule.parquet", index=False)
         self._recorder = Recorder(self.folder, manifest)
@@ -145,7 +148,7 @@ class Session:
         return "complete", None
 
     def _engine(self) -> "Measurement | Simulation":
-        what = (self.config, self.faults, self._recorder, self._progress)
+        what = (self.config, self.plan.faults, self._recorder, self._progress)
         if self.config.engine.name != "sim":
             return Measurement(*what)
         from experiments.simulator.simulation import (

@@ -37,7 +37,7 @@ def write(folder, job, reason="complete", **changes):
     (folder / str(job.number)).mkdir(exist_ok=True)
     about = {
         "exit_reason": reason, "pid": 0, "overrides": list(job.overrides), "seed": job.config.seed,
-        "config": job.resolved, "looks": list(job.looks), "order": job.order, "git": {"commit": "0" * 40},
+        "config": job.plan.resolved, "looks": list(job.looks), "order": job.order, "git": {"commit": "0" * 40},
     }  # fmt: skip
     (folder / str(job.number) / "manifest.json").write_text(json.dumps(about | changes))
 
@@ -100,7 +100,7 @@ def test_a_sequential_sweep_that_was_broken_off_goes_on_by_its_own_rule(tmp_path
     left(tmp_path, typed, ("complete", "complete", "complete", "interrupted"))
     sweep = go_on(tmp_path)
     assert [job.number for job in sweep.jobs] == [3, 4, 5, 6, 7] and sweep.repetition.most == 4
-    assert all(job.resolved["repeat"]["max"] == 4 for job in sweep.jobs)
+    assert all(job.plan.resolved["repeat"]["max"] == 4 for job in sweep.jobs)
     more = go_on(tmp_path, "repeat.max=5")
     assert told(more)[-3:] == [(7, 8, "peak_ewma", ()), (8, 9, "round_robin", (4,)), (9, 9, "peak_ewma", (4,))]
 
