@@ -92,7 +92,6 @@ def _job(composed: DictConfig) -> int:
 def main() -> int:
     """Run what the command line says; return the exit status."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that the status and the wording are ours
-    configuration.register()
     sweeper.register()
     is_dry = DRY_RUN in sys.argv[1:]
     arguments = sys.argv[1:] = place([argument for argument in sys.argv[1:] if argument != DRY_RUN])
@@ -103,6 +102,7 @@ def main() -> int:
         return WRONG
     ended: int | None = None
     try:
+        configuration.register()
         if not asks_hydra:
             admin_token()
         if is_resumed:

@@ -1,72 +1,176 @@
-"""Policies and scalers by name: every class with a `name` in a package's files, its keyword arguments as options."""
+"""What users extend, one file each, found by its name, in the tree or outside of it.
 
-import functools
+A `Point` is a package whose files are plugins: `mine.py` holds a class with `name = "mine"`, and is imported when it is
+chosen, so that a broken file refuses nobody but itself. The same file outside the tree lies in the point's room under a
+folder of `AEGIS_PLUGINS` (several are joined by a colon):
+
+    AEGIS_PLUGINS=/home/me/plugins   ->   /home/me/plugins/policies/mine.py   ->   policy=mine
+
+The variable goes to every process of a run by its environment. A name that two files have is refused when it is chosen.
+"""
+
+import hashlib
 import importlib
 import inspect
-import pkgutil
+import os
+from collections.abc import MutableSequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+VARIABLE = "AEGIS_PLUGINS"
+ROOMS = ("policies", "scalers", "manager_engines", "engines", "process_faults", "profiles", "panels")
+"""The folders that a plugins' folder may have."""
 
-@functools.cache
-def classes(package: str) -> dict[str, type]:
-    """The classes of `package`'s modules that carry a `name` of their own, by that name.
+
+def folders() -> list[Path]:
+    """The plugins' folders, absolute, in the order in which they were named."""
+    return [Path(text).absolute() for text in os.environ.get(VARIABLE, "").split(os.pathsep) if text]
+
+
+def check_folders() -> None:
+    """Refuse a plugins' folder in which nothing would be found.
 
     Raises:
-        ValueError: a module cannot be imported; names its file and what is wrong with it.
+        ValueError: it is none, or has no room.
     """
-    found: dict[str, type] = {}
-    path = importlib.import_module(package).__path__
-    for module in pkgutil.iter_modules(path):
+    for folder in folders():
+        if not any((folder / room).is_dir() for room in ROOMS):
+            raise ValueError(f"{VARIABLE}={folder}: must be a folder with one of {', '.join(ROOMS)} in it")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One kind of plugin."""
+
+    package: str
+    path: MutableSequence[str]
+    """The package's `__path__`; the rooms outside the tree are added to it, so that imports find them."""
+    room: str
+    """Its folder's name outside the tree."""
+    kind: str
+    """The key by which one is chosen, for the errors."""
+    methods: tuple[str, ...] = ()
+    """What a class must have."""
+
+    def __post_init__(self) -> None:
+        """Look outside of the tree, too."""
+        assert self.room in ROOMS
+        self.path.extend(text for f in folders() if (text := str(f / self.room)) not in self.path)
+
+    def files(self) -> dict[str, list[Path]]:
+        """The files of each name, the tree's first."""
+        found: dict[str, list[Path]] = {}
+        for folder in self.path:
+            for file in sorted(Path(folder).glob("[!_]*.py")):
+                found.setdefault(file.stem, []).append(file)
+        return dict(sorted(found.items()))
+
+    def find(self, name: str) -> Any:  # noqa: ANN401 - of the type that its package describes
+        """The class called `name`.
+
+        Raises:
+            ValueError: there is no such file, there are two, or it cannot be used; one line that says why.
+        """
+        known = self.files()
+        if name not in known:
+            where = self.package.replace(".", "/")
+            raise ValueError(
+                f"{self.kind}={name or None}: there is no {name or '<name>'}.py in {where}/ or in {self.room}/ of a "
+                f"folder of {VARIABLE}; there are {', '.join(known)}"
+            )
+        file, *others = known[name]
+        if others:
+            raise ValueError(f"{self.kind}={name}: {_shown(file)} and {_shown(others[0])} have this name; rename one")
         try:
-            imported = importlib.import_module(f"{package}.{module.name}")
+            module = importlib.import_module(f"{self.package}.{name}")
         except Exception as error:
-            file = f"{package.replace('.', '/')}/{module.name}.py"
-            raise ValueError(f"{file} cannot be imported ({type(error).__name__}: {error})") from error
-        for _, member in inspect.getmembers(imported, inspect.isclass):
-            if member.__module__.startswith(f"{package}.") and isinstance(member.__dict__.get("name"), str):
-                found[member.__dict__["name"]] = member
-    return dict(sorted(found.items()))
+            text = " ".join(str(error).split())
+            raise ValueError(
+                f"{self.kind}={name}: {_shown(file)} cannot be imported ({type(error).__name__}: {text})"
+            ) from error
+        plugin = next((c for c in vars(module).values() if isinstance(c, type) and getattr(c, "name", 0) == name), None)
+        if plugin is None:
+            raise ValueError(f'{self.kind}={name}: {_shown(file)} has no class with `name = "{name}"`')
+        missing = [method for method in self.methods if not callable(getattr(plugin, method, None))]
+        if missing:
+            raise ValueError(f"{self.kind}={name}: {plugin.__name__} in {_shown(file)} lacks {', '.join(missing)}")
+        return plugin
+
+    def usable(self) -> dict[str, Any]:
+        """The classes by name; a file that cannot be used is left out."""
+        found = {}
+        for name in self.files():
+            try:
+                found[name] = self.find(name)
+            except ValueError:
+                continue
+        return found
+
+    def listed(self) -> str:
+        """The names there are, for a help text, and what is wrong with the files that cannot be used."""
+        good, broken = [], []
+        for name in self.files():
+            try:
+                self.find(name)
+            except ValueError as error:
+                broken.append(str(error).removeprefix(f"{self.kind}="))
+            else:
+                good.append(name)
+        text = ", ".join(good) + "".join(f"; not usable: {text}" for text in broken)
+        return text.replace("%", "%%")  # argparse formats its help texts
+
+    def options(self, name: str, *fixed: str) -> dict[str, Any]:
+        """The keyword arguments of the class called `name` with their defaults, without those in `fixed`.
+
+        Raises:
+            ValueError: as `find`.
+        """
+        parameters = inspect.signature(self.find(name)).parameters.values()
+        return {p.name: None if p.default is p.empty else p.default for p in parameters if p.name not in fixed}
+
+    def create(self, name: str, options: dict[str, Any], **fixed: object) -> Any:  # noqa: ANN401
+        """An instance of the class called `name`, its options checked against its constructor.
+
+        Args:
+            name: which one.
+            options: keyword arguments by the user.
+            fixed: keyword arguments by the program; given where the constructor takes them.
+
+        Raises:
+            ValueError: as `find`, or an option or its value is wrong; names the choices.
+        """
+        plugin = self.find(name)
+        taken = inspect.signature(plugin).parameters
+        known = self.options(name, *fixed)
+        for option, value in options.items():
+            if option not in known:
+                raise ValueError(f"{self.kind}.{option}: {name} takes {', '.join(known) or 'no options'}")
+            default = known[option]
+            if default is None:
+                continue
+            accepted = (int, float) if isinstance(default, float) else type(default)
+            if not isinstance(value, accepted) or (isinstance(value, bool) and not isinstance(default, bool)):
+                raise ValueError(f"{self.kind}.{option}={value}: must be a {type(default).__name__}")
+        for option in known:
+            if option not in options and taken[option].default is inspect.Parameter.empty:
+                raise ValueError(f"{self.kind}.{option}: must be given, {name} has no default for it")
+        return plugin(**options, **{key: value for key, value in fixed.items() if key in taken})
+
+    def is_outside(self, file: Path) -> bool:
+        """Whether a file is not of the tree."""
+        return file.parent != Path(self.path[0])
+
+    def outside(self, name: str) -> dict[str, str] | None:
+        """What the manifest says of the plugin called `name`: room, name, file and its SHA-256; None = of the tree."""
+        file = next(iter(self.files().get(name, ())), None)
+        if file is None or not self.is_outside(file):
+            return None
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        return {"room": self.room, "name": name, "file": str(file), "sha256": digest}
 
 
-def listed(package: str) -> str:
-    """The names there are, for a help text; what is wrong with a file is told when one is created."""
-    try:
-        return ", ".join(classes(package))
-    except ValueError as error:
-        return str(error)
-
-
-def create(
-    package: str, kind: str, name: str, options: dict[str, Any], methods: tuple[str, ...], **fixed: object
-) -> Any:  # noqa: ANN401
-    """An instance of the class called `name`, its options checked against its constructor.
-
-    Args:
-        package: where the classes are.
-        kind: what they are, for the error's text.
-        name: which one.
-        options: keyword arguments by the user.
-        methods: what the class must have.
-        fixed: keyword arguments by the program; given where the constructor takes them.
-
-    Raises:
-        ValueError: the name, an option or an option's value is wrong, or the class lacks a method; the text names
-            the choices.
-    """
-    known = classes(package)
-    if name not in known:
-        where = package.replace(".", "/")
-        raise ValueError(f"{kind}={name or None}: no class in {where}/ has this name; there are {', '.join(known)}")
-    missing = [method for method in methods if not callable(getattr(known[name], method, None))]
-    if missing:
-        raise ValueError(f"{kind}={name}: {known[name].__module__}.{known[name].__name__} lacks {', '.join(missing)}")
-    parameters = {p: v for p, v in inspect.signature(known[name]).parameters.items() if p not in fixed}
-    for option, value in options.items():
-        if option not in parameters:
-            raise ValueError(f"{kind}.{option}: {name} takes {', '.join(parameters) or 'no options'}")
-        default = parameters[option].default
-        accepted = (int, float) if isinstance(default, float) else type(default)
-        if not isinstance(value, accepted) or (isinstance(value, bool) and not isinstance(default, bool)):
-            raise ValueError(f"{kind}.{option}={value}: must be a {type(default).__name__}")
-    taken = inspect.signature(known[name]).parameters
-    return known[name](**options, **{key: value for key, value in fixed.items() if key in taken})
+def _shown(file: Path) -> str:
+    """From the tree's root where it is of the tree."""
+    root = Path(__file__).parents[1]
+    return str(file.relative_to(root)) if file.is_relative_to(root) else str(file)

@@ -1,8 +1,19 @@
-"""The order of the tests: those that run whole experiments begin first, so that two workers end together."""
+"""For all tests: on which event loop asynchronous ones run, and their order.
+
+Those that run whole experiments begin first, so that two workers end together.
+"""
 
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def anyio_backend():
+    """The services run on asyncio, and so do the tests."""
+    return "asyncio"
 
 
 def pytest_collection_modifyitems(items):

@@ -18,7 +18,8 @@ from aiodocker.exceptions import DockerError
 from experiments.live.launching import Service
 from experiments.runner.guardian import MARK, project_of
 from services.door.access import TOKEN_VARIABLE, admin_token
-from services.manager.containers import PROJECT, SERVICE, ContainerProcess, Place, Template, connect, docker_errors
+from services.manager.containers import ContainerProcess, Template
+from services.manager.docker_engine import PROJECT, SERVICE, Place, connect, docker_errors
 from services.manager.engines import Engine, EngineError
 from services.manager.engines.compose import ComposeEngine
 from services.processes import StartError

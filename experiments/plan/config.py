@@ -5,6 +5,7 @@ bounds and adds what one key alone cannot say. Importing this module stays cheap
 once.
 """
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -18,7 +19,10 @@ from experiments.plan.workload import WorkloadSettings
 from services.backend.settings import KINDS, ON_HANGUP
 from services.backend.work_queue import DISCIPLINES
 from services.bounds import Bounds, Choices
+from services.manager import scalers
 from services.manager.settings import ScalingSettings
+from services.plugins import check_folders
+from services.router import policies
 from services.router.settings import RouterSettings
 
 ENGINES = ("local", "compose", "sim")
@@ -224,5 +228,25 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema known to Hydra, under the name that `conf/config.yaml` begins with."""
-    ConfigStore.instance().store(name="schema", node=Config)
+    """Make the schema known to Hydra, under the name that `conf/config.yaml` begins with, and plugins of outside.
+
+    A policy outside the tree is chosen as any other, `policy=mine`: its group's entry follows from its constructor. One
+    that cannot be used has an entry, too, so that choosing it says what is wrong with it.
+
+    Raises:
+        ConfigError: a folder of plugins is none.
+    """
+    try:
+        check_folders()
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for point in (policies.POLICIES, scalers.SCALERS):
+        for name, files in point.files().items():
+            if not point.is_outside(files[0]):
+                continue
+            options = {}
+            with contextlib.suppress(ValueError):
+                options = point.options(name, "rng")
+            store.store(group=point.kind, name=name, node={"name": name, **options})

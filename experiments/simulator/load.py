@@ -1,7 +1,7 @@
 """The load in virtual time: a schedule's requests at their moments, or asked one after another by closed-loop users."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ STREAM = 101
 """Of the delays' draws; the schedule's streams are 1 to 3 (experiments/plan/schedule.py)."""
 
 
-class DirectClient:
+class DirectClient(Owner):
     """Without a router the client itself sends request i to replica i mod n, and waits until it gives up."""
 
     def __init__(self, nodes: list[VirtualReplica], records: Records) -> None:
@@ -29,7 +29,7 @@ class DirectClient:
     def arrive(self, flight: Flight, now: float) -> None:
         """A request comes to its replica."""
         flight.node = self._nodes[flight.number % len(self._nodes)]
-        flight.began, flight.limit_at = now, flight.gives_up
+        flight.began, flight.limit_at = now, flight.client_limit_at
         flight.node.arrive(flight, now)
 
     def settle(self, flight: Flight, now: float) -> None:
@@ -75,32 +75,27 @@ class VirtualLoad:
         self._agenda = agenda
         self._records = records
         self._delays = config.engine.delays or DelaysConfig()
-        self._out_s = 0.0 if config.router is None else self._delays.replica.there_s
+        self._to_node_s = 0.0 if config.router is None else self._delays.replica.there_s
 
     def run(self) -> None:
         """Open loop: every request at its moment; returns when the last one is on its way."""
-        agenda, heap = self._agenda, self._agenda.heap
-        run_before = agenda.run_before
-        for at, flight in self._flights(self._config.load.timeout_s):
-            if heap and heap[0][0] <= at:
-                run_before(at)
-            agenda.now = at
-            self.asked += 1
-            flight.owner.arrive(flight, at)
-        agenda.done += self.asked
-
-    def _flights(self, timeout_s: float) -> Iterator[tuple[float, Flight]]:
-        """The requests in the order in which they reach who takes them, with that moment."""
-        there, way, back = self.drawn(len(self._schedule))
-        out, owners = self._out_s, self._owners
-        for begin in range(0, len(way), CHUNK):
+        agenda, heap, owners = self._agenda, self._agenda.heap, self._owners
+        timeout_s, to_node_s, count = self._config.load.timeout_s, self._to_node_s, len(owners)
+        to_owner_s, to_client_s, from_node_s = self.drawn(len(self._schedule))
+        for begin in range(0, len(to_client_s), CHUNK):
             end = begin + CHUNK
             rows = self._schedule.iloc[begin:end]
-            names = ("request_id", "scheduled_s", "key", "demand_s")
-            lists = [rows[name].tolist() for name in names] + [way[begin:end].tolist(), back[begin:end].tolist()]
-            for number, scheduled, key, demand, way_s, back_s in zip(*lists, strict=True):
-                owner = owners[number % len(owners)]
-                yield scheduled + there, Flight(number, key, demand, scheduled + timeout_s, way_s, out, back_s, owner)
+            columns = [rows[name].tolist() for name in ("request_id", "scheduled_s", "key", "demand_s")]
+            columns += [to_client_s[begin:end].tolist(), from_node_s[begin:end].tolist()]
+            for number, scheduled_s, key, demand_s, client_s, node_s in zip(*columns, strict=True):
+                at, owner = scheduled_s + to_owner_s, owners[number % count]
+                flight = Flight(number, key, demand_s, scheduled_s + timeout_s, client_s, to_node_s, node_s, owner)
+                if heap and heap[0][0] <= at:
+                    agenda.run_before(at)
+                agenda.now = at
+                self.asked += 1
+                owner.arrive(flight, at)
+        agenda.done += self.asked
 
     def drawn(self, count: int) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
         """Delays of every request, seconds: to whom takes it (one for all), from there back, and from a replica back.
@@ -128,7 +123,7 @@ class VirtualLoad:
         last_s, users = float(self._schedule["scheduled_s"].iloc[-1]), self._config.load.users
         rate = len(self._schedule) / last_s
         self._end_s, self._pause_s = last_s, users / rate
-        self._ways = self.drawn(len(self._schedule))
+        self._delayed = self.drawn(len(self._schedule))
         self._closed_s = self.asked_s = array("d", [float("nan")]) * len(self._schedule)
         self._records.on_end = self._answered
         for user in range(users):
@@ -140,21 +135,21 @@ class VirtualLoad:
             return
         self.asked += 1
         self._closed_s[number] = now
-        there, way, back = self._ways
+        to_owner_s, to_client_s, from_node_s = self._delayed
         row = self._schedule.iloc[number]
-        gives_up = now + self._config.load.timeout_s
+        client_limit_at = now + self._config.load.timeout_s
         owner = self._owners[number % len(self._owners)]
         flight = Flight(
             number,
             row["key"],
             float(row["demand_s"]),
-            gives_up,
-            float(way[number]),
-            self._out_s,
-            float(back[number]),
+            client_limit_at,
+            float(to_client_s[number]),
+            self._to_node_s,
+            float(from_node_s[number]),
             owner,
         )
-        self._agenda.at(now + there, owner.arrive, flight)
+        self._agenda.at(now + to_owner_s, owner.arrive, flight)
 
     def _answered(self, flight: Flight, at: float) -> None:
         again = max(at, self._closed_s[flight.number] + self._pause_s)

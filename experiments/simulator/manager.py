@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from experiments.simulator.agenda import Agenda
+from experiments.simulator.process import Process
 from experiments.simulator.replica import VirtualReplica
 from experiments.simulator.router import VirtualRouter
 from services.backend.draws import uniform
@@ -49,8 +50,7 @@ class VirtualManager:
         self._agenda = agenda
         self._sink = sink
         self._seed = seed
-        self._is_paused = False
-        self._epoch = 0
+        self.process = Process(agenda)
         self._known: list[str] = []
         self._begin(agenda.now)
         self._known += [f"r{number}" for number in range(1, self.deciding.desired + 1)]
@@ -58,67 +58,64 @@ class VirtualManager:
     def _begin(self, now: float) -> None:
         self._known.clear()
         self.deciding = self._make_deciding()
-        self.is_up = True
+        self.process.begin()
         self._is_starting = False
         self._seen = 0
-        self._agenda.at(now, self._step, self._epoch)
+        self.process.at_even_paused(now, self._step)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a process."""
+        return self.process.is_up
 
     # -- the process
 
     def kill(self, now: float) -> None:
         """SIGKILL; its replicas notice that their parent has gone, and leave."""
-        self._epoch += 1
-        self.is_up = self._is_paused = False
+        self.process.end()
         for id_ in self._known:
-            late_s = PARENT_S * uniform(self._seed, id_, id_, str(self._epoch), "parent")
-            self._agenda.at(now + late_s, self._leave, (id_, self._nodes[id_].epoch))
+            late_s = PARENT_S * uniform(self._seed, id_, id_, str(self.process.epoch), "parent")
+            self._nodes[id_].process.at_even_paused(now + late_s, self._leave, id_)
 
-    def _leave(self, what: tuple[str, int], now: float) -> None:
+    def _leave(self, id_: str, now: float) -> None:
         """A replica has noticed that its parent is gone."""
-        id_, epoch = what
-        if self._nodes[id_].epoch == epoch:
-            self._nodes[id_].drain(now, _nothing, wakes=False)
+        self._nodes[id_].drain(now, _nothing, wakes=False)
 
     def restart(self, now: float, startup_s: float) -> None:
         """SIGTERM if it lives, and a new process `startup_s` after its replicas have gone."""
-        waiting = [self._nodes[id_] for id_ in self._known] if self.is_up else []
-        self._epoch += 1
-        self.is_up = self._is_paused = False
+        waiting = [self._nodes[id_] for id_ in self._known] if self.process.is_up else []
+        self.process.end()
         left = {node.id for node in waiting}
 
         def gone(id_: str, moment: float) -> None:
             left.discard(id_)
             if not left:
-                self._agenda.at(moment + startup_s, self._start, self._epoch)
+                self.process.at(moment + startup_s, self._start)
 
         for node in waiting:
             node.drain(now, lambda moment, id_=node.id: gone(id_, moment))  # type: ignore[misc]
         if not waiting:
-            self._agenda.at(now + startup_s, self._start, self._epoch)
+            self.process.at(now + startup_s, self._start)
 
-    def _start(self, epoch: int, now: float) -> None:
-        if epoch == self._epoch:
-            self._begin(now)
-            self._reconcile(now)
+    def _start(self, _: None, now: float) -> None:
+        self._begin(now)
+        self._reconcile(now)
 
-    def pause(self, _: float) -> None:
+    def pause(self, now: float) -> None:
         """SIGSTOP."""
-        self._is_paused = True
+        self.process.pause(now)
 
     def resume(self, now: float) -> None:
         """SIGCONT; it is behind its time, and looks at once."""
-        if self._is_paused:
-            self._is_paused = False
+        if self.process.wake() is not None:
             self._look(now)
 
     # -- the loop
 
-    def _step(self, epoch: int, now: float) -> None:
-        if epoch != self._epoch:
-            return
-        if not self._is_paused:
+    def _step(self, _: None, now: float) -> None:
+        if self.process.runs:
             self._look(now)
-        self._agenda.at(now + self.deciding.limits.settings.interval_s, self._step, epoch)
+        self.process.at_even_paused(now + self.deciding.limits.settings.interval_s, self._step)
 
     def _look(self, now: float) -> None:
         stats = self._router.stats(now)
@@ -148,18 +145,18 @@ class VirtualManager:
 
     def _reconcile(self, now: float) -> None:
         """Make it so: drain at once, start one after another."""
-        if self._is_starting or self._is_paused or not self.is_up:
+        if self._is_starting or not self.process.runs:
             return
         plan = self.deciding.plan(self._running())
         for id_ in plan.drain:
             self._nodes[id_].drain(now, lambda _, id_=id_: self._forget(id_))  # type: ignore[misc]
         if plan.start:
             self._is_starting = True
-            epoch, id_ = self._epoch, plan.start[0]
+            epoch, id_ = self.process.epoch, plan.start[0]
             self._nodes[id_].start(now, lambda moment: self._started(epoch, id_, moment))
 
     def _started(self, epoch: int, id_: str, now: float) -> None:
-        if epoch != self._epoch:  # its parent has gone meanwhile
+        if epoch != self.process.epoch:  # its parent has gone meanwhile
             self._nodes[id_].drain(now, _nothing)
             return
         self._is_starting = False

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from experiments.simulator.replica import VirtualReplica
+    from experiments.simulator.agenda import Agenda
     from services.backend.work_queue import Job
     from services.router.fleet import Replica
     from services.router.retries import Attempts
@@ -27,12 +27,25 @@ class Owner(Protocol):
         """The reply to its attempt is here, or its limit, or neither: an event that does not count any more."""
 
 
+class Node(Protocol):
+    """Who works on an attempt: a replica."""
+
+    number: int
+    """Its place in the records."""
+
+    def arrive(self, flight: Flight, now: float) -> None:
+        """An attempt is here."""
+
+    def release(self, flight: Flight, now: float, *, served: bool) -> None:
+        """Its sender has the reply, or (not `served`) has hung up."""
+
+
 class Flight:
     """A request under way; all moments in seconds from the run's start."""
 
     __slots__ = (
-        "attempts", "back_s", "began", "demand_s", "due", "gives_up", "id", "is_late", "is_over", "job", "key",
-        "limit_at", "node", "number", "out_s", "owner", "reply", "target", "way_s",
+        "attempts", "began", "client_limit_at", "demand_s", "due", "from_node_s", "id", "is_late", "is_over", "job",
+        "key", "limit_at", "node", "number", "owner", "reply", "target", "to_client_s", "to_node_s",
     )  # fmt: skip
 
     def __init__(
@@ -40,27 +53,27 @@ class Flight:
         number: int,
         key: str | None,
         demand_s: float,
-        gives_up: float,
-        way_s: float,
-        out_s: float,
-        back_s: float,
+        client_limit_at: float,
+        to_client_s: float,
+        to_node_s: float,
+        from_node_s: float,
         owner: Owner,
     ) -> None:
-        """`way_s` is from the router back to the client, `out_s` and `back_s` to a replica and from it."""
+        """Seconds that its answer takes from the owner to the client, and that an attempt takes to a node and back."""
         self.number = number
         self.owner = owner
         self.id = str(number)
         self.key = key
         self.demand_s = demand_s
-        self.gives_up = gives_up
+        self.client_limit_at = client_limit_at
         """When the client does not wait any longer."""
-        self.way_s = way_s
-        self.out_s = out_s
-        self.back_s = back_s
+        self.to_client_s = to_client_s
+        self.to_node_s = to_node_s
+        self.from_node_s = from_node_s
         self.is_over = False
         """Whether the client has an answer, or has given up."""
         self.attempts: Attempts | None = None
-        self.node: VirtualReplica | None = None
+        self.node: Node | None = None
         self.job: Job | None = None
         self.reply: int | str = 0
         """A status, or why there is none: `connect`, `reset`."""
@@ -74,6 +87,24 @@ class Flight:
     """The moment of the one event that still counts; minus infinity = none does."""
     is_late: bool
     """Whether that event is the limit."""
+
+    @property
+    def attempt(self) -> str:
+        """The number of the attempt under way, as random draws have it."""
+        return "1" if self.attempts is None else str(self.attempts.count)
+
+    def reply_comes(self, at: float, reply: int | str, agenda: Agenda) -> None:
+        """The reply will be there at `at`, unless its sender waits no longer."""
+        if at > self.limit_at:
+            self.await_limit(agenda.now, agenda)
+            return
+        self.reply, self.is_late, self.due = reply, False, at
+        agenda.at(at, self.owner.settle, self)
+
+    def await_limit(self, now: float, agenda: Agenda) -> None:
+        """For all that is known now there will be no reply in time."""
+        self.is_late, self.due = True, max(self.limit_at, now)
+        agenda.at(self.due, self.owner.settle, self)
 
 
 class Records:

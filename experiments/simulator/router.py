@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from experiments.plan.delays import Delay
-from experiments.simulator.agenda import Agenda, Do
+from experiments.simulator.agenda import Agenda
+from experiments.simulator.process import Process
+from experiments.simulator.registering import Registration
 from experiments.simulator.replica import VirtualReplica
-from experiments.simulator.request import HTTP_ERROR, NEVER, OK, REFUSED, RESET, TIMEOUT, Flight, Records
+from experiments.simulator.request import HTTP_ERROR, NEVER, OK, REFUSED, RESET, TIMEOUT, Flight, Owner, Records
 from services.backend.draws import uniform
 from services.router.dispatch import FAILURE_STATUS, Dispatcher, NoReplicaError, PolicyError, outcome_of
 from services.router.fleet import Emit, Fleet, NotOwnerError, Replica, describe
@@ -20,7 +22,7 @@ from services.router.settings import TICK_S, RouterSettings
 MakePolicy = Callable[[], Policy]
 
 
-class VirtualRouter:
+class VirtualRouter(Owner):
     """Takes requests as the live one does; several of them know nothing of each other."""
 
     def __init__(
@@ -31,7 +33,7 @@ class VirtualRouter:
         agenda: Agenda,
         nodes: Mapping[str, VirtualReplica],
         records: Records,
-        hop: Delay,
+        round_trip: Delay,
         emit: Emit,
     ) -> None:
         """It is up, and nobody has registered.
@@ -43,31 +45,40 @@ class VirtualRouter:
             agenda: the simulation's.
             nodes: the replicas by id.
             records: what becomes of the requests.
-            hop: to a replica and back, for attempts after the first.
+            round_trip: to a replica and back, for attempts after the first.
             emit: hears of every change of membership or rotation.
         """
         self.settings = settings
-        self.is_up = True
-        self.is_paused = False
+        self.process = Process(agenda)
         self._make_policy = make_policy
         self._seed = seed
         self._agenda = agenda
         self._nodes = nodes
         self._records = records
-        self._hop = hop
+        self._round_trip = round_trip
         self._emit = emit
         self._open: dict[Flight, None] = {}
-        self._held: list[tuple[Do, Any]] = []
         self._begin()
         agenda.at(agenda.now, self._tick)
 
     def _begin(self) -> None:
         """What a new process knows."""
+        self.process.begin()
         self.fleet = Fleet(self.settings.health, self.settings.ejection, self._emit)
         self.fleet.watch = self._watch
         self._dispatcher = Dispatcher(self.settings, self.fleet, self._make_policy())
         self._rng = random.Random(self._seed)
         self._loops: dict[str, int] = {}
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a process."""
+        return self.process.is_up
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it neither takes nor answers anything for now."""
+        return self.process.paused_at is not None
 
     @property
     def in_flight(self) -> int:
@@ -78,45 +89,45 @@ class VirtualRouter:
 
     def kill(self, now: float) -> None:
         """SIGKILL: connections are cut, new ones refused, everything is forgotten."""
-        self.is_up = self.is_paused = False
+        self.process.end()
         for flight in list(self._open):
             self._hang_up(flight, now)
-            self._records.end(flight, now + flight.way_s, RESET)
+            self._records.end(flight, now + flight.to_client_s, RESET)
         self._open.clear()
-        self._held.clear()
 
     def stop(self, now: float) -> None:
         """SIGTERM: new connections are refused, what is in flight goes on."""
-        self.is_up = False
+        self.process.refuse()
 
     def start(self, now: float) -> None:
         """A new process serves; the replicas will come again."""
         self.kill(now)
-        self.is_up = True
         self._begin()
 
     def pause(self, now: float) -> None:
         """SIGSTOP."""
-        self.is_paused = True
+        self.process.pause(now)
         for flight in self._open:
-            self._agenda.at(max(flight.gives_up, now), self._client_gives_up, flight)
+            self._await_client(flight, now)
 
     def resume(self, now: float) -> None:
         """SIGCONT."""
-        self.is_paused = False
-        held, self._held = self._held, []
-        for do, what in held:
-            do(what, now)
+        self.process.wake()
+        self.process.catch_up(now)
+
+    def _await_client(self, flight: Flight, now: float) -> None:
+        """Nobody answers for now; the client waits as long as it wants to."""
+        self._agenda.at(max(flight.client_limit_at, now), self._client_gives_up, flight)
 
     def _client_gives_up(self, flight: Flight, now: float) -> None:
-        self._records.end(flight, flight.gives_up, TIMEOUT)
+        self._records.end(flight, flight.client_limit_at, TIMEOUT)
 
     # -- membership
 
-    def hear(self, word: tuple[str, dict[str, Any]], now: float) -> int | None:
-        """A replica's word on the admin port; the status of the answer, None where there is none."""
-        id_, fields = word
-        if not self.is_up or self.is_paused:
+    def register(self, registration: Registration, now: float) -> int | None:
+        """A replica registers, renews or says farewell; the status of the answer, None where there is none."""
+        id_, fields = registration
+        if not self.process.runs:
             return None
         try:
             return 201 if self.fleet.put(id_, now, **fields) else 200
@@ -125,23 +136,23 @@ class VirtualRouter:
 
     def forget(self, id_: str, url: str, now: float) -> None:
         """A replica deregisters."""
-        if self.is_up and not self.is_paused and id_ in self.fleet.replicas:
+        if self.process.runs and id_ in self.fleet.replicas:
             self.fleet.remove(id_, now, url)
 
     def _tick(self, _: None, now: float) -> None:
-        if self.is_up and not self.is_paused:
+        if self.process.runs:
             self.fleet.tick(now)
         self._agenda.at(now + TICK_S, self._tick)
 
     def stats(self, now: float) -> dict[str, Any] | None:
         """What the manager reads of `/stats`; None = no answer."""
-        if not self.is_up or self.is_paused:
+        if not self.process.runs:
             return None
         return {"monotonic_s": now, "replicas": [describe(r, now) for r in self.fleet.replicas.values()]}
 
     def ready(self) -> int | None:
         """Replicas in rotation; None = no answer."""
-        if not self.is_up or self.is_paused:
+        if not self.process.runs:
             return None
         return sum(replica.state == "ready" for replica in self.fleet.replicas.values())
 
@@ -149,34 +160,27 @@ class VirtualRouter:
 
     def _watch(self, id_: str) -> None:
         self._loops[id_] = self._loops.get(id_, 0) + 1
-        self._agenda.at(self._agenda.now, self._check, (id_, self._loops[id_], self.fleet))
+        self.process.at(self._agenda.now, self._check, (id_, self._loops[id_]))
 
-    def _check(self, what: tuple[str, int, Fleet], now: float) -> None:
-        id_, loop, fleet = what
-        replica = fleet.replicas.get(id_)
-        if replica is None or self._loops.get(id_) != loop or fleet is not self.fleet or not self.is_up:
-            return
-        if self.is_paused:
-            self._held.append((self._check, what))
+    def _check(self, loop: tuple[str, int], now: float) -> None:
+        id_, number = loop
+        replica = self.fleet.replicas.get(id_)
+        if replica is None or self._loops.get(id_) != number:
             return
 
-        def result(passed: bool, reason: str, moment: float) -> None:
-            if fleet is not self.fleet or not self.is_up:
-                return
-            if self.is_paused:
-                self._held.append((lambda _, later: result(passed, reason, later), None))
-                return
-            if fleet.replicas.get(id_) is replica and not replica.draining:
-                fleet.on_check(id_, passed, moment, reason)
-            self._agenda.at(moment + pause_s(self.settings.health, replica.healthy, self._rng), self._check, what)
+        def result(answer: tuple[bool, str], moment: float) -> None:
+            passed, reason = answer
+            if self.fleet.replicas.get(id_) is replica and not replica.draining:
+                self.fleet.on_check(id_, passed, moment, reason)
+            self.process.at(moment + pause_s(self.settings.health, replica.healthy, self._rng), self._check, loop)
 
-        self._nodes[id_].check(self.settings.health.timeout_s, now, result)
+        self._nodes[id_].check(self.settings.health.timeout_s, now, self.process.guarded(result))
 
     # -- requests
 
     def arrive(self, flight: Flight, now: float) -> None:
         """A request is here."""
-        if self.is_paused or not self.is_up:
+        if not self.process.runs:
             self._arrive_in_vain(flight, now)
             return
         self._open[flight] = None
@@ -187,12 +191,12 @@ class VirtualRouter:
             self._try(flight, now)
 
     def _arrive_in_vain(self, flight: Flight, now: float) -> None:
-        if not self.is_up:
-            self._records.end(flight, now + flight.way_s, REFUSED)
+        if not self.process.is_up:
+            self._records.end(flight, now + flight.to_client_s, REFUSED)
             return
         self._open[flight] = None
-        self._agenda.at(max(flight.gives_up, now), self._client_gives_up, flight)
-        self._held.append((self.arrive, flight))
+        self._await_client(flight, now)
+        self.process.hold(self.arrive, flight)
 
     def _try(self, flight: Flight, now: float) -> None:
         attempts = flight.attempts
@@ -208,19 +212,19 @@ class VirtualRouter:
         flight.target = replica
         flight.began = now
         limit_at = now + min(limit_s, self.settings.timeouts.idle_s)  # the live one's client reads no longer either
-        flight.limit_at = limit_at if limit_at < flight.gives_up else flight.gives_up
-        flight.node = self._nodes[replica.id]
+        flight.limit_at = limit_at if limit_at < flight.client_limit_at else flight.client_limit_at
+        flight.node = node = self._nodes[replica.id]
         if attempts.count > 1:
             u = uniform(self._seed, flight.id, replica.id, str(attempts.count), "hop")
-            flight.back_s = self._hop.back_at(u)
-        self._agenda.at(now + flight.out_s, flight.node.arrive, flight)
+            flight.from_node_s = self._round_trip.back_at(u)
+        self._agenda.at(now + flight.to_node_s, node.arrive, flight)
 
     def settle(self, flight: Flight, now: float) -> None:
         """The attempt's reply is here, or its limit."""
         if flight.due != now:
             return
-        if self.is_paused:
-            self._held.append((self._settle_later, (flight, now)))
+        if self.process.paused_at is not None:
+            self.process.hold(self._settle_later, (flight, now))
             return
         flight.due = NEVER
         attempts, replica, node, reply = flight.attempts, flight.target, flight.node, flight.reply
@@ -230,9 +234,9 @@ class VirtualRouter:
         if flight not in self._open:  # a process that is gone had sent it
             return
         if flight.is_late:
-            if now >= flight.gives_up:
+            if now >= flight.client_limit_at:
                 self._finish(replica, "cancelled", flight, now, "")
-                self._records.end(flight, flight.gives_up, TIMEOUT)
+                self._records.end(flight, flight.client_limit_at, TIMEOUT)
                 del self._open[flight]
                 return
             reply = "timeout"
@@ -242,7 +246,7 @@ class VirtualRouter:
         outcome = outcome_of(reply)
         if outcome == "ok":
             self._dispatcher.finish(replica, outcome, now - flight.began, now)
-            if job is not None and now + flight.way_s <= flight.gives_up and not flight.is_over:
+            if job is not None and now + flight.to_client_s <= flight.client_limit_at and not flight.is_over:
                 self._records.served(flight.number, job.start - job.arrival, job.end - job.start)
             self._answer(flight, now, reply, node.number)
             return
@@ -274,9 +278,9 @@ class VirtualRouter:
         self._dispatcher.finish(replica, outcome, now - flight.began, now, reason)
 
     def _answer(self, flight: Flight, now: float, status: int, node: int = -1) -> None:
-        at = now + flight.way_s
-        if at > flight.gives_up:
-            self._records.end(flight, flight.gives_up, TIMEOUT)
+        at = now + flight.to_client_s
+        if at > flight.client_limit_at:
+            self._records.end(flight, flight.client_limit_at, TIMEOUT)
         else:
             self._records.end(flight, at, OK if status < 400 else HTTP_ERROR, status, node)
         del self._open[flight]

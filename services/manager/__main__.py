@@ -4,30 +4,26 @@ import argparse
 import asyncio
 import contextlib
 import signal
-import tempfile
+import sys
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import uvicorn
 import uvloop
 
-from services import plugins
 from services.door.access import check_bind
 from services.door.head_limit import HeadLimited
 from services.manager import scalers
 from services.manager.app import build_app
 from services.manager.control import Control
-from services.manager.engines import Engine, EngineError
-from services.manager.engines.fixed import FixedEngine
-from services.manager.engines.local import LocalEngine
+from services.manager.engines import ENGINES, EngineError
 from services.manager.limits import Limits
+from services.manager.scalers import SCALERS
 from services.manager.settings import ScalingSettings
+from services.plugins import check_folders
 from services.processes import StartError
 from services.startup import announce, listen, read_config, url_of
 
-ENGINES = ("local", "compose", "swarm", "fixed")
 SECTIONS = ("scaling", "scaler", "replica")
 
 
@@ -40,33 +36,6 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def create_engine(arguments: argparse.Namespace, replica: dict[str, Any]) -> Engine:
-    """The engine that was asked for.
-
-    Raises:
-        EngineError: it cannot work here.
-    """
-    if arguments.engine == "local":
-        return LocalEngine(replica, arguments.router, arguments.log_dir or Path(tempfile.mkdtemp(prefix="aegis-")))
-    if arguments.engine == "fixed":
-        return FixedEngine(arguments.router)
-    from services.manager.containers import connect, own_place  # Docker's client, which the others do without
-
-    docker = connect()
-    try:
-        if arguments.engine == "swarm":
-            from services.manager.engines.swarm import SwarmEngine, own_service
-
-            return SwarmEngine(docker, await own_service(docker))
-        from services.manager.engines.compose import ComposeEngine
-
-        place = replace(await own_place(docker), publish=arguments.publish)
-        return ComposeEngine(docker, place, replica, arguments.router)
-    except EngineError:
-        await docker.close()
-        raise
-
-
 async def serve(arguments: argparse.Namespace, content: dict[str, Any], scaling: ScalingSettings) -> None:
     """Start the replicas, then decide and serve until SIGTERM; then drain them all."""
     stopping = asyncio.Event()
@@ -75,7 +44,7 @@ async def serve(arguments: argparse.Namespace, content: dict[str, Any], scaling:
     sock = listen(arguments.host, arguments.port)
     choice = {"name": arguments.scaler, **content.get("scaler", {})}
     name = choice.pop("name")
-    engine = await create_engine(arguments, content.get("replica", {}))
+    engine = await ENGINES.find(arguments.engine).create(arguments, content.get("replica", {}))
     control = Control(
         scalers.create(name, choice),
         Limits(scaling),
@@ -119,23 +88,38 @@ async def serve(arguments: argparse.Namespace, content: dict[str, Any], scaling:
         await asyncio.gather(*tasks[:1])
 
 
-def main() -> None:
-    """Read the command line and serve."""
-    parser = argparse.ArgumentParser(prog="python -m services.manager", description="Aegis' autoscaler.")
+def parse() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+    """Read the command line: first which engine it names, whose file declares options of its own."""
+    parser = argparse.ArgumentParser(
+        prog="python -m services.manager",
+        description="Aegis' autoscaler.",
+        epilog="--engine NAME --help shows that engine's own options.",
+    )
+    wants_help = bool({"-h", "--help"} & set(sys.argv[1:]))
+    engines = ENGINES.listed() if wants_help else ""  # it imports them all, Docker's client too
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8082, help="0 picks a free one")
     parser.add_argument("--router", default="http://127.0.0.1:8081", help="the router's admin URL")
-    parser.add_argument(
-        "--engine", default="local", choices=ENGINES, help="what runs the replicas; fixed = nothing does"
-    )
-    parser.add_argument("--publish", action="store_true", help="publish replicas' ports at 127.0.0.1 (engine compose)")
-    parser.add_argument(
-        "--scaler", default="target_tracking", help=f"one of {plugins.listed(scalers.__name__)}; options by --config"
-    )
+    parser.add_argument("--scaler", default="target_tracking", help=f"one of {SCALERS.listed()}; options by --config")
     parser.add_argument("--replicas", type=int, default=1, help="to begin with")
     parser.add_argument("--config", help='JSON or a file of it: {"scaling", "scaler", "replica", "replicas"}')
-    parser.add_argument("--log-dir", type=Path, help="for the replicas' logs (default: a new temporary folder)")
-    arguments = parser.parse_args()
+    choice = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for each in (choice, parser):
+        text = f"what runs the replicas, one of {engines} (default local; fixed = nothing does)"
+        each.add_argument("--engine", default="local", help=text)
+    name = choice.parse_known_args()[0].engine
+    try:
+        check_folders()
+        engine = ENGINES.find(name)
+    except ValueError as error:
+        parser.error(str(error))
+    engine.add_options(parser.add_argument_group(f"options of --engine {name}"))
+    return parser, parser.parse_args()
+
+
+def main() -> None:
+    """Read the command line and serve."""
+    parser, arguments = parse()
     check_bind(arguments.host)
     try:
         content = read_config(arguments.config)

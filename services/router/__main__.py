@@ -12,14 +12,14 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
-from services import plugins
 from services.door.access import check_bind
+from services.plugins import check_folders
 from services.router import policies
 from services.router.admin import Admin
 from services.router.events import EventLog
 from services.router.fleet import Fleet
 from services.router.health import HealthChecker
-from services.router.policies import Policy
+from services.router.policies import POLICIES, Policy
 from services.router.proxy import Proxy, client_session
 from services.router.settings import DRAIN_S, TICK_S, RouterSettings
 from services.router.telemetry import Telemetry
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8080, help="data port; 0 picks a free one")
     parser.add_argument("--admin-host", help="where the admin port listens, if not at --host")
     parser.add_argument("--admin-port", type=int, default=8081, help="admin port; 0 picks a free one")
-    parser.add_argument("--policy", help=f"one of {plugins.listed(policies.__name__)} (default peak_ewma)")
+    parser.add_argument("--policy", help=f"one of {POLICIES.listed()} (default peak_ewma)")
     parser.add_argument("--config", help='JSON or a file of it: {"router": {...}, "policy": {"name": ..., ...}}')
     parser.add_argument("--seed", type=int, default=0, help="of the policy's draws and the checks' jitter")
     arguments = parser.parse_args()
@@ -98,6 +98,7 @@ def main() -> None:
     for host in (arguments.host, arguments.admin_host):  # by the data port, too, replicas' faults can be reached
         check_bind(host)
     try:
+        check_folders()
         content = read_config(arguments.config)
         if not isinstance(content, dict) or set(content) - {"router", "policy"}:
             raise ValueError("--config: must be an object with router and policy, no other keys")

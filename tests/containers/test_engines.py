@@ -10,7 +10,7 @@ import uuid
 import pytest
 from aiodocker import Docker
 
-from services.manager.containers import PROJECT, Place
+from services.manager.docker_engine import PROJECT, Place
 from services.manager.engines.compose import ComposeEngine
 from services.manager.engines.local import LocalEngine
 from services.manager.engines.swarm import SwarmEngine
@@ -127,39 +127,7 @@ async def ids(engine, state="running"):
     return [replica.id for replica in await engine.running() if replica.state == state]
 
 
-def test_every_engine_starts_counts_drains_and_brings_back_what_was_killed(kind):
-    async def contract():
-        async with kind.engine() as engine:
-            assert await engine.running() == []
-            for id_ in ("r1", "r2", "r3", "r4"):
-                await engine.start(id_)
-            assert await ids(engine) == ["r1", "r2", "r3", "r4"]
-            await engine.start("r2")  # it lives
-            assert await ids(engine) == ["r1", "r2", "r3", "r4"]
-
-            # both at once: as many go, and while they do they are not counted as running
-            drains = [asyncio.ensure_future(engine.drain(id_)) for id_ in ("r3", "r4")]
-            await asyncio.sleep(0)
-            assert len(await ids(engine)) == 2
-            await asyncio.gather(*drains)
-            left = await engine.running()
-            assert [replica.state for replica in left] == ["running", "running"]
-            await engine.drain("r9")  # there is none
-            assert len(await ids(engine)) == 2
-
-            # the killed one comes back under its id: by a start, or by Swarm itself
-            victim = (await engine.running())[0]
-            await until(lambda: kill_once(victim))
-            await engine.start(victim.id)
-            await until(lambda: there(engine, victim.id))
-
-            if not kind.outlives:
-                return
-        async with kind.engine() as other:
-            assert victim.id in await ids(other)
-            await other.drain(victim.id)
-            assert len(await ids(other)) == 1  # Swarm chooses who goes
-
+async def test_every_engine_starts_counts_drains_and_brings_back_what_was_killed(kind):
     async def kill_once(victim):
         await kind.kill(victim)
         return True
@@ -167,21 +135,45 @@ def test_every_engine_starts_counts_drains_and_brings_back_what_was_killed(kind)
     async def there(engine, id_):
         return id_ in await ids(engine)
 
-    asyncio.run(contract())
+    async with kind.engine() as engine:
+        assert await engine.running() == []
+        for id_ in ("r1", "r2", "r3", "r4"):
+            await engine.start(id_)
+        assert await ids(engine) == ["r1", "r2", "r3", "r4"]
+        await engine.start("r2")  # it lives
+        assert await ids(engine) == ["r1", "r2", "r3", "r4"]
+
+        # both at once: as many go, and while they do they are not counted as running
+        drains = [asyncio.ensure_future(engine.drain(id_)) for id_ in ("r3", "r4")]
+        await asyncio.sleep(0)
+        assert len(await ids(engine)) == 2
+        await asyncio.gather(*drains)
+        left = await engine.running()
+        assert [replica.state for replica in left] == ["running", "running"]
+        await engine.drain("r9")  # there is none
+        assert len(await ids(engine)) == 2
+
+        # the killed one comes back under its id: by a start, or by Swarm itself
+        victim = (await engine.running())[0]
+        await until(lambda: kill_once(victim))
+        await engine.start(victim.id)
+        await until(lambda: there(engine, victim.id))
+
+        if not kind.outlives:
+            return
+    async with kind.engine() as other:
+        assert victim.id in await ids(other)
+        await other.drain(victim.id)
+        assert len(await ids(other)) == 1  # Swarm chooses who goes
 
 
-def test_what_a_replica_is_told_reaches_its_container(image, token, monkeypatch):
+async def test_what_a_replica_is_told_reaches_its_container(image, token, monkeypatch):
     monkeypatch.setenv("AEGIS_ADMIN_TOKEN", token)
     kind = Compose(None)
     try:
-
-        async def told():
-            async with kind.engine() as engine:
-                await engine.start("r1")
-                [replica] = await engine.running()
-                return replica
-
-        replica = asyncio.run(told())
+        async with kind.engine() as engine:
+            await engine.start("r1")
+            [replica] = await engine.running()
         assert replica.url.startswith("http://127.0.0.1:")
         [found] = docker("ps", "-q", "-f", f"label={PROJECT}={kind.project}").split()
         command = json.loads(docker("inspect", "-f", "{{json .Config.Cmd}}", found))
@@ -191,25 +183,21 @@ def test_what_a_replica_is_told_reaches_its_container(image, token, monkeypatch)
         kind.close()
 
 
-def test_a_swarm_whose_only_task_died_still_says_what_there_is(one_swarm_at_a_time, token, monkeypatch):
+async def test_a_swarm_whose_only_task_died_still_says_what_there_is(one_swarm_at_a_time, token, monkeypatch):
     """Swarm waits, by default five seconds, before the next task is to run: nobody runs, one is to come."""
     monkeypatch.setenv("AEGIS_ADMIN_TOKEN", token)
     kind = Swarm(None, "--restart-delay", "30s")
     try:
+        async with kind.engine() as engine:
+            await engine.running()
+            await engine.start("r1")
+            [replica] = await engine.running()
+            await kind.kill(replica)
 
-        async def said():
-            async with kind.engine() as engine:
-                await engine.running()
-                await engine.start("r1")
-                [replica] = await engine.running()
-                await kind.kill(replica)
+            async def waiting():
+                present = await engine.running()
+                return present if [one.state for one in present] == ["starting"] else None
 
-                async def waiting():
-                    found = await engine.running()
-                    return found if [one.state for one in found] == ["starting"] else None
-
-                return await until(waiting)
-
-        assert [replica.id for replica in asyncio.run(said())] == ["r1"]
+            assert [replica.id for replica in await until(waiting)] == ["r1"]
     finally:
         kind.close()

@@ -118,7 +118,7 @@ def test_whoever_starts_a_replica_it_has_the_runs_seed_and_noise(starter, tmp_pa
 # -- what a replica adds
 
 
-def asked(requests, settings, faults):
+async def asked(requests, settings, faults):
     """What a new replica answers to (request id, attempt)s in this order: (status, milliseconds of service)."""
 
     async def ask(app, request_id, attempt, demand):
@@ -140,25 +140,22 @@ def asked(requests, settings, faults):
         await app(scope, receive, send)
         return sent[0]["status"], json.loads(sent[1]["body"]).get("service_ms")
 
-    async def main():
-        replica = Replica(settings)
-        await replica.set_faults(faults)
-        app = build_app(replica)
-        return {request: await ask(app, *request[:2], dict(request[2:])) for request in requests}
-
-    return asyncio.run(main())
+    replica = Replica(settings)
+    await replica.set_faults(faults)
+    app = build_app(replica)
+    return {request: await ask(app, *request[:2], dict(request[2:])) for request in requests}
 
 
 @pytest.mark.parametrize("given", [True, False], ids=["with a demand", "without"])
-def test_what_a_replica_adds_follows_from_seed_request_replica_and_attempt_alone(given):
+async def test_what_a_replica_adds_follows_from_seed_request_replica_and_attempt_alone(given):
     settings = ReplicaSettings(
         id="r2", seed=5, replica_noise=0.5, demand_mean_ms=0.3, demand_distribution="lognormal", demand_sigma=0.4
     )
     demand = (("x-aegis-demand-ms", "0.25"),) if given else ()
     requests = [(str(number), attempt, *demand) for number in range(30) for attempt in ("1", "2")]
     faults = parse({"error": {"rate": 0.3}})
-    found = asked(requests, settings, faults)
-    restarted = asked(reversed(requests), settings, faults)  # a new object, another order
+    found = await asked(requests, settings, faults)
+    restarted = await asked(reversed(requests), settings, faults)  # a new object, another order
     assert found == restarted
 
     for (number, attempt, *_), (status, service_ms) in found.items():

@@ -15,7 +15,6 @@ from experiments.plan import config as configuration
 from experiments.plan.config import Config
 from experiments.plan.resolve import as_composed, resolve
 from services.manager import scalers
-from services.plugins import classes, create, listed
 from services.router import policies
 from tests.running import ROOT, run
 
@@ -45,7 +44,7 @@ def test_every_file_begins_with_a_command_that_uses_it(file):
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-@pytest.mark.parametrize("policy", policies.names())
+@pytest.mark.parametrize("policy", policies.POLICIES.files())
 def test_every_scenario_runs_with_every_policy(scenario, policy):
     assert planned(f"+scenario={scenario}", f"policy={policy}").config.policy["name"] == policy
 
@@ -58,11 +57,9 @@ def test_a_scenario_sets_no_key_that_a_group_file_sets(scenario):
     assert "profile" not in content["workload"]
 
 
-@pytest.mark.parametrize(
-    ("group", "package"), [("policy", "services.router.policies"), ("scaler", "services.manager.scalers")]
-)
-def test_every_policy_and_scaler_has_a_file_with_its_options_and_their_defaults(group, package):
-    known = classes(package)
+@pytest.mark.parametrize(("group", "point"), [("policy", policies.POLICIES), ("scaler", scalers.SCALERS)])
+def test_every_policy_and_scaler_has_a_file_with_its_options_and_their_defaults(group, point):
+    known = point.usable()
     files = {path.stem: yaml.safe_load(path.read_text()) for path in (CONF / group).glob("*.yaml")}
     assert files.keys() == known.keys()
     for name, content in files.items():
@@ -261,19 +258,3 @@ def test_a_policys_options_are_checked_by_the_policy_itself():
         policies.create("peak_ewma", {"decay_s": -1.0}, random.Random(0))
     with pytest.raises(ValueError, match=r"scaler\.target"):
         scalers.create("target_tracking", {"target": -1.0})
-
-
-def test_a_policy_file_that_cannot_be_used_is_named_with_what_is_wrong(tmp_path, monkeypatch):
-    package = tmp_path / "made_up_policies"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (package / "half.py").write_text("class Half:\n    name = 'half'\n    def pick(self): ...\n")
-    with pytest.raises(ValueError, match=r"policy=half: made_up_policies\.half\.Half lacks on_start, on_finish"):
-        create("made_up_policies", "policy", "half", {}, policies.METHODS)
-    classes.cache_clear()
-    (package / "torn.py").write_text("x = (\n")
-    with pytest.raises(ValueError, match=r"made_up_policies/torn\.py cannot be imported \(SyntaxError"):
-        create("made_up_policies", "policy", "half", {}, policies.METHODS)
-    assert "torn.py" in listed("made_up_policies")
-    classes.cache_clear()

@@ -91,7 +91,7 @@ def test_a_job_runs_in_its_drawn_place_and_with_the_settings_of_before(tmp_path)
     jobs = left(tmp_path, reasons=("complete", "complete", None, None, None, None))
     again = {job.number: job for job in go_on(tmp_path, "repeat.max=4").jobs}
     assert all(again[job.number] == job for job in jobs[2:])
-    assert again[6].resolved == jobs[0].resolved | {"seed": 4}
+    assert again[6].plan.resolved == jobs[0].plan.resolved | {"seed": 4}
     assert {again[6].order, again[7].order} == {0, 1}
 
 
@@ -112,7 +112,7 @@ def test_a_sequential_sweep_whose_budget_is_spent_gets_more_pairs_of_the_same_se
         go_on(tmp_path)
     sweep = go_on(tmp_path, "repeat.max=4")
     assert told(sweep) == [(6, 8, "round_robin", (3,)), (7, 8, "peak_ewma", (3,))]
-    assert sweep.repetition is None and sweep.jobs[0].resolved["repeat"]["max"] == 3
+    assert sweep.repetition is None and sweep.jobs[0].plan.resolved["repeat"]["max"] == 3
 
 
 def test_a_scenario_that_is_a_sweep_by_itself_goes_on(tmp_path):

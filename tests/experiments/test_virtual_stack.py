@@ -83,7 +83,7 @@ def test_a_policy_hears_of_everything_once_and_in_the_order_of_time(monkeypatch)
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", policies.names())
+@pytest.mark.parametrize("name", policies.POLICIES.files())
 @pytest.mark.parametrize("discipline", ["fifo", "ps"])
 def test_every_policy_serves_everything_and_keeps_littles_law(name, discipline):
     config = configured(0.7, replicas=3, slots=2, policy={"name": name}, requests=3000, discipline=discipline)

@@ -34,29 +34,26 @@ async def replica_of(session, manager):
         return (await response.json())["replicas"][0]["admin_url"]
 
 
-def test_names_and_buckets_follow_prometheus_conventions(stack):
-    async def main():
-        front, manager = stack
-        async with client() as session:
-            for url, prefix in (
-                (front.admin, "aegis_router_"),
-                (manager.url, "aegis_manager_"),
-                (await replica_of(session, manager), "aegis_replica_"),
-            ):
-                async with session.get(f"{url}/metrics") as response:
-                    found = families(await response.text())
-                assert any(name.startswith("process_cpu_seconds") for name in found)
-                for name, family in found.items():
-                    assert name.startswith((prefix, "process_")), name
-                    assert re.fullmatch(r"[a-z_]+", name) and family.documentation
-                    assert not re.search(r"_(ms|milliseconds|percent)\b", name)
-                    if family.type == "histogram":
-                        assert name.endswith("_seconds")
-                        bounds = [float(s.labels["le"]) for s in family.samples if s.name.endswith("_bucket")][:-1]
-                        assert bounds[0] <= 0.001 and bounds[-1] >= 10
-                        assert max(b / a for a, b in itertools.pairwise(bounds)) < 1.34
-
-    asyncio.run(main())
+async def test_names_and_buckets_follow_prometheus_conventions(stack):
+    front, manager = stack
+    async with client() as session:
+        for url, prefix in (
+            (front.admin, "aegis_router_"),
+            (manager.url, "aegis_manager_"),
+            (await replica_of(session, manager), "aegis_replica_"),
+        ):
+            async with session.get(f"{url}/metrics") as response:
+                found = families(await response.text())
+            assert any(name.startswith("process_cpu_seconds") for name in found)
+            for name, family in found.items():
+                assert name.startswith((prefix, "process_")), name
+                assert re.fullmatch(r"[a-z_]+", name) and family.documentation
+                assert not re.search(r"_(ms|milliseconds|percent)\b", name)
+                if family.type == "histogram":
+                    assert name.endswith("_seconds")
+                    bounds = [float(s.labels["le"]) for s in family.samples if s.name.endswith("_bucket")][:-1]
+                    assert bounds[0] <= 0.001 and bounds[-1] >= 10
+                    assert max(b / a for a, b in itertools.pairwise(bounds)) < 1.34
 
 
 def grown(before, after, name):
@@ -67,139 +64,124 @@ def grown(before, after, name):
     }
 
 
-def test_every_request_is_counted_once_by_its_end_and_checks_are_not(stack):
-    async def main():
-        front, manager = stack
-        async with client() as session:
-            replica = await replica_of(session, manager)
-            await until(session, front.admin, "r1", "ready")
-            routed, worked = await metrics(session, front.admin), await metrics(session, replica)
+async def test_every_request_is_counted_once_by_its_end_and_checks_are_not(stack):
+    front, manager = stack
+    async with client() as session:
+        replica = await replica_of(session, manager)
+        await until(session, front.admin, "r1", "ready")
+        routed, worked = await metrics(session, front.admin), await metrics(session, replica)
 
-            async def ask(demand, timeout_s=20.0):
-                headers = {"X-Aegis-Demand-Ms": str(demand)}
-                timeout = aiohttp.ClientTimeout(total=timeout_s)
-                async with session.get(f"{front.url}/work", headers=headers, timeout=timeout) as response:
-                    return response.status
+        async def ask(demand, timeout_s=20.0):
+            headers = {"X-Aegis-Demand-Ms": str(demand)}
+            timeout = aiohttp.ClientTimeout(total=timeout_s)
+            async with session.get(f"{front.url}/work", headers=headers, timeout=timeout) as response:
+                return response.status
 
-            assert sorted(await asyncio.gather(*(ask(300) for _ in range(4)))) == [200, 200, 503, 503]
-            assert await ask("nonsense") == 422
-            with pytest.raises(TimeoutError):
-                await ask(1000, 0.2)
-            async with session.put(f"{replica}/faults", json={"error": {"rate": 1.0}}) as response:
-                assert response.status == 200
-            assert await ask(5) == 500
-            shown = await metrics(session, replica)
-            active = {dict(k[1:])["kind"] for k, v in shown.items() if k[0] == "aegis_replica_fault_active" and v}
-            assert active == {"error"}
+        assert sorted(await asyncio.gather(*(ask(300) for _ in range(4)))) == [200, 200, 503, 503]
+        assert await ask("nonsense") == 422
+        with pytest.raises(TimeoutError):
+            await ask(1000, 0.2)
+        async with session.put(f"{replica}/faults", json={"error": {"rate": 1.0}}) as response:
+            assert response.status == 200
+        assert await ask(5) == 500
+        shown = await metrics(session, replica)
+        active = {dict(k[1:])["kind"] for k, v in shown.items() if k[0] == "aegis_replica_fault_active" and v}
+        assert active == {"error"}
 
-            async def failed_checks():  # they are answered by the fault, too
-                return (await metrics(session, front.admin))["aegis_router_replicas", ("state", "ejected")] or None
+        async def failed_checks():  # they are answered by the fault, too
+            return (await metrics(session, front.admin))["aegis_router_replicas", ("state", "ejected")] or None
 
-            await eventually(failed_checks, 10, "the health check fails")
-            async with session.delete(f"{replica}/faults") as response:
-                assert response.status == 200
+        await eventually(failed_checks, 10, "the health check fails")
+        async with session.delete(f"{replica}/faults") as response:
+            assert response.status == 200
 
-            async def counted():
-                ends = grown(routed, await metrics(session, front.admin), "aegis_router_requests_total")
-                return ends if sum(ends.values()) == 7 else None
+        async def counted():
+            ends = grown(routed, await metrics(session, front.admin), "aegis_router_requests_total")
+            return ends if sum(ends.values()) == 7 else None
 
-            ends = await eventually(counted, 5, "seven requests ended")
-            assert ends == {"2xx": 2, "4xx": 1, "5xx": 3, "cancelled": 1}
-            after = await metrics(session, replica)
-            served = grown(worked, after, "aegis_replica_requests_total")
-            assert served == {"ok": 2, "overloaded": 2, "invalid": 1, "cancelled": 1, "fault": 1}
-            assert after["aegis_replica_busy_slots",] == after["aegis_replica_in_flight_requests",] == 0
-            attempts = grown(routed, await metrics(session, front.admin), "aegis_router_attempts_total")
-            assert attempts == {"ok": 3, "overloaded": 2, "cancelled": 1, "error": 1}
-
-    asyncio.run(main())
+        ends = await eventually(counted, 5, "seven requests ended")
+        assert ends == {"2xx": 2, "4xx": 1, "5xx": 3, "cancelled": 1}
+        after = await metrics(session, replica)
+        served = grown(worked, after, "aegis_replica_requests_total")
+        assert served == {"ok": 2, "overloaded": 2, "invalid": 1, "cancelled": 1, "fault": 1}
+        assert after["aegis_replica_busy_slots",] == after["aegis_replica_in_flight_requests",] == 0
+        attempts = grown(routed, await metrics(session, front.admin), "aegis_router_attempts_total")
+        assert attempts == {"ok": 3, "overloaded": 2, "cancelled": 1, "error": 1}
 
 
 @pytest.mark.parametrize("options", [(), ("--discipline", "ps"), ("--kind", "cpu")], ids=["fifo", "ps", "cpu"])
-def test_saturation_shows_as_busy_slots_and_waiting_requests(options):
-    async def main():
-        with backend("--concurrency", 2, *options) as replica:
-            async with client() as session:
-
-                async def work():
-                    async with session.get(f"{replica.url}/work", headers={"X-Aegis-Demand-Ms": "700"}) as response:
-                        return response.status
-
-                async def saturated():
-                    now = await metrics(session, replica.admin)
-                    names = ("busy_slots", "slots", "waiting_requests", "in_flight_requests")
-                    return [now[f"aegis_replica_{name}",] for name in names] == [2, 2, 1, 3]
-
-                working = [asyncio.create_task(work()) for _ in range(3)]
-                await eventually(saturated, 5, "two slots busy, one request waiting")
-                assert await asyncio.gather(*working) == [200, 200, 200]
-
-    asyncio.run(main())
-
-
-def test_the_manager_tells_wanted_asked_for_and_present_replicas_and_why(stack):
-    async def main():
-        front, manager = stack
+async def test_saturation_shows_as_busy_slots_and_waiting_requests(options):
+    with backend("--concurrency", 2, *options) as replica:
         async with client() as session:
-            await until(session, front.admin, "r1", "ready")
 
-            async def settled(wanted):
+            async def work():
+                async with session.get(f"{replica.url}/work", headers={"X-Aegis-Demand-Ms": "700"}) as response:
+                    return response.status
+
+            async def saturated():
+                now = await metrics(session, replica.admin)
+                names = ("busy_slots", "slots", "waiting_requests", "in_flight_requests")
+                return [now[f"aegis_replica_{name}",] for name in names] == [2, 2, 1, 3]
+
+            working = [asyncio.create_task(work()) for _ in range(3)]
+            await eventually(saturated, 5, "two slots busy, one request waiting")
+            assert await asyncio.gather(*working) == [200, 200, 200]
+
+
+async def test_the_manager_tells_wanted_asked_for_and_present_replicas_and_why(stack):
+    front, manager = stack
+    async with client() as session:
+        await until(session, front.admin, "r1", "ready")
+
+        async def settled(wanted):
+            now = await metrics(session, manager.url)
+            keys = [(f"aegis_manager_{name}_replicas",) for name in ("desired", "demanded", "ready", "running")]
+            return now if [now.get(key) for key in keys] == [wanted] * 4 else None
+
+        now = await eventually(lambda: settled(1), 10, "all show one replica")
+        assert now["aegis_manager_max_replicas",] == 2 and now["aegis_manager_autoscaler_enabled",] == 1
+        assert now["aegis_manager_decisions_total", ("reason", "steady")] > 0
+        async with session.put(f"{manager.url}/scale", json={"replicas": 2}) as response:
+            assert response.status == 200
+        now = await eventually(lambda: settled(2), 20, "all show two replicas")
+        assert now["aegis_manager_decisions_total", ("reason", "by_hand")] == 1
+        assert now["aegis_manager_starts_total",] == 2 and now["aegis_manager_failed_starts_total",] == 0
+
+
+async def test_without_its_router_the_manager_counts_failed_looks_and_shows_no_number_that_it_does_not_know(tmp_path):
+    with router() as front:
+        gone = front.admin
+    manager = Service("manager", "--port", 0, "--router", gone, "--replicas", 1, "--log-dir", tmp_path)
+    try:
+        async with client() as session:
+
+            async def failed():
                 now = await metrics(session, manager.url)
-                keys = [(f"aegis_manager_{name}_replicas",) for name in ("desired", "demanded", "ready", "running")]
-                return now if [now.get(key) for key in keys] == [wanted] * 4 else None
+                return now if now["aegis_manager_failed_looks_total",] else None
 
-            now = await eventually(lambda: settled(1), 10, "all show one replica")
-            assert now["aegis_manager_max_replicas",] == 2 and now["aegis_manager_autoscaler_enabled",] == 1
-            assert now["aegis_manager_decisions_total", ("reason", "steady")] > 0
-            async with session.put(f"{manager.url}/scale", json={"replicas": 2}) as response:
-                assert response.status == 200
-            now = await eventually(lambda: settled(2), 20, "all show two replicas")
-            assert now["aegis_manager_decisions_total", ("reason", "by_hand")] == 1
-            assert now["aegis_manager_starts_total",] == 2 and now["aegis_manager_failed_starts_total",] == 0
-
-    asyncio.run(main())
+            now = await eventually(failed, 10, "a failed look")
+            assert ("aegis_manager_ready_replicas",) not in now
+            assert ("aegis_manager_demanded_replicas",) not in now
+            assert now["aegis_manager_desired_replicas",] == 1
+    finally:
+        manager.stop()
 
 
-def test_without_its_router_the_manager_counts_failed_looks_and_shows_no_number_that_it_does_not_know(tmp_path):
-    async def main():
-        with router() as front:
-            gone = front.admin
-        manager = Service("manager", "--port", 0, "--router", gone, "--replicas", 1, "--log-dir", tmp_path)
-        try:
-            async with client() as session:
-
-                async def failed():
-                    now = await metrics(session, manager.url)
-                    return now if now["aegis_manager_failed_looks_total",] else None
-
-                now = await eventually(failed, 10, "a failed look")
-                assert ("aegis_manager_ready_replicas",) not in now
-                assert ("aegis_manager_demanded_replicas",) not in now
-                assert now["aegis_manager_desired_replicas",] == 1
-        finally:
-            manager.stop()
-
-    asyncio.run(main())
-
-
-def test_a_replica_that_does_not_come_up_is_counted(tmp_path):
+async def test_a_replica_that_does_not_come_up_is_counted(tmp_path):
     # The first replica has its speed, a second one has none that is allowed.
     path = tmp_path / "manager.json"
     path.write_text(json.dumps({"scaler": {"name": "none"}, "replica": {"speeds": [1.0, 0.0]}, "replicas": 1}))
 
-    async def main():
-        with router() as front:
-            manager = Service("manager", "--port", 0, "--router", front.admin, "--config", path, "--log-dir", tmp_path)
-            try:
-                async with client() as session:
-                    async with session.put(f"{manager.url}/scale", json={"replicas": 2}) as response:
-                        assert response.status == 200
+    with router() as front:
+        manager = Service("manager", "--port", 0, "--router", front.admin, "--config", path, "--log-dir", tmp_path)
+        try:
+            async with client() as session:
+                async with session.put(f"{manager.url}/scale", json={"replicas": 2}) as response:
+                    assert response.status == 200
 
-                    async def failed():
-                        return (await metrics(session, manager.url))["aegis_manager_failed_starts_total",] >= 1
+                async def failed():
+                    return (await metrics(session, manager.url))["aegis_manager_failed_starts_total",] >= 1
 
-                    await eventually(failed, 15, "a failed start")
-            finally:
-                manager.stop()
-
-    asyncio.run(main())
+                await eventually(failed, 15, "a failed start")
+        finally:
+            manager.stop()

@@ -1,6 +1,5 @@
 """A run whose load comes from workers as other machines start them: real processes, on this one."""
 
-import asyncio
 import contextlib
 import json
 import os
@@ -94,7 +93,7 @@ def prepared(folder, planned, targets, count):
     return load, measure, said, progress
 
 
-def test_what_workers_send_together_is_the_schedule_of_one_process(tmp_path):
+async def test_what_workers_send_together_is_the_schedule_of_one_process(tmp_path):
     planned = schedule(rate_rps=60.0, duration_s=2.5)
     folder = tmp_path / "run"
     folder.mkdir()
@@ -103,7 +102,7 @@ def test_what_workers_send_together_is_the_schedule_of_one_process(tmp_path):
         # The run knows the target by an address that leads nowhere: the workers have their own.
         known = Worker(tmp_path / "env", load.port, "--once", env={"AEGIS_LOAD_TARGET": server.url})
         with workers(tmp_path, load.port, 2, "--once", "--target", server.url) as others:
-            asyncio.run(measure())
+            await measure()
             assert [worker.process.wait(15) for worker in (known, *others)] == [0, 0, 0]
             assert not any(worker.left() for worker in (known, *others))
         seen = sorted(
@@ -138,7 +137,7 @@ def can_be_ahead():
 
 
 @pytest.mark.skipif(not can_be_ahead(), reason="needs time namespaces, and the right to make one")
-def test_a_worker_whose_clock_is_an_hour_ahead_sends_at_the_same_moments(tmp_path):
+async def test_a_worker_whose_clock_is_an_hour_ahead_sends_at_the_same_moments(tmp_path):
     planned = schedule(rate_rps=60.0, duration_s=2.5)
     folder = tmp_path / "run"
     folder.mkdir()
@@ -146,7 +145,7 @@ def test_a_worker_whose_clock_is_an_hour_ahead_sends_at_the_same_moments(tmp_pat
         load, measure, _, _ = prepared(folder, planned, [server.url], 2)
         ahead = Worker(tmp_path / "ahead", load.port, "--once", within=AHEAD)
         with workers(tmp_path, load.port, 1, "--once"):
-            asyncio.run(measure())
+            await measure()
         assert ahead.process.wait(15) == 0
     t0 = json.loads((folder / "start.json").read_text())["t0"]
     abouts = [json.loads((folder / f"load-{shard}.json").read_text()) for shard in range(2)]
@@ -220,25 +219,25 @@ def test_a_worker_of_another_version_is_refused_and_too_few_fail_the_run_in_one_
     assert "refused by" in worker.said() and "instead of" in worker.said()
 
 
-def test_a_port_that_is_taken_is_said_in_one_line(tmp_path):
+async def test_a_port_that_is_taken_is_said_in_one_line(tmp_path):
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
         load, measure, _, _ = prepared(tmp_path, schedule(), ["http://127.0.0.1:9"], 1)
         load.port = sock.getsockname()[1]
         with pytest.raises(StartError, match=rf"load.master_port={load.port}: cannot listen there") as error:
-            asyncio.run(measure())
+            await measure()
     assert "\n" not in str(error.value)
 
 
-def test_a_worker_that_does_not_know_the_targets_fails_the_run_before_it_begins(tmp_path):
+async def test_a_worker_that_does_not_know_the_targets_fails_the_run_before_it_begins(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     load, measure, _, _ = prepared(folder, schedule(), ["http://127.0.0.1:9"], 1)
     two = ["--target", "http://127.0.0.1:1", "--target", "http://127.0.0.1:2"]
     with workers(tmp_path, load.port, 1, "--once", *two) as (worker,):
         with pytest.raises(StartError, match=r"worker \S+ failed: 2 target\(s\) given, but the run has 1"):
-            asyncio.run(measure())
+            await measure()
         assert worker.process.wait(15) == 1
 
 

@@ -1,7 +1,23 @@
-"""Ways to run replicas, one a file. An engine only starts and stops them; they register with the router themselves."""
+"""Ways to run replicas, one a file: `mine.py` has a class with `name = "mine"` and the methods of `Engine`.
 
+An engine only starts and stops replicas; they register with the router themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from services.plugins import Point
+
+ENGINES = Point(
+    __name__,
+    __path__,
+    "manager_engines",
+    "engine",
+    ("add_options", "create", "running", "start", "drain", "stop_process", "close"),
+)
 
 
 class EngineError(RuntimeError):
@@ -23,8 +39,26 @@ class Running:
 class Engine(Protocol):
     """The shape of every engine."""
 
+    name: str
+    """Of its file."""
     acts: bool
     """False where it can only look: then the manager recommends, and nothing follows."""
+
+    @staticmethod
+    def add_options(group: argparse._ArgumentGroup) -> None:
+        """Declare the options of the manager's command line that are this engine's own."""
+
+    @classmethod
+    async def create(cls, arguments: argparse.Namespace, replica: dict[str, Any]) -> Engine:
+        """The engine that the command line asks for.
+
+        Args:
+            arguments: the command line; `router` is the router's admin URL.
+            replica: as for `replica_flags`.
+
+        Raises:
+            EngineError: it cannot work here.
+        """
 
     async def running(self) -> list[Running]:
         """The replicas there are, dead ones included until they are started again or drained.

@@ -1,12 +1,15 @@
 """Replicas as containers of one Docker engine, known by their labels, so that the next manager finds them again."""
 
+import argparse
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from aiodocker import Docker
 
-from services.manager.containers import PROJECT, SERVICE, ContainerProcess, Place, Template, docker_errors
-from services.manager.engines import Running, replica_flags
+from services.manager.containers import ContainerProcess, Template
+from services.manager.docker_engine import PROJECT, SERVICE, Place, connect, docker_errors, own_place
+from services.manager.engines import EngineError, Running, replica_flags
 
 REPLICA = "org.aegis.replica"
 """The label that holds the replica's id."""
@@ -17,7 +20,24 @@ STARTUP_TIMEOUT_S = 30.0
 class ComposeEngine:
     """Runs containers of the service `replica` of a Compose project; they outlive the manager."""
 
+    name = "compose"
     acts = True
+
+    @staticmethod
+    def add_options(group: argparse._ArgumentGroup) -> None:
+        """How its containers are reached."""
+        group.add_argument("--publish", action="store_true", help="publish replicas' ports at 127.0.0.1")
+
+    @classmethod
+    async def create(cls, arguments: argparse.Namespace, replica: dict[str, Any]) -> "ComposeEngine":
+        """In the project of the manager's own container."""
+        docker = connect()
+        try:
+            place = replace(await own_place(docker), publish=arguments.publish)
+        except EngineError:
+            await docker.close()
+            raise
+        return cls(docker, place, replica, arguments.router)
 
     def __init__(self, docker: Docker, place: Place, replica: dict[str, Any], router: str | None) -> None:
         """`replica` as for `replica_flags`; `router` is its admin URL as a container sees it."""

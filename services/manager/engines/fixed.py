@@ -1,5 +1,8 @@
 """Whoever has registered with the router, started by others: the manager watches and recommends."""
 
+import argparse
+from typing import Any
+
 import aiohttp
 
 from services.manager.engines import EngineError, Running
@@ -8,7 +11,17 @@ from services.manager.engines import EngineError, Running
 class FixedEngine:
     """Starts and stops nobody."""
 
+    name = "fixed"
     acts = False
+
+    @staticmethod
+    def add_options(group: argparse._ArgumentGroup) -> None:
+        """None."""
+
+    @classmethod
+    async def create(cls, arguments: argparse.Namespace, replica: dict[str, Any]) -> "FixedEngine":
+        """It needs the router alone."""
+        return cls(arguments.router)
 
     def __init__(self, router: str) -> None:
         """`router` is the router's admin URL."""

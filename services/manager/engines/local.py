@@ -1,6 +1,8 @@
 """Replicas as processes of this machine, started one after another (five at once would stall two cores)."""
 
+import argparse
 import asyncio
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,18 @@ def replica_command(
 class LocalEngine:
     """Runs `python -m services.backend` processes, which end with the manager."""
 
+    name = "local"
     acts = True
+
+    @staticmethod
+    def add_options(group: argparse._ArgumentGroup) -> None:
+        """Where the logs go."""
+        group.add_argument("--log-dir", type=Path, help="for the replicas' logs (default: a new temporary folder)")
+
+    @classmethod
+    async def create(cls, arguments: argparse.Namespace, replica: dict[str, Any]) -> "LocalEngine":
+        """It needs nothing."""
+        return cls(replica, arguments.router, arguments.log_dir or Path(tempfile.mkdtemp(prefix="aegis-")))
 
     def __init__(self, replica: dict[str, Any], router: str | None, logs: Path) -> None:
         """`replica` as for `replica_command`; `logs` is a folder for their log files."""

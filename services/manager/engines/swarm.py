@@ -7,6 +7,7 @@ the ids say only how many. The service's number is changed with the version that
 POST /services/{id}/update): what someone else has changed meanwhile is read again, and never overwritten.
 """
 
+import argparse
 import asyncio
 import itertools
 import json
@@ -18,7 +19,7 @@ from typing import Any
 from aiodocker import Docker
 from aiodocker.exceptions import DockerError
 
-from services.manager.containers import docker_errors
+from services.manager.docker_engine import connect, docker_errors
 from services.manager.engines import EngineError, Running
 from services.processes import StartError
 
@@ -50,7 +51,22 @@ async def own_service(docker: Docker) -> str:
 class SwarmEngine:
     """Scales one service."""
 
+    name = "swarm"
     acts = True
+
+    @staticmethod
+    def add_options(group: argparse._ArgumentGroup) -> None:
+        """None."""
+
+    @classmethod
+    async def create(cls, arguments: argparse.Namespace, replica: dict[str, Any]) -> "SwarmEngine":
+        """For the stack of the manager's own container; what a replica is told stands in the stack's file."""
+        docker = connect()
+        try:
+            return cls(docker, await own_service(docker))
+        except EngineError:
+            await docker.close()
+            raise
 
     def __init__(self, docker: Docker, service: str) -> None:
         """`docker` is a manager node's engine; `service` the service's name."""

@@ -1,4 +1,4 @@
-"""Scaling policies, one a file: a class with a `name`; its keyword arguments are its options.
+"""Scaling policies, one a file: `mine.py` has a class with `name = "mine"`; its keyword arguments are its options.
 
     decide(observation, now) -> desired replicas (float), or None: "I cannot tell"
 
@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from services import plugins
+from services.plugins import Point
+
+SCALERS = Point(__name__, __path__, "scalers", "scaler", ("decide",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +41,10 @@ class Scaler(Protocol):
         """How many replicas there should be; `now` in seconds."""
 
 
-def names() -> list[str]:
-    """The scalers there are."""
-    return list(plugins.classes(__name__))
-
-
 def create(name: str, options: dict[str, Any]) -> Scaler:
     """The scaler `name` with its options.
 
     Raises:
         ValueError: an unknown name or option, or a wrong value; names the choices.
     """
-    return cast(Scaler, plugins.create(__name__, "scaler", name, options, ("decide",)))
+    return cast(Scaler, SCALERS.create(name, options))

@@ -1,4 +1,4 @@
-"""Balancing policies, one a file: a class with a `name`; its keyword arguments are its options.
+"""Balancing policies, one a file: `mine.py` has a class with `name = "mine"`; its keyword arguments are its options.
 
 A policy is a plain object: it is told the time, draws from the generator it was given, and does no I/O.
 
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast, get_args
 
-from services import plugins
+from services.plugins import Point
 
-METHODS = ("pick", "on_start", "on_finish")
+POLICIES = Point(__name__, __path__, "policies", "policy", ("pick", "on_start", "on_finish"))
 Outcome = Literal["ok", "error", "overloaded", "cancelled"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
@@ -70,15 +70,10 @@ def two_of(count: int, rng: random.Random) -> tuple[int, int]:
     return first, second + (second >= first)
 
 
-def names() -> list[str]:
-    """The policies there are."""
-    return list(plugins.classes(__name__))
-
-
 def create(name: str, options: dict[str, Any], rng: random.Random) -> Policy:
     """The policy `name` with its options.
 
     Raises:
         ValueError: an unknown name or option, or a wrong value; names the choices.
     """
-    return cast(Policy, plugins.create(__name__, "policy", name, options, METHODS, rng=rng))
+    return cast(Policy, POLICIES.create(name, options, rng=rng))

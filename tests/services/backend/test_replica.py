@@ -31,49 +31,36 @@ async def faults(session, started, **active):
 
 
 @pytest.fixture(autouse=True)
-def healed(request):
+async def healed(request, anyio_backend):
     yield
     if "one" in request.fixturenames:
-
-        async def heal():
-            async with client() as session:
-                async with session.delete(f"{request.getfixturevalue('one').admin}/faults") as response:
-                    assert response.status == 200
-
-        asyncio.run(heal())
+        async with client() as session:
+            async with session.delete(f"{request.getfixturevalue('one').admin}/faults") as response:
+                assert response.status == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_work_takes_its_demand_and_says_what_it_took(one, method):
-    async def main():
-        async with client() as session:
-            status, body, headers = await work(session, one, 30, method, **{"X-Request-Id": "q1"})
-            assert status == 200
-            assert body["replica"] == headers["X-Aegis-Replica"] == "b1" and body["request_id"] == "q1"
-            assert float(headers["X-Aegis-Service-Ms"]) == 30.0 and float(headers["X-Aegis-Queue-Ms"]) == 0.0
-            assert headers["X-Aegis-In-Flight"] == "1"
-
-    asyncio.run(main())
+async def test_work_takes_its_demand_and_says_what_it_took(one, method):
+    async with client() as session:
+        status, body, headers = await work(session, one, 30, method, **{"X-Request-Id": "q1"})
+        assert status == 200
+        assert body["replica"] == headers["X-Aegis-Replica"] == "b1" and body["request_id"] == "q1"
+        assert float(headers["X-Aegis-Service-Ms"]) == 30.0 and float(headers["X-Aegis-Queue-Ms"]) == 0.0
+        assert headers["X-Aegis-In-Flight"] == "1"
 
 
-def test_without_a_demand_it_draws_its_own(one):
-    async def main():
-        async with client() as session:
-            drawn = {(await json_of(session, f"{one.url}/work"))["service_ms"] for _ in range(3)}
-            assert len(drawn) == 3
-
-    asyncio.run(main())
+async def test_without_a_demand_it_draws_its_own(one):
+    async with client() as session:
+        drawn = {(await json_of(session, f"{one.url}/work"))["service_ms"] for _ in range(3)}
+        assert len(drawn) == 3
 
 
 @pytest.mark.parametrize("demand", ["-1", "60001", "nan", "inf", "much"])
-def test_a_demand_out_of_bounds_is_422_with_the_bounds(one, demand):
-    async def main():
-        async with client() as session:
-            status, body, _ = await work(session, one, demand)
-            assert status == 422
-            assert "between 0 and 60000" in body["error"]
-
-    asyncio.run(main())
+async def test_a_demand_out_of_bounds_is_422_with_the_bounds(one, demand):
+    async with client() as session:
+        status, body, _ = await work(session, one, demand)
+        assert status == 422
+        assert "between 0 and 60000" in body["error"]
 
 
 async def in_flight(session, started, count):
@@ -83,257 +70,212 @@ async def in_flight(session, started, count):
     await eventually(there, 5, f"{count} in flight")
 
 
-def test_the_queue_is_first_in_first_out_and_its_overflow_503_at_once(one):
-    async def main():
-        async with client() as session:
-            serving = [asyncio.create_task(work(session, one, 300)) for _ in range(2)]
-            await in_flight(session, one, 2)
-            waiting = asyncio.create_task(work(session, one, 10))
-            await in_flight(session, one, 3)
-            probe = await json_of(session, f"{one.url}/probe")
-            assert probe["waiting"] == 1 and 0 < probe["wait_ms"] <= 310
-            status, _, headers = await work(session, one, 10)
-            assert status == 503 and headers["X-Aegis-In-Flight"] == "4"
-            status, body, _ = await waiting
-            assert status == 200 and 0 < body["queue_ms"] <= 300
-            assert [(await task)[0] for task in serving] == [200, 200]
-
-    asyncio.run(main())
+async def test_the_queue_is_first_in_first_out_and_its_overflow_503_at_once(one):
+    async with client() as session:
+        serving = [asyncio.create_task(work(session, one, 300)) for _ in range(2)]
+        await in_flight(session, one, 2)
+        waiting = asyncio.create_task(work(session, one, 10))
+        await in_flight(session, one, 3)
+        probe = await json_of(session, f"{one.url}/probe")
+        assert probe["waiting"] == 1 and 0 < probe["wait_ms"] <= 310
+        status, _, headers = await work(session, one, 10)
+        assert status == 503 and headers["X-Aegis-In-Flight"] == "4"
+        status, body, _ = await waiting
+        assert status == 200 and 0 < body["queue_ms"] <= 300
+        assert [(await task)[0] for task in serving] == [200, 200]
 
 
-def test_a_client_that_hangs_up_frees_its_slot(one):
-    async def main():
-        async with client() as session:
-            blocked = [asyncio.create_task(work(session, one, 30_000)) for _ in range(2)]
-            await in_flight(session, one, 2)
-            for task in blocked:
-                task.cancel()
-            await in_flight(session, one, 0)
-            status, body, _ = await work(session, one, 5)
-            assert status == 200 and body["queue_ms"] == 0.0
-
-    asyncio.run(main())
+async def test_a_client_that_hangs_up_frees_its_slot(one):
+    async with client() as session:
+        blocked = [asyncio.create_task(work(session, one, 30_000)) for _ in range(2)]
+        await in_flight(session, one, 2)
+        for task in blocked:
+            task.cancel()
+        await in_flight(session, one, 0)
+        status, body, _ = await work(session, one, 5)
+        assert status == 200 and body["queue_ms"] == 0.0
 
 
 @pytest.mark.parametrize(
     ("active", "work_status", "ready_status"),
     [({"error": {}}, 500, 500), ({"lie": {}}, 500, 200), ({"slow": {"factor": 2}}, 200, 200)],
 )
-def test_a_fault_is_seen_by_work_and_by_the_health_check_as_it_should(one, active, work_status, ready_status):
-    async def main():
-        async with client() as session:
-            status, set_ = await faults(session, one, **active)
-            assert status == 200 and set_.keys() == active.keys()
-            assert await json_of(session, f"{one.url}/faults") == set_
-            status, body, _ = await work(session, one, 20)
-            assert status == work_status
-            if "slow" in active:
-                assert body["service_ms"] == 40.0
-            async with session.get(f"{one.url}/readyz") as response:
-                assert response.status == ready_status
-
-    asyncio.run(main())
+async def test_a_fault_is_seen_by_work_and_by_the_health_check_as_it_should(one, active, work_status, ready_status):
+    async with client() as session:
+        status, set_ = await faults(session, one, **active)
+        assert status == 200 and set_.keys() == active.keys()
+        assert await json_of(session, f"{one.url}/faults") == set_
+        status, body, _ = await work(session, one, 20)
+        assert status == work_status
+        if "slow" in active:
+            assert body["service_ms"] == 40.0
+        async with session.get(f"{one.url}/readyz") as response:
+            assert response.status == ready_status
 
 
-def test_hang_never_answers_and_reset_cuts_the_connection(one):
-    async def main():
-        async with client() as session:
-            await faults(session, one, hang={})
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.4):
-                    await work(session, one)
-            await faults(session, one, reset={})
-            with pytest.raises(aiohttp.ClientConnectionError):
+async def test_hang_never_answers_and_reset_cuts_the_connection(one):
+    async with client() as session:
+        await faults(session, one, hang={})
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.4):
                 await work(session, one)
-
-    asyncio.run(main())
-
-
-def test_refuse_closes_the_port_and_heals_on_the_admin_port(one):
-    async def main():
-        async with client() as session:
-            assert (await faults(session, one, refuse={}))[0] == 200
-            with pytest.raises(aiohttp.ClientConnectorError):
-                await work(session, one)
-            async with session.delete(f"{one.admin}/faults"):
-                assert (await work(session, one))[0] == 200
-
-    asyncio.run(main())
-
-
-def test_refuse_without_an_admin_port_is_409_since_it_could_not_be_healed():
-    async def main():
-        started = Service("backend", "--port", 0)
-        try:
-            async with client() as session:
-                async with session.put(f"{started.url}/faults", json={"refuse": {}}) as response:
-                    assert response.status == 409 and "--admin-port" in await response.text()
-        finally:
-            started.stop()
-
-    asyncio.run(main())
-
-
-def test_a_wrong_fault_is_422_and_changes_nothing(one):
-    async def main():
-        async with client() as session:
-            await faults(session, one, slow={"factor": 2})
-            status, body = await faults(session, one, slow={"factor": 0})
-            assert status == 422 and "slow.factor=0" in json.dumps(body)
-            assert await json_of(session, f"{one.url}/faults") == {"slow": {"factor": 2.0}}
-
-    asyncio.run(main())
-
-
-def test_a_paused_replica_goes_on_where_it_was(one):
-    async def main():
-        async with client() as session:
-            asked = asyncio.create_task(work(session, one, 200))
-            await in_flight(session, one, 1)
-            one.process.send_signal(signal.SIGSTOP)
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(asked), 0.6)
-            one.process.send_signal(signal.SIGCONT)
-            status, body, _ = await asked
-            assert status == 200 and body["service_ms"] > 500
-
-    asyncio.run(main())
-
-
-def test_cpu_work_burns_cpu_in_its_slots():
-    async def main():
-        with backend("--kind", "cpu", "--concurrency", 1) as started:
-            async with client() as session:
-                first, second = await asyncio.gather(work(session, started, 100), work(session, started, 100))
-                assert first[0] == second[0] == 200
-                assert first[1]["service_ms"] >= 99 and max(first[1]["queue_ms"], second[1]["queue_ms"]) >= 90
-
-    asyncio.run(main())
-
-
-def test_metrics_count_requests_by_their_end(one):
-    async def main():
-        async with client() as session:
+        await faults(session, one, reset={})
+        with pytest.raises(aiohttp.ClientConnectionError):
             await work(session, one)
-            async with session.get(f"{one.admin}/metrics") as response:
-                text = await response.text()
-            assert (
-                'aegis_replica_requests_total{code="200",outcome="ok"}' in text
-                and "aegis_replica_queue_seconds_bucket" in text
-            )
-
-    asyncio.run(main())
 
 
-def test_it_registers_renews_and_leaves_in_order_without_losing_a_request():
-    async def main():
-        with router() as front:
-            started = Service("backend", "--port", 0, "--id", "b7", "--router", front.admin, "--concurrency", 64)
-            async with client() as session:
-                await until(session, front.admin, "b7", "ready")
-                replica = await json_of(session, f"{front.admin}/replicas/b7")
-                assert replica["concurrency"] == 64 and 0 < replica["lease_remaining_s"] <= 3
-                stop = asyncio.Event()
+async def test_refuse_closes_the_port_and_heals_on_the_admin_port(one):
+    async with client() as session:
+        assert (await faults(session, one, refuse={}))[0] == 200
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await work(session, one)
+        async with session.delete(f"{one.admin}/faults"):
+            assert (await work(session, one))[0] == 200
 
-                async def send():
-                    statuses = []
-                    while not stop.is_set():
-                        async with session.get(front.url + "/work", headers={"X-Aegis-Demand-Ms": "40"}) as response:
-                            statuses.append((response.status, response.headers.get("X-Aegis-Replica")))
-                    return statuses
 
-                senders = [asyncio.create_task(send()) for _ in range(4)]
-                await eventually(lambda: seen(session, front, 12), 5, "requests were served")
-                started.process.terminate()
-                await until(session, front.admin, "b7", None)
-                stop.set()
-                answered = [answer for sender in senders for answer in await sender]
-                assert {status for status, replica in answered if replica == "b7"} == {200}
-                assert {status for status, replica in answered if replica is None} <= {503}
-                words = [event["event"] for event in (await json_of(session, f"{front.admin}/events"))["events"]]
-                assert words == ["registered", "readmitted", "draining", "drained"]
-            assert started.process.wait(10) == 0
-            started.stop()
+async def test_refuse_without_an_admin_port_is_409_since_it_could_not_be_healed():
+    started = Service("backend", "--port", 0)
+    try:
+        async with client() as session:
+            async with session.put(f"{started.url}/faults", json={"refuse": {}}) as response:
+                assert response.status == 409 and "--admin-port" in await response.text()
+    finally:
+        started.stop()
 
+
+async def test_a_wrong_fault_is_422_and_changes_nothing(one):
+    async with client() as session:
+        await faults(session, one, slow={"factor": 2})
+        status, body = await faults(session, one, slow={"factor": 0})
+        assert status == 422 and "slow.factor=0" in json.dumps(body)
+        assert await json_of(session, f"{one.url}/faults") == {"slow": {"factor": 2.0}}
+
+
+async def test_a_paused_replica_goes_on_where_it_was(one):
+    async with client() as session:
+        asked = asyncio.create_task(work(session, one, 200))
+        await in_flight(session, one, 1)
+        one.process.send_signal(signal.SIGSTOP)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(asked), 0.6)
+        one.process.send_signal(signal.SIGCONT)
+        status, body, _ = await asked
+        assert status == 200 and body["service_ms"] > 500
+
+
+async def test_cpu_work_burns_cpu_in_its_slots():
+    with backend("--kind", "cpu", "--concurrency", 1) as started:
+        async with client() as session:
+            first, second = await asyncio.gather(work(session, started, 100), work(session, started, 100))
+            assert first[0] == second[0] == 200
+            assert first[1]["service_ms"] >= 99 and max(first[1]["queue_ms"], second[1]["queue_ms"]) >= 90
+
+
+async def test_metrics_count_requests_by_their_end(one):
+    async with client() as session:
+        await work(session, one)
+        async with session.get(f"{one.admin}/metrics") as response:
+            text = await response.text()
+        assert (
+            'aegis_replica_requests_total{code="200",outcome="ok"}' in text
+            and "aegis_replica_queue_seconds_bucket" in text
+        )
+
+
+async def test_it_registers_renews_and_leaves_in_order_without_losing_a_request():
     async def seen(session, front, count):
         return (await json_of(session, f"{front.admin}/stats"))["requests_total"] >= count
 
-    asyncio.run(main())
+    with router() as front:
+        started = Service("backend", "--port", 0, "--id", "b7", "--router", front.admin, "--concurrency", 64)
+        async with client() as session:
+            await until(session, front.admin, "b7", "ready")
+            replica = await json_of(session, f"{front.admin}/replicas/b7")
+            assert replica["concurrency"] == 64 and 0 < replica["lease_remaining_s"] <= 3
+            stop = asyncio.Event()
+
+            async def send():
+                statuses = []
+                while not stop.is_set():
+                    async with session.get(front.url + "/work", headers={"X-Aegis-Demand-Ms": "40"}) as response:
+                        statuses.append((response.status, response.headers.get("X-Aegis-Replica")))
+                return statuses
+
+            senders = [asyncio.create_task(send()) for _ in range(4)]
+            await eventually(lambda: seen(session, front, 12), 5, "requests were served")
+            started.process.terminate()
+            await until(session, front.admin, "b7", None)
+            stop.set()
+            answered = [answer for sender in senders for answer in await sender]
+            assert {status for status, replica in answered if replica == "b7"} == {200}
+            assert {status for status, replica in answered if replica is None} <= {503}
+            words = [event["event"] for event in (await json_of(session, f"{front.admin}/events"))["events"]]
+            assert words == ["registered", "readmitted", "draining", "drained"]
+        assert started.process.wait(10) == 0
+        started.stop()
 
 
-def test_a_killed_replica_expires_and_a_router_that_comes_late_is_found():
-    async def main():
-        with router() as front:
-            port, admin_port = (url.rsplit(":", 1)[1] for url in (front.url, front.admin))
-        started = Service("backend", "--port", 0, "--id", "b8", "--router", f"http://127.0.0.1:{admin_port}")
-        late = Service("router", "--port", port, "--admin-port", admin_port)
-        try:
-            async with client() as session:
-                await until(session, late.admin, "b8", "ready")
-                started.process.kill()
-                await until(session, late.admin, "b8", "ejected", 4)
-                await until(session, late.admin, "b8", None, 6)
-                last = (await json_of(session, f"{late.admin}/events"))["events"][-1]
-                assert (last["event"], last["replica"]) == ("expired", "b8")
-        finally:
-            started.stop()
-            late.stop()
-
-    asyncio.run(main())
+async def test_a_killed_replica_expires_and_a_router_that_comes_late_is_found():
+    with router() as front:
+        port, admin_port = (url.rsplit(":", 1)[1] for url in (front.url, front.admin))
+    started = Service("backend", "--port", 0, "--id", "b8", "--router", f"http://127.0.0.1:{admin_port}")
+    late = Service("router", "--port", port, "--admin-port", admin_port)
+    try:
+        async with client() as session:
+            await until(session, late.admin, "b8", "ready")
+            started.process.kill()
+            await until(session, late.admin, "b8", "ejected", 4)
+            await until(session, late.admin, "b8", None, 6)
+            last = (await json_of(session, f"{late.admin}/events"))["events"][-1]
+            assert (last["event"], last["replica"]) == ("expired", "b8")
+    finally:
+        started.stop()
+        late.stop()
 
 
 @pytest.mark.parametrize(
     "body", ["NaN", "[NaN]", '{"\\ud800": {}}', '{"slow": {"factor": "\\ud800"}}', '{"slow": {"factor": NaN}}']
 )
-def test_faults_that_json_has_no_text_for_are_422(one, body):
-    async def main():
+async def test_faults_that_json_has_no_text_for_are_422(one, body):
+    async with client() as session:
+        headers = {"Content-Type": "application/json"}
+        async with session.put(f"{one.admin}/faults", data=body, headers=headers) as response:
+            assert response.status == 422
+
+
+async def test_refuse_stays_while_its_port_is_taken_and_can_be_healed_afterwards(one):
+    port = int(one.url.rsplit(":", 1)[1])
+    async with client() as session:
+        assert (await faults(session, one, refuse={}))[0] == 200
+        taker = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", port)
+        status, said = await faults(session, one)
+        assert (status, "refuse: cannot be healed now" in said["detail"]) == (409, True)
+        assert await json_of(session, f"{one.admin}/faults") == {"refuse": {}}
+        taker.close()
+        await taker.wait_closed()
+        assert (await faults(session, one))[0] == 200
+        assert (await work(session, one))[0] == 200
+
+
+async def test_a_renewal_leaves_weight_and_state_as_the_operator_set_them():
+    with router() as front, backend("--id", "b7", "--router", front.admin, "--weight", 3):
         async with client() as session:
-            headers = {"Content-Type": "application/json"}
-            async with session.put(f"{one.admin}/faults", data=body, headers=headers) as response:
-                assert response.status == 422
+            await until(session, front.admin, "b7", "ready")
+            url = f"{front.admin}/replicas/b7"
+            assert (await json_of(session, url))["weight"] == 3
+            for change in ({"weight": 5}, {"state": "draining"}):
+                async with session.put(url, json=change) as response:
+                    assert response.status == 200
+            left = (await json_of(session, url))["lease_remaining_s"]
 
-    asyncio.run(main())
+            async def renewed():
+                nonlocal left
+                before, left = left, (await json_of(session, url))["lease_remaining_s"]
+                return left > before
 
-
-def test_refuse_stays_while_its_port_is_taken_and_can_be_healed_afterwards(one):
-    async def main():
-        port = int(one.url.rsplit(":", 1)[1])
-        async with client() as session:
-            assert (await faults(session, one, refuse={}))[0] == 200
-            taker = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", port)
-            status, said = await faults(session, one)
-            assert (status, "refuse: cannot be healed now" in said["detail"]) == (409, True)
-            assert await json_of(session, f"{one.admin}/faults") == {"refuse": {}}
-            taker.close()
-            await taker.wait_closed()
-            assert (await faults(session, one))[0] == 200
-            assert (await work(session, one))[0] == 200
-
-    asyncio.run(main())
-
-
-def test_a_renewal_leaves_weight_and_state_as_the_operator_set_them():
-    async def main():
-        with router() as front, backend("--id", "b7", "--router", front.admin, "--weight", 3):
-            async with client() as session:
-                await until(session, front.admin, "b7", "ready")
-                url = f"{front.admin}/replicas/b7"
-                assert (await json_of(session, url))["weight"] == 3
-                for change in ({"weight": 5}, {"state": "draining"}):
-                    async with session.put(url, json=change) as response:
-                        assert response.status == 200
-                left = (await json_of(session, url))["lease_remaining_s"]
-
-                async def renewed():
-                    nonlocal left
-                    before, left = left, (await json_of(session, url))["lease_remaining_s"]
-                    return left > before
-
-                await eventually(renewed, 5, "the lease was renewed")
-                found = await json_of(session, url)
-                assert (found["weight"], found["state"]) == (5, "draining")
-
-    asyncio.run(main())
+            await eventually(renewed, 5, "the lease was renewed")
+            found = await json_of(session, url)
+            assert (found["weight"], found["state"]) == (5, "draining")
 
 
 @pytest.mark.parametrize("arguments", [("--id", "bad id"), ("--id", ""), ("--id", "a/b"), ("--router", "foo")])
@@ -347,8 +289,8 @@ def test_a_replica_that_could_never_register_does_not_start(arguments):
 
 
 @pytest.mark.parametrize(("on_hangup", "waits"), [("cancel", False), ("finish", True)])
-def test_work_whose_client_hung_up_is_given_up_or_done_for_nobody(on_hangup, waits):
-    async def main(started):
+async def test_work_whose_client_hung_up_is_given_up_or_done_for_nobody(on_hangup, waits):
+    with backend("--concurrency", 1, "--on-hangup", on_hangup) as started:
         async with client() as session:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.2):
@@ -356,18 +298,12 @@ def test_work_whose_client_hung_up_is_given_up_or_done_for_nobody(on_hangup, wai
             _, _, headers = await work(session, started, 1)
             assert (float(headers["X-Aegis-Queue-Ms"]) > 300) == waits
 
-    with backend("--concurrency", 1, "--on-hangup", on_hangup) as started:
-        asyncio.run(main(started))
 
-
-def test_processor_sharing_serves_all_at_once():
-    async def main(started):
+async def test_processor_sharing_serves_all_at_once():
+    with backend("--concurrency", 1, "--discipline", "ps") as started:
         async with client() as session:
             answers = await asyncio.gather(*(work(session, started, 200) for _ in range(3)))
             took = [float(headers["X-Aegis-Service-Ms"]) for _, _, headers in answers]
             assert all(float(headers["X-Aegis-Queue-Ms"]) == 0 for _, _, headers in answers)
             assert max(took) == pytest.approx(600, abs=60)
             assert min(took) > 450
-
-    with backend("--concurrency", 1, "--discipline", "ps") as started:
-        asyncio.run(main(started))

@@ -49,36 +49,33 @@ async def put(session, manager, path, **body):
         return response.status, await response.json()
 
 
-def test_it_scales_up_and_down_by_hand_and_loses_no_request(pair):
+async def test_it_scales_up_and_down_by_hand_and_loses_no_request(pair):
     front, manager = pair
 
-    async def main():
-        async with client() as session:
-            await settled(session, pair, 2)
-            stop, statuses = asyncio.Event(), []
+    async with client() as session:
+        await settled(session, pair, 2)
+        stop, statuses = asyncio.Event(), []
 
-            async def send():
-                while not stop.is_set():
-                    async with session.get(front.url + "/work", headers={"X-Aegis-Demand-Ms": "20"}) as response:
-                        statuses.append(response.status)
+        async def send():
+            while not stop.is_set():
+                async with session.get(front.url + "/work", headers={"X-Aegis-Demand-Ms": "20"}) as response:
+                    statuses.append(response.status)
 
-            sender = asyncio.create_task(send())
-            for count in (3, 1, 2):
-                assert (await put(session, manager, "/scale", replicas=count))[0] == 200
-                found = await settled(session, pair, count)
-                assert [replica["id"] for replica in found["replicas"]] == [f"r{n}" for n in range(1, count + 1)]
-                assert all(replica["pid"] and replica["url"] for replica in found["replicas"])
-            stop.set()
-            await sender
-            assert set(statuses) == {200}
-            page = await json_of(session, f"{manager.url}/decisions")
-            changes = [(d["previous"], d["desired"]) for d in page["decisions"] if d["changed"]]
-            assert changes == [(2, 3), (3, 1), (1, 2)]
-            assert all(decision["reason"] for decision in page["decisions"])
-            later = await json_of(session, f"{manager.url}/decisions?since={page['next']}")
-            assert all(decision["seq"] > page["next"] for decision in later["decisions"])
-
-    asyncio.run(main())
+        sender = asyncio.create_task(send())
+        for count in (3, 1, 2):
+            assert (await put(session, manager, "/scale", replicas=count))[0] == 200
+            found = await settled(session, pair, count)
+            assert [replica["id"] for replica in found["replicas"]] == [f"r{n}" for n in range(1, count + 1)]
+            assert all(replica["pid"] and replica["url"] for replica in found["replicas"])
+        stop.set()
+        await sender
+        assert set(statuses) == {200}
+        page = await json_of(session, f"{manager.url}/decisions")
+        changes = [(d["previous"], d["desired"]) for d in page["decisions"] if d["changed"]]
+        assert changes == [(2, 3), (3, 1), (1, 2)]
+        assert all(decision["reason"] for decision in page["decisions"])
+        later = await json_of(session, f"{manager.url}/decisions?since={page['next']}")
+        assert all(decision["seq"] > page["next"] for decision in later["decisions"])
 
 
 @pytest.mark.parametrize(
@@ -91,164 +88,131 @@ def test_it_scales_up_and_down_by_hand_and_loses_no_request(pair):
         ("/autoscaler", {"enabeld": True}, "enabeld"),
     ],
 )
-def test_a_wrong_order_is_422_and_changes_nothing(pair, path, body, words):
-    async def main():
+async def test_a_wrong_order_is_422_and_changes_nothing(pair, path, body, words):
+    async with client() as session:
+        before = await status(session, pair[1])
+        code, answer = await put(session, pair[1], path, **body)
+        assert code == 422 and words in json.dumps(answer)
+        after = await status(session, pair[1])
+        assert [after[key] for key in ("desired", "min_replicas", "max_replicas")] == [
+            before[key] for key in ("desired", "min_replicas", "max_replicas")
+        ]
+
+
+async def test_bounds_can_be_moved_and_the_scaler_switched_off(pair):
+    async with client() as session:
+        assert (await put(session, pair[1], "/scale", replicas=1))[0] == 200
+        await settled(session, pair, 1)
+        assert (await put(session, pair[1], "/autoscaler", min_replicas=2))[0] == 200
+        await settled(session, pair, 2)  # the running scaler keeps to the new bound
+        code, found = await put(session, pair[1], "/autoscaler", enabled=False, min_replicas=1)
+        assert code == 200 and found["autoscaler"] is False
+        await put(session, pair[1], "/autoscaler", enabled=True)
+
+
+async def test_a_replica_that_died_is_replaced_at_its_address(pair):
+    async with client() as session:
+        before = (await settled(session, pair, 2))["replicas"]
+        os.kill(before[0]["pid"], signal.SIGKILL)
+
+        async def replaced():
+            found = (await status(session, pair[1]))["replicas"]
+            return found if found[0]["pid"] not in (None, before[0]["pid"]) and found[0]["state"] == "running" else None
+
+        after = await eventually(replaced, 20, "r1 runs again")
+        assert (after[0]["id"], after[0]["url"]) == (before[0]["id"], before[0]["url"])
+        await settled(session, pair, 2)
+
+
+async def test_a_restart_keeps_id_and_address_and_an_unknown_one_is_404(pair):
+    async with client() as session:
+        before = (await settled(session, pair, 2))["replicas"]
+        async with session.post(f"{pair[1].url}/replicas/r2/restart") as response:
+            assert response.status == 202
+        after = (await settled(session, pair, 2))["replicas"]
+        assert after[1]["url"] == before[1]["url"] and after[1]["pid"] != before[1]["pid"]
+        async with session.post(f"{pair[1].url}/replicas/r9/restart") as response:
+            assert response.status == 404
+
+
+async def test_it_drains_its_replicas_when_it_ends(tmp_path):
+    with router() as front:
+        manager = Service("manager", "--port", 0, "--router", front.admin, "--replicas", 1, "--log-dir", tmp_path)
         async with client() as session:
-            before = await status(session, pair[1])
-            code, answer = await put(session, pair[1], path, **body)
-            assert code == 422 and words in json.dumps(answer)
-            after = await status(session, pair[1])
-            assert [after[key] for key in ("desired", "min_replicas", "max_replicas")] == [
-                before[key] for key in ("desired", "min_replicas", "max_replicas")
-            ]
-
-    asyncio.run(main())
+            await settled(session, (front, manager), 1)
+            children = psutil.Process(manager.process.pid).children(recursive=True)
+            assert manager.stop() == 0
+            assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+            words = [event["event"] for event in (await json_of(session, f"{front.admin}/events"))["events"]]
+            assert words[-2:] == ["draining", "drained"]
 
 
-def test_bounds_can_be_moved_and_the_scaler_switched_off(pair):
-    async def main():
+async def test_a_router_that_is_away_is_no_reason_to_scale(tmp_path):
+    with router() as front:
+        gone = front.admin
+    manager = Service("manager", "--port", 0, "--router", gone, "--replicas", 1, "--log-dir", tmp_path)
+    try:
         async with client() as session:
-            assert (await put(session, pair[1], "/scale", replicas=1))[0] == 200
-            await settled(session, pair, 1)
-            assert (await put(session, pair[1], "/autoscaler", min_replicas=2))[0] == 200
-            await settled(session, pair, 2)  # the running scaler keeps to the new bound
-            code, found = await put(session, pair[1], "/autoscaler", enabled=False, min_replicas=1)
-            assert code == 200 and found["autoscaler"] is False
-            await put(session, pair[1], "/autoscaler", enabled=True)
 
-    asyncio.run(main())
+            async def decided():
+                return (await json_of(session, f"{manager.url}/decisions"))["decisions"]
 
-
-def test_a_replica_that_died_is_replaced_at_its_address(pair):
-    async def main():
-        async with client() as session:
-            before = (await settled(session, pair, 2))["replicas"]
-            os.kill(before[0]["pid"], signal.SIGKILL)
-
-            async def replaced():
-                found = (await status(session, pair[1]))["replicas"]
-                return (
-                    found
-                    if found[0]["pid"] not in (None, before[0]["pid"]) and found[0]["state"] == "running"
-                    else None
-                )
-
-            after = await eventually(replaced, 20, "r1 runs again")
-            assert (after[0]["id"], after[0]["url"]) == (before[0]["id"], before[0]["url"])
-            await settled(session, pair, 2)
-
-    asyncio.run(main())
-
-
-def test_a_restart_keeps_id_and_address_and_an_unknown_one_is_404(pair):
-    async def main():
-        async with client() as session:
-            before = (await settled(session, pair, 2))["replicas"]
-            async with session.post(f"{pair[1].url}/replicas/r2/restart") as response:
-                assert response.status == 202
-            after = (await settled(session, pair, 2))["replicas"]
-            assert after[1]["url"] == before[1]["url"] and after[1]["pid"] != before[1]["pid"]
-            async with session.post(f"{pair[1].url}/replicas/r9/restart") as response:
-                assert response.status == 404
-
-    asyncio.run(main())
-
-
-def test_it_drains_its_replicas_when_it_ends(tmp_path):
-    async def main():
-        with router() as front:
-            manager = Service("manager", "--port", 0, "--router", front.admin, "--replicas", 1, "--log-dir", tmp_path)
-            async with client() as session:
-                await settled(session, (front, manager), 1)
-                children = psutil.Process(manager.process.pid).children(recursive=True)
-                assert manager.stop() == 0
-                assert not [
-                    child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE
-                ]
-                words = [event["event"] for event in (await json_of(session, f"{front.admin}/events"))["events"]]
-                assert words[-2:] == ["draining", "drained"]
-
-    asyncio.run(main())
-
-
-def test_a_router_that_is_away_is_no_reason_to_scale(tmp_path):
-    async def main():
-        with router() as front:
-            gone = front.admin
-        manager = Service("manager", "--port", 0, "--router", gone, "--replicas", 1, "--log-dir", tmp_path)
-        try:
-            async with client() as session:
-
-                async def decided():
-                    return (await json_of(session, f"{manager.url}/decisions"))["decisions"]
-
-                decision = (await eventually(decided, 10, "a decision"))[0]
-                assert decision["desired"] == 1 and "does not answer" in decision["reason"]
-        finally:
-            manager.stop()
-
-    asyncio.run(main())
+            decision = (await eventually(decided, 10, "a decision"))[0]
+            assert decision["desired"] == 1 and "does not answer" in decision["reason"]
+    finally:
+        manager.stop()
 
 
 @pytest.mark.parametrize("replicas", ["NaN", "Infinity", '"\\ud800"', "[NaN]", "true", "1.5"])
-def test_a_number_that_is_none_is_422_and_changes_nothing(pair, replicas):
-    async def main():
-        _, manager = pair
+async def test_a_number_that_is_none_is_422_and_changes_nothing(pair, replicas):
+    _, manager = pair
+    async with client() as session:
+        before = (await status(session, manager))["desired"]
+        headers = {"Content-Type": "application/json"}
+        body = f'{{"replicas": {replicas}}}'
+        async with session.put(f"{manager.url}/scale", data=body, headers=headers) as response:
+            assert response.status == 422
+        assert (await status(session, manager))["desired"] == before
+
+
+async def test_a_dead_replica_that_is_not_wanted_any_more_is_forgotten_and_bounds_hold_with_the_scaler_off(pair):
+    _, manager = pair
+    async with client() as session:
+        await put(session, manager, "/scale", replicas=2)
+        found = await settled(session, pair, 2)
+        await put(session, manager, "/autoscaler", enabled=False, min_replicas=1, max_replicas=4)
+        surplus = next(r for r in found["replicas"] if r["id"] == "r2")
+        os.kill(surplus["pid"], signal.SIGKILL)
+        await put(session, manager, "/scale", replicas=1)
+        await settled(session, pair, 1)
+        assert (await put(session, manager, "/autoscaler", min_replicas=2))[1]["desired"] == 2
+        await settled(session, pair, 2)
+        await put(session, manager, "/autoscaler", enabled=True, min_replicas=1)
+
+
+async def test_replicas_whose_manager_was_killed_leave_and_do_not_disturb_their_successors(tmp_path):
+    path = tmp_path / "manager.json"
+    path.write_text(json.dumps({"scaler": {"name": "none"}, "replicas": 1}))
+    arguments = ("--port", 0, "--config", path, "--log-dir", tmp_path)
+    with router() as front:
+        first = Service("manager", "--router", front.admin, *arguments)
         async with client() as session:
-            before = (await status(session, manager))["desired"]
-            headers = {"Content-Type": "application/json"}
-            body = f'{{"replicas": {replicas}}}'
-            async with session.put(f"{manager.url}/scale", data=body, headers=headers) as response:
-                assert response.status == 422
-            assert (await status(session, manager))["desired"] == before
+            orphan = psutil.Process((await status(session, first))["replicas"][0]["pid"])
+            first.process.kill()
+            first.process.wait(5)
+            second = Service("manager", "--router", front.admin, *arguments)
+            try:
+                new = (await status(session, second))["replicas"][0]["url"]
+                await eventually(lambda: gone(orphan), 15, "the orphan is gone")
 
-    asyncio.run(main())
+                async def only_the_new_one():
+                    replicas = (await json_of(session, f"{front.admin}/replicas"))["replicas"]
+                    return [(r["id"], r["url"]) for r in replicas] == [("r1", new)]
 
-
-def test_a_dead_replica_that_is_not_wanted_any_more_is_forgotten_and_bounds_hold_with_the_scaler_off(pair):
-    async def main():
-        _, manager = pair
-        async with client() as session:
-            await put(session, manager, "/scale", replicas=2)
-            found = await settled(session, pair, 2)
-            await put(session, manager, "/autoscaler", enabled=False, min_replicas=1, max_replicas=4)
-            surplus = next(r for r in found["replicas"] if r["id"] == "r2")
-            os.kill(surplus["pid"], signal.SIGKILL)
-            await put(session, manager, "/scale", replicas=1)
-            await settled(session, pair, 1)
-            assert (await put(session, manager, "/autoscaler", min_replicas=2))[1]["desired"] == 2
-            await settled(session, pair, 2)
-            await put(session, manager, "/autoscaler", enabled=True, min_replicas=1)
-
-    asyncio.run(main())
-
-
-def test_replicas_whose_manager_was_killed_leave_and_do_not_disturb_their_successors(tmp_path):
-    async def main():
-        path = tmp_path / "manager.json"
-        path.write_text(json.dumps({"scaler": {"name": "none"}, "replicas": 1}))
-        arguments = ("--port", 0, "--config", path, "--log-dir", tmp_path)
-        with router() as front:
-            first = Service("manager", "--router", front.admin, *arguments)
-            async with client() as session:
-                orphan = psutil.Process((await status(session, first))["replicas"][0]["pid"])
-                first.process.kill()
-                first.process.wait(5)
-                second = Service("manager", "--router", front.admin, *arguments)
-                try:
-                    new = (await status(session, second))["replicas"][0]["url"]
-                    await eventually(lambda: gone(orphan), 15, "the orphan is gone")
-
-                    async def only_the_new_one():
-                        replicas = (await json_of(session, f"{front.admin}/replicas"))["replicas"]
-                        return [(r["id"], r["url"]) for r in replicas] == [("r1", new)]
-
-                    await eventually(only_the_new_one, 5, "the new r1 is registered, and nobody else")
-                finally:
-                    second.stop()
-                    first.stop()
-
-    asyncio.run(main())
+                await eventually(only_the_new_one, 5, "the new r1 is registered, and nobody else")
+            finally:
+                second.stop()
+                first.stop()
 
 
 async def gone(process):

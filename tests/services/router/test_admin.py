@@ -23,31 +23,28 @@ async def put(session, started, id_, **body):
         return response.status, await response.json()
 
 
-def test_a_replica_is_registered_changed_read_and_forgotten(started):
-    async def main():
-        async with client() as session:
-            status, made = await put(session, started, "r1", url="http://127.0.0.1:9/", weight=2, concurrency=4)
-            assert status == 201
-            assert (made["url"], made["weight"], made["state"], made["concurrency"]) == (
-                "http://127.0.0.1:9",
-                2,
-                "pending",
-                4,
-            )
-            assert made["lease_remaining_s"] is None
-            status, changed = await put(session, started, "r1", weight=0.5, lease_s=30)
-            assert (status, changed["weight"], changed["url"]) == (200, 0.5, "http://127.0.0.1:9")
-            assert 29 < changed["lease_remaining_s"] <= 30
-            assert await json_of(session, f"{started.admin}/replicas/r1") == (
-                await json_of(session, f"{started.admin}/replicas")
-            )["replicas"][0] | {"lease_remaining_s": pytest.approx(30, abs=1)}
-            for expected in (204, 404):
-                async with session.delete(f"{started.admin}/replicas/r1") as response:
-                    assert response.status == expected
-            async with session.get(f"{started.admin}/replicas/r1") as response:
-                assert response.status == 404
-
-    asyncio.run(main())
+async def test_a_replica_is_registered_changed_read_and_forgotten(started):
+    async with client() as session:
+        status, made = await put(session, started, "r1", url="http://127.0.0.1:9/", weight=2, concurrency=4)
+        assert status == 201
+        assert (made["url"], made["weight"], made["state"], made["concurrency"]) == (
+            "http://127.0.0.1:9",
+            2,
+            "pending",
+            4,
+        )
+        assert made["lease_remaining_s"] is None
+        status, changed = await put(session, started, "r1", weight=0.5, lease_s=30)
+        assert (status, changed["weight"], changed["url"]) == (200, 0.5, "http://127.0.0.1:9")
+        assert 29 < changed["lease_remaining_s"] <= 30
+        assert await json_of(session, f"{started.admin}/replicas/r1") == (
+            await json_of(session, f"{started.admin}/replicas")
+        )["replicas"][0] | {"lease_remaining_s": pytest.approx(30, abs=1)}
+        for expected in (204, 404):
+            async with session.delete(f"{started.admin}/replicas/r1") as response:
+                assert response.status == expected
+        async with session.get(f"{started.admin}/replicas/r1") as response:
+            assert response.status == 404
 
 
 @pytest.mark.parametrize(
@@ -66,116 +63,101 @@ def test_a_replica_is_registered_changed_read_and_forgotten(started):
         ("r1", ["url"], ["object"]),
     ],
 )
-def test_a_wrong_registration_is_refused_in_one_line_with_the_choices(started, id_, body, words):
-    async def main():
+async def test_a_wrong_registration_is_refused_in_one_line_with_the_choices(started, id_, body, words):
+    async with client() as session:
+        async with session.put(f"{started.admin}/replicas/{id_}", json=body) as response:
+            assert response.status == 422
+            error = (await response.json())["error"]
+            assert all(word in error for word in words), error
+        assert (await json_of(session, f"{started.admin}/replicas"))["replicas"] == []
+
+
+async def test_events_are_numbered_and_can_be_read_on_from_where_one_was(started):
+    async with client() as session:
+        begin = (await json_of(session, f"{started.admin}/events"))["next"]
+        await put(session, started, "e1", url="http://127.0.0.1:9")
+        await session.delete(f"{started.admin}/replicas/e1")
+        page = await json_of(session, f"{started.admin}/events?since={begin}")
+        assert [(event["event"], event["replica"]) for event in page["events"]] == [
+            ("registered", "e1"),
+            ("removed", "e1"),
+        ]
+        assert page["next"] == page["events"][-1]["seq"] == begin + 2
+        assert (await json_of(session, f"{started.admin}/events?since={page['next']}"))["events"] == []
+        async with session.get(f"{started.admin}/events?since=x") as response:
+            assert response.status == 422
+
+
+async def test_readiness_stats_and_metrics_tell_of_the_replicas(started):
+    async def handle(request):
+        return web.Response(status=200)
+
+    runner = web.ServerRunner(web.Server(handle))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
         async with client() as session:
-            async with session.put(f"{started.admin}/replicas/{id_}", json=body) as response:
-                assert response.status == 422
-                error = (await response.json())["error"]
-                assert all(word in error for word in words), error
-            assert (await json_of(session, f"{started.admin}/replicas"))["replicas"] == []
-
-    asyncio.run(main())
-
-
-def test_events_are_numbered_and_can_be_read_on_from_where_one_was(started):
-    async def main():
-        async with client() as session:
-            begin = (await json_of(session, f"{started.admin}/events"))["next"]
-            await put(session, started, "e1", url="http://127.0.0.1:9")
-            await session.delete(f"{started.admin}/replicas/e1")
-            page = await json_of(session, f"{started.admin}/events?since={begin}")
-            assert [(event["event"], event["replica"]) for event in page["events"]] == [
-                ("registered", "e1"),
-                ("removed", "e1"),
-            ]
-            assert page["next"] == page["events"][-1]["seq"] == begin + 2
-            assert (await json_of(session, f"{started.admin}/events?since={page['next']}"))["events"] == []
-            async with session.get(f"{started.admin}/events?since=x") as response:
-                assert response.status == 422
-
-    asyncio.run(main())
-
-
-def test_readiness_stats_and_metrics_tell_of_the_replicas(started):
-    async def main():
-        async def handle(request):
-            return web.Response(status=200)
-
-        runner = web.ServerRunner(web.Server(handle))
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        try:
-            async with client() as session:
-                async with session.get(f"{started.admin}/readyz") as response:
-                    assert response.status == 503
-                await put(session, started, "m1", url=f"http://127.0.0.1:{runner.addresses[0][1]}")
-                await until(session, started.admin, "m1", "ready")
-                async with session.get(f"{started.admin}/readyz") as response:
+            async with session.get(f"{started.admin}/readyz") as response:
+                assert response.status == 503
+            await put(session, started, "m1", url=f"http://127.0.0.1:{runner.addresses[0][1]}")
+            await until(session, started.admin, "m1", "ready")
+            async with session.get(f"{started.admin}/readyz") as response:
+                assert response.status == 200
+            before = await json_of(session, f"{started.admin}/stats")
+            for _ in range(3):
+                async with session.get(started.url) as response:
                     assert response.status == 200
-                before = await json_of(session, f"{started.admin}/stats")
-                for _ in range(3):
-                    async with session.get(started.url) as response:
-                        assert response.status == 200
-                stats = await json_of(session, f"{started.admin}/stats")
-                assert stats["requests_total"] - before["requests_total"] == 3
-                replica = next(entry for entry in stats["replicas"] if entry["id"] == "m1")
-                assert replica["requests_total"] == 3 and replica["in_flight"] == 0
-                assert 0 < replica["in_flight_seconds_total"] < 3
-                async with session.get(f"{started.admin}/metrics") as response:
-                    text = await response.text()
-                assert 'aegis_router_replicas{state="ready"} 1.0' in text
-                assert 'aegis_router_requests_total{outcome="2xx"}' in text
-                await session.delete(f"{started.admin}/replicas/m1")
-        finally:
-            await runner.cleanup()
-
-    asyncio.run(main())
+            stats = await json_of(session, f"{started.admin}/stats")
+            assert stats["requests_total"] - before["requests_total"] == 3
+            replica = next(entry for entry in stats["replicas"] if entry["id"] == "m1")
+            assert replica["requests_total"] == 3 and replica["in_flight"] == 0
+            assert 0 < replica["in_flight_seconds_total"] < 3
+            async with session.get(f"{started.admin}/metrics") as response:
+                text = await response.text()
+            assert 'aegis_router_replicas{state="ready"} 1.0' in text
+            assert 'aegis_router_requests_total{outcome="2xx"}' in text
+            await session.delete(f"{started.admin}/replicas/m1")
+    finally:
+        await runner.cleanup()
 
 
-def test_a_dead_replica_leaves_the_rotation_within_two_checks_and_comes_back(started):
-    async def main():
-        async def handle(_request):
-            return web.Response()
+async def test_a_dead_replica_leaves_the_rotation_within_two_checks_and_comes_back(started):
+    async def handle(_request):
+        return web.Response()
 
-        async def serve(port):
-            runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.1)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
-            return runner
+    async def serve(port):
+        runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
+        return runner
 
-        runner = await serve(0)
-        port = runner.addresses[0][1]
+    runner = await serve(0)
+    port = runner.addresses[0][1]
+    async with client() as session:
+        await put(session, started, "d1", url=f"http://127.0.0.1:{port}")
+        await until(session, started.admin, "d1", "ready")
+        await runner.cleanup()
+        await until(session, started.admin, "d1", "ejected", 3)
+        runner = await serve(port)
+        await until(session, started.admin, "d1", "ready", 3)
+        await session.delete(f"{started.admin}/replicas/d1")
+        await runner.cleanup()
+
+
+async def test_what_changes_state_needs_the_token_where_there_is_one():
+    with router(env={"AEGIS_ADMIN_TOKEN": TOKEN}) as started:
         async with client() as session:
-            await put(session, started, "d1", url=f"http://127.0.0.1:{port}")
-            await until(session, started.admin, "d1", "ready")
-            await runner.cleanup()
-            await until(session, started.admin, "d1", "ejected", 3)
-            runner = await serve(port)
-            await until(session, started.admin, "d1", "ready", 3)
-            await session.delete(f"{started.admin}/replicas/d1")
-            await runner.cleanup()
-
-    asyncio.run(main())
-
-
-def test_what_changes_state_needs_the_token_where_there_is_one():
-    async def main():
-        with router(env={"AEGIS_ADMIN_TOKEN": TOKEN}) as started:
-            async with client() as session:
-                body = {"url": "http://127.0.0.1:9"}
-                for headers, status in (
-                    ({}, 401),
-                    ({"Authorization": "Bearer wrong"}, 401),
-                    ({"Authorization": f"Bearer {TOKEN}"}, 201),
-                ):
-                    async with session.put(f"{started.admin}/replicas/r1", json=body, headers=headers) as response:
-                        assert response.status == status
-                async with session.delete(f"{started.admin}/replicas/r1") as response:
-                    assert response.status == 401
-                assert len((await json_of(session, f"{started.admin}/replicas"))["replicas"]) == 1
-
-    asyncio.run(main())
+            body = {"url": "http://127.0.0.1:9"}
+            for headers, status in (
+                ({}, 401),
+                ({"Authorization": "Bearer wrong"}, 401),
+                ({"Authorization": f"Bearer {TOKEN}"}, 201),
+            ):
+                async with session.put(f"{started.admin}/replicas/r1", json=body, headers=headers) as response:
+                    assert response.status == status
+            async with session.delete(f"{started.admin}/replicas/r1") as response:
+                assert response.status == 401
+            assert len((await json_of(session, f"{started.admin}/replicas"))["replicas"]) == 1
 
 
 def module(name, *arguments, env=None):
@@ -218,44 +200,41 @@ def test_a_taken_port_is_named():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_router_finishes_what_is_in_flight_before_it_ends(number):
-    async def main():
-        begun = asyncio.Event()
+async def test_the_router_finishes_what_is_in_flight_before_it_ends(number):
+    begun = asyncio.Event()
 
-        async def slow(request):
-            if request.path != "/readyz":
-                begun.set()
-                await asyncio.sleep(0.5)
-            return web.Response(text="done")
+    async def slow(request):
+        if request.path != "/readyz":
+            begun.set()
+            await asyncio.sleep(0.5)
+        return web.Response(text="done")
 
-        runner = web.ServerRunner(web.Server(slow))
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        started = Service("router", "--port", 0, "--admin-port", 0)
-        try:
-            async with client() as session:
-                await put(session, started, "s1", url=f"http://127.0.0.1:{runner.addresses[0][1]}")
-                await until(session, started.admin, "s1", "ready")
+    runner = web.ServerRunner(web.Server(slow))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    started = Service("router", "--port", 0, "--admin-port", 0)
+    try:
+        async with client() as session:
+            await put(session, started, "s1", url=f"http://127.0.0.1:{runner.addresses[0][1]}")
+            await until(session, started.admin, "s1", "ready")
 
-                async def get():
-                    async with session.get(started.url) as response:
-                        return await response.text()
+            async def get():
+                async with session.get(started.url) as response:
+                    return await response.text()
 
-                asked = asyncio.create_task(get())
-                await begun.wait()
-                started.process.send_signal(number)
-                assert await asked == "done"
+            asked = asyncio.create_task(get())
+            await begun.wait()
+            started.process.send_signal(number)
+            assert await asked == "done"
 
-                async def ended():
-                    return started.process.poll() is not None
+            async def ended():
+                return started.process.poll() is not None
 
-                await eventually(ended, 8, "the router has ended")
-                assert started.process.returncode == 0
-        finally:
-            started.stop()
-            await runner.cleanup()
-
-    asyncio.run(main())
+            await eventually(ended, 8, "the router has ended")
+            assert started.process.returncode == 0
+    finally:
+        started.stop()
+        await runner.cleanup()
 
 
 WRONG = {
@@ -274,37 +253,28 @@ WRONG = {
 
 
 @pytest.mark.parametrize("body", WRONG.values(), ids=[ascii(name) for name in WRONG])
-def test_wrong_input_is_the_callers_fault_and_registers_nothing(started, body):
-    async def main():
-        async with client() as session:
-            async with session.put(f"{started.admin}/replicas/wrong", **body) as response:
-                assert 400 <= response.status < 500
-            async with session.get(f"{started.admin}/replicas/wrong") as response:
-                assert response.status == 404
-
-    asyncio.run(main())
+async def test_wrong_input_is_the_callers_fault_and_registers_nothing(started, body):
+    async with client() as session:
+        async with session.put(f"{started.admin}/replicas/wrong", **body) as response:
+            assert 400 <= response.status < 500
+        async with session.get(f"{started.admin}/replicas/wrong") as response:
+            assert response.status == 404
 
 
-def test_an_event_number_without_end_is_refused(started):
-    async def main():
-        async with client() as session, session.get(f"{started.admin}/events?since={'9' * 5000}") as response:
-            assert response.status == 422
-
-    asyncio.run(main())
+async def test_an_event_number_without_end_is_refused(started):
+    async with client() as session, session.get(f"{started.admin}/events?since={'9' * 5000}") as response:
+        assert response.status == 422
 
 
-def test_the_token_is_asked_for_whatever_bytes_are_sent_and_the_scheme_in_any_case():
-    async def main():
-        with router(env={"AEGIS_ADMIN_TOKEN": TOKEN}) as guarded:
-            port = int(guarded.admin.rsplit(":", 1)[1])
-            for given, status in (
-                (b"Bearer \xff", b"401"),
-                (b"Basic " + TOKEN.encode(), b"401"),
-                (b"bearer " + TOKEN.encode(), b"404"),
-            ):
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.write(b"DELETE /replicas/x HTTP/1.1\r\nHost: x\r\nAuthorization: " + given + b"\r\n\r\n")
-                assert status in await asyncio.wait_for(reader.readline(), 5)
-                writer.close()
-
-    asyncio.run(main())
+async def test_the_token_is_asked_for_whatever_bytes_are_sent_and_the_scheme_in_any_case():
+    with router(env={"AEGIS_ADMIN_TOKEN": TOKEN}) as guarded:
+        port = int(guarded.admin.rsplit(":", 1)[1])
+        for given, status in (
+            (b"Bearer \xff", b"401"),
+            (b"Basic " + TOKEN.encode(), b"401"),
+            (b"bearer " + TOKEN.encode(), b"404"),
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"DELETE /replicas/x HTTP/1.1\r\nHost: x\r\nAuthorization: " + given + b"\r\n\r\n")
+            assert status in await asyncio.wait_for(reader.readline(), 5)
+            writer.close()

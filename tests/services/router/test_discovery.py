@@ -1,6 +1,5 @@
 """What Prometheus is told: where the replicas are, and how the router sees each of them."""
 
-import asyncio
 from collections import Counter
 
 import pytest
@@ -18,39 +17,36 @@ def target(groups, id_):
     return next((g["targets"][0] for g in groups if g["labels"]["replica"] == id_), None)
 
 
-def test_every_replica_is_a_target_at_its_admin_port_until_it_is_gone():
-    async def main():
-        with router() as front, backend("--router", front.admin, "--id", "a1") as replica:
-            async with client() as session:
-                await until(session, front.admin, "a1", "ready")
-                for id_, body in (
-                    ("a2", {"url": "http://127.0.0.1:9"}),
-                    ("a3", {"url": "http://[::1]:9"}),
-                    ("a4", {"url": "http://some-host"}),
-                ):
-                    async with session.put(f"{front.admin}/replicas/{id_}", json=body) as response:
-                        assert response.status == 201
-                async with session.get(f"{front.admin}/sd") as response:
-                    assert response.content_type == "application/json"
-                    groups = await response.json()
-                admin = replica.admin.removeprefix("http://")
-                assert [target(groups, f"a{n}") for n in (1, 2, 3, 4)] == [
-                    admin, "127.0.0.1:9", "[::1]:9", "some-host:80",
-                ]  # fmt: skip
-                assert groups[0]["labels"]["__meta_aegis_state"] == "ready"
-                assert "aegis_replica_slots" in {key[0] for key in await metrics(session, f"http://{admin}")}
-                async with session.put(f"{front.admin}/replicas/a1", json={"state": "draining"}) as response:
-                    assert response.status == 200
-                assert target(await json_of(session, f"{front.admin}/sd"), "a1") == admin
-                replica.stop()
+async def test_every_replica_is_a_target_at_its_admin_port_until_it_is_gone():
+    with router() as front, backend("--router", front.admin, "--id", "a1") as replica:
+        async with client() as session:
+            await until(session, front.admin, "a1", "ready")
+            for id_, body in (
+                ("a2", {"url": "http://127.0.0.1:9"}),
+                ("a3", {"url": "http://[::1]:9"}),
+                ("a4", {"url": "http://some-host"}),
+            ):
+                async with session.put(f"{front.admin}/replicas/{id_}", json=body) as response:
+                    assert response.status == 201
+            async with session.get(f"{front.admin}/sd") as response:
+                assert response.content_type == "application/json"
+                groups = await response.json()
+            admin = replica.admin.removeprefix("http://")
+            assert [target(groups, f"a{n}") for n in (1, 2, 3, 4)] == [
+                admin, "127.0.0.1:9", "[::1]:9", "some-host:80",
+            ]  # fmt: skip
+            assert groups[0]["labels"]["__meta_aegis_state"] == "ready"
+            assert "aegis_replica_slots" in {key[0] for key in await metrics(session, f"http://{admin}")}
+            async with session.put(f"{front.admin}/replicas/a1", json={"state": "draining"}) as response:
+                assert response.status == 200
+            assert target(await json_of(session, f"{front.admin}/sd"), "a1") == admin
+            replica.stop()
 
-                async def gone():
-                    return target(await json_of(session, f"{front.admin}/sd"), "a1") is None
+            async def gone():
+                return target(await json_of(session, f"{front.admin}/sd"), "a1") is None
 
-                await eventually(gone, 10, "a1 is no target any more")
-                assert not [key for key in await metrics(session, front.admin) if ("replica", "a1") in key]
-
-    asyncio.run(main())
+            await eventually(gone, 10, "a1 is no target any more")
+            assert not [key for key in await metrics(session, front.admin) if ("replica", "a1") in key]
 
 
 @pytest.fixture

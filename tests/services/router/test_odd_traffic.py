@@ -32,33 +32,27 @@ async def exchange(started, request, answers=1):
 
 
 @pytest.mark.parametrize("body", [gzip.compress(b"x" * 5000), b"not gzip at all"], ids=["gzip", "nonsense"])
-def test_a_compressed_upload_arrives_byte_for_byte(started, body):
-    async def main():
-        got = []
+async def test_a_compressed_upload_arrives_byte_for_byte(started, body):
+    got = []
 
-        async def keep(request):
-            got.append(await request.content.read())
-            return web.Response()
+    async def keep(request):
+        got.append(await request.content.read())
+        return web.Response()
 
-        async with client() as session, upstreams(started, session, keep, raw=True):
-            headers = {"Content-Encoding": "gzip"}
-            async with session.post(f"{started.url}/up", data=body, headers=headers) as response:
-                assert response.status == 200
-        assert got == [body]
-
-    asyncio.run(main())
+    async with client() as session, upstreams(started, session, keep, raw=True):
+        headers = {"Content-Encoding": "gzip"}
+        async with session.post(f"{started.url}/up", data=body, headers=headers) as response:
+            assert response.status == 200
+    assert got == [body]
 
 
-def test_a_body_that_is_kept_for_a_retry_may_be_as_large_as_the_setting_says(started):
-    async def main():
-        async def length(request):
-            return web.json_response(sum([len(chunk) async for chunk in request.content.iter_any()]))
+async def test_a_body_that_is_kept_for_a_retry_may_be_as_large_as_the_setting_says(started):
+    async def length(request):
+        return web.json_response(sum([len(chunk) async for chunk in request.content.iter_any()]))
 
-        async with client() as session, upstreams(started, session, length):
-            async with session.post(f"{started.url}/up", data=b"x" * (2 << 20)) as response:
-                assert (response.status, await response.json()) == (200, 2 << 20)
-
-    asyncio.run(main())
+    async with client() as session, upstreams(started, session, length):
+        async with session.post(f"{started.url}/up", data=b"x" * (2 << 20)) as response:
+            assert (response.status, await response.json()) == (200, 2 << 20)
 
 
 async def broken(request):
@@ -73,52 +67,40 @@ async def fine(_request):
     return web.Response(text="fine")
 
 
-def test_a_small_answer_that_breaks_off_is_tried_again_or_told_as_502(started):
-    async def main():
-        async with client() as session:
-            async with upstreams(started, session, broken, fine):
-                for _ in range(3):
-                    async with session.get(f"{started.url}/x") as response:
-                        assert (response.status, await response.text()) == (200, "fine")
-            async with upstreams(started, session, broken), session.get(f"{started.url}/x") as response:
-                assert response.status == 502
-                assert (await response.json())["reason"] == "reset"
-
-    asyncio.run(main())
-
-
-def test_what_comes_in_is_what_is_counted(started):
-    async def main():
-        async with client() as session, upstreams(started, session, fine, broken):
-            for _ in range(6):
+async def test_a_small_answer_that_breaks_off_is_tried_again_or_told_as_502(started):
+    async with client() as session:
+        async with upstreams(started, session, broken, fine):
+            for _ in range(3):
                 async with session.get(f"{started.url}/x") as response:
-                    await response.read()
-            stats = await json_of(session, f"{started.admin}/stats")
-            ended = sum(stats["responses"].values()) + stats["cancelled_total"] + stats["broken_total"]
-            assert stats["requests_total"] == ended + stats["in_flight"]
-
-    asyncio.run(main())
+                    assert (response.status, await response.text()) == (200, "fine")
+        async with upstreams(started, session, broken), session.get(f"{started.url}/x") as response:
+            assert response.status == 502
+            assert (await response.json())["reason"] == "reset"
 
 
-def test_after_an_upgrade_that_is_not_made_the_client_knows_to_connect_anew(started):
-    async def main():
-        async with client() as session, upstreams(started, session, fine):
-            asks = b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n"
-            (head,) = await exchange(started, asks)
-            assert b" 200 " in head
-            assert b"connection: close" in head.lower()
+async def test_what_comes_in_is_what_is_counted(started):
+    async with client() as session, upstreams(started, session, fine, broken):
+        for _ in range(6):
+            async with session.get(f"{started.url}/x") as response:
+                await response.read()
+        stats = await json_of(session, f"{started.admin}/stats")
+        ended = sum(stats["responses"].values()) + stats["cancelled_total"] + stats["broken_total"]
+        assert stats["requests_total"] == ended + stats["in_flight"]
 
-    asyncio.run(main())
+
+async def test_after_an_upgrade_that_is_not_made_the_client_knows_to_connect_anew(started):
+    async with client() as session, upstreams(started, session, fine):
+        asks = b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n"
+        (head,) = await exchange(started, asks)
+        assert b" 200 " in head
+        assert b"connection: close" in head.lower()
 
 
-def test_an_old_client_is_not_told_to_continue(started):
-    async def main():
-        async with client() as session, upstreams(started, session, fine):
-            asks = b"POST /x HTTP/1.0\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nab"
-            (head,) = await exchange(started, asks)
-            assert b" 200 " in head
-
-    asyncio.run(main())
+async def test_an_old_client_is_not_told_to_continue(started):
+    async with client() as session, upstreams(started, session, fine):
+        asks = b"POST /x HTTP/1.0\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nab"
+        (head,) = await exchange(started, asks)
+        assert b" 200 " in head
 
 
 class Failing:

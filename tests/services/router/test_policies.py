@@ -31,7 +31,7 @@ def picks(policy, candidates, count, now=0.0):
     return [policy.pick(candidates, REQUEST, now).replica.id for _ in range(count)]
 
 
-@pytest.mark.parametrize("name", policies.names())
+@pytest.mark.parametrize("name", policies.POLICIES.files())
 def test_a_policy_picks_what_it_was_offered_and_repeats_with_its_seed(name):
     def sequence(seed):
         policy, candidates = create(name, seed), fleet(1, 1, 1)
@@ -48,7 +48,7 @@ def test_a_policy_picks_what_it_was_offered_and_repeats_with_its_seed(name):
     assert set(sequence(1)) == {"r1", "r2", "r3"}
 
 
-@pytest.mark.parametrize("name", policies.names())
+@pytest.mark.parametrize("name", policies.POLICIES.files())
 def test_a_single_replica_gets_everything(name):
     only = fleet(1)
     assert set(picks(create(name), only, 20)) == {"r1"}

@@ -38,150 +38,130 @@ def ok(_request):
     return text()
 
 
-def test_method_path_query_headers_and_body_arrive_as_they_were_sent(fast):
-    async def main():
-        async def echo(request):
-            body = await request.read()
-            return web.json_response({"method": request.method, "path": request.raw_path, "body": body.decode()})
+async def test_method_path_query_headers_and_body_arrive_as_they_were_sent(fast):
+    async def echo(request):
+        body = await request.read()
+        return web.json_response({"method": request.method, "path": request.raw_path, "body": body.decode()})
 
-        async with client() as session, upstreams(fast, session, echo) as upstream:
-            path = "/a%2Fb/%C3%A4;x=1?q=1&q=2&empty=&space=%20+"
-            headers = {"X-Own": "1", "Cookie": "a=b", "Authorization": "Basic eDp5", "Content-Type": "text/odd"}
-            url = aiohttp.client.URL(fast.url + path, encoded=True)
-            async with session.request("PATCH", url, headers=headers, data=b"text") as response:
-                assert response.status == 200
-                assert await response.json() == {"method": "PATCH", "path": path, "body": "text"}
-                assert response.headers["X-Aegis-Attempts"] == "1"
-                assert "1.1 aegis" in response.headers["Via"]
-                assert float(response.headers["X-Aegis-Router-Ms"]) >= 0
-            (_, _, got), *_ = upstream.seen
-            assert headers.items() <= got.items()
-            assert got["X-Forwarded-For"] == "127.0.0.1" and got["X-Forwarded-Proto"] == "http"
-            assert got["X-Forwarded-Host"] == got["Host"] == fast.url.removeprefix("http://")
-            assert got["Via"] == "1.1 aegis" and got["X-Aegis-Attempt"] == "1" and got["X-Request-Id"]
-
-    asyncio.run(main())
+    async with client() as session, upstreams(fast, session, echo) as upstream:
+        path = "/a%2Fb/%C3%A4;x=1?q=1&q=2&empty=&space=%20+"
+        headers = {"X-Own": "1", "Cookie": "a=b", "Authorization": "Basic eDp5", "Content-Type": "text/odd"}
+        url = aiohttp.client.URL(fast.url + path, encoded=True)
+        async with session.request("PATCH", url, headers=headers, data=b"text") as response:
+            assert response.status == 200
+            assert await response.json() == {"method": "PATCH", "path": path, "body": "text"}
+            assert response.headers["X-Aegis-Attempts"] == "1"
+            assert "1.1 aegis" in response.headers["Via"]
+            assert float(response.headers["X-Aegis-Router-Ms"]) >= 0
+        (_, _, got), *_ = upstream.seen
+        assert headers.items() <= got.items()
+        assert got["X-Forwarded-For"] == "127.0.0.1" and got["X-Forwarded-Proto"] == "http"
+        assert got["X-Forwarded-Host"] == got["Host"] == fast.url.removeprefix("http://")
+        assert got["Via"] == "1.1 aegis" and got["X-Aegis-Attempt"] == "1" and got["X-Request-Id"]
 
 
-def test_headers_of_the_hop_stay_on_the_hop_in_both_directions(fast):
-    async def main():
-        def answer(_request):
-            return text(
-                headers={"Connection": "X-Private", "X-Private": "1", "Keep-Alive": "timeout=9", "X-Public": "1"}
-            )
+async def test_headers_of_the_hop_stay_on_the_hop_in_both_directions(fast):
+    def answer(_request):
+        return text(headers={"Connection": "X-Private", "X-Private": "1", "Keep-Alive": "timeout=9", "X-Public": "1"})
 
-        async with client() as session, upstreams(fast, session, answer) as upstream:
-            headers = {"Connection": "close, X-Mine", "X-Mine": "1", "TE": "trailers", "Proxy-Authorization": "x"}
-            headers |= {"Via": "1.0 other", "X-Forwarded-For": "192.0.2.1", "X-Request-Id": "my-own"}
-            async with session.get(fast.url + "/x", headers=headers) as response:
-                assert response.headers["X-Public"] == "1"
-                assert "X-Private" not in response.headers and "timeout=9" not in response.headers.get("Keep-Alive", "")
-            got = upstream.seen[0][2]
-            assert not {"X-Mine", "TE", "Proxy-Authorization"} & set(got)
-            assert got["Via"] == "1.0 other, 1.1 aegis"
-            assert got["X-Forwarded-For"] == "192.0.2.1, 127.0.0.1"
-            assert got["X-Request-Id"] == "my-own"
-
-    asyncio.run(main())
+    async with client() as session, upstreams(fast, session, answer) as upstream:
+        headers = {"Connection": "close, X-Mine", "X-Mine": "1", "TE": "trailers", "Proxy-Authorization": "x"}
+        headers |= {"Via": "1.0 other", "X-Forwarded-For": "192.0.2.1", "X-Request-Id": "my-own"}
+        async with session.get(fast.url + "/x", headers=headers) as response:
+            assert response.headers["X-Public"] == "1"
+            assert "X-Private" not in response.headers and "timeout=9" not in response.headers.get("Keep-Alive", "")
+        got = upstream.seen[0][2]
+        assert not {"X-Mine", "TE", "Proxy-Authorization"} & set(got)
+        assert got["Via"] == "1.0 other, 1.1 aegis"
+        assert got["X-Forwarded-For"] == "192.0.2.1, 127.0.0.1"
+        assert got["X-Request-Id"] == "my-own"
 
 
 SIZE = 96 << 20
 PIECE = hashlib.sha256(b"aegis").digest() * 4096
 
 
-def test_bodies_of_any_size_stream_through_in_bounded_memory(fast):
-    async def main():
-        async def take(request):
-            digest, size = hashlib.sha256(), 0
-            async for chunk in request.content.iter_chunked(1 << 16):
+async def test_bodies_of_any_size_stream_through_in_bounded_memory(fast):
+    async def take(request):
+        digest, size = hashlib.sha256(), 0
+        async for chunk in request.content.iter_chunked(1 << 16):
+            digest.update(chunk)
+            size += len(chunk)
+        return web.json_response([size, digest.hexdigest()])
+
+    async def give(request):
+        if request.method == "POST":
+            return await take(request)
+        response = web.StreamResponse()  # no length: chunked
+        await response.prepare(request)
+        for _ in range(SIZE // len(PIECE)):
+            await response.write(PIECE)
+        await response.write_eof()
+        return response
+
+    async def pieces():
+        for _ in range(SIZE // len(PIECE)):
+            yield PIECE
+
+    expected = hashlib.sha256(PIECE * (SIZE // len(PIECE))).hexdigest()
+    process = psutil.Process(fast.process.pid)
+    async with client() as session, upstreams(fast, session, give):
+        before = process.memory_info().rss
+        async with session.post(fast.url + "/up", data=pieces()) as response:
+            assert await response.json() == [SIZE, expected]
+        digest = hashlib.sha256()
+        async with session.get(fast.url + "/down") as response:
+            async for chunk in response.content.iter_chunked(1 << 16):
                 digest.update(chunk)
-                size += len(chunk)
-            return web.json_response([size, digest.hexdigest()])
-
-        async def give(request):
-            if request.method == "POST":
-                return await take(request)
-            response = web.StreamResponse()  # no length: chunked
-            await response.prepare(request)
-            for _ in range(SIZE // len(PIECE)):
-                await response.write(PIECE)
-            await response.write_eof()
-            return response
-
-        async def pieces():
-            for _ in range(SIZE // len(PIECE)):
-                yield PIECE
-
-        expected = hashlib.sha256(PIECE * (SIZE // len(PIECE))).hexdigest()
-        process = psutil.Process(fast.process.pid)
-        async with client() as session, upstreams(fast, session, give):
-            before = process.memory_info().rss
-            async with session.post(fast.url + "/up", data=pieces()) as response:
-                assert await response.json() == [SIZE, expected]
-            digest = hashlib.sha256()
-            async with session.get(fast.url + "/down") as response:
-                async for chunk in response.content.iter_chunked(1 << 16):
-                    digest.update(chunk)
-            assert digest.hexdigest() == expected
-            assert process.memory_info().rss - before < SIZE / 3
-
-    asyncio.run(main())
+        assert digest.hexdigest() == expected
+        assert process.memory_info().rss - before < SIZE / 3
 
 
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304), ("GET", 404), ("GET", 500)])
-def test_any_status_is_passed_on_and_an_answer_without_a_body_stays_without(fast, method, status):
-    async def main():
-        async def answer(_request):
-            return web.Response(status=status, headers={"ETag": '"x"'}, body=None if status in (204, 304) else b"body")
+async def test_any_status_is_passed_on_and_an_answer_without_a_body_stays_without(fast, method, status):
+    async def answer(_request):
+        return web.Response(status=status, headers={"ETag": '"x"'}, body=None if status in (204, 304) else b"body")
 
-        async with client() as session, upstreams(fast, session, answer):
-            for _ in range(2):  # the connection's state is intact afterwards
-                async with session.request(method, fast.url + "/x") as response:
-                    assert response.status == status and response.headers["ETag"] == '"x"'
-                    assert await response.read() == (b"" if method == "HEAD" or status in (204, 304) else b"body")
-
-    asyncio.run(main())
+    async with client() as session, upstreams(fast, session, answer):
+        for _ in range(2):  # the connection's state is intact afterwards
+            async with session.request(method, fast.url + "/x") as response:
+                assert response.status == status and response.headers["ETag"] == '"x"'
+                assert await response.read() == (b"" if method == "HEAD" or status in (204, 304) else b"body")
 
 
-def test_compressed_answers_are_passed_on_as_they_are(fast):
-    async def main():
-        async def answer(_request):
-            return web.Response(body=b"not really gzip", headers={"Content-Encoding": "gzip"})
+async def test_compressed_answers_are_passed_on_as_they_are(fast):
+    async def answer(_request):
+        return web.Response(body=b"not really gzip", headers={"Content-Encoding": "gzip"})
 
-        async with client() as session, upstreams(fast, session, answer):
-            async with aiohttp.ClientSession(auto_decompress=False) as raw, raw.get(fast.url) as response:
-                assert await response.read() == b"not really gzip"
-                assert response.headers["Content-Encoding"] == "gzip"
-
-    asyncio.run(main())
+    async with client() as session, upstreams(fast, session, answer):
+        async with aiohttp.ClientSession(auto_decompress=False) as raw, raw.get(fast.url) as response:
+            assert await response.read() == b"not really gzip"
+            assert response.headers["Content-Encoding"] == "gzip"
 
 
-def test_a_client_that_hangs_up_stops_the_request_at_the_replica(fast):
-    async def main():
-        begun, stopped = asyncio.Event(), asyncio.Event()
+async def test_a_client_that_hangs_up_stops_the_request_at_the_replica(fast):
+    begun, stopped = asyncio.Event(), asyncio.Event()
 
-        async def slow(_request):
-            begun.set()
-            try:
-                await asyncio.sleep(30)
-            except asyncio.CancelledError:
-                stopped.set()
-                raise
+    async def slow(_request):
+        begun.set()
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            stopped.set()
+            raise
 
-        async with client() as session, upstreams(fast, session, slow):
-            asked = asyncio.create_task(session.get(fast.url + "/slow"))
-            await asyncio.wait_for(begun.wait(), 5)
-            asked.cancel()
-            await asyncio.wait_for(stopped.wait(), 0.5)  # long before the attempt's timeout of 0.6 s
-            stats = await json_of(session, f"{fast.admin}/stats")
-            assert stats["cancelled_total"] >= 1
+    async with client() as session, upstreams(fast, session, slow):
+        asked = asyncio.create_task(session.get(fast.url + "/slow"))
+        await asyncio.wait_for(begun.wait(), 5)
+        asked.cancel()
+        await asyncio.wait_for(stopped.wait(), 0.5)  # long before the attempt's timeout of 0.6 s
+        stats = await json_of(session, f"{fast.admin}/stats")
+        assert stats["cancelled_total"] >= 1
 
-            async def idle():
-                return (await json_of(session, f"{fast.admin}/stats"))["in_flight"] == 0
+        async def idle():
+            return (await json_of(session, f"{fast.admin}/stats"))["in_flight"] == 0
 
-            await eventually(idle, 3, "nothing is in flight")
-
-    asyncio.run(main())
+        await eventually(idle, 3, "nothing is in flight")
 
 
 async def refused(_request):
@@ -189,203 +169,159 @@ async def refused(_request):
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])
-def test_a_failed_idempotent_request_is_sent_to_another_replica(fast, method):
-    async def main():
-        async with client() as session, upstreams(fast, session, refused, ok) as (bad, good):
-            for _ in range(6):
-                async with session.request(
-                    method, fast.url + "/x", data=b"again" if method == "PUT" else None
-                ) as response:
-                    assert (response.status, await response.text()) == (200, "here")
-                    assert response.headers["X-Aegis-Attempts"] in ("1", "2")
-            assert len(bad.seen) == 3 and len(good.seen) == 6
-            assert {headers["X-Aegis-Attempt"] for _, _, headers in good.seen} == {"1", "2"}
-
-    asyncio.run(main())
+async def test_a_failed_idempotent_request_is_sent_to_another_replica(fast, method):
+    async with client() as session, upstreams(fast, session, refused, ok) as (bad, good):
+        for _ in range(6):
+            async with session.request(method, fast.url + "/x", data=b"again" if method == "PUT" else None) as response:
+                assert (response.status, await response.text()) == (200, "here")
+                assert response.headers["X-Aegis-Attempts"] in ("1", "2")
+        assert len(bad.seen) == 3 and len(good.seen) == 6
+        assert {headers["X-Aegis-Attempt"] for _, _, headers in good.seen} == {"1", "2"}
 
 
-def test_a_retry_carries_what_the_replicas_draws_depend_on(fast):
-    async def main():
-        async with client() as session, upstreams(fast, session, refused, refused) as both:
-            own = {"X-Request-Id": "17", "X-Aegis-Demand-Ms": "12.345", "X-Aegis-Key": "k3"}
-            async with session.get(fast.url + "/work", headers={**own, "X-Aegis-Attempt": "9"}) as response:
-                assert response.headers["X-Aegis-Attempts"] == "2"
-            tries = [headers for upstream in both for _, _, headers in upstream.seen]
-            assert all(own.items() <= headers.items() for headers in tries)
-            assert sorted(headers["X-Aegis-Attempt"] for headers in tries) == ["1", "2"]
-
-    asyncio.run(main())
+async def test_a_retry_carries_what_the_replicas_draws_depend_on(fast):
+    async with client() as session, upstreams(fast, session, refused, refused) as both:
+        own = {"X-Request-Id": "17", "X-Aegis-Demand-Ms": "12.345", "X-Aegis-Key": "k3"}
+        async with session.get(fast.url + "/work", headers={**own, "X-Aegis-Attempt": "9"}) as response:
+            assert response.headers["X-Aegis-Attempts"] == "2"
+        tries = [headers for upstream in both for _, _, headers in upstream.seen]
+        assert all(own.items() <= headers.items() for headers in tries)
+        assert sorted(headers["X-Aegis-Attempt"] for headers in tries) == ["1", "2"]
 
 
-def test_a_post_that_was_sent_is_not_sent_again(fast):
-    async def main():
-        async with client() as session, upstreams(fast, session, refused, refused) as both:
-            async with session.post(fast.url + "/x", data=b"once") as response:
-                assert (response.status, await response.text()) == (500, "broken")
-            assert sum(len(upstream.seen) for upstream in both) == 1
-
-    asyncio.run(main())
+async def test_a_post_that_was_sent_is_not_sent_again(fast):
+    async with client() as session, upstreams(fast, session, refused, refused) as both:
+        async with session.post(fast.url + "/x", data=b"once") as response:
+            assert (response.status, await response.text()) == (500, "broken")
+        assert sum(len(upstream.seen) for upstream in both) == 1
 
 
-def test_a_post_goes_elsewhere_where_no_connection_was_made(fast):
-    async def main():
-        async with client() as session, upstreams(fast, session, ok, ok) as (gone, there):
-            await gone.runner.cleanup()
-            attempts = []
-            for _ in range(2):  # before a health check can have noticed: two must fail, 0.1 s apart
-                async with session.post(fast.url + "/x", data=b"body") as response:
-                    assert response.status == 200
-                    attempts.append(response.headers["X-Aegis-Attempts"])
-            assert sorted(attempts) == ["1", "2"]
-            assert len(there.seen) == 2
-
-    asyncio.run(main())
+async def test_a_post_goes_elsewhere_where_no_connection_was_made(fast):
+    async with client() as session, upstreams(fast, session, ok, ok) as (gone, there):
+        await gone.runner.cleanup()
+        attempts = []
+        for _ in range(2):  # before a health check can have noticed: two must fail, 0.1 s apart
+            async with session.post(fast.url + "/x", data=b"body") as response:
+                assert response.status == 200
+                attempts.append(response.headers["X-Aegis-Attempts"])
+        assert sorted(attempts) == ["1", "2"]
+        assert len(there.seen) == 2
 
 
-def test_every_replica_is_tried_once_and_the_last_answer_is_passed_on(fast):
-    async def main():
-        async with client() as session, upstreams(fast, session, refused, refused) as both:
-            async with session.get(fast.url + "/x") as response:
-                assert (response.status, await response.text()) == (500, "broken")
-                assert response.headers["X-Aegis-Attempts"] == "2"
-            assert [len(upstream.seen) for upstream in both] == [1, 1]
-
-    asyncio.run(main())
+async def test_every_replica_is_tried_once_and_the_last_answer_is_passed_on(fast):
+    async with client() as session, upstreams(fast, session, refused, refused) as both:
+        async with session.get(fast.url + "/x") as response:
+            assert (response.status, await response.text()) == (500, "broken")
+            assert response.headers["X-Aegis-Attempts"] == "2"
+        assert [len(upstream.seen) for upstream in both] == [1, 1]
 
 
-def test_an_overloaded_replica_is_passed_over(fast):
-    async def main():
-        async def full(_request):
-            return web.Response(status=503, text="full")
+async def test_an_overloaded_replica_is_passed_over(fast):
+    async def full(_request):
+        return web.Response(status=503, text="full")
 
-        async with client() as session, upstreams(fast, session, full, ok):
-            for _ in range(4):
-                async with session.get(fast.url + "/x") as response:
-                    assert response.status == 200
-
-    asyncio.run(main())
-
-
-def test_a_large_body_that_is_on_its_way_is_not_sent_again_and_a_small_one_is(fast):
-    async def main():
-        async def read_then_fail(request):
-            await request.read()
-            return web.Response(status=500)
-
-        async with client() as session, upstreams(fast, session, read_then_fail, read_then_fail) as both:
-            large = b"x" * (RetrySettings().max_body_bytes + 1)
-            async with session.put(fast.url + "/x", data=large) as response:
-                assert response.headers["X-Aegis-Attempts"] == "1"
-            async with session.put(fast.url + "/x", data=large[:1000]) as response:
-                assert response.headers["X-Aegis-Attempts"] == "2"
-            assert sum(len(upstream.seen) for upstream in both) == 3
-
-    asyncio.run(main())
-
-
-def test_an_attempt_that_takes_too_long_is_made_elsewhere_and_a_lone_one_ends_in_504(fast):
-    async def main():
-        async def hangs(_request):
-            await asyncio.sleep(30)
-
-        async with client() as session:
-            async with upstreams(fast, session, hangs, ok):
-                for _ in range(3):
-                    async with session.get(fast.url + "/x") as response:
-                        assert response.status == 200
-            async with upstreams(fast, session, hangs), session.get(fast.url + "/x") as response:
-                assert response.status == 504
-                assert (await response.json())["reason"] == "timeout"
-                assert response.headers["X-Aegis-Attempts"] == "1"
-
-    asyncio.run(main())
-
-
-def test_a_replica_that_cuts_the_connection_is_502_or_the_next_one(fast):
-    async def main():
-        async def cuts(request):
-            request.transport.abort()
-            await asyncio.sleep(30)
-
-        async with client() as session:
-            async with upstreams(fast, session, cuts, ok):
-                for _ in range(3):
-                    async with session.get(fast.url + "/x") as response:
-                        assert response.status == 200
-            async with upstreams(fast, session, cuts), session.get(fast.url + "/x") as response:
-                assert response.status == 502
-                assert (await response.json())["reason"] == "reset"
-
-    asyncio.run(main())
-
-
-def test_an_answer_that_breaks_off_is_broken_off_to_the_client_too(fast):
-    async def main():
-        async def half(request):
-            response = web.StreamResponse(headers={"Content-Length": "200000"})
-            await response.prepare(request)
-            await response.write(b"x" * 100_000)
-            request.transport.close()
-            return response
-
-        async with client() as session, upstreams(fast, session, half):
-            with pytest.raises(aiohttp.ClientPayloadError):
-                async with session.get(fast.url + "/x") as response:
-                    assert response.status == 200
-                    await response.read()
-
-    asyncio.run(main())
-
-
-def test_without_a_replica_the_answer_is_503_with_retry_after_at_once(fast):
-    async def main():
-        async with client() as session, session.get(fast.url + "/x") as response:
-            assert response.status == 503
-            assert int(response.headers["Retry-After"]) >= 1
-            assert (await response.json())["reason"] == "no_replica"
-            assert response.headers["X-Aegis-Attempts"] == "0"
-
-    asyncio.run(main())
-
-
-def test_expect_100_continue_is_answered_so_that_curl_sends_its_body(fast):
-    async def main():
-        async def echo(request):
-            return web.Response(body=await request.read())
-
-        async with client() as session, upstreams(fast, session, echo):
-            async with session.post(fast.url + "/x", data=b"waited for", expect100=True) as response:
-                assert await response.read() == b"waited for"
-
-    asyncio.run(main())
-
-
-def test_nonsense_on_the_data_port_is_answered_400_and_the_router_lives_on(fast):
-    async def main():
-        async with client() as session, upstreams(fast, session, ok):
-            for nonsense in (b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/9.9\r\n\r\n", b"GET\r\n\r\n"):
-                reader, writer = await asyncio.open_connection("127.0.0.1", int(fast.url.rsplit(":", 1)[1]))
-                writer.write(nonsense)
-                answer = await asyncio.wait_for(reader.read(200), 5)
-                assert answer.startswith(b"HTTP/1.") and b" 400 " in answer
-                writer.close()
+    async with client() as session, upstreams(fast, session, full, ok):
+        for _ in range(4):
             async with session.get(fast.url + "/x") as response:
                 assert response.status == 200
 
-    asyncio.run(main())
+
+async def test_a_large_body_that_is_on_its_way_is_not_sent_again_and_a_small_one_is(fast):
+    async def read_then_fail(request):
+        await request.read()
+        return web.Response(status=500)
+
+    async with client() as session, upstreams(fast, session, read_then_fail, read_then_fail) as both:
+        large = b"x" * (RetrySettings().max_body_bytes + 1)
+        async with session.put(fast.url + "/x", data=large) as response:
+            assert response.headers["X-Aegis-Attempts"] == "1"
+        async with session.put(fast.url + "/x", data=large[:1000]) as response:
+            assert response.headers["X-Aegis-Attempts"] == "2"
+        assert sum(len(upstream.seen) for upstream in both) == 3
 
 
-def test_the_retry_budget_holds_against_a_fleet_that_fails():
+async def test_an_attempt_that_takes_too_long_is_made_elsewhere_and_a_lone_one_ends_in_504(fast):
+    async def hangs(_request):
+        await asyncio.sleep(30)
+
+    async with client() as session:
+        async with upstreams(fast, session, hangs, ok):
+            for _ in range(3):
+                async with session.get(fast.url + "/x") as response:
+                    assert response.status == 200
+        async with upstreams(fast, session, hangs), session.get(fast.url + "/x") as response:
+            assert response.status == 504
+            assert (await response.json())["reason"] == "timeout"
+            assert response.headers["X-Aegis-Attempts"] == "1"
+
+
+async def test_a_replica_that_cuts_the_connection_is_502_or_the_next_one(fast):
+    async def cuts(request):
+        request.transport.abort()
+        await asyncio.sleep(30)
+
+    async with client() as session:
+        async with upstreams(fast, session, cuts, ok):
+            for _ in range(3):
+                async with session.get(fast.url + "/x") as response:
+                    assert response.status == 200
+        async with upstreams(fast, session, cuts), session.get(fast.url + "/x") as response:
+            assert response.status == 502
+            assert (await response.json())["reason"] == "reset"
+
+
+async def test_an_answer_that_breaks_off_is_broken_off_to_the_client_too(fast):
+    async def half(request):
+        response = web.StreamResponse(headers={"Content-Length": "200000"})
+        await response.prepare(request)
+        await response.write(b"x" * 100_000)
+        request.transport.close()
+        return response
+
+    async with client() as session, upstreams(fast, session, half):
+        with pytest.raises(aiohttp.ClientPayloadError):
+            async with session.get(fast.url + "/x") as response:
+                assert response.status == 200
+                await response.read()
+
+
+async def test_without_a_replica_the_answer_is_503_with_retry_after_at_once(fast):
+    async with client() as session, session.get(fast.url + "/x") as response:
+        assert response.status == 503
+        assert int(response.headers["Retry-After"]) >= 1
+        assert (await response.json())["reason"] == "no_replica"
+        assert response.headers["X-Aegis-Attempts"] == "0"
+
+
+async def test_expect_100_continue_is_answered_so_that_curl_sends_its_body(fast):
+    async def echo(request):
+        return web.Response(body=await request.read())
+
+    async with client() as session, upstreams(fast, session, echo):
+        async with session.post(fast.url + "/x", data=b"waited for", expect100=True) as response:
+            assert await response.read() == b"waited for"
+
+
+async def test_nonsense_on_the_data_port_is_answered_400_and_the_router_lives_on(fast):
+    async with client() as session, upstreams(fast, session, ok):
+        for nonsense in (b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/9.9\r\n\r\n", b"GET\r\n\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(fast.url.rsplit(":", 1)[1]))
+            writer.write(nonsense)
+            answer = await asyncio.wait_for(reader.read(200), 5)
+            assert answer.startswith(b"HTTP/1.") and b" 400 " in answer
+            writer.close()
+        async with session.get(fast.url + "/x") as response:
+            assert response.status == 200
+
+
+async def test_the_retry_budget_holds_against_a_fleet_that_fails():
     settings = json.loads(json.dumps(FAST))
     settings["router"]["retry"] = {"budget_ratio": 0.2, "budget_min_per_s": 0.0}
 
-    async def main():
-        with router(settings=settings) as started:
-            async with client() as session, upstreams(started, session, refused, refused, refused) as all_of_them:
-                for _ in range(100):
-                    async with session.get(started.url + "/x") as response:
-                        assert response.status == 500
-                assert sum(len(upstream.seen) for upstream in all_of_them) == 120
-                assert (await json_of(session, f"{started.admin}/stats"))["retries_total"] == 20
-
-    asyncio.run(main())
+    with router(settings=settings) as started:
+        async with client() as session, upstreams(started, session, refused, refused, refused) as all_of_them:
+            for _ in range(100):
+                async with session.get(started.url + "/x") as response:
+                    assert response.status == 500
+            assert sum(len(upstream.seen) for upstream in all_of_them) == 120
+            assert (await json_of(session, f"{started.admin}/stats"))["retries_total"] == 20

@@ -45,101 +45,80 @@ async def send(started, size, *, pieces, pause_s):
 
 
 @pytest.mark.parametrize("size", [8000, LARGE])
-def test_an_upload_may_take_longer_than_an_answer(patient, size):
-    async def main():
-        async with client() as session, upstreams(patient, session, length):
-            assert await send(patient, size, pieces=8, pause_s=0.1) == (200, str(size).encode())
-
-    asyncio.run(main())
+async def test_an_upload_may_take_longer_than_an_answer(patient, size):
+    async with client() as session, upstreams(patient, session, length):
+        assert await send(patient, size, pieces=8, pause_s=0.1) == (200, str(size).encode())
 
 
 @pytest.mark.parametrize("size", [8000, LARGE])
-def test_a_client_that_stops_in_its_body_gets_408_and_the_replica_no_blame(patient, size):
-    async def main():
-        async with client() as session, upstreams(patient, session, length, length):
-            status, body = await send(patient, size, pieces=2, pause_s=0)
-            assert status == 408
-            assert json.loads(body)["reason"] == "client_timeout"
-            replicas = (await json_of(session, f"{patient.admin}/replicas"))["replicas"]
-            assert [(r["state"], r["failures_total"], r["in_flight"]) for r in replicas] == [("ready", 0, 0)] * 2
-
-    asyncio.run(main())
+async def test_a_client_that_stops_in_its_body_gets_408_and_the_replica_no_blame(patient, size):
+    async with client() as session, upstreams(patient, session, length, length):
+        status, body = await send(patient, size, pieces=2, pause_s=0)
+        assert status == 408
+        assert json.loads(body)["reason"] == "client_timeout"
+        replicas = (await json_of(session, f"{patient.admin}/replicas"))["replicas"]
+        assert [(r["state"], r["failures_total"], r["in_flight"]) for r in replicas] == [("ready", 0, 0)] * 2
 
 
-def test_a_replica_that_does_not_answer_an_upload_times_out_when_the_body_was_sent(patient):
-    async def main():
-        async def mute(request):
-            await request.read()
-            await asyncio.sleep(30)
+async def test_a_replica_that_does_not_answer_an_upload_times_out_when_the_body_was_sent(patient):
+    async def mute(request):
+        await request.read()
+        await asyncio.sleep(30)
 
-        async with client() as session, upstreams(patient, session, mute):
-            status, body = await send(patient, LARGE, pieces=8, pause_s=0.05)
-            assert status == 504
-            assert json.loads(body)["reason"] == "timeout"
-
-    asyncio.run(main())
+    async with client() as session, upstreams(patient, session, mute):
+        status, body = await send(patient, LARGE, pieces=8, pause_s=0.05)
+        assert status == 504
+        assert json.loads(body)["reason"] == "timeout"
 
 
 @pytest.mark.parametrize("head", ["OPTIONS * HTTP/1.1", "CONNECT 127.0.0.1:9 HTTP/1.1"])
-def test_what_a_reverse_proxy_does_not_pass_on_is_answered_501(patient, head):
-    async def main():
-        async with client() as session, upstreams(patient, session, length):
-            reader, writer = await asyncio.open_connection("127.0.0.1", int(patient.url.rsplit(":", 1)[1]))
-            writer.write(f"{head}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-            answer = await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
-            writer.close()
-            assert b" 501 " in answer
-
-    asyncio.run(main())
+async def test_what_a_reverse_proxy_does_not_pass_on_is_answered_501(patient, head):
+    async with client() as session, upstreams(patient, session, length):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(patient.url.rsplit(":", 1)[1]))
+        writer.write(f"{head}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
+        writer.close()
+        assert b" 501 " in answer
 
 
-def test_an_old_client_is_named_in_via_by_its_protocol(patient):
-    async def main():
-        async def via(request):
-            return web.Response(text=request.headers["Via"])
+async def test_an_old_client_is_named_in_via_by_its_protocol(patient):
+    async def via(request):
+        return web.Response(text=request.headers["Via"])
 
-        async with client() as session, upstreams(patient, session, via):
-            reader, writer = await asyncio.open_connection("127.0.0.1", int(patient.url.rsplit(":", 1)[1]))
-            writer.write(b"GET /x HTTP/1.0\r\n\r\n")
-            answer = await asyncio.wait_for(reader.read(), 5)
-            writer.close()
-            assert answer.endswith(b"1.0 aegis")
-
-    asyncio.run(main())
+    async with client() as session, upstreams(patient, session, via):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(patient.url.rsplit(":", 1)[1]))
+        writer.write(b"GET /x HTTP/1.0\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        assert answer.endswith(b"1.0 aegis")
 
 
 async def latency_of(session, started, id_):
     return (await json_of(session, f"{started.admin}/replicas/{id_}"))["latency_ewma_ms"]
 
 
-def test_the_time_that_a_client_takes_is_not_the_replicas_latency(patient):
-    async def main():
-        async with client() as session, upstreams(patient, session, length):
-            for size in (8000, LARGE):
-                assert (await send(patient, size, pieces=8, pause_s=0.1))[0] == 200
-            assert await latency_of(session, patient, "u1") < 200
-
-    asyncio.run(main())
+async def test_the_time_that_a_client_takes_is_not_the_replicas_latency(patient):
+    async with client() as session, upstreams(patient, session, length):
+        for size in (8000, LARGE):
+            assert (await send(patient, size, pieces=8, pause_s=0.1))[0] == 200
+        assert await latency_of(session, patient, "u1") < 200
 
 
-def test_a_client_that_does_not_read_is_cut_off_and_the_replica_freed(patient):
-    async def main():
-        async def endless(_request):
-            return web.Response(body=b"x" * (40 << 20))
+async def test_a_client_that_does_not_read_is_cut_off_and_the_replica_freed(patient):
+    async def endless(_request):
+        return web.Response(body=b"x" * (40 << 20))
 
-        async with client() as session, upstreams(patient, session, endless):
-            _, writer = await asyncio.open_connection("127.0.0.1", int(patient.url.rsplit(":", 1)[1]))
-            writer.write(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+    async with client() as session, upstreams(patient, session, endless):
+        _, writer = await asyncio.open_connection("127.0.0.1", int(patient.url.rsplit(":", 1)[1]))
+        writer.write(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
 
-            async def served():
-                return (await json_of(session, f"{patient.admin}/stats"))["in_flight"] == 1
+        async def served():
+            return (await json_of(session, f"{patient.admin}/stats"))["in_flight"] == 1
 
-            async def freed():
-                return (await json_of(session, f"{patient.admin}/replicas/u1"))["in_flight"] == 0
+        async def freed():
+            return (await json_of(session, f"{patient.admin}/replicas/u1"))["in_flight"] == 0
 
-            await eventually(served, 5, "the answer is on its way")
-            await eventually(freed, 10, "the client was cut off")
-            assert (await json_of(session, f"{patient.admin}/replicas/u1"))["state"] == "ready"
-            writer.close()
-
-    asyncio.run(main())
+        await eventually(served, 5, "the answer is on its way")
+        await eventually(freed, 10, "the client was cut off")
+        assert (await json_of(session, f"{patient.admin}/replicas/u1"))["state"] == "ready"
+        writer.close()

@@ -62,38 +62,32 @@ def counted(heard):
 
 
 @pytest.mark.parametrize("rest", AMBIGUOUS.values(), ids=AMBIGUOUS)
-def test_an_ambiguous_end_smuggles_no_request_past_the_router(started, rest):
-    async def main():
-        async def fine(request):
-            await request.read()
-            return web.Response()
+async def test_an_ambiguous_end_smuggles_no_request_past_the_router(started, rest):
+    async def fine(request):
+        await request.read()
+        return web.Response()
 
-        async with client() as session, upstreams(started, session, fine) as upstream:
-            heard = await conversation(started, HEAD + rest + SMUGGLED)
-            assert "/smuggled" not in [path for _, path, _ in upstream.seen]
-            assert counted(heard) == [b"4"], heard
-
-    asyncio.run(main())
+    async with client() as session, upstreams(started, session, fine) as upstream:
+        heard = await conversation(started, HEAD + rest + SMUGGLED)
+        assert "/smuggled" not in [path for _, path, _ in upstream.seen]
+        assert counted(heard) == [b"4"], heard
 
 
 @pytest.mark.parametrize(
     "named", ["Content-Length", "Transfer-Encoding", "Host", "X-Request-Id", "X-Forwarded-For", "Via"]
 )
-def test_a_connection_header_takes_away_no_framing_and_no_trace(started, named):
-    async def main():
-        bodies = []
+async def test_a_connection_header_takes_away_no_framing_and_no_trace(started, named):
+    bodies = []
 
-        async def keep(request):
-            bodies.append(await request.read())
-            return web.Response()
+    async def keep(request):
+        bodies.append(await request.read())
+        return web.Response()
 
-        async with client() as session, upstreams(started, session, keep) as upstream:
-            request = HEAD + b"X-Forwarded-For: 10.0.0.9\r\nContent-Length: %d\r\n" % len(SMUGGLED)
-            heard = await conversation(started, request + f"Connection: close, {named}\r\n\r\n".encode() + SMUGGLED)
-            assert counted(heard) == [b"2"]
-            (method, path, headers) = upstream.seen[0]
-            assert len(upstream.seen) == 1 and (method, path, bodies) == ("POST", "/outer", [SMUGGLED])
-            assert headers["X-Forwarded-For"] == "10.0.0.9, 127.0.0.1" and "aegis" in headers["Via"]
-            assert headers["X-Request-Id"] and headers["Host"]
-
-    asyncio.run(main())
+    async with client() as session, upstreams(started, session, keep) as upstream:
+        request = HEAD + b"X-Forwarded-For: 10.0.0.9\r\nContent-Length: %d\r\n" % len(SMUGGLED)
+        heard = await conversation(started, request + f"Connection: close, {named}\r\n\r\n".encode() + SMUGGLED)
+        assert counted(heard) == [b"2"]
+        (method, path, headers) = upstream.seen[0]
+        assert len(upstream.seen) == 1 and (method, path, bodies) == ("POST", "/outer", [SMUGGLED])
+        assert headers["X-Forwarded-For"] == "10.0.0.9, 127.0.0.1" and "aegis" in headers["Via"]
+        assert headers["X-Request-Id"] and headers["Host"]
