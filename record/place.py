@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from record.files import FolderError
-from record.schema import CONTRACT_FILES
+from record.schema import CONTRACT_FILES, LOGS, RAW
 
 BYTES_PER_REQUEST = 250
 """Rough upper bound of what a request leaves on disk, raw rows and picture included."""
@@ -43,7 +43,7 @@ def claim(folder: Path, *, may_rename: bool) -> Path:
             ) from error
         for name in CONTRACT_FILES:
             (candidate / name).unlink(missing_ok=True)
-        for name in ("raw", "logs"):
+        for name in (RAW, LOGS):
             shutil.rmtree(candidate / name, ignore_errors=True)
         return candidate
     raise FolderError(f"{folder}: a thousand runs of that name; set hydra.run.dir")

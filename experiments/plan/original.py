@@ -8,13 +8,13 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from analysis.comparison.arms import flatten
 from experiments.plan.config import ConfigError
 from experiments.plan.errors import one_line
 from experiments.plan.resolve import Plan, as_composed, resolve
 from experiments.plan.schedule import build_schedule
 from record.files import FolderError, read_manifest
 from record.schedule_hash import schedule_hash
+from record.settings import flatten
 
 NEEDED = ("scenario", "seed", "exit_reason", "schedule_hash", "faults", "overrides")
 """Keys of a manifest without which it cannot be replayed."""

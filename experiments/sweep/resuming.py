@@ -21,6 +21,7 @@ from experiments.runner.supervision import say
 from experiments.sweep.jobs import CONF, Job, drawn, key_of, planned
 from experiments.sweep.sweeper import NAME, PLAN, Sweep, begun
 from record.provenance import provenance
+from record.settings import flatten
 
 KEY = "repeat.resume"
 BESIDE = ("repeat.max", "tracking.enabled", "hydra/launcher")
@@ -219,8 +220,6 @@ def _added_before(folder: Path, left: _Left, plan: list[Job]) -> dict[Slot, Job]
 
 def _check_as_before(folder: Path, job: Job, manifest: Manifest) -> None:
     """Refuse to add runs to arms that this tree would configure in another way: they would be arms of their own."""
-    from analysis.comparison.arms import flatten
-
     now, then = (
         flatten({key: value for key, value in config.items() if key not in APART})
         for config in (json.loads(json.dumps(job.plan.resolved, default=str)), manifest["config"])

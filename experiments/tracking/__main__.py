@@ -16,13 +16,11 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from experiments.tracking.store import Store, TrackingError, import_mlflow, read_manifest, shown_uri
-from experiments.tracking.values import one_line
+from experiments.tracking.store import Store, TrackingError, import_mlflow, shown_uri
+from record.files import FolderError, find, one_line, read_manifest
 
 CLOSE_DEADLINE_S = 10.0
 """How long a dead runner's folder is given to be closed by the guardian."""
-ARTIFACT_FOLDERS = frozenset({"mlruns", "mlartifacts"})
-"""Below these MLflow keeps its copies of runs."""
 
 
 def companion(answers: TextIO) -> None:
@@ -59,23 +57,20 @@ def _wait_closed(folder: Path) -> None:
         time.sleep(0.1)
 
 
-def find_runs(folders: list[Path]) -> list[Path]:
-    """Every folder below `folders` (themselves included) that holds a run, sorted."""
-    found = {path.parent.absolute() for folder in folders for path in folder.rglob("manifest.json")}
-    return sorted(path for path in found if not ARTIFACT_FOLDERS.intersection(path.parts))
-
-
 def _is_going_on(manifest: dict[str, object]) -> bool:
     return manifest["exit_reason"] == "running" and Path(f"/proc/{manifest.get('pid', 0)}").exists()
 
 
 def log_later(folders: list[Path], answers: TextIO) -> int:
-    """Log every run below `folders` that is not logged yet; return the exit status."""
+    """Log every run below `folders` that is not logged yet; return the exit status.
+
+    Raises:
+        FolderError: there is none in one of them.
+        TrackingError: MLflow cannot be used.
+    """
     from experiments.tracking.sweep import finish_sweep
 
-    runs = find_runs(folders)
-    if not runs:
-        raise TrackingError(f"no run (manifest.json) below {', '.join(map(str, folders))}")
+    runs = [folder.absolute() for folder in find(folders)]
     stores: dict[str, Store] = {}
     sweeps: dict[str, Store] = {}
     status = 0
@@ -86,8 +81,12 @@ def log_later(folders: list[Path], answers: TextIO) -> int:
             if _is_going_on(manifest):
                 print(f"{folder}: still running, left alone", file=answers, flush=True)
                 continue
-        except (TrackingError, KeyError) as error:
-            print(f"{folder}: not a run's folder ({error})", file=sys.stderr, flush=True)
+        except FolderError as error:
+            print(error, file=sys.stderr, flush=True)
+            status = 1
+            continue
+        except KeyError as error:
+            print(f"{folder}: the manifest lacks {error}", file=sys.stderr, flush=True)
             status = 1
             continue
         store = stores[name] = stores.get(name) or Store(name)
@@ -108,9 +107,11 @@ def end_sweep(sweep_dir: Path, status: str) -> int:
     """Log a sweep's comparison and end its parent run; return the exit status."""
     from experiments.tracking.sweep import finish_sweep
 
-    runs = find_runs([sweep_dir])
-    config = read_manifest(runs[0])["config"] if runs else {"tracking": {"experiment": "aegis"}}
-    store = Store(config["tracking"]["experiment"])
+    try:
+        experiment = str(read_manifest(find([sweep_dir])[0])["config"]["tracking"]["experiment"])
+    except FolderError:  # none of its runs came to a folder
+        experiment = "aegis"
+    store = Store(experiment)
     if finish_sweep(store, sweep_dir, status):
         return 0
     raise TrackingError(f"{sweep_dir}: no sweep of that name in MLflow")
@@ -139,6 +140,9 @@ def main(arguments: list[str]) -> int:
         if not chosen.folders:
             parser.error("name the folders of the runs")
         return log_later(chosen.folders, answers)
+    except FolderError as error:
+        print(error, file=sys.stderr)
+        return 1
     except (TrackingError, OSError) as error:
         print(f"MLflow at {shown_uri()}: {error}", file=sys.stderr)
         return 1

@@ -21,10 +21,9 @@ from urllib.parse import urlsplit
 
 from experiments.tracking.values import (
     artifacts,
-    flatten,
     milliseconds,
     numbers,
-    one_line,
+    parameters,
     read_metrics,
     result_tags,
     run_status,
@@ -32,7 +31,7 @@ from experiments.tracking.values import (
     series,
     start_ms,
 )
-from record.files import write_json
+from record.files import one_line, read_manifest, write_json
 from record.provenance import ROOT
 
 DEFAULT_URI = f"sqlite:///{ROOT / 'mlflow.db'}"
@@ -72,18 +71,6 @@ def tracking_uri() -> str:
 def shown_uri() -> str:
     """The tracking URI as it may be shown and kept: without user and password."""
     return re.sub(r"//[^/]*@", "//", tracking_uri())
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a run's folder.
-
-    Raises:
-        TrackingError: there is none, or it cannot be read.
-    """
-    try:
-        return dict(json.loads((folder / "manifest.json").read_text()))
-    except (OSError, ValueError) as error:
-        raise TrackingError(f"{folder}: no readable manifest.json ({one_line(error)})") from error
 
 
 @contextlib.contextmanager
@@ -253,8 +240,7 @@ class Store:
         values += [Metric(key, value, start + 1000 * second, second) for key, value, second in series(folder)]
         with self.lock():
             known = self.client.get_run(run_id).data.params
-            config = flatten(manifest["config"])
-            params = [Param(key, text) for key, text in config.items() if key not in known]
+            params = [Param(key, text) for key, text in parameters(manifest["config"]).items() if key not in known]
             texts = run_tags(manifest) | result_tags(manifest, metrics)
             tags = [RunTag(key, text) for key, text in texts.items()]
             self.client.log_batch(run_id, tags=tags)

@@ -8,6 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from record.files import PARTIAL
+from record.settings import leaves
+
 VALUE_LIMIT = 6000
 """Longest parameter value, characters (MLflow's limit)."""
 TAG_LIMIT = 5000
@@ -32,12 +35,9 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def flatten(value: object, prefix: str = "") -> dict[str, str]:
-    """Nested dictionaries as `a.b.c`; lists as JSON; values cut to MLflow's limit."""
-    if isinstance(value, dict) and value:
-        parts = [flatten(inner, f"{prefix}.{key}" if prefix else str(key)) for key, inner in value.items()]
-        return {key: text for part in parts for key, text in part.items()}
-    return {prefix: _text(value)[:VALUE_LIMIT]}
+def parameters(config: dict[str, Any]) -> dict[str, str]:
+    """The configuration as `a.b.c`; what is no text as JSON; values cut to MLflow's limit."""
+    return {key: _text(value)[:VALUE_LIMIT] for key, value in leaves(config)}
 
 
 def start_ms(manifest: dict[str, Any]) -> int:
@@ -84,7 +84,7 @@ def series(folder: Path) -> Iterator[tuple[str, float, int]]:
 def artifacts(folder: Path) -> list[Path]:
     """The files of a run that are kept in MLflow: results and logs, without hidden and half-written ones."""
     found = [*folder.glob("*"), *(folder / "logs").rglob("*")]
-    kept = (p for p in found if p.is_file() and not p.name.startswith(".") and p.suffix != ".part")
+    kept = (p for p in found if p.is_file() and not p.name.startswith(".") and p.suffix != PARTIAL)
     return sorted(p for p in kept if p.name != "tracking.json")
 
 
@@ -114,9 +114,3 @@ def result_tags(manifest: dict[str, Any], metrics: dict[str, Any]) -> dict[str, 
         tags["valid"] = _text(metrics["valid"])
         tags["invalid_reasons"] = _text(metrics.get("invalid_reasons"))[:TAG_LIMIT]
     return tags
-
-
-def one_line(error: BaseException) -> str:
-    """The first line of an error's text that says something, without addresses of objects, at most 200 characters."""
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return text[:200]
