@@ -19,8 +19,9 @@ test: $(STAMP) ## all tests
 verify: $(STAMP) ## measurements whose result is known before: twelve minutes, on an otherwise idle machine
 	@$(BIN)/python -m pytest tests/measuring --timeout 1200
 
-check: $(STAMP) ## linter and type checker
+check: $(STAMP) ## linter, floors of imports, and type checker
 	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/mypy
 
 audit: $(STAMP) ## known vulnerabilities in the locked packages; asks a database on the internet
