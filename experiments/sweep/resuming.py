@@ -20,6 +20,7 @@ from experiments.plan.config import ConfigError
 from experiments.runner.supervision import say
 from experiments.sweep.jobs import CONF, Job, drawn, key_of, planned
 from experiments.sweep.sweeper import NAME, PLAN, Sweep, begun
+from record.place import is_held
 from record.provenance import provenance
 from record.settings import flatten
 
@@ -142,7 +143,7 @@ def _manifest(folder: Path) -> Manifest | None:
         _ = found["config"], found["overrides"], found["seed"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if reason == "running" and Path(f"/proc/{pid}").exists():
+    if reason == "running" and is_held(folder):
         raise ConfigError(f"{KEY}={folder.parent}: the sweep is still going on (pid {pid})")
     return found
 

@@ -18,6 +18,7 @@ from typing import TextIO
 
 from experiments.tracking.store import Store, TrackingError, import_mlflow, shown_uri
 from record.files import FolderError, find, one_line, read_manifest
+from record.place import is_held
 
 CLOSE_DEADLINE_S = 10.0
 """How long a dead runner's folder is given to be closed by the guardian."""
@@ -57,10 +58,6 @@ def _wait_closed(folder: Path) -> None:
         time.sleep(0.1)
 
 
-def _is_going_on(manifest: dict[str, object]) -> bool:
-    return manifest["exit_reason"] == "running" and Path(f"/proc/{manifest.get('pid', 0)}").exists()
-
-
 def log_later(folders: list[Path], answers: TextIO) -> int:
     """Log every run below `folders` that is not logged yet; return the exit status.
 
@@ -78,7 +75,7 @@ def log_later(folders: list[Path], answers: TextIO) -> int:
         try:
             manifest = read_manifest(folder)
             name = manifest["config"]["tracking"]["experiment"]
-            if _is_going_on(manifest):
+            if manifest["exit_reason"] == "running" and is_held(folder):
                 print(f"{folder}: still running, left alone", file=answers, flush=True)
                 continue
         except FolderError as error:
