@@ -16,6 +16,7 @@ from omegaconf import MISSING
 from analysis.comparison.compared import PRIMARY, RATIOS
 from experiments.plan.delays import Delay
 from experiments.plan.fault_plan import Fault, FaultPlanSettings, plan_faults
+from experiments.plan.installed import missing
 from experiments.plan.workload import WorkloadSettings
 from services.backend.settings import KINDS, ON_HANGUP
 from services.backend.work_queue import DISCIPLINES
@@ -160,8 +161,9 @@ class RepeatConfig:
 class TrackingConfig:
     """MLflow."""
 
-    enabled: bool = True
-    """Log the run to MLflow (`MLFLOW_TRACKING_URI`, else `mlflow.db` at the root)."""
+    enabled: bool | None = None
+    """Log the run to MLflow (`MLFLOW_TRACKING_URI`, else `mlflow.db` in the working folder); unset = where it is
+    installed."""
     experiment: str = "aegis"
     """Name of the MLflow experiment."""
 
@@ -264,7 +266,8 @@ def register() -> None:
 
 
 def fill_in(config: Config, typed: Sequence[str]) -> None:
-    """What follows from what was typed: `replica.speeds` without `replicas` says how many replicas there are.
+    """What follows from what was typed and what is installed: `replica.speeds` without `replicas` says how many
+    replicas there are, and runs are logged where MLflow is.
 
     Args:
         config: is changed.
@@ -273,6 +276,8 @@ def fill_in(config: Config, typed: Sequence[str]) -> None:
     keys = {text.lstrip("+").partition("=")[0] for text in typed}
     if "replica.speeds" in keys and "replicas" not in keys and config.replica.speeds and not config.has_manager:
         config.replicas = len(config.replica.speeds)
+    if config.tracking.enabled is None:
+        config.tracking.enabled = missing("tracking") is None
 
 
 def _require(holds: bool, key: str, value: object, must: str) -> None:

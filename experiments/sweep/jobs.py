@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
-from pathlib import Path
 from random import Random
 from typing import Any, TypeVar, cast
 
@@ -19,9 +18,9 @@ from experiments.plan import config as configuration
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.errors import check_keys
 from experiments.plan.fault_plan import Fault
+from experiments.plan.installed import CONF, missing
 
 T = TypeVar("T")
-CONF = Path(__file__).resolve().parents[2] / "conf"
 UNTIL = "repeat.until_ratio_ci"
 OF_THE_LOAD = ("workload", "scenario")
 """Keys and groups that say what is asked; arms that were given different ones are meant to differ in it."""
@@ -81,6 +80,9 @@ def check(composed: DictConfig, typed: Sequence[str]) -> tuple[Config, list[Faul
     composed.replicas = config.replicas
     composed.workload.rate_rps = config.workload.rate_rps
     composed.comparison.primary = config.comparison.primary
+    composed.tracking.enabled = config.tracking.enabled
+    if config.engine.name != "sim" and (reason := missing("load")) is not None:
+        raise ConfigError(f"engine={config.engine.name}: {reason}; engine=sim does without")
     calibration.check(config)
     return config, faults
 

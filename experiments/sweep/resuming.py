@@ -17,8 +17,9 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from experiments.plan.config import ConfigError
+from experiments.plan.installed import CONF
 from experiments.runner.supervision import say
-from experiments.sweep.jobs import CONF, Job, drawn, key_of, planned
+from experiments.sweep.jobs import Job, drawn, key_of, planned
 from experiments.sweep.sweeper import NAME, PLAN, Sweep, begun
 from record.place import is_held
 from record.provenance import provenance

@@ -114,7 +114,7 @@ def end_sweep(sweep_dir: Path, status: str) -> int:
     raise TrackingError(f"{sweep_dir}: no sweep of that name in MLflow")
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Do what the command line says; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.tracking", description="Log runs to MLflow from their folders."
@@ -146,4 +146,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -93,7 +93,7 @@ def told(command, monkeypatch):
     """The settings with which a replica's own command line would start it."""
     started = {}
     monkeypatch.setattr(backend, "serve", lambda _, settings: started.update(settings=settings))
-    monkeypatch.setattr(backend.uvloop, "run", lambda _: None)
+    monkeypatch.setattr("uvloop.run", lambda _: None)
     monkeypatch.setattr(sys, "argv", command[command.index("services.backend") :])
     backend.main()
     return started["settings"]
@@ -142,7 +142,7 @@ async def asked(requests, settings, faults):
     replica = Replica(settings)
     await replica.set_faults(faults)
     app = build_app(replica)
-    return {request: await ask(app, *request[:2], dict(request[2:])) for request in requests}
+    return {request: await ask(app, request[0], request[1], dict(request[2:])) for request in requests}
 
 
 @pytest.mark.parametrize("given", [True, False], ids=["with a demand", "without"])
@@ -176,7 +176,10 @@ def test_which_requests_a_fault_hits_does_not_hang_on_the_other_faults(kind):
         faults[kind][share] = 0.4
 
     def hit(faults):
-        drawn = [effects(faults, lambda p, n=n: uniform(1, str(n), "r1", "1", p), 0.0, check=False) for n in range(200)]
+        def of_request(n):
+            return lambda purpose: uniform(1, str(n), "r1", "1", purpose)
+
+        drawn = [effects(faults, of_request(n), 0.0, check=False) for n in range(200)]
         return [bool(getattr(effect, field)) for effect in drawn]
 
     assert hit(alone) == hit(together)

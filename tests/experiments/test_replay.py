@@ -24,6 +24,7 @@ def manifest_of(scenario, *overrides):
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         composed = compose("config", overrides=[f"+scenario={scenario}", *overrides])
     config = OmegaConf.to_object(composed)
+    assert isinstance(config, configuration.Config)
     faults = configuration.validate(config)
     composed.comparison.primary = config.comparison.primary
     return synthetic.manifest(scenario=scenario, overrides=[f"+scenario={scenario}"], clocks=[]) | {

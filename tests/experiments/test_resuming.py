@@ -10,7 +10,8 @@ from hydra.core.global_hydra import GlobalHydra
 
 from experiments.plan import config as configuration
 from experiments.plan.config import ConfigError
-from experiments.sweep.jobs import CONF, planned
+from experiments.plan.installed import CONF
+from experiments.sweep.jobs import planned
 from experiments.sweep.resuming import resume
 from experiments.sweep.sweeper import NAME
 from record.place import hold
