@@ -22,13 +22,13 @@ from analysis.metrics import table as metrics
 from analysis.metrics import timeline
 from experiments.plan.config import ConfigError
 from experiments.plan.errors import one_line
+from experiments.plan.installed import CONF
 from experiments.plan.resolve import as_composed, resolve
 from experiments.plan.schedule import build_schedule
 from experiments.runner.supervision import say
 from experiments.simulator.manager import ScalerError
 from experiments.simulator.simulation import rows
 from experiments.simulator.stack import VirtualStack
-from experiments.sweep.jobs import CONF
 from record.files import FolderError, find
 from record.reading import Run, read
 from record.writing import phases

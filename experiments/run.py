@@ -19,15 +19,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.calibration import machine as calibration
 from experiments.calibration.fitting import fitted
 from experiments.plan import config as configuration
 from experiments.plan.config import ConfigError
 from experiments.plan.errors import one_line
+from experiments.plan.installed import CONF
 from experiments.plan.resolve import resolve
 from experiments.runner.supervision import Interrupted, say, supervise
 from experiments.sweep import jobs, sweeper
-from experiments.sweep.jobs import CONF, place
+from experiments.sweep.jobs import place
 from experiments.sweep.sweeper import ONE_BY_ONE, SeedBySeed
 from services.door.access import TokenError, admin_token
 
@@ -53,7 +53,7 @@ def scenarios() -> list[str]:
     return sorted(path.stem for path in (CONF / "scenario").glob("*.yaml"))
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def _job(composed: DictConfig) -> int:
     """One job of Hydra's; returns its status, since an exit would end a sweep."""
     global _sweep
@@ -64,7 +64,7 @@ def _job(composed: DictConfig) -> int:
     order = hydra_config.sweeper.get("order") if sweeping else 0
     try:
         plan = resolve(composed, hydra_config.overrides.task)
-        calibration.check(plan.config)
+        jobs.check_here(plan.config)
         if order is None or not sweeping:
             jobs.check_alone(plan.config)
         if not sweeping and hydra_config.launcher._target_ != ONE_BY_ONE:

@@ -22,7 +22,7 @@ from experiments.simulator.manager import ScalerError
 from experiments.tracking.companion import Companion
 from record import schema
 from record.files import FolderError
-from record.place import check_space, claim
+from record.place import Claim, check_space, claim
 from record.provenance import now_iso, provenance
 from record.writing import Recorder
 from services.manager.engines import EngineError
@@ -48,7 +48,6 @@ class Session:
     """Its place within its seed's jobs, in the order in which they were measured; None = a sweeper's that has none."""
     looks: list[int] = field(default_factory=list)
     """The numbers of pairs at which its sweep had already ended before it was begun."""
-    interrupted: bool = False
     sweeps_tracked: ClassVar[Path | None] = None
     """The sweep whose parent run in MLflow is to be ended."""
 
@@ -61,17 +60,21 @@ class Session:
         """Do it all; return the exit status."""
         console = Console(stderr=False, soft_wrap=True)
         self._progress = Progress(console)
+        self._claim: Claim | None = None
         default_place = not any(override.startswith(("hydra.run.", "hydra.sweep.")) for override in sys.argv[1:])
         companion = Companion(self._warn) if self.config.tracking.enabled else None
         if companion is not None:
             await companion.spawn()
         try:
-            self.folder = claim(self.folder.absolute(), may_rename=default_place)
+            self._claim = claim(self.folder.absolute(), may_rename=default_place)
+            self.folder = self._claim.folder
             self._prepare()
         except (FolderError, OSError, ValueError) as error:
             print(f"{self.scenario}: {error}", file=sys.stderr)
             if companion is not None:
                 companion.kill()
+            if self._claim is not None:
+                self._claim.release()
             return FAILED
         self._progress.say(f"{self.scenario}, seed {self.config.seed}: {self._in_words()}")
         guardian = self._start_guardian()
@@ -88,6 +91,7 @@ class Session:
             guardian.stdin.write(b"done\n")
             guardian.stdin.close()
             guardian.wait()
+            self._claim.release()
 
     def _in_words(self) -> str:
         if self.config.load.ui:

@@ -149,8 +149,9 @@ class RepeatConfig:
 class TrackingConfig:
     """MLflow."""
 
-    enabled: bool = True
-    """Log the run to MLflow (`MLFLOW_TRACKING_URI`, else `mlflow.db` at the root)."""
+    enabled: bool | None = None
+    """Log the run to MLflow (`MLFLOW_TRACKING_URI`, else `mlflow.db` in the working folder); unset = where it is
+    installed."""
     experiment: str = "aegis"
     """Name of the MLflow experiment."""
 

@@ -18,7 +18,7 @@ from record.settings import flatten
 
 NEEDED = ("scenario", "seed", "exit_reason", "schedule_hash", "faults", "overrides")
 """Keys of a manifest without which it cannot be replayed."""
-PROVENANCE = ("git", "python", "kernel", "cpu", "cores", "packages")
+PROVENANCE = ("aegis", "git", "python", "kernel", "cpu", "cores", "packages")
 """Sections of a manifest that may explain why a replay comes out otherwise."""
 
 

@@ -10,6 +10,7 @@ from experiments.plan.check import check, check_repeat
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.errors import check_keys
 from experiments.plan.fault_plan import Fault
+from experiments.plan.installed import missing
 from services.bounds import Bounds
 
 PRIMARY_WITH_FAULTS = "served_share"
@@ -70,6 +71,7 @@ def resolve(composed: DictConfig, typed: Sequence[str] = ()) -> Plan:
     resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
     resolved["replicas"] = config.replicas
     resolved["workload"]["rate_rps"] = config.workload.rate_rps
+    resolved["tracking"]["enabled"] = config.tracking.enabled
     resolved["comparison"]["primary"] = config.comparison.primary
     return Plan(config, faults, resolved)
 
@@ -86,10 +88,13 @@ def as_composed(content: dict[str, Any]) -> DictConfig:
 
 
 def _filled(config: Config, typed: Sequence[str]) -> Config:
-    """With what follows from other keys.
+    """With what follows from other keys, and from what is installed.
 
-    `replica.speeds` typed without `replicas` says how many replicas there are; `workload.utilisation` sets the rate.
+    `replica.speeds` typed without `replicas` says how many replicas there are; `workload.utilisation` sets the rate;
+    runs are logged where MLflow is.
     """
+    if config.tracking.enabled is None:
+        config = replace(config, tracking=replace(config.tracking, enabled=missing("tracking") is None))
     keys = {text.lstrip("+").partition("=")[0] for text in typed}
     speeds = config.replica.speeds
     if "replica.speeds" in keys and "replicas" not in keys and speeds and not config.has_manager:

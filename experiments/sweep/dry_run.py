@@ -12,8 +12,9 @@ from rich.table import Table
 
 from analysis.comparison.run_time import LIVE_OVERHEAD_S, SIMULATED_OVERHEAD_S
 from experiments.plan.config import Config, ConfigError
+from experiments.plan.installed import CONF
 from experiments.plan.schedule import rate_knots
-from experiments.sweep.jobs import CONF, Job, key_of, planned, single
+from experiments.sweep.jobs import Job, key_of, planned, single
 from experiments.sweep.sweeper import NAME, ONE_BY_ONE, SeedBySeed, Sweep, begun
 
 SIMULATED_RPS = 10_000

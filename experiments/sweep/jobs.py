@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
-from pathlib import Path
 from random import Random
 from typing import TypeVar
 
@@ -16,10 +15,10 @@ from omegaconf import flag_override
 
 from experiments.calibration import machine as calibration
 from experiments.plan.config import Config, ConfigError
+from experiments.plan.installed import CONF, missing
 from experiments.plan.resolve import Plan, resolve
 
 T = TypeVar("T")
-CONF = Path(__file__).resolve().parents[2] / "conf"
 UNTIL = "repeat.until_ratio_ci"
 OF_THE_LOAD = ("workload", "scenario")
 """Keys and groups that say what is asked; arms that were given different ones are meant to differ in it."""
@@ -63,6 +62,17 @@ def key_of(override: str) -> str:
     return override.lstrip("+~").partition("=")[0]
 
 
+def check_here(config: Config) -> None:
+    """Refuse what this machine cannot do: what is not installed, and a load that it does not send on time.
+
+    Raises:
+        ConfigError: with the key and the ways out.
+    """
+    if config.engine.name != "sim" and (reason := missing("load")) is not None:
+        raise ConfigError(f"engine={config.engine.name}: {reason}; engine=sim does without")
+    calibration.check(config)
+
+
 def _compose(loader: ConfigLoader, number: int, overrides: Sequence[str]) -> Job:
     composed = loader.load_configuration(
         config_name="config", overrides=list(overrides), run_mode=RunMode.RUN, validate_sweep_overrides=False
@@ -70,7 +80,7 @@ def _compose(loader: ConfigLoader, number: int, overrides: Sequence[str]) -> Job
     with flag_override(composed, ["readonly", "struct"], False):
         del composed["hydra"]
     plan = resolve(composed, overrides)
-    calibration.check(plan.config)
+    check_here(plan.config)
     return Job(number, tuple(overrides), plan)
 
 

@@ -17,9 +17,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from experiments.plan.config import ConfigError
+from experiments.plan.installed import CONF
 from experiments.runner.supervision import say
-from experiments.sweep.jobs import CONF, Job, drawn, key_of, planned
+from experiments.sweep.jobs import Job, drawn, key_of, planned
 from experiments.sweep.sweeper import NAME, PLAN, Sweep, begun
+from record.place import is_held
 from record.provenance import provenance
 from record.settings import flatten
 
@@ -143,7 +145,7 @@ def _manifest(folder: Path) -> Manifest | None:
         _ = manifest["config"], manifest["overrides"], manifest["seed"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if reason == "running" and Path(f"/proc/{pid}").exists():
+    if reason == "running" and is_held(folder):
         raise ConfigError(f"{KEY}={folder.parent}: the sweep is still going on (pid {pid})")
     return manifest
 

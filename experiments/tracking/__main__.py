@@ -18,6 +18,7 @@ from typing import TextIO
 
 from experiments.tracking.store import Store, TrackingError, import_mlflow, shown_uri
 from record.files import FolderError, find, one_line, read_manifest
+from record.place import is_held
 
 CLOSE_DEADLINE_S = 10.0
 """How long a dead runner's folder is given to be closed by the guardian."""
@@ -57,10 +58,6 @@ def _wait_closed(folder: Path) -> None:
         time.sleep(0.1)
 
 
-def _is_going_on(manifest: dict[str, object]) -> bool:
-    return manifest["exit_reason"] == "running" and Path(f"/proc/{manifest.get('pid', 0)}").exists()
-
-
 def log_later(folders: list[Path], answers: TextIO) -> int:
     """Log every run below `folders` that is not logged yet; return the exit status.
 
@@ -78,7 +75,7 @@ def log_later(folders: list[Path], answers: TextIO) -> int:
         try:
             manifest = read_manifest(folder)
             name = manifest["config"]["tracking"]["experiment"]
-            if _is_going_on(manifest):
+            if manifest["exit_reason"] == "running" and is_held(folder):
                 print(f"{folder}: still running, left alone", file=answers, flush=True)
                 continue
         except FolderError as error:
@@ -117,7 +114,7 @@ def end_sweep(sweep_dir: Path, status: str) -> int:
     raise TrackingError(f"{sweep_dir}: no sweep of that name in MLflow")
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Do what the command line says; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.tracking", description="Log runs to MLflow from their folders."
@@ -149,4 +146,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from experiments.plan.installed import missing
 from experiments.tracking.values import (
     artifacts,
     milliseconds,
@@ -32,9 +33,9 @@ from experiments.tracking.values import (
     start_ms,
 )
 from record.files import one_line, read_manifest, write_json
-from record.provenance import ROOT
 
-DEFAULT_URI = f"sqlite:///{ROOT / 'mlflow.db'}"
+DATABASE = "mlflow.db"
+"""In the working folder, where `mlflow ui` without flags looks for it."""
 CONNECT_DEADLINE_S = 10.0
 """A server over HTTP must have answered within so many seconds."""
 LOCK_DEADLINE_S = 50.0
@@ -64,8 +65,8 @@ class _TooLate(Exception):
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, else the database at the root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    """`MLFLOW_TRACKING_URI`, else the database in the working folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / DATABASE}"
 
 
 def shown_uri() -> str:
@@ -88,7 +89,13 @@ def _deadline(seconds: float) -> Iterator[None]:
 
 
 def import_mlflow() -> Any:  # noqa: ANN401
-    """The module, silent."""
+    """The module, silent.
+
+    Raises:
+        TrackingError: it is not installed.
+    """
+    if (reason := missing("tracking")) is not None:
+        raise TrackingError(reason)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     warnings.simplefilter("ignore")
@@ -168,7 +175,7 @@ class Store:
         """Artefacts beside a local database, under an absolute path; a server decides for itself."""
         if self.is_remote:
             return None
-        folder = self._database.parent if self._database is not None else ROOT
+        folder = self._database.parent if self._database is not None else Path.cwd()
         return (folder / "mlruns").as_uri()
 
     def find(self, **tags: str) -> Any:  # noqa: ANN401

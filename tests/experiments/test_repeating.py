@@ -8,7 +8,8 @@ from hydra.core.global_hydra import GlobalHydra
 
 from experiments.plan import config as configuration
 from experiments.plan.config import ConfigError
-from experiments.sweep.jobs import CONF, by_seed, planned
+from experiments.plan.installed import CONF
+from experiments.sweep.jobs import by_seed, planned
 from experiments.sweep.repeating import Repetition
 from experiments.sweep.sweeper import begun
 from tests.analysis import synthetic

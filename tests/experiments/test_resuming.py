@@ -10,9 +10,11 @@ from hydra.core.global_hydra import GlobalHydra
 
 from experiments.plan import config as configuration
 from experiments.plan.config import ConfigError
-from experiments.sweep.jobs import CONF, planned
+from experiments.plan.installed import CONF
+from experiments.sweep.jobs import planned
 from experiments.sweep.resuming import resume
 from experiments.sweep.sweeper import NAME
+from record.place import hold
 from tests.running import manifest, run
 
 SIM = ["+scenario=routed", "engine=sim", "workload.duration_s=3", "workload.warmup_s=0", "tracking.enabled=false"]
@@ -166,6 +168,7 @@ def changed(folder, **changes):
 
 def going_on(folder):
     changed(folder, exit_reason="running", pid=os.getpid())
+    return hold(folder / "4")
 
 
 def other_run(folder):
@@ -191,10 +194,12 @@ def other_settings(folder):
 )
 def test_a_folder_that_cannot_be_gone_on_with_is_refused_in_a_line(tmp_path, spoil, words):
     left(tmp_path)
-    spoil(tmp_path)
-    with pytest.raises(ConfigError, match=words) as found:
+    living = spoil(tmp_path)
+    with pytest.raises(ConfigError, match=words) as refusal:
         go_on(tmp_path, "repeat.max=5")
-    assert "\n" not in str(found.value)
+    assert "\n" not in str(refusal.value)
+    if living is not None:
+        living.release()
 
 
 @pytest.mark.parametrize(

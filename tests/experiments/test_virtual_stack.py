@@ -13,8 +13,9 @@ from experiments.plan.fault_plan import Fault
 from experiments.plan.schedule import build_schedule
 from experiments.simulator.agenda import Agenda, PastEventError
 from experiments.simulator.manager import ScalerError
-from experiments.simulator.request import HTTP_ERROR, OK, OUTCOMES
+from experiments.simulator.request import HTTP_ERROR, OK
 from experiments.simulator.stack import Stopped, VirtualStack
+from record.schema import OUTCOMES
 from services.manager import scalers
 from services.router import policies
 from tests.experiments.simulated import configured, run
