@@ -13,7 +13,7 @@ from rich.table import Table
 
 from experiments.live.measurement import Measurement
 from experiments.plan.config import Config
-from experiments.plan.fault_plan import Fault
+from experiments.plan.resolve import Plan
 from experiments.runner.guarding import Guardian, guard, guard_simulated
 from experiments.runner.progress import Progress
 from experiments.simulator.agenda import PastEventError
@@ -21,7 +21,7 @@ from experiments.simulator.manager import ScalerError
 from experiments.tracking.companion import Companion
 from record import schema
 from record.files import FolderError
-from record.place import check_space, claim
+from record.place import Claim, check_space, claim
 from record.provenance import now_iso, provenance, provenance_of_process
 from record.writing import Recorder
 from services.manager.engines import EngineError
@@ -38,9 +38,7 @@ VIRTUAL_ERRORS = (PastEventError, ScalerError)
 class Session:
     """A run with everything around it."""
 
-    config: Config
-    resolved: dict[str, Any]
-    faults: list[Fault]
+    plan: Plan
     scenario: str
     folder: Path
     overrides: list[str]
@@ -51,28 +49,36 @@ class Session:
     """The numbers of pairs at which its sweep had already ended before it was begun."""
     is_logged_by_sweep: bool = False
     """Whether its sweep logs it to MLflow, with the others."""
-    interrupted: bool = False
     sweeps_tracked: ClassVar[Path | None] = None
     """The sweep whose parent run in MLflow is to be ended."""
+
+    @property
+    def config(self) -> Config:
+        """Its plan's."""
+        return self.plan.config
 
     async def run(self) -> int:
         """Do it all; return the exit status."""
         console = Console(stderr=False, soft_wrap=True)
         self._progress = Progress(console)
+        self._claim: Claim | None = None
         default_place = not any(override.startswith(("hydra.run.", "hydra.sweep.")) for override in sys.argv[1:])
         logs_itself = self.config.tracking.enabled and not self.is_logged_by_sweep
         companion = Companion(self._warn) if logs_itself else None
         if companion is not None:
             await companion.spawn()
         try:
-            self.folder = claim(self.folder.absolute(), may_rename=default_place)
+            self._claim = claim(self.folder.absolute(), may_rename=default_place)
+            self.folder = self._claim.folder
             self._prepare()
         except (FolderError, OSError, ValueError) as error:
             print(f"{self.scenario}: {error}", file=sys.stderr)
             if companion is not None:
                 companion.kill()
+            if self._claim is not None:
+                self._claim.release()
             return FAILED
-        self._progress.say(f"{self.scenario}, seed {self.config.seed}: {self._plan()}")
+        self._progress.say(f"{self.scenario}, seed {self.config.seed}: {self._in_words()}")
         guardian = self._guard()
         if companion is not None:
             if self.sweep_dir is not None:
@@ -85,13 +91,14 @@ class Session:
         finally:
             if guardian is not None:
                 guardian.done()
+            self._claim.release()
 
-    def _plan(self) -> str:
+    def _in_words(self) -> str:
         if self.config.load.ui:
             return f"Locust's web UI in front of {self.config.replicas} replica(s); nothing is measured"
         return (
             f"{self._requests} requests in {self.config.workload.duration_s:g} s, {self.config.replicas} replica(s)"
-            f"{', ' + str(len(self.faults)) + ' fault(s)' if self.faults else ''}"
+            f"{', ' + str(len(self.plan.faults)) + ' fault(s)' if self.plan.faults else ''}"
         )
 
     def _prepare(self) -> None:
@@ -118,8 +125,8 @@ class Session:
             "order": self.order,
             "looks": self.looks,
             **(provenance_of_process() if self._is_simulated else provenance()),
-            "config": self.resolved,
-            "faults": [fault.as_dict() for fault in self.faults],
+            "config": self.plan.resolved,
+            "faults": [fault.as_dict() for fault in self.plan.faults],
         }
         schedule.to_parquet(self.folder / "schedule.parquet", index=False)
         self._recorder = Recorder(self.folder, manifest)
@@ -142,7 +149,7 @@ class Session:
         return "complete", None
 
     def _engine(self) -> "Measurement | Simulation":
-        what = (self.config, self.faults, self._recorder, self._progress)
+        what = (self.config, self.plan.faults, self._recorder, self._progress)
         if not self._is_simulated:
             return Measurement(*what)
         from experiments.simulator.simulation import (

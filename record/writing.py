@@ -12,6 +12,7 @@ from typing import Any
 
 from record import schema
 from record.files import whole, write_json, write_text
+from record.place import hold
 from record.provenance import now_iso
 
 
@@ -99,7 +100,6 @@ def finish(folder: Path, exit_reason: str, error: str | None = None) -> None:
         manifest["error"] = error
     write_json(folder / schema.MANIFEST, manifest)
     shutil.rmtree(folder / schema.RAW, ignore_errors=True)
-    (folder / ".claim").unlink(missing_ok=True)
 
 
 def _merge_requests(folder: Path, manifest: dict[str, Any], events: list[dict[str, Any]]) -> None:
@@ -149,10 +149,16 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--exit-reason", default="killed")
     arguments = parser.parse_args()
-    manifest = json.loads((arguments.folder / schema.MANIFEST).read_text())
-    if manifest["exit_reason"] != "running":
-        parser.exit(0, f"{arguments.folder}: closed already ({manifest['exit_reason']})\n")
-    finish(arguments.folder, arguments.exit_reason)
+    claim = hold(arguments.folder)
+    if claim is None:
+        parser.exit(0, f"{arguments.folder}: another run has it by now\n")
+    try:
+        manifest = json.loads((arguments.folder / schema.MANIFEST).read_text())
+        if manifest["exit_reason"] != "running":
+            parser.exit(0, f"{arguments.folder}: closed already ({manifest['exit_reason']})\n")
+        finish(arguments.folder, arguments.exit_reason)
+    finally:
+        claim.release()
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from typing import TextIO
 
 from experiments.tracking.store import Store, TrackingError, import_mlflow, shown_uri
 from record.files import FolderError, find, one_line, read_manifest
+from record.place import is_held
 
 CHUNK = 50
 """Runs of a sweep that are logged at once: a transaction of some 30,000 rows, a second's work."""
@@ -106,10 +107,6 @@ def _wait_closed(folder: Path) -> None:
         time.sleep(0.1)
 
 
-def _is_going_on(manifest: dict[str, object]) -> bool:
-    return manifest["exit_reason"] == "running" and Path(f"/proc/{manifest.get('pid', 0)}").exists()
-
-
 def log_later(folders: list[Path], answers: TextIO) -> int:
     """Log every run below `folders` that is not logged yet; return the exit status.
 
@@ -127,7 +124,7 @@ def log_later(folders: list[Path], answers: TextIO) -> int:
         try:
             manifest = read_manifest(folder)
             name = manifest["config"]["tracking"]["experiment"]
-            if _is_going_on(manifest):
+            if manifest["exit_reason"] == "running" and is_held(folder):
                 print(f"{folder}: still running, left alone", file=answers, flush=True)
                 continue
         except FolderError as error:
