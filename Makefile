@@ -19,8 +19,9 @@ test: $(STAMP) ## all tests
 verify: $(STAMP) ## measurements whose result is known before: twelve minutes, on an otherwise idle machine
 	@$(BIN)/python -m pytest tests/measuring --timeout 1200
 
-check: $(STAMP) ## linter and type checker
+check: $(STAMP) ## linter, floors of imports, and type checker
 	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/mypy
 
 audit: $(STAMP) ## known vulnerabilities in the locked packages; asks a database on the internet
@@ -30,7 +31,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-in
 	--python-version 3.11
 
 lock: $(STAMP) ## write the exact versions anew: all of it, and what the services need (for their image)
-	@$(LOCK) --extra dev --extra tracking pyproject.toml -o requirements.txt
+	@$(LOCK) --extra dev --extra all pyproject.toml -o requirements.txt
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["services"], sep="\n")' | \
 		$(LOCK) --constraints requirements.txt - -o requirements-services.txt
 

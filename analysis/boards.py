@@ -14,7 +14,9 @@ from typing import Any
 from analysis.pages import board_page
 from analysis.pages.board_page import Band, Series
 
-BOARDS = Path(__file__).resolve().parent.parent / "monitoring" / "grafana" / "dashboards"
+HERE = Path(__file__).resolve().parent
+BOARDS = next(path for path in (HERE / "dashboards", HERE.parent / "monitoring/grafana/dashboards") if path.is_dir())
+"""Inside the package where Aegis is installed, else the source tree's."""
 SCRAPE_S = 2.0
 """The scrape interval of monitoring/prometheus/prometheus.yml."""
 MOST_POINTS = 300

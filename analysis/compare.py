@@ -20,8 +20,7 @@ from analysis.comparison.comparison import Comparison, compare
 from analysis.comparison.text import best, cells, headline, left_out, notes
 from analysis.metrics import table as metric_table
 from analysis.metrics import timeline
-from analysis.summary import write_text
-from record.files import FolderError, find
+from record.files import FolderError, find, write_text
 from record.reading import Run, read
 
 REFUSED = 2

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from analysis.compare import read_runs
-from analysis.comparison.arms import Arm, ComparisonError, flatten, sort_into_arms
+from analysis.comparison.arms import Arm, ComparisonError, sort_into_arms
 from analysis.comparison.compared import BY_KEY, Compared
 from analysis.comparison.comparison import best_sets
 from analysis.comparison.statistics import geometric_interval
-from analysis.summary import write_text
-from record.files import FolderError
+from record.files import FolderError, write_text
 from record.reading import Run
+from record.settings import flatten
 
 REFUSED = 2
 ARM_SECTION = "policy"

@@ -4,7 +4,6 @@ Each run gets its timeline.parquet, metrics.json and summary.png; several runs t
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,44 +13,36 @@ import yaml
 from analysis.metrics import table as metric_table
 from analysis.metrics import timeline
 from analysis.metrics.verdict import table_rows, verdict
-from record.files import FolderError, find, read_manifest
+from record.files import FolderError, dump, find, read_manifest, whole, write_text
 from record.reading import Run, read
+from record.schema import METRICS, PICTURE, TIMELINE
 
 
-def summarise(folder: Path) -> dict[str, Any]:
-    """Write `timeline.parquet`, `metrics.json` and `summary.png` into a run's folder; return the metrics.
+def summarise(folder: Path, *, draws: bool = True) -> dict[str, Any]:
+    """Write `timeline.parquet`, `metrics.json` and, where it `draws`, `summary.png` into a run's folder.
+
+    Returns:
+        The metrics.
 
     Raises:
         FolderError: it is not a run's folder, or a file is damaged; one line.
         OSError: the files cannot be written.
     """
-    return _summarise(folder)[1]
+    return _summarise(folder, draws=draws)[1]
 
 
-def _summarise(folder: Path) -> tuple[Run, dict[str, Any]]:
-    from analysis.pages.run_page import draw
-
+def _summarise(folder: Path, *, draws: bool = True) -> tuple[Run, dict[str, Any]]:
     run = read(folder)
     seconds = timeline.build(run)
     metrics = metric_table.compute(run, seconds)
-    partial = folder / "timeline.parquet.part"
-    seconds.to_parquet(partial, index=False)
-    partial.replace(folder / "timeline.parquet")
-    write_text(folder / "metrics.json", dump(metrics))
-    draw(run, seconds, metrics, folder / "summary.png")
+    with whole(folder / TIMELINE) as partial:
+        seconds.to_parquet(partial, index=False)
+    write_text(folder / METRICS, dump(metrics))
+    if draws:
+        from analysis.pages.run_page import draw  # matplotlib
+
+        draw(run, seconds, metrics, folder / PICTURE)
     return run, metrics
-
-
-def dump(content: dict[str, Any]) -> str:
-    """Deterministic JSON; a NaN in it is an error."""
-    return json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write whole or not at all."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(text)
-    partial.replace(path)
 
 
 def _joint(
@@ -152,7 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"  {label:30} {value}")
             print(f"picture: {folders[0] / 'summary.png'}")
         elif output is None and len(chosen.places) == 1:
-            output = chosen.places[0] / "summary.png"
+            output = chosen.places[0] / PICTURE
         if done:
             _joint(done, output, chosen.metrics, chosen.plots)
             if output is not None:

@@ -1,6 +1,8 @@
 """The files of a run: found, read and written whole or not at all."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,8 @@ from record import schema
 
 SKIPPED_FOLDERS = frozenset({"mlruns", "mlartifacts"})
 """Below these lie copies of runs."""
+PARTIAL = ".part"
+"""Ends the name of a file that is not whole yet."""
 
 
 class FolderError(RuntimeError):
@@ -15,15 +19,42 @@ class FolderError(RuntimeError):
 
 
 def one_line(error: BaseException) -> str:
-    """The error's text on one line, at most 160 characters; its type where it has none."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:160]
+    """The first line of an error's text that says something, at most 200 characters; its type where none does."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return text[:200]
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Where to write what is to be found at `path`: there it is afterwards, whole or not at all.
+
+    Raises:
+        OSError: the place cannot be written to.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        yield partial
+        partial.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):  # that it cannot be tidied up is not what went wrong
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write whole or not at all."""
+    with whole(path) as partial:
+        partial.write_text(text)
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write whole or not at all."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(content, indent=2, sort_keys=False, default=str) + "\n")
-    partial.replace(path)
+    """Write whole or not at all; what JSON does not know becomes text."""
+    write_text(path, json.dumps(content, indent=2, default=str) + "\n")
+
+
+def dump(content: object) -> str:
+    """Deterministic JSON; a NaN in it is an error."""
+    return json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -32,7 +63,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises:
         FolderError: there is none, it cannot be read, or another version wrote it.
     """
-    path = folder / "manifest.json"
+    path = folder / schema.MANIFEST
     if not path.is_file():
         raise FolderError(f"{folder}: not a run's folder (no manifest.json)")
     try:
@@ -59,7 +90,7 @@ def find(places: list[Path]) -> list[Path]:
     """
     found: dict[Path, Path] = {}
     for place in places:
-        below = [path.parent for path in place.rglob("manifest.json") if not _is_copy(path.relative_to(place))]
+        below = [path.parent for path in place.rglob(schema.MANIFEST) if not _is_copy(path.relative_to(place))]
         if not below:
             raise FolderError(f"{place}: no run's folder here (no manifest.json)")
         for folder in sorted(below, key=_natural):

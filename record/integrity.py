@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from record.schedule_hash import schedule_hash
+from record.schema import MANIFEST, REQUESTS, SCHEDULE, SCHEDULE_COLUMNS, numbers
 
 SAME_S = 1e-6
 """Schedules are rounded to so much."""
@@ -19,7 +20,6 @@ CLOCK_S = 1e-3
 """What two readings of one clock may seem to lie in the wrong order by: timers and headers are rounded to less."""
 TIMES = ("scheduled_s", "sent_s", "completed_s")
 LASTING = ("queue_s", "service_s", "router_s")
-REQUESTS, SCHEDULE, MANIFEST = "requests.parquet", "schedule.parquet", "manifest.json"
 
 Problem = tuple[str, str]
 
@@ -41,17 +41,17 @@ def problems(manifest: dict[str, Any], requests: pd.DataFrame, schedule: pd.Data
 
 
 def _schedule(manifest: dict[str, Any], schedule: pd.DataFrame) -> Iterator[Problem]:
-    numbers = schedule[["request_id", "scheduled_s", "demand_s"]].to_numpy()
-    if not np.isfinite(numbers).all() or (numbers < 0).any():
+    values = schedule[list(numbers(SCHEDULE_COLUMNS))].to_numpy()
+    if not np.isfinite(values).all() or (values < 0).any():
         yield SCHEDULE, "a number is negative, or none"
         return  # of which there is no hash
     if (schedule["request_id"].to_numpy() != np.arange(len(schedule))).any():
         yield SCHEDULE, f"the request_id are not 0 to {len(schedule) - 1:,} in this order"
     if (np.diff(schedule["scheduled_s"].to_numpy()) < 0).any():
         yield SCHEDULE, "scheduled_s does not ascend"
-    known, found = manifest.get("schedule_hash"), schedule_hash(schedule)
-    if found != known:
-        yield SCHEDULE, f"is not the schedule of this run (hash {found[:12]}, in {MANIFEST} {str(known)[:12]})"
+    known, actual = manifest.get("schedule_hash"), schedule_hash(schedule)
+    if actual != known:
+        yield SCHEDULE, f"is not the schedule of this run (hash {actual[:12]}, in {MANIFEST} {str(known)[:12]})"
 
 
 def _rows(manifest: dict[str, Any], requests: pd.DataFrame, schedule: pd.DataFrame) -> Iterator[Problem]:

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-OUT_OF_ROTATION = frozenset({"ejected", "draining", "drained", "removed", "expired"})
-"""Router events after which a replica gets no new requests."""
-IN_ROTATION = "readmitted"
-"""Router event after which it does; the first check of a new replica says so, too."""
+from record.schema import FAULT_HEALED, FAULT_INJECTED, IN_ROTATION, OUT_OF_ROTATION
+
 MOMENTARY = frozenset({"restart"})
 """Actions that are over when they have been carried out."""
 SERVICES = frozenset({"router", "manager"})
@@ -45,13 +43,13 @@ class LandedFault:
 
 def landed(events: list[Event]) -> list[LandedFault]:
     """The faults of a run, in order of time; a heal by the clean-up after the run is none."""
-    healed = {e["fault"]: e["t_s"] for e in events if e["event"] == "fault_healed" and not e.get("at_end")}
-    found = [
+    healed = {e["fault"]: e["t_s"] for e in events if e["event"] == FAULT_HEALED and not e.get("at_end")}
+    faults = [
         LandedFault(e["fault"], str(e["action"]), str(e["target"]), float(e["t_s"]), healed.get(e["fault"]))
         for e in events
-        if e["event"] == "fault_injected"
+        if e["event"] == FAULT_INJECTED
     ]
-    return sorted(found, key=lambda fault: (fault.landed_s, fault.index))
+    return sorted(faults, key=lambda fault: (fault.landed_s, fault.index))
 
 
 def left_rotation(events: list[Event], replica: str, start_s: float, end_s: float) -> float | None:

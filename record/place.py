@@ -1,23 +1,80 @@
 """The folder that a run takes for its own, and the room in it."""
 
+import json
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from record.files import FolderError
-from record.schema import CONTRACT_FILES
+from record.schema import CONTRACT_FILES, LOGS, MANIFEST, RAW
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+LOCK = ".claim"
+PATIENCE_S = 0.5
+"""Longest wait for a folder: who only looks whether a run has it has it himself for a moment."""
 BYTES_PER_REQUEST = 250
 """Rough upper bound of what a request leaves on disk, raw rows and picture included."""
 SPARE_BYTES = 8 << 20
 
 
-def claim(folder: Path, *, may_rename: bool) -> Path:
+class Claim:
+    """A folder that is this run's until `release`, or until this process ends, however it ends.
+
+    It is a lock of the operating system (flock) on the file `.claim`: the kernel lets go of it when its holder is
+    gone, which no note of a process id does (the id is another's by now, or was given on another machine), and which
+    needs no `/proc`. Where a file system has no flock, filelock takes a note with host and id instead.
+    """
+
+    def __init__(self, folder: Path, lock: "BaseFileLock") -> None:
+        """`lock` is held."""
+        self.folder = folder
+        self._lock = lock
+
+    def release(self) -> None:
+        """Leave the folder to others."""
+        # While it is held: who waits for a file that is no more is told by its count of links, and looks again.
+        (self.folder / LOCK).unlink(missing_ok=True)
+        self._lock.release()
+
+
+def hold(folder: Path) -> Claim | None:
+    """Take a folder as it is; None where a run has it that is still going on.
+
+    Raises:
+        OSError: it cannot be written to.
+    """
+    from filelock import FileLock, Timeout  # a tenth of a second, which a wrong configuration is not to wait for
+
+    lock = FileLock(folder / LOCK, timeout=PATIENCE_S, thread_local=False)
+    try:
+        lock.acquire(poll_interval=0.02)
+    except Timeout:
+        return None
+    return Claim(folder, lock)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a run that is still going on has the folder."""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        claim = hold(folder)
+    except OSError:  # another user's, or a medium that is only read: nobody that can be asked
+        return False
+    if claim is not None:
+        claim.release()
+    return claim is None
+
+
+def claim(folder: Path, *, may_rename: bool) -> Claim:
     """Make `folder` this run's: no other run's, and emptied of an earlier run's files.
 
     Args:
         folder: where the run is to be.
-        may_rename: take `folder-2`, `folder-3`, ... where another run has the name.
+        may_rename: take `folder-2`, `folder-3`, ... where another run has the name, one that is complete included.
 
     Raises:
         FolderError: it cannot be written, or belongs to a run that is still going on.
@@ -26,27 +83,34 @@ def claim(folder: Path, *, may_rename: bool) -> Path:
         candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
         try:
             candidate.mkdir(parents=True, exist_ok=True)
-            lock = os.open(candidate / ".claim", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-            os.write(lock, str(os.getpid()).encode())
-            os.close(lock)
-        except FileExistsError:
-            owner = (candidate / ".claim").read_text() or "0"
-            if may_rename:
-                continue
-            if int(owner) and Path(f"/proc/{owner}").exists() and int(owner) != os.getpid():
-                raise FolderError(
-                    f"{candidate}: another run (pid {owner}) writes here; choose another hydra.run.dir"
-                ) from None
+            claimed = hold(candidate)
         except OSError as error:
             raise FolderError(
                 f"{candidate}: cannot write results here ({error.strerror}); set hydra.run.dir"
             ) from error
+        told = _told(candidate)
+        if claimed is None:
+            if may_rename:
+                continue
+            owner = f" (pid {told['pid']})" if "pid" in told else ""
+            raise FolderError(f"{candidate}: another run{owner} writes here; choose another hydra.run.dir")
+        if may_rename and told.get("exit_reason") == "complete":
+            claimed.release()
+            continue
         for name in CONTRACT_FILES:
             (candidate / name).unlink(missing_ok=True)
-        for name in ("raw", "logs"):
+        for name in (RAW, LOGS):
             shutil.rmtree(candidate / name, ignore_errors=True)
-        return candidate
+        return claimed
     raise FolderError(f"{folder}: a thousand runs of that name; set hydra.run.dir")
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    """What the manifest there says, to be shown; empty where there is none that can be read."""
+    try:
+        return dict(json.loads((folder / MANIFEST).read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def check_space(folder: Path, requests: int) -> None:

@@ -4,11 +4,15 @@ import os
 import platform
 import subprocess
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from record import __version__
+
 ROOT = Path(__file__).resolve().parent.parent
+"""The source tree, or where Aegis is installed."""
 PACKAGES = (
     "aiohttp",
     "fastapi",
@@ -37,6 +41,22 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
+def _commit() -> dict[str, Any]:
+    """Commit and uncommitted changes of the source tree; null where Aegis is installed, whatever lies around it."""
+    top = _git("rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != ROOT:
+        return {"commit": None, "dirty": None}
+    status = _git("status", "--porcelain")
+    return {"commit": _git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # of an extra that is not installed
+        return None
+
+
 def cpu_model() -> str:
     """The processor's name."""
     info = Path("/proc/cpuinfo")
@@ -48,13 +68,19 @@ def cpu_model() -> str:
 
 def provenance() -> dict[str, Any]:
     """What a reader needs to know of the code and the machine."""
-    status = _git("status", "--porcelain")
     return {
-        "git": {"commit": _git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)},
+        "aegis": __version__,
+        "git": _commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "kernel": platform.release(),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
-        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "packages": {name: _version(name) for name in PACKAGES},
     }
+
+
+@cache
+def provenance_of_process() -> dict[str, Any]:
+    """The same as this process first found it: for what runs within it, whose code was read when it began."""
+    return provenance()

@@ -8,11 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from record import integrity
+from record import integrity, schema
 from record.files import FolderError, one_line, read_manifest
 from record.landed import LandedFault, landed
 from record.latency import Floats, ranked_ms
-from record.schema import NUMBERS, OPTIONAL, OUTCOMES, PHASES, PLANNED, WORDS
+from record.schema import OPTIONAL, OUTCOMES, PHASES, REQUEST_COLUMNS, SCHEDULE_COLUMNS
+
+NUMBERS = schema.numbers(REQUEST_COLUMNS)
 
 
 @dataclass
@@ -101,15 +103,15 @@ def read(folder: Path) -> Run:
         FolderError: it is not a run's folder, a file is damaged or not this run's, or a complete run lacks one.
     """
     manifest = read_manifest(folder)
-    requests = _requests(folder / "requests.parquet")
-    schedule = _schedule(folder / "schedule.parquet")
+    requests = _requests(folder / schema.REQUESTS)
+    schedule = _schedule(folder / schema.SCHEDULE)
     if manifest.get("exit_reason") == "complete":
-        for name, table in (("requests.parquet", requests), ("schedule.parquet", schedule)):
+        for name, table in ((schema.REQUESTS, requests), (schema.SCHEDULE, schedule)):
             if table is None:
                 raise FolderError(f"{folder}: the run is complete, but {name} is missing")
     if requests is None:
         requests = pd.DataFrame(
-            {name: pd.Series(dtype="float64" if name in NUMBERS else "str") for name in (*NUMBERS, *WORDS)}
+            {name: pd.Series(dtype="float64" if name in NUMBERS else "str") for name in REQUEST_COLUMNS}
         )
     for name, wrong in integrity.problems(manifest, requests, schedule):
         raise FolderError(f"{folder / name}: {wrong}")
@@ -120,15 +122,15 @@ def read(folder: Path) -> Run:
         folder,
         manifest,
         requests,
-        _lines(folder / "events.jsonl", ("t_s", "event")),
-        _lines(folder / "samples.jsonl", ("t_s",)),
+        _lines(folder / schema.EVENTS, ("t_s", "event")),
+        _lines(folder / schema.SAMPLES, ("t_s",)),
         planned["scheduled_s"],
         pd.Series(dtype="float64") if schedule is None else schedule["demand_s"],
     )
 
 
 def _requests(path: Path) -> pd.DataFrame | None:
-    table = _parquet(path, tuple(name for name in (*NUMBERS, *WORDS) if name not in OPTIONAL))
+    table = _parquet(path, tuple(name for name in REQUEST_COLUMNS if name not in OPTIONAL))
     if table is None:
         return None
     _make_numbers(path, table, NUMBERS)
@@ -142,9 +144,9 @@ def _requests(path: Path) -> pd.DataFrame | None:
 
 
 def _schedule(path: Path) -> pd.DataFrame | None:
-    table = _parquet(path, (*PLANNED, "key"))
+    table = _parquet(path, tuple(SCHEDULE_COLUMNS))
     if table is not None:
-        _make_numbers(path, table, PLANNED)
+        _make_numbers(path, table, schema.numbers(SCHEDULE_COLUMNS))
     return table
 
 

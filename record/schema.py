@@ -1,36 +1,58 @@
-"""The version of the results' schema (docs/results.md): raised when a reader of the old files would misread the new."""
+"""What a run's folder holds, by name: files, columns, outcomes, phases, events, samples. Described in docs/results.md.
+
+Files of JSON have their keys in `record.shapes`.
+"""
 
 VERSION = 2
+"""Version of the results' schema: raised when a reader of the old files would misread the new."""
 READ = (1, 2)
 """Versions whose folders are read. The runner's files mean the same in both; of 1 only `metrics.json` and
 `timeline.parquet`, which are made anew here, had other meanings."""
 
-CONTRACT_FILES = (
-    "manifest.json",
-    "schedule.parquet",
-    "requests.parquet",
-    "events.jsonl",
-    "samples.jsonl",
-    "timeline.parquet",
-    "metrics.json",
-    "summary.png",
-    "tracking.json",
-)
-NUMBERS = (
-    "request_id",
-    "scheduled_s",
-    "sent_s",
-    "completed_s",
-    "status",
-    "attempts",
-    "queue_s",
-    "service_s",
-    "router_s",
-)
-PLANNED = ("request_id", "scheduled_s", "demand_s")
-"""Numbers of the schedule."""
-WORDS = ("outcome", "replica", "phase")
+MANIFEST, SCHEDULE, REQUESTS = "manifest.json", "schedule.parquet", "requests.parquet"
+EVENTS, SAMPLES = "events.jsonl", "samples.jsonl"
+TIMELINE, METRICS, PICTURE, TRACKED = "timeline.parquet", "metrics.json", "summary.png", "tracking.json"
+CONTRACT_FILES = (MANIFEST, SCHEDULE, REQUESTS, EVENTS, SAMPLES, TIMELINE, METRICS, PICTURE, TRACKED)
+RAW, LOGS = "raw", "logs"
+"""Folders of a run: the rows that each generator process leaves until they are merged, and what processes print."""
+
+SCHEDULE_COLUMNS = {"request_id": "int64", "scheduled_s": "float64", "demand_s": "float64", "key": "string"}
+"""Column of `schedule.parquet` -> Arrow's name of its type."""
+ROW_COLUMNS = {
+    "request_id": "int64",
+    "scheduled_s": "float64",
+    "sent_s": "float64",
+    "completed_s": "float64",
+    "status": "int16",
+    "outcome": "string",
+    "replica": "string",
+    "attempts": "int16",
+    "queue_s": "float64",
+    "service_s": "float64",
+    "router_s": "float64",
+}
+"""What a generator process tells of a request. Seconds count from the run's start; null = it did not come to that."""
+REQUEST_COLUMNS = {**ROW_COLUMNS, "phase": "string"}
+"""Columns of `requests.parquet`: the rows of all processes, each with its phase."""
 OPTIONAL = frozenset({"router_s"})
-"""Columns that may be absent: without a router nobody measures them."""
+"""Columns of `requests.parquet` that may be absent: without a router nobody measures them."""
+
 OUTCOMES = ("ok", "http_error", "timeout", "refused", "reset", "dropped")
 PHASES = ("warmup", "steady", "fault", "recovery")
+
+FAULT_INJECTED, FAULT_HEALED, FAULT_FAILED = "fault_injected", "fault_healed", "fault_failed"
+"""The runner's events."""
+OUT_OF_ROTATION = frozenset({"ejected", "draining", "drained", "removed", "expired"})
+"""Router events after which a replica gets no new requests."""
+IN_ROTATION = "readmitted"
+"""Router event after which it does; the first check of a new replica says so, too."""
+SCALING_DECISION = "scaling_decision"
+"""The manager's event."""
+
+CPU_ROLES = ("generator", "router", "replicas", "manager", "runner", "foreign", "steal")
+"""Whose CPU a sample tells; `foreign` = everything else on the machine, `steal` = what the hypervisor took."""
+
+
+def numbers(columns: dict[str, str]) -> tuple[str, ...]:
+    """Those of the columns that hold numbers."""
+    return tuple(name for name, kind in columns.items() if kind != "string")

@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from record.files import write_json
+from record import schema
+from record.files import whole, write_json, write_text
+from record.place import hold
 from record.provenance import now_iso
 
 
@@ -29,7 +31,7 @@ class Recorder:
 
     def write_manifest(self) -> None:
         """Write the manifest as it is now."""
-        write_json(self.folder / "manifest.json", self.manifest)
+        write_json(self.folder / schema.MANIFEST, self.manifest)
 
     def begin(self, t0: float | None) -> None:
         """The run starts at `t0` on the monotonic clock; what was recorded before gets negative times.
@@ -37,8 +39,8 @@ class Recorder:
         None = in virtual time, in which every run starts at 0.
         """
         self.t0 = t0 or 0.0
-        self._events = (self.folder / "events.jsonl").open("a", buffering=1)
-        self._samples = (self.folder / "samples.jsonl").open("a", buffering=1)
+        self._events = (self.folder / schema.EVENTS).open("a", buffering=1)
+        self._samples = (self.folder / schema.SAMPLES).open("a", buffering=1)
         self.manifest["t0_unix"] = None if t0 is None else time.time() + (t0 - time.monotonic())
         self.manifest["t0_monotonic"] = t0
         self.write_manifest()
@@ -75,30 +77,29 @@ class Recorder:
         self._events.close()
         self._samples.close()
         finish(self.folder, exit_reason, error)
-        self.manifest = json.loads((self.folder / "manifest.json").read_text())
+        self.manifest = json.loads((self.folder / schema.MANIFEST).read_text())
 
 
 def finish(folder: Path, exit_reason: str, error: str | None = None) -> None:
     """Close a run's folder: merge the load's rows, order the events, set `exit_reason`."""
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads((folder / schema.MANIFEST).read_text())
     events = []
-    if (folder / "events.jsonl").exists():
-        for line in (folder / "events.jsonl").read_text().splitlines():
+    if (folder / schema.EVENTS).exists():
+        for line in (folder / schema.EVENTS).read_text().splitlines():
             try:
                 events.append(json.loads(line))
             except ValueError:  # the last line of a runner that was killed while it wrote
                 continue
     events.sort(key=lambda event: event["t_s"])
-    (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    write_text(folder / schema.EVENTS, "".join(json.dumps(event) + "\n" for event in events))
     _merge_requests(folder, manifest, events)
-    manifest["generator"] = [json.loads(path.read_text()) for path in sorted((folder / "raw").glob("load-*.json"))]
+    manifest["generator"] = [json.loads(path.read_text()) for path in sorted((folder / schema.RAW).glob("load-*.json"))]
     manifest["exit_reason"] = exit_reason
     manifest["ended_at"] = now_iso()
     if error is not None:
         manifest["error"] = error
-    write_json(folder / "manifest.json", manifest)
-    shutil.rmtree(folder / "raw", ignore_errors=True)
-    (folder / ".claim").unlink(missing_ok=True)
+    write_json(folder / schema.MANIFEST, manifest)
+    shutil.rmtree(folder / schema.RAW, ignore_errors=True)
 
 
 def _merge_requests(folder: Path, manifest: dict[str, Any], events: list[dict[str, Any]]) -> None:
@@ -107,15 +108,15 @@ def _merge_requests(folder: Path, manifest: dict[str, Any], events: list[dict[st
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    tables = [pq.read_table(path) for path in sorted((folder / "raw").glob("load-*.parquet"))]
+    tables = [pq.read_table(path) for path in sorted((folder / schema.RAW).glob("load-*.parquet"))]
     if not tables:
         return
     table = pa.concat_tables(tables).sort_by("request_id")
     scheduled = table["scheduled_s"].to_numpy()
     names = phases(scheduled, manifest["config"]["workload"]["warmup_s"], events)
     table = table.append_column("phase", pa.array(np.asarray(names, dtype=object), pa.string()))
-    pq.write_table(table, folder / "requests.parquet.part")
-    (folder / "requests.parquet.part").replace(folder / "requests.parquet")
+    with whole(folder / schema.REQUESTS) as partial:
+        pq.write_table(table, partial)
 
 
 def phases(scheduled_s: Any, warmup_s: float, events: list[dict[str, Any]]) -> Any:  # noqa: ANN401
@@ -131,8 +132,8 @@ def phases(scheduled_s: Any, warmup_s: float, events: list[dict[str, Any]]) -> A
     """
     import numpy as np
 
-    began = {e["fault"]: e["t_s"] for e in events if e["event"] == "fault_injected"}
-    ended = {e["fault"]: e["t_s"] for e in events if e["event"] == "fault_healed"}
+    began = {e["fault"]: e["t_s"] for e in events if e["event"] == schema.FAULT_INJECTED}
+    ended = {e["fault"]: e["t_s"] for e in events if e["event"] == schema.FAULT_HEALED}
     phase = np.full(len(scheduled_s), "steady", dtype=object)
     if began:
         phase[scheduled_s >= min(began.values())] = "recovery"
@@ -148,10 +149,16 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--exit-reason", default="killed")
     arguments = parser.parse_args()
-    manifest = json.loads((arguments.folder / "manifest.json").read_text())
-    if manifest["exit_reason"] != "running":
-        parser.exit(0, f"{arguments.folder}: closed already ({manifest['exit_reason']})\n")
-    finish(arguments.folder, arguments.exit_reason)
+    claim = hold(arguments.folder)
+    if claim is None:
+        parser.exit(0, f"{arguments.folder}: another run has it by now\n")
+    try:
+        manifest = json.loads((arguments.folder / schema.MANIFEST).read_text())
+        if manifest["exit_reason"] != "running":
+            parser.exit(0, f"{arguments.folder}: closed already ({manifest['exit_reason']})\n")
+        finish(arguments.folder, arguments.exit_reason)
+    finally:
+        claim.release()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from analysis.calibration import failures as calibration_failures
 from analysis.calibration import families as calibration_families
 from analysis.calibration import latency as calibration_latency
 from analysis.calibration.cells import Table, merge
-from analysis.summary import write_text
+from record.files import write_text
 
 UTILISATIONS = (0.5, 0.8, 0.9)
 Part = Callable[[int, np.random.Generator], list[Table]]

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from record.reading import Run
+from record.settings import flatten
 
 GROUPS = ("policy", "scaler", "engine")
 """Sections whose `name` stands for the rest of them."""
-APART = ("seed", "tracking")
+APART = ("seed", "tracking", "summary")
 """Sections in which runs of one arm may differ."""
 FIXED = ("validity", "comparison", "repeat")
 """Sections that must be the same in every arm: limits, smallest effects and looks are set before the data, for all."""
@@ -133,16 +134,6 @@ def identify(run: Run) -> tuple[tuple[str, str], ...]:
     config = {key: value for key, value in run.manifest["config"].items() if key not in APART}
     flat = {"scenario": str(run.manifest.get("scenario")), **flatten(config)}
     return tuple(sorted(flat.items()))
-
-
-def flatten(section: Any, prefix: str = "") -> dict[str, str]:  # noqa: ANN401
-    """`a.b.c` -> text of every leaf; an empty section and null are leaves."""
-    if not isinstance(section, dict) or not section:
-        return {prefix: "none" if section is None else str(section)}
-    found: dict[str, str] = {}
-    for key, value in section.items():
-        found |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    return found
 
 
 def _differing(arms: list[dict[str, str]]) -> list[str]:

@@ -8,11 +8,11 @@ import pandas as pd
 
 from analysis.metrics import ground_truth, recovery, stationarity, validity
 from analysis.metrics.cautions import cautions
-from analysis.metrics.timeline import CPU_ROLES, is_beyond
+from analysis.metrics.timeline import is_beyond
 from record import schema
 from record.latency import QUANTILES, quantile, ranked_ms
 from record.reading import Run
-from record.schema import OUTCOMES, PHASES
+from record.schema import CPU_ROLES, OUTCOMES, PHASES
 
 LEAST_FOR_P999 = 3688
 """Independent values that a two-sided 95 % interval for the 99.9th percentile needs at least (DESIGN.md)."""

@@ -5,8 +5,8 @@ import pandas as pd
 
 from record.latency import quantile_by, ranked_ms
 from record.reading import Run
+from record.schema import CPU_ROLES
 
-CPU_ROLES = ("generator", "router", "replicas", "manager", "runner", "foreign", "steal")
 SAMPLED = ("replicas_ready", "replicas_desired", "router_in_flight", *(f"cpu_{role}_cores" for role in CPU_ROLES))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from record.reading import Run
+from record.schema import FAULT_FAILED, FAULT_HEALED, FAULT_INJECTED
 
 LIMITS = {
     "max_lateness_p99_ms": 25.0,
@@ -130,13 +131,13 @@ def _machine(run: Run, metrics: Metrics, limit: dict[str, float]) -> Iterator[st
 def _faults(run: Run, limit_ms: float) -> Iterator[str]:
     """Every planned fault landed, and when it was planned."""
     for event in run.events:
-        if event["event"] == "fault_failed":
+        if event["event"] == FAULT_FAILED:
             yield f"fault {event.get('action')} on {event.get('target')} failed: {event.get('reason')}"
     for event, delay_ms in fault_delays(run.events):
         if delay_ms > limit_ms:
-            word = "healed" if event["event"] == "fault_healed" else "landed"
+            word = "healed" if event["event"] == FAULT_HEALED else "landed"
             yield f"fault {event['action']} on {event['target']} {word} {delay_ms:.0f} ms late (limit {limit_ms:g} ms)"
-    told = {event.get("fault") for event in run.events if event["event"] in ("fault_injected", "fault_failed")}
+    told = {event.get("fault") for event in run.events if event["event"] in (FAULT_INJECTED, FAULT_FAILED)}
     for index, fault in enumerate(run.manifest.get("faults") or []):
         if run.is_complete and index not in told:
             what = f"fault {fault.get('action')} on {fault.get('target')}"
@@ -148,7 +149,7 @@ def fault_delays(events: list[dict[str, Any]]) -> list[tuple[dict[str, Any], flo
     return [
         (event, (event["t_s"] - event["planned_s"]) * 1e3)
         for event in events
-        if event["event"] in ("fault_injected", "fault_healed") and event.get("planned_s") is not None
+        if event["event"] in (FAULT_INJECTED, FAULT_HEALED) and event.get("planned_s") is not None
     ]
 
 

@@ -3,8 +3,8 @@
 from matplotlib.axes import Axes
 
 from analysis.pages.style import GREEN, INK, RED, dress
-from record.landed import IN_ROTATION, OUT_OF_ROTATION
 from record.reading import Run
+from record.schema import IN_ROTATION, OUT_OF_ROTATION
 
 LANES = 12
 """Lanes drawn; replicas that a fault hit go first."""

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.comparison.arms import flatten
 from record.reading import Run
+from record.settings import flatten
 
 ORDER = ("baseline", "routed", "failover", "failure", "autoscale")
 """Rows that come first, in this order; others follow by name."""

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from record.files import whole
 from record.latency import Floats
 from record.reading import Run
 
@@ -54,10 +55,8 @@ def save(fig: Figure, path: Path) -> None:
     Raises:
         OSError: the place cannot be written to.
     """
-    partial = path.with_name(path.name + ".part")
-    with rc_context({"font.family": "DejaVu Sans"}):
+    with whole(path) as partial, rc_context({"font.family": "DejaVu Sans"}):
         fig.savefig(partial, format="png", metadata={"Software": None})
-    partial.replace(path)
 
 
 def dress(axes: Axes, title: str, x: str, y: str) -> None:

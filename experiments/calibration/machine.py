@@ -14,9 +14,9 @@ from typing import Any
 
 from experiments.plan.config import Config, ConfigError, ValidityConfig
 from record.files import write_json
-from record.provenance import ROOT, cpu_model
+from record.provenance import cpu_model
 
-FOLDER = ROOT / "results" / "calibration"
+FOLDER = Path("results") / "calibration"
 FIT_SHARE = 0.25
 """Of what the generator alone sends on time, so much is fitted: router and replicas need the same cores. A cautious
 choice, not a measured one."""

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from experiments.calibration.machine import machine
 from experiments.plan.delays import Delay, fit
-from record.provenance import ROOT, now_iso
+from experiments.plan.installed import CONF
+from record.provenance import now_iso
 from record.reading import read
 from services.processes import ServiceProcess, StartError, python_module
 
-FILE = ROOT / "conf" / "engine" / "sim.yaml"
+FILE = CONF / "engine" / "sim.yaml"
 STARTS = 5
 READY_S = 30.0
 HEAD = """# python -m experiments.run +scenario=failover engine=sim
@@ -64,7 +65,7 @@ def _measure(scenario: str, folder: Path) -> pd.DataFrame:
         StartError: it failed, or was not valid.
     """
     command = [sys.executable, "-m", "experiments.run", f"+scenario={scenario}", "tracking.enabled=false"]
-    done = subprocess.run([*command, f"hydra.run.dir={folder}"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, f"hydra.run.dir={folder}"], capture_output=True, text=True, check=False)
     if done.returncode:
         raise StartError(f"{scenario} ended with {done.returncode}\n{done.stdout[-500:]}{done.stderr[-500:]}")
     return read(folder).measured
@@ -99,4 +100,4 @@ async def fit_simulator() -> None:
     FILE.write_text(head + yaml.safe_dump(content, sort_keys=False))
     for key, delay in found.items():
         print(f"{key}: median {delay.median_ms:g} ms, sigma {delay.sigma:g}")
-    print(f"written: {FILE.relative_to(ROOT)}")
+    print(f"written: {FILE}")

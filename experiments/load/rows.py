@@ -1,6 +1,5 @@
 """The rows that a generator process leaves behind, one a request."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,23 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiments.load.client import Answer
+from record.files import whole
+from record.schema import ROW_COLUMNS
 
-SCHEMA = pa.schema(
-    [
-        ("request_id", pa.int64()),
-        ("scheduled_s", pa.float64()),
-        ("sent_s", pa.float64()),
-        ("completed_s", pa.float64()),
-        ("status", pa.int16()),
-        ("outcome", pa.string()),
-        ("replica", pa.string()),
-        ("attempts", pa.int16()),
-        ("queue_s", pa.float64()),
-        ("service_s", pa.float64()),
-        ("router_s", pa.float64()),
-    ]
-)
-"""Seconds count from the run's start; null = it did not come to that."""
+SCHEMA = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in ROW_COLUMNS.items()])
 
 
 def are_of(content: bytes, share: Sequence[tuple[int, float, float, str]]) -> bool:
@@ -36,8 +22,8 @@ def are_of(content: bytes, share: Sequence[tuple[int, float, float, str]]) -> bo
         share: `request_id, scheduled_s, ...` in the order of `request_id`.
     """
     table = pq.read_table(pa.BufferReader(content), columns=["request_id", "scheduled_s"]).sort_by("request_id")
-    found = zip(table["request_id"].to_pylist(), table["scheduled_s"].to_pylist(), strict=True)
-    return len(table) == len(share) and all(row == planned[:2] for row, planned in zip(found, share, strict=True))
+    rows = zip(table["request_id"].to_pylist(), table["scheduled_s"].to_pylist(), strict=True)
+    return len(table) == len(share) and all(row == planned[:2] for row, planned in zip(rows, share, strict=True))
 
 
 class Rows:
@@ -82,6 +68,5 @@ class Rows:
         """Write them whole or not at all."""
         columns = list(zip(*self._rows, strict=True)) or [()] * len(SCHEMA)
         arrays = [pa.array(column, type=field.type) for column, field in zip(columns, SCHEMA, strict=True)]
-        partial = path.with_name(path.name + ".part")
-        pq.write_table(pa.table(arrays, schema=SCHEMA), partial)
-        os.replace(partial, path)
+        with whole(path) as partial:
+            pq.write_table(pa.table(arrays, schema=SCHEMA), partial)

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from experiments.load.alarm import Alarm
 from experiments.load.client import Answer, Target
 from experiments.load.rows import Rows
+from record.files import write_json
 
 NICE = -20
 """Wished-for priority: a late generator falsifies every latency. Needs the right to it; the result is recorded."""
@@ -246,7 +247,7 @@ class Replay:
             "pid": os.getpid(),
             "locust_version": locust.__version__,
         }
-        output.with_suffix(".json").write_text(json.dumps(about))
+        write_json(output.with_suffix(".json"), about)
 
 
 @dataclass

@@ -35,7 +35,6 @@ def supervise(session: Any) -> int:  # noqa: ANN401
             caught.append(number)
             if len(caught) == 1:
                 say("\nstopping ..." if session.config.load.ui else "\nstopping: what was measured is being kept ...")
-                session.interrupted = True
                 task.cancel()
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

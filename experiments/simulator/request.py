@@ -6,6 +6,8 @@ from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from record.schema import OUTCOMES
+
 if TYPE_CHECKING:
     from experiments.simulator.agenda import Agenda
     from services.backend.work_queue import Job
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
     from services.router.retries import Attempts
 
 NEVER = float("-inf")
-OUTCOMES = ("ok", "http_error", "timeout", "refused", "reset", "dropped")
 OK, HTTP_ERROR, TIMEOUT, REFUSED, RESET, DROPPED = range(len(OUTCOMES))
 
 

@@ -13,9 +13,10 @@ from experiments.load.rows import SCHEMA
 from experiments.plan.config import Config
 from experiments.plan.fault_plan import Fault
 from experiments.runner.progress import Progress
-from experiments.simulator.request import DROPPED, OUTCOMES
+from experiments.simulator.request import DROPPED
 from experiments.simulator.stack import Stopped, VirtualStack
 from experiments.tracking.companion import Companion
+from record.schema import OUTCOMES
 from record.writing import Recorder
 
 EVERY_S = 0.2

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from experiments.session import finish_sweep
-from experiments.tracking.values import SWEEP_FILES, one_line
+from experiments.tracking.values import SWEEP_FILES
+from record.files import one_line
 
 MAP_SCENARIO = "retry_storm_map"
 """Ends in a map instead of a comparison: each of its many arms is a point of it."""

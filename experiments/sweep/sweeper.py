@@ -62,7 +62,7 @@ class Sweep:
         place = {job.number: at for _, same in by_seed(self.jobs) for at, job in enumerate(same)}
         self.jobs = [replace(job, order=place[job.number]) for job in self.jobs]
         self.is_tracked = self.adds == ["tracking.enabled=true"] or (
-            not self.adds and self.jobs[0].config.tracking.enabled
+            not self.adds and bool(self.jobs[0].config.tracking.enabled)
         )
         self.adds = ["tracking.enabled=false"]  # MLflow's database takes one writer at a time
 

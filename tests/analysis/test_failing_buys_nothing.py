@@ -270,8 +270,8 @@ def test_the_estimand_is_said_and_the_length_that_would_do(tmp_path, capsys):
         for job, (mean, config) in enumerate(((0.05, NAMES), (0.045, {}))):
             requests = synthetic.even_requests(duration_s=20.0, rate=50)
             requests["completed_s"] = requests["sent_s"] + rng.exponential(mean, len(requests))
-            config = config | {"workload": {"rate_rps": 50.0, "duration_s": 20.0, "warmup_s": 2.0, "profile": "constant", "demand": {"distribution": "exponential"}}, "scaler": {"name": "none"}, "replica": {"kind": "sleep", "concurrency": 4, "speeds": []}, "replicas": 1}
-            synthetic.write(tmp_path / str(2 * seed + job), requests, about=synthetic.manifest(config=config, seed=seed))
+            about = config | {"workload": {"rate_rps": 50.0, "duration_s": 20.0, "warmup_s": 2.0, "profile": "constant", "demand": {"distribution": "exponential"}}, "scaler": {"name": "none"}, "replica": {"kind": "sleep", "concurrency": 4, "speeds": []}, "replicas": 1}
+            synthetic.write(tmp_path / str(2 * seed + job), requests, about=synthetic.manifest(config=about, seed=seed))
     found = compare_runs(read_runs([tmp_path]))
     by_metric = {row.metric: row for row in found.rows}
     assert by_metric["latency_p50_ms"].estimand == "system"

@@ -1,6 +1,7 @@
 """A run against theory: exact where it can be, silent where it cannot."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from analysis.metrics.queueing import sojourn_s
 from record.reading import read
 from tests.analysis import synthetic
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "replicas": 1,
     "router": None,
     "replica": {"kind": "sleep", "concurrency": 1, "queue_limit": 1000, "speeds": []},
@@ -66,7 +67,7 @@ def test_requests_that_find_the_queue_full_are_a_share_of_their_own(tmp_path):
     assert found["exact_error_p99_ms"] == pytest.approx(0.0, abs=1e-6)
 
 
-WITHOUT = {
+WITHOUT: dict[str, dict[str, Any]] = {
     "a router": {"config": {"router": {}}},
     "cpu work": {"config": {"replica": {**CONFIG["replica"], "kind": "cpu"}}},
     "a fault": {"faults": [{"at_s": 1.0, "action": "slow", "target": "r1"}]},

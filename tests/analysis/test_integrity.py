@@ -128,7 +128,8 @@ def test_what_a_run_may_lack_does_not_keep_it_from_being_read(tmp_path, change, 
 
 def test_a_folder_of_schema_1_is_summarised_by_the_present_definitions(tmp_path):
     rows = synthetic.even_requests()
-    rows.loc[rows["request_id"] >= 90, ["outcome", "status"]] = ["http_error", 503]
+    late = rows["request_id"] >= 90
+    rows.loc[late, "outcome"], rows.loc[late, "status"] = "http_error", 503
     found = summarise(synthetic.write(tmp_path, rows, about=synthetic.manifest(schema_version=1)))
     assert found["schema_version"] == 2
     assert (found["latency_p99_ms"], found["latency_p99_beyond_ms"]) == (None, pytest.approx(100))

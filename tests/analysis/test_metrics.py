@@ -6,7 +6,8 @@ import pytest
 
 from analysis.metrics import table as metrics
 from analysis.metrics import timeline
-from analysis.summary import dump, summarise
+from analysis.summary import summarise
+from record.files import dump
 from record.reading import read
 from tests.analysis import synthetic
 

@@ -23,7 +23,9 @@ def test_by_hand():
     assert found.ratio == pytest.approx(found.paired / found.unpaired)
     assert found.low < found.ratio < found.high
     four = spread([1.0, 2.0, 4.0, 3.0], [1.5, 2.0, 3.0, 5.0])
-    logs = np.log([spread(np.delete([1.0, 2, 4, 3], i), np.delete([1.5, 2, 3, 5], i)).ratio for i in range(4)])
+    logs = np.log(
+        [spread(np.delete([1.0, 2, 4, 3], i).tolist(), np.delete([1.5, 2, 3, 5], i).tolist()).ratio for i in range(4)]
+    )
     error = (3 / 4 * ((logs - logs.mean()) ** 2).sum()) ** 0.5
     assert np.log(four.high / four.ratio) == pytest.approx(stats.t.ppf(0.975, 3) * error)
 

@@ -21,6 +21,11 @@ def markovian(arrival_rate, service_rate, n, seed=1):
     return np.cumsum(rng.exponential(1 / arrival_rate, n)), rng.exponential(1 / service_rate, n)
 
 
+def sojourns(schedule, servers, **limits):
+    arrivals_s, services_s = schedule
+    return sojourn_s(arrivals_s, services_s, servers, **limits)
+
+
 def test_a_schedule_by_hand_on_one_server_and_on_two():
     arrivals, services = [0.0, 1.0, 1.5, 6.0], [2.0, 2.0, 1.0, 1.0]
     assert sojourn_s(arrivals, services, 1) == pytest.approx([2.0, 3.0, 3.5, 1.0])
@@ -65,7 +70,7 @@ def test_one_server_has_an_exponential_sojourn():
 @pytest.mark.parametrize("servers", [1, 2, 4])
 def test_closed_forms_and_simulated_schedules_agree(servers):
     rate = 0.7 * servers * 10.0
-    found = np.concatenate([sojourn_s(*markovian(rate, 10.0, 60_000, seed), servers) for seed in range(5)])
+    found = np.concatenate([sojourns(markovian(rate, 10.0, 60_000, seed), servers) for seed in range(5)])
     assert found.mean() == pytest.approx(mmc_sojourn_mean_s(rate, 10.0, servers), rel=0.03)
     for share in (0.5, 0.99):
         assert np.quantile(found, share) == pytest.approx(mmc_sojourn_quantile_s(share, rate, 10.0, servers), rel=0.05)
@@ -74,5 +79,5 @@ def test_closed_forms_and_simulated_schedules_agree(servers):
 def test_the_share_that_is_turned_away_is_that_of_the_birth_death_process():
     assert mmck_blocking(8.0, 10.0, 1, 0) == pytest.approx(erlang_b(1, 0.8))
     assert mmck_blocking(12.0, 4.0, 5, 0) == pytest.approx(erlang_b(5, 3.0))
-    blocked = np.isnan(sojourn_s(*markovian(9.0, 10.0, 200_000), 1, waiting_places=3)).mean()
+    blocked = np.isnan(sojourns(markovian(9.0, 10.0, 200_000), 1, waiting_places=3)).mean()
     assert blocked == pytest.approx(mmck_blocking(9.0, 10.0, 1, 3), rel=0.03)

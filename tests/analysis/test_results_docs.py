@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.metrics.timeline import CPU_ROLES
 from analysis.metrics.validity import LIMITS
 from analysis.summary import summarise
 from experiments.plan.config import ValidityConfig
+from record.schema import CPU_ROLES
 from tests.analysis import synthetic
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "results.md"

@@ -55,6 +55,6 @@ def test_students_intervals_of_all_looks_hold_together():
     held = 0
     for _ in range(trials):
         differences = rng.normal(truth, 0.2, 20)
-        intervals = [paired(differences[:n]).interval(level) for n, level in plan]
+        intervals = [paired(differences[:n].tolist()).interval(level) for n, level in plan]
         held += all(low <= truth <= high for low, high in intervals)
     assert held / trials == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / trials))

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from experiments.live.stack import Stack
 from experiments.load.sender import LoadConfig
 from experiments.plan import config as configuration
+from experiments.plan.check import check
 from experiments.plan.replica_options import replica_options
 from experiments.plan.schedule import build_schedule
 from record.schedule_hash import schedule_hash
@@ -44,7 +45,7 @@ def composed(*overrides):
 @pytest.mark.parametrize("arm", ARMS, ids=" ".join)
 def test_every_arm_is_asked_the_same(arm):
     base, other = composed("+scenario=routed"), composed("+scenario=routed", *arm)
-    configuration.validate(other)
+    check(other)
     assert schedule_hash(build_schedule(other.workload, other.seed)) == schedule_hash(
         build_schedule(base.workload, base.seed)
     )
@@ -68,14 +69,14 @@ SCALED = ["scaler=target_tracking", "autoscaling.max_replicas=6"]
 def test_a_seed_draws_the_same_faults_in_every_arm(arm):
     for seed in range(10):
         base, other = (
-            configuration.validate(replace(composed("+scenario=failure", *more), seed=seed)) for more in ([], arm)
+            check(replace(composed("+scenario=failure", *more), seed=seed)) for more in ([], arm)
         )
         assert base and base == other
 
 
 def test_with_more_replicas_only_the_targets_of_drawn_faults_differ():
     def drawn(more):
-        return [fault.as_dict() for fault in configuration.validate(composed("+scenario=failure", more))]
+        return [fault.as_dict() for fault in check(composed("+scenario=failure", more))]
 
     few, many = drawn("replicas=3"), drawn("replicas=12")
     assert [{**fault, "target": ""} for fault in few] == [{**fault, "target": ""} for fault in many]
@@ -93,7 +94,7 @@ def told(command, monkeypatch):
     """The settings with which a replica's own command line would start it."""
     started = {}
     monkeypatch.setattr(backend, "serve", lambda _, settings: started.update(settings=settings))
-    monkeypatch.setattr(backend.uvloop, "run", lambda _: None)
+    monkeypatch.setattr("uvloop.run", lambda _: None)
     monkeypatch.setattr(sys, "argv", command[command.index("services.backend") :])
     backend.main()
     return started["settings"]
@@ -142,7 +143,7 @@ async def asked(requests, settings, faults):
     replica = Replica(settings)
     await replica.set_faults(faults)
     app = build_app(replica)
-    return {request: await ask(app, *request[:2], dict(request[2:])) for request in requests}
+    return {request: await ask(app, request[0], request[1], dict(request[2:])) for request in requests}
 
 
 @pytest.mark.parametrize("given", [True, False], ids=["with a demand", "without"])
@@ -176,7 +177,10 @@ def test_which_requests_a_fault_hits_does_not_hang_on_the_other_faults(kind):
         faults[kind][share] = 0.4
 
     def hit(faults):
-        drawn = [effects(faults, lambda p, n=n: uniform(1, str(n), "r1", "1", p), 0.0, check=False) for n in range(200)]
+        def of_request(n):
+            return lambda purpose: uniform(1, str(n), "r1", "1", purpose)
+
+        drawn = [effects(faults, of_request(n), 0.0, check=False) for n in range(200)]
         return [bool(getattr(effect, field)) for effect in drawn]
 
     assert hit(alone) == hit(together)

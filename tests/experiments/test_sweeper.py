@@ -6,7 +6,8 @@ from hydra.core.global_hydra import GlobalHydra
 
 from experiments.plan import config as configuration
 from experiments.plan.config import ConfigError
-from experiments.sweep.jobs import CONF, by_seed, consecutive, planned
+from experiments.plan.installed import CONF
+from experiments.sweep.jobs import by_seed, consecutive, planned
 from tests.running import manifest, run
 
 SIM = ["+scenario=routed", "engine=sim", "workload.duration_s=3", "workload.warmup_s=0", "tracking.enabled=false"]

@@ -13,8 +13,9 @@ from experiments.plan.fault_plan import Fault
 from experiments.plan.schedule import build_schedule
 from experiments.simulator.agenda import Agenda, PastEventError
 from experiments.simulator.manager import ScalerError
-from experiments.simulator.request import HTTP_ERROR, OK, OUTCOMES
+from experiments.simulator.request import HTTP_ERROR, OK
 from experiments.simulator.stack import Stopped, VirtualStack
+from record.schema import OUTCOMES
 from services.manager import scalers
 from services.router import policies
 from tests.experiments.simulated import configured, run
@@ -184,7 +185,10 @@ def test_an_event_in_the_past_or_at_no_time_is_refused():
             agenda.at(moment, print)
 
 
-@pytest.mark.parametrize("answer", [lambda c: c[0].missing, lambda c: object(), lambda c: policies.Pick(object(), "x")])
+@pytest.mark.parametrize(
+    "answer",
+    [lambda c: c[0].missing, lambda c: object(), lambda c: policies.Pick(object(), "x")],  # type: ignore[arg-type]
+)
 def test_a_policy_that_raises_or_returns_what_it_was_not_offered_ends_in_500s(monkeypatch, answer):
     class Broken(Recorder):
         def pick(self, candidates, request, now):

@@ -1,6 +1,5 @@
 """What a user meets when things go wrong: nothing is left running, and nothing that was measured is lost."""
 
-import os
 import resource
 import signal
 import subprocess
@@ -9,6 +8,7 @@ import pandas as pd
 import psutil
 import pytest
 
+from record.place import claim
 from tests.running import ROOT, SHORT, command, events, manifest, measuring, metrics, processes_of, run, start, wait_for
 
 LONG = [*SHORT, "workload.duration_s=40"]
@@ -140,7 +140,8 @@ def test_two_runs_at_once_do_not_disturb_each_other(tmp_path):
 
 
 def test_a_folder_in_use_is_refused(tmp_path):
-    (tmp_path / ".claim").write_text(str(os.getpid()))
+    mine = claim(tmp_path, may_rename=False)
     done = run("+scenario=routed", *SHORT, f"hydra.run.dir={tmp_path}")
+    mine.release()
     assert done.returncode == 1
     assert "another run" in done.stderr

@@ -140,15 +140,15 @@ def session(browser, mlflow_ui, place):
         below = [child for process in started for child in psutil.Process(process.pid).children(recursive=True)]
         for process in started:
             process.send_signal(signal.SIGINT)
-        statuses = [process.wait(40) for process in started]
+        status, other_status = (process.wait(40) for process in started)
         left = [p for p in below if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
         left += [p for folder in folders for p in processes_of(folder)]
     finally:
         for process in started:
             process.kill()
     return Session(
-        form, counted, failures, stats["stats"][0]["num_requests"], url, port_was_free, other_url, left, *statuses,
-        logs[0].read_text(),
+        form, counted, failures, stats["stats"][0]["num_requests"], url, port_was_free, other_url, left, status,
+        other_status, logs[0].read_text(),
     )  # fmt: skip
 
 
@@ -180,14 +180,14 @@ def documented(place):
     logs.mkdir()
     started = []
 
-    def service(name, *arguments):
+    def ready(name, *arguments, shows):
         log = logs / f"{name}.log"
         started.append(spawn([sys.executable, "-m", f"services.{name}", "--port", "0", *arguments], log))
-        return started[-1], log
+        return line(started[-1], log, rf"ready .*{shows}=(\S+)")
 
     try:
-        admin = line(*service("router", "--admin-port", "0"), r"ready .*admin=(\S+)")
-        manager = line(*service("manager", "--router", admin, "--log-dir", str(logs)), r"ready .*url=(\S+)")
+        admin = ready("router", "--admin-port", "0", shows="admin")
+        manager = ready("manager", "--router", admin, "--log-dir", str(logs), shows="url")
         yield {"manager": manager, "replica": json.loads(get(f"{manager}/status"))["replicas"][0]["url"]}
     finally:
         for process in reversed(started):

@@ -70,10 +70,10 @@ def test_what_replicas_add_repeats_from_the_manifest_also_in_one_that_was_restar
     rows = rows[rows["outcome"] == "ok"]
     settings = ReplicaSettings(demand_distribution="lognormal", demand_sigma=0.5)
     expected, noisy = [], []
-    for row in rows.itertuples():
-        key = (about["seed"], str(row.request_id), row.replica, str(int(row.attempts)))
+    for request, replica, attempts in zip(rows["request_id"], rows["replica"], rows["attempts"], strict=True):
+        key = (about["seed"], str(request), replica, str(int(attempts)))
         noisy.append(uniform(*key, "noise") < 0.5)
-        expected.append(demand_ms(settings, uniform(*key, "demand")) / 1e3 if noisy[-1] else planned[row.request_id])
+        expected.append(demand_ms(settings, uniform(*key, "demand")) / 1e3 if noisy[-1] else planned[request])
     as_drawn = (rows["service_s"] - expected).abs() < 2e-6
     assert as_drawn.mean() > 0.98  # a process that is starved of CPU gives its jobs the lost time
     assert as_drawn[(rows["replica"] == "r2") & (rows["scheduled_s"] > 8)].any()

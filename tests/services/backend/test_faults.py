@@ -67,11 +67,11 @@ def test_what_a_fault_does_to_work_and_to_a_health_check(kind, to_work, to_a_che
 def test_a_share_hits_that_share(kind):
     name = "rate" if kind == "error" else "share"
     active = faults.parse({kind: {name: 0.3}})
-    hit = sum(
-        faults.effects(active, lambda purpose, n=n: uniform(1, str(n), "r1", "1", purpose), 0.0, check=False)
-        != faults.NONE
-        for n in range(10_000)
-    )
+
+    def of_request(n):
+        return lambda purpose: uniform(1, str(n), "r1", "1", purpose)
+
+    hit = sum(faults.effects(active, of_request(n), 0.0, check=False) != faults.NONE for n in range(10_000))
     assert hit / 10_000 == pytest.approx(0.3, abs=0.02)
     assert faults.effects(active, never, 0.0, check=False) == faults.NONE
 

@@ -8,6 +8,7 @@ import aiohttp
 import psutil
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from services.router.settings import RetrySettings
 from tests.services.live import client, eventually, json_of, router
@@ -46,7 +47,7 @@ async def test_method_path_query_headers_and_body_arrive_as_they_were_sent(fast)
     async with client() as session, upstreams(fast, session, echo) as upstream:
         path = "/a%2Fb/%C3%A4;x=1?q=1&q=2&empty=&space=%20+"
         headers = {"X-Own": "1", "Cookie": "a=b", "Authorization": "Basic eDp5", "Content-Type": "text/odd"}
-        url = aiohttp.client.URL(fast.url + path, encoded=True)
+        url = URL(fast.url + path, encoded=True)
         async with session.request("PATCH", url, headers=headers, data=b"text") as response:
             assert response.status == 200
             assert await response.json() == {"method": "PATCH", "path": path, "body": "text"}

@@ -1,0 +1,157 @@
+"""The command `aegis`: every command of Aegis by one name. `aegis run ...` is `python -m experiments.run ...`.
+
+Only the module of the command that was typed is imported.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.plan.installed import missing
+from record import __version__
+
+WRONG = 2
+"""Exit status of a command line that asks for what is not there."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand."""
+
+    module: str
+    """Has `main() -> int | None`, which reads `sys.argv`."""
+    about: str
+    extra: str | None = None
+    """The extra that it cannot do without."""
+    first: tuple[str, ...] = ()
+    """Arguments before the user's."""
+
+    @property
+    def package(self) -> str:
+        """What `python -m` calls it."""
+        return self.module.removesuffix(".__main__")
+
+
+COMMANDS = {
+    "run": Command("experiments.run", "run an experiment: +scenario=NAME [group=choice] [key=value]"),
+    "sweep": Command("experiments.run", "the same with -m: all combinations of choices, compared", first=("-m",)),
+    "replay": Command("experiments.replay", "measure a run again from its folder: does it come out the same?"),
+    "summary": Command("analysis.summary", "draw runs again, or several on one page"),
+    "compare": Command("analysis.compare", "effects with intervals, a verdict on each arm, the best arms"),
+    "plan": Command("analysis.plan", "how many pairs, of which length, an effect takes; from a pilot"),
+    "regimes": Command("analysis.regimes", "a sweep over two keys as a map: which policy wins where"),
+    "storm-map": Command("analysis.storm_map", "a sweep over load and retries as a map: where the fleet stays down"),
+    "tracking": Command("experiments.tracking", "log runs to MLflow afterwards", extra="tracking"),
+    "calibrate": Command("experiments.calibrate", "what this machine's load generator sends on time", extra="load"),
+    "lateness": Command("experiments.lateness", "the load generator beside plain Locust, hey and wrk", extra="load"),
+    "agreement": Command("experiments.agreement", "live runs against their simulated twins"),
+    "pairing": Command("experiments.pairing", "how many runs the shared seeds save, simulated"),
+    "calibration": Command("analysis.calibration.__main__", "how often the verdicts are right, simulated"),
+    "simulator-speed": Command("experiments.simulator_speed", "simulated requests a second on this machine"),
+    "router": Command("services.router.__main__", "the router alone"),
+    "backend": Command("services.backend.__main__", "a replica alone"),
+    "manager": Command("services.manager.__main__", "the autoscaler alone"),
+    "load-worker": Command("experiments.load_worker", "this machine's share of a run's load", extra="load"),
+    "boards": Command("analysis.boards", "a Grafana board as a picture, from Prometheus"),
+}
+HELP = """\
+usage: aegis COMMAND [ARGUMENT ...]     aegis COMMAND --help     aegis --version
+
+Which routing, failover and autoscaling policy serves my load best, and can I trust the comparison?
+Aegis plays a seeded open-loop load against a real router and real replicas, or in virtual time, hurts them on
+schedule, and leaves a folder with every request, a picture, numbers with units, and a verdict.
+
+  aegis run +scenario=failover engine=sim
+  aegis sweep +scenario=routed 'seed=range(3)' policy=round_robin,peak_ewma engine=sim
+
+commands
+{commands}
+  completion       bash or zsh: eval "$(aegis completion bash)"
+
+-m (which `sweep` adds to `run`) measures every combination of the choices given with commas, and compares the arms;
+the seed first, so that arms share seeds. `aegis run` alone lists the scenarios.
+Keys: `aegis run +scenario=NAME --cfg job` shows them all with their values; those to choose from with their units:
+  {keys}
+Results go to results/ in the working folder, and runs to mlflow.db there, where MLflow is installed.
+Exit status: 0 complete and valid; 1 it failed; 2 the configuration is wrong (nothing was started); 3 complete, but the
+measurement is not valid; 4 complete and valid, but an expectation did not hold; 130 and 143 interrupted.
+"""
+COMPLETION = """\
+_aegis() {{
+  if ((COMP_CWORD == 1)); then
+    COMPREPLY=($(compgen -W "{names} completion --help --version" -- "${{COMP_WORDS[1]}}"))
+    return
+  fi
+  case ${{COMP_WORDS[1]}} in
+    run | sweep)
+      local typed=${{COMP_LINE:0:$COMP_POINT}} choices
+      choices=$(COMP_LINE="aegis ${{typed#*${{COMP_WORDS[1]}} }}" aegis run -sc query=bash 2>/dev/null)
+      COMPREPLY=($(compgen -o nospace -W "$choices" -- "${{typed##* }}"))
+      ;;
+    completion) COMPREPLY=($(compgen -W "bash zsh" -- "${{COMP_WORDS[COMP_CWORD]}}")) ;;
+    *) COMPREPLY=($(compgen -f -- "${{COMP_WORDS[COMP_CWORD]}}")) ;;
+  esac
+}}
+COMP_WORDBREAKS=${{COMP_WORDBREAKS//=/}}
+complete -o nospace -o default -F _aegis aegis
+"""
+SHELLS = {"bash": "", "zsh": "autoload -U +X bashcompinit && bashcompinit\n"}
+"""What each shell needs before the script."""
+
+
+def help_text() -> str:
+    """What `aegis --help` prints."""
+    plan = Path(__file__).resolve().parent / "plan"
+    return HELP.format(
+        commands="\n".join(f"  {name:16} {command.about}" for name, command in COMMANDS.items()),
+        keys=" and ".join(str(plan / name) for name in ("config.py", "workload.py")),
+    )
+
+
+def completion(arguments: Sequence[str]) -> int:
+    """Print the shell's script."""
+    if len(arguments) != 1 or arguments[0] not in SHELLS:
+        print(f"aegis completion: give one of {', '.join(SHELLS)}", file=sys.stderr)
+        return WRONG
+    print(SHELLS[arguments[0]] + COMPLETION.format(names=" ".join(COMMANDS)), end="")
+    return 0
+
+
+def unknown(name: str) -> str:
+    """One line on a command that does not exist."""
+    near = difflib.get_close_matches(name, [*COMMANDS, "completion"], n=1)
+    return f"aegis {name}: no such command; " + (f"did you mean `aegis {near[0]}`?" if near else "see `aegis --help`")
+
+
+def main() -> int | None:
+    """Do what the command line says; return the command's exit status."""
+    name, *arguments = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help", "help"):
+        print(help_text(), end="")
+        return 0
+    if name in ("-V", "--version"):
+        print(f"aegis {__version__}")
+        return 0
+    if name == "completion":
+        return completion(arguments)
+    if (command := COMMANDS.get(name)) is None:
+        print(unknown(name), file=sys.stderr)
+        return WRONG
+    if command.extra is not None and (reason := missing(command.extra)) is not None:
+        print(f"aegis {name}: {reason}", file=sys.stderr)
+        return WRONG
+    if sys.path[0] not in ("", os.getcwd()):
+        # Installed: packages of the working folder that are called as ours must not stand in for them in the processes
+        # that a run starts with `python -m`.
+        os.environ.setdefault("PYTHONSAFEPATH", "1")
+    sys.argv = [f"aegis {name}", *command.first, *arguments]
+    status: int | None = importlib.import_module(command.module).main()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
