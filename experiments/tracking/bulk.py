@@ -9,8 +9,7 @@ of its models; a test holds the two together.
 import uuid
 from typing import Any
 
-from experiments.tracking.store import inside
-from experiments.tracking.values import LOGGED, Entry, Point
+from experiments.tracking.values import LOGGED, Entry, Point, inside
 
 
 def insert(client: Any, experiment_id: str, entries: list[Entry], parents: dict[str, str]) -> list[str]:  # noqa: ANN401

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from experiments.plan.installed import missing
-from experiments.tracking.values import LOGGED, Point, milliseconds, read_entry, run_name, run_tags
+from experiments.tracking.values import LOGGED, Point, inside, milliseconds, read_entry, run_name, run_tags
 from record.files import one_line, read_manifest, write_json
 
 DATABASE = "mlflow.db"
@@ -270,12 +270,6 @@ class Store:
         values = [Metric(*point) for point in points]
         for at in range(0, len(values), METRICS_A_BATCH):
             self.client.log_batch(run_id, metrics=values[at : at + METRICS_A_BATCH])
-
-
-def inside(folder: Path, path: Path) -> str | None:
-    """Where a file of a run's folder lies below the run's artefacts; None = at their top."""
-    below = path.parent.relative_to(folder).as_posix()
-    return None if below == "." else below
 
 
 def write_note(folder: Path, run_id: str) -> None:

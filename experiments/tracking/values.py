@@ -153,6 +153,12 @@ def artifacts(folder: Path) -> list[Path]:
     return sorted(p for p in kept if p.name != "tracking.json")
 
 
+def inside(folder: Path, path: Path) -> str | None:
+    """Where a file of a run's folder lies below the run's artefacts; None = at their top."""
+    below = path.parent.relative_to(folder).as_posix()
+    return None if below == "." else below
+
+
 def run_tags(manifest: dict[str, Any]) -> dict[str, str]:
     """The tags that are known before the load starts."""
     git = manifest.get("git") or {}
