@@ -96,6 +96,7 @@ def test_a_quick_one_refuses_nothing_and_fits_the_rate(folder):
     assert calibration.fitted_rps(asking(20), calibration.load()) == 20
 
 
+@pytest.mark.slow
 def test_calibrating_sends_real_load_and_keeps_what_it_found(folder, capsys):
     assert calibrate.main(["--rates", "40", "80", "--workers", "1", "--seconds", "1.5"]) == 0
     found = calibration.load()
