@@ -93,11 +93,11 @@ async def fit_simulator() -> None:
         for scenario in ("baseline", "routed"):
             print(f"measuring {scenario} ...", flush=True)
             rows[scenario] = await asyncio.to_thread(_measure, scenario, Path(name) / scenario)
-    found = from_runs(rows["baseline"], rows["routed"], starts_s)
-    content = {"name": "sim", "delays": {key: vars(delay) for key, delay in found.items()}}
+    delays = from_runs(rows["baseline"], rows["routed"], starts_s)
+    content = {"name": "sim", "delays": {key: vars(delay) for key, delay in delays.items()}}
     about = machine()
     head = HEAD.format(when=now_iso()[:10], cpu=about["cpu"], cores=about["cores"])
     FILE.write_text(head + yaml.safe_dump(content, sort_keys=False))
-    for key, delay in found.items():
+    for key, delay in delays.items():
         print(f"{key}: median {delay.median_ms:g} ms, sigma {delay.sigma:g}")
     print(f"written: {FILE}")

@@ -30,7 +30,6 @@ class Rows:
     """Collects one row a request, in the order of their ends."""
 
     def __init__(self) -> None:
-        """Empty."""
         self._rows: list[tuple[Any, ...]] = []
         self.failed = 0
         self.dropped = 0
