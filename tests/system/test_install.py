@@ -51,18 +51,21 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+def install(place: Path, *what: object) -> Path:
+    pins = [line.rstrip(" \\") for line in (ROOT / "requirements.txt").read_text().splitlines() if "==" in line]
+    place.with_suffix(".txt").write_text("\n".join(pins))
+    done(UV, "venv", "--quiet", "--python", sys.executable, place, cwd=place.parent)
+    done(
+        UV, "pip", "install", "--quiet", "--python", place / "bin" / "python",
+        "--constraints", place.with_suffix(".txt"), *what, cwd=place.parent,
+    )  # fmt: skip
+    return place / "bin"
+
+
 @pytest.fixture(scope="module")
 def environment(built: Path) -> Path:
     """The `bin` of an environment with the wheel and its core dependencies, in the versions of the lock."""
-    place = built / "environment"
-    done(UV, "venv", "--quiet", "--python", sys.executable, place, cwd=built)
-    pins = [line.rstrip(" \\") for line in (ROOT / "requirements.txt").read_text().splitlines() if "==" in line]
-    (built / "pins.txt").write_text("\n".join(pins))
-    done(
-        UV, "pip", "install", "--quiet", "--python", place / "bin" / "python", "--constraints", "pins.txt",
-        next(built.glob("*.whl")), cwd=built,
-    )  # fmt: skip
-    return place / "bin"
+    return install(built / "environment", next(built.glob("*.whl")))
 
 
 def test_the_wheel_holds_the_packages_their_configuration_and_boards_and_no_tests(built: Path) -> None:
@@ -124,16 +127,11 @@ def test_the_core_stays_small(environment: Path) -> None:
     assert spent / 2**20 < MOST_MIB
 
 
-def test_it_installs_from_the_tree_as_well_and_runs_from_there(built: Path, environment: Path, tmp_path: Path) -> None:
-    """An editable installation: the tree's own configuration, results in the working folder."""
-    place = tmp_path / "editable"
-    done(UV, "venv", "--quiet", "--python", sys.executable, place, cwd=tmp_path)
-    done(UV, "pip", "install", "--quiet", "--no-deps", "--python", place / "bin/python", "--editable", built / "tree",
-         cwd=tmp_path)  # fmt: skip
-    dependencies = next((environment.parent / "lib").glob("python*/site-packages"))
-    next((place / "lib").glob("python*/site-packages")).joinpath("dependencies.pth").write_text(str(dependencies))
-    code = "import experiments, experiments.plan.installed as i; print(experiments.__file__, i.CONF)"
-    module, conf = done(place / "bin/python", "-c", code, cwd=tmp_path).split()
-    assert Path(module).is_relative_to(built / "tree") and Path(conf) == built / "tree" / "conf"
-    done(place / "bin/aegis", *RUN, "workload.duration_s=25", cwd=tmp_path)
-    assert (tmp_path / "results" / "runs").is_dir()
+def test_an_editable_installation_runs_what_stands_in_the_tree(built: Path, tmp_path: Path) -> None:
+    place = install(tmp_path / "editable", "--editable", built / "tree")
+    code = "import experiments.plan.installed as i; print(i.__file__, i.CONF, i.IS_TREE)"
+    module, conf, is_tree = done(place / "python", "-c", code, cwd=tmp_path).split()
+    assert Path(module).is_relative_to(built / "tree") and Path(conf) == built / "tree" / "conf" and is_tree == "True"
+    scenario = built / "tree" / "conf" / "scenario"
+    (scenario / "mine.yaml").write_text((scenario / "failover.yaml").read_text())
+    assert "rate_rps" in done(place / "aegis", "run", "+scenario=mine", "engine=sim", "--cfg", "job", cwd=tmp_path)
