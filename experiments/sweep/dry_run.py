@@ -13,7 +13,6 @@ from rich.table import Table
 from analysis.comparison.run_time import LIVE_OVERHEAD_S, SIMULATED_OVERHEAD_S
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.installed import CONF
-from experiments.plan.schedule import rate_knots
 from experiments.sweep.jobs import Job, key_of, planned, single
 from experiments.sweep.sweeper import NAME, ONE_BY_ONE, SeedBySeed, Sweep, begun
 
@@ -39,7 +38,7 @@ class Load:
 def expected_load(config: Config) -> Load:
     """The load of a run, from its configuration alone."""
     workload, replica = config.workload, config.replica
-    requests = float(rate_knots(workload)[1][-1])
+    requests = float(workload.knots()[1][-1])
     if config.has_manager:
         return Load(requests, None, None)
     slots = sum(replica.speeds or [1.0] * config.replicas) * replica.concurrency
