@@ -7,7 +7,7 @@ import sys
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -22,8 +22,10 @@ from experiments.simulator.manager import ScalerError
 from experiments.tracking.companion import Companion
 from record import schema
 from record.files import FolderError
+from record.metrics import Metrics
 from record.place import Claim, check_space, claim
 from record.provenance import now_iso, provenance
+from record.shapes import Manifest
 from record.writing import Recorder
 from services.manager.engines import EngineError
 from services.processes import StartError
@@ -106,7 +108,7 @@ class Session:
         schedule = build_schedule(self.config.workload, self.config.seed)
         self._requests = len(schedule)
         check_space(self.folder, self._requests)
-        manifest = {
+        manifest: Manifest = {
             "schema_version": schema.VERSION,
             "run_id": self.folder.name if self.sweep_dir is None else f"{self.folder.parent.name}/{self.folder.name}",
             "scenario": self.scenario,
@@ -121,12 +123,11 @@ class Session:
             "sweep_dir": None if self.sweep_dir is None else str(self.sweep_dir),
             "order": self.order,
             "looks": self.looks,
-            **provenance(),
             "config": self.resolved,
             "faults": [fault.as_dict() for fault in self.faults],
         }
         schedule.to_parquet(self.folder / "schedule.parquet", index=False)
-        self._recorder = Recorder(self.folder, manifest)
+        self._recorder = Recorder(self.folder, cast(Manifest, {**manifest, **provenance()}))
 
     def _start_guardian(self) -> subprocess.Popen[bytes]:
         os.environ[MARK] = str(uuid.uuid4())
@@ -181,7 +182,7 @@ class Session:
             return FAILED
         return COMPLETE if metrics["valid"] else INVALID
 
-    def _summarise(self) -> dict[str, Any] | None:
+    def _summarise(self) -> Metrics | None:
         from analysis.summary import summarise
 
         try:
@@ -190,7 +191,7 @@ class Session:
             self._warn(f"no summary: {error}")
             return None
 
-    def _print(self, metrics: dict[str, Any]) -> None:
+    def _print(self, metrics: Metrics) -> None:
         from analysis.metrics.verdict import table_rows, verdict
 
         table = Table(show_header=False, box=None, pad_edge=False)

@@ -6,9 +6,9 @@ import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from record import __version__
+from record.shapes import Commit, Provenance
 
 ROOT = Path(__file__).resolve().parent.parent
 """The source tree, or where Aegis is installed."""
@@ -40,7 +40,7 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _commit() -> dict[str, Any]:
+def _commit() -> Commit:
     """Commit and uncommitted changes of the source tree; null where Aegis is installed, whatever lies around it."""
     top = _git("rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != ROOT:
@@ -65,7 +65,7 @@ def cpu_model() -> str:
     )
 
 
-def provenance() -> dict[str, Any]:
+def provenance() -> Provenance:
     """What a reader needs to know of the code and the machine."""
     return {
         "aegis": __version__,
@@ -77,3 +77,9 @@ def provenance() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "packages": {name: _version(name) for name in PACKAGES},
     }
+
+
+def commit_of(made: Provenance) -> str:
+    """The first ten digits of the commit that a run was made with, of its manifest; `None` where nobody knows."""
+    git = made.get("git")
+    return str(git["commit"] if git else None)[:10]

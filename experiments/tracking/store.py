@@ -33,6 +33,7 @@ from experiments.tracking.values import (
     start_ms,
 )
 from record.files import one_line, read_manifest, write_json
+from record.shapes import Manifest
 
 DATABASE = "mlflow.db"
 """In the working folder, where `mlflow ui` without flags looks for it."""
@@ -184,14 +185,14 @@ class Store:
         runs = self.client.search_runs([self.experiment_id], filter_string=text, max_results=1)
         return runs[0] if runs else None
 
-    def open_run(self, folder: Path, manifest: dict[str, Any]) -> str:
+    def open_run(self, folder: Path, manifest: Manifest) -> str:
         """The id of the folder's MLflow run: the one in `tracking.json`, one found by its tags, or a new one."""
         with self.lock():
             run_id = self._known(folder, manifest) or self._create(manifest)
         write_json(folder / "tracking.json", {"mlflow_run_id": run_id, "tracking_uri": shown_uri()})
         return run_id
 
-    def _known(self, folder: Path, manifest: dict[str, Any]) -> str | None:
+    def _known(self, folder: Path, manifest: Manifest) -> str | None:
         with contextlib.suppress(Exception):  # an older note, of another server
             note = json.loads((folder / "tracking.json").read_text())
             if note["tracking_uri"] == shown_uri():
@@ -199,11 +200,11 @@ class Store:
         found = self.find(run_id=manifest["run_id"], started_at=manifest["started_at"])
         return str(found.info.run_id) if found else None
 
-    def _create(self, manifest: dict[str, Any]) -> str:
+    def _create(self, manifest: Manifest) -> str:
         run_id, scenario = manifest["run_id"], manifest["scenario"]
         tags = run_tags(manifest)
-        if manifest.get("sweep_dir"):
-            tags["mlflow.parentRunId"] = self._parent(manifest)
+        if sweep := manifest.get("sweep_dir"):
+            tags["mlflow.parentRunId"] = self._parent(manifest, sweep)
         run = self.client.create_run(
             self.experiment_id,
             start_time=milliseconds(manifest["started_at"]),
@@ -212,8 +213,7 @@ class Store:
         )
         return str(run.info.run_id)
 
-    def _parent(self, manifest: dict[str, Any]) -> str:
-        sweep = manifest["sweep_dir"]
+    def _parent(self, manifest: Manifest, sweep: str) -> str:
         found = self.find(sweep=sweep)
         if found is None:
             tags = run_tags(manifest) | {"aegis.sweep": sweep, "mode": "sweep"}
