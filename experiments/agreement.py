@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import cast
 
 import yaml
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from scipy.stats import kendalltau
 
 from analysis.comparison.statistics import Interval, Paired, geometric_interval, paired
 from analysis.metrics import table as metrics
 from analysis.metrics import timeline
-from experiments.plan import config as configuration
-from experiments.plan.config import Config, ConfigError
+from experiments.plan.config import ConfigError
 from experiments.plan.errors import one_line
 from experiments.plan.installed import CONF
+from experiments.plan.resolve import as_composed, resolve
 from experiments.plan.schedule import build_schedule
 from experiments.runner.supervision import say
 from experiments.simulator.manager import ScalerError
@@ -72,20 +71,20 @@ class Arm:
         return math.inf if len(known) < len(values) else cast(float, geometric_interval(known).mean)
 
 
-def _percent(found: Interval) -> str:
-    if found.mean is None:
+def _percent(interval: Interval) -> str:
+    if interval.mean is None:
         return "-"
     mean, low, high = (
-        None if bound is None else f"{100 * (bound - 1):+.1f}" for bound in (found.mean, found.low, found.high)
+        None if bound is None else f"{100 * (bound - 1):+.1f}" for bound in (interval.mean, interval.low, interval.high)
     )
     return f"{mean} %" if low is None else f"{mean} ({low} to {high}) %"
 
 
-def _plain(found: Paired | None, scale: float) -> str:
-    if found is None:
+def _plain(difference: Paired | None, scale: float) -> str:
+    if difference is None:
         return "-"
-    low, high = (scale * bound for bound in found.interval())
-    return f"{scale * found.mean:+.2f}" + ("" if found.n < 2 else f" ({low:+.2f} to {high:+.2f})")
+    low, high = (scale * bound for bound in difference.interval())
+    return f"{scale * difference.mean:+.2f}" + ("" if difference.n < 2 else f" ({low:+.2f} to {high:+.2f})")
 
 
 def simulated(live: Run) -> Metrics:
@@ -96,15 +95,15 @@ def simulated(live: Run) -> Metrics:
     """
     engine = yaml.safe_load((CONF / "engine" / "sim.yaml").read_text())
     content = {**live.manifest["config"], "engine": engine}
-    config = cast(Config, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(content))))
-    faults = configuration.validate(config)
+    plan = resolve(as_composed(content))
+    config = plan.config
     schedule = build_schedule(config.workload, config.seed)
     events: list[Event] = []
 
     def sink(source: str, event: str, t_s: float, **detail: object) -> None:
         events.append(cast(Event, {"t_s": t_s, "source": source, "event": event, **detail}))
 
-    stack = VirtualStack(config, faults, schedule, sink)
+    stack = VirtualStack(config, plan.faults, schedule, sink)
     stack.run(lambda _: True)
     requests = rows(stack, schedule).to_pandas()
     requests["phase"] = phases(requests["scheduled_s"].to_numpy(), config.workload.warmup_s, events)
@@ -164,10 +163,10 @@ def table(arms: list[Arm]) -> str:
         cells = [arm.label, str(len(arm.pairs)), *(_percent(arm.ratio(metric)) for metric in RATIOS)]
         cells += [_plain(arm.difference(metric), 100 if metric == "error_rate" else 1) for metric in DIFFERENCES]
         lines.append("| " + " | ".join(cells) + " |")
-    found = rankings(arms)
-    if found:
+    taus = rankings(arms)
+    if taus:
         lines += ["", "| policies compared under | policies | Kendall's tau |", "|---|---|---|"]
-        lines += [f"| {rest} | {count} | {tau:.2f} |" for rest, (tau, count) in found.items()]
+        lines += [f"| {rest} | {count} | {tau:.2f} |" for rest, (tau, count) in taus.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -95,9 +95,7 @@ def _run_again(original: Original, output: Path, number: int) -> int:
     from experiments.session import Session
 
     session = Session(
-        config=original.config,
-        resolved=original.manifest["config"],
-        faults=original.faults,
+        plan=original.plan,
         scenario=original.manifest["scenario"],
         folder=output / str(number),
         overrides=original.manifest["overrides"],
@@ -115,32 +113,31 @@ def _judge(
 
     failed = sum(status == FAILED for status in statuses)
     new = [_metrics(output / str(number)) for number, status in enumerate(statuses, 1) if status != FAILED]
-    comparison = original.config.comparison
-    assert comparison.primary is not None  # `validate` has set it
+    comparison = original.plan.config.comparison
     smallest = Smallest(comparison.smallest_effect, comparison.smallest_share, comparison.smallest_seconds)
-    found = check(old, new, comparison.primary, smallest)
+    judgement = check(old, new, original.plan.primary, smallest)
     content = {
         "run": str(original.folder),
         "repeats": len(statuses),
         "failed": failed,
         "valid": sum(metrics["valid"] for metrics in new),
         "environment": environment,
-        **found.as_dict(),
+        **judgement.as_dict(),
     }
     write_json(output / "replay.json", content)
     console = Console(width=max(Console().width, TABLE_WIDTH))
-    if found.rows:
+    if judgement.rows:
         table = Table(box=None, pad_edge=False)
         for name in ("metric", "old", "new mean", "one further run lies in", "verdict"):
             table.add_column(name)
-        for row in found.rows:
+        for row in judgement.rows:
             table.add_row(*cells(row))
         console.print(table)
-    console.print(found.sentence, highlight=False, markup=False, soft_wrap=True)
+    console.print(judgement.sentence, highlight=False, markup=False, soft_wrap=True)
     if failed:
         say(f"{failed} of {len(statuses)} repeats failed")
     print(f"written: {output / 'replay.json'}")
-    return FAILED if failed else AGREES if found.verdict == "agrees" else DIFFERS
+    return FAILED if failed else AGREES if judgement.verdict == "agrees" else DIFFERS
 
 
 if __name__ == "__main__":

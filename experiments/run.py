@@ -11,20 +11,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.calibration.fitting import fit
+from experiments.calibration.fitting import fitted
 from experiments.plan import config as configuration
 from experiments.plan.config import ConfigError
 from experiments.plan.errors import one_line
 from experiments.plan.installed import CONF
+from experiments.plan.resolve import resolve
 from experiments.runner.supervision import Interrupted, say, supervise
 from experiments.sweep import jobs, sweeper
 from experiments.sweep.jobs import place
@@ -63,9 +63,10 @@ def _job(composed: DictConfig) -> int:
     # Unset by another sweeper, which orders its jobs by itself.
     order = hydra_config.sweeper.get("order") if sweeping else 0
     try:
-        config, faults = jobs.check(composed, hydra_config.overrides.task)
+        plan = resolve(composed, hydra_config.overrides.task)
+        jobs.check_here(plan.config)
         if order is None or not sweeping:
-            jobs.check_alone(config)
+            jobs.check_alone(plan.config)
         if not sweeping and hydra_config.launcher._target_ != ONE_BY_ONE:
             raise ConfigError("hydra/launcher: is for sweeps, add -m")
     except CONFIG_ERRORS as error:
@@ -74,12 +75,8 @@ def _job(composed: DictConfig) -> int:
         raise Wrong(one_line(error)) from error
     from experiments.session import Session
 
-    if config.load.fit:
-        fit(config, composed)
     session = Session(
-        config=config,
-        resolved=cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True)),
-        faults=faults,
+        plan=fitted(plan) if plan.config.load.fit else plan,
         scenario=hydra_config.runtime.choices["scenario"],
         folder=folder,
         overrides=list(hydra_config.overrides.task),

@@ -4,18 +4,17 @@ import asyncio
 import os
 import subprocess
 import sys
-import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.console import Console
 from rich.table import Table
 
 from experiments.live.measurement import Measurement
 from experiments.plan.config import Config
-from experiments.plan.fault_plan import Fault
-from experiments.runner.guardian import MARK
+from experiments.plan.resolve import Plan
+from experiments.runner.guarding import Guardian, guard, guard_simulated
 from experiments.runner.progress import Progress
 from experiments.simulator.agenda import PastEventError
 from experiments.simulator.manager import ScalerError
@@ -24,7 +23,7 @@ from record import schema
 from record.files import FolderError
 from record.metrics import Metrics
 from record.place import Claim, check_space, claim
-from record.provenance import now_iso, provenance
+from record.provenance import now_iso, provenance, provenance_of_process
 from record.shapes import Manifest
 from record.writing import Recorder
 from services.manager.engines import EngineError
@@ -41,9 +40,7 @@ VIRTUAL_ERRORS = (PastEventError, ScalerError)
 class Session:
     """A run with everything around it."""
 
-    config: Config
-    resolved: dict[str, Any]
-    faults: list[Fault]
+    plan: Plan
     scenario: str
     folder: Path
     overrides: list[str]
@@ -52,8 +49,15 @@ class Session:
     """Its place within its seed's jobs, in the order in which they were measured; None = a sweeper's that has none."""
     looks: list[int] = field(default_factory=list)
     """The numbers of pairs at which its sweep had already ended before it was begun."""
+    is_logged_by_sweep: bool = False
+    """Whether its sweep logs it to MLflow, with the others."""
     sweeps_tracked: ClassVar[Path | None] = None
     """The sweep whose parent run in MLflow is to be ended."""
+
+    @property
+    def config(self) -> Config:
+        """Its plan's."""
+        return self.plan.config
 
     async def run(self) -> int:
         """Do it all; return the exit status."""
@@ -61,7 +65,8 @@ class Session:
         self._progress = Progress(console)
         self._claim: Claim | None = None
         default_place = not any(override.startswith(("hydra.run.", "hydra.sweep.")) for override in sys.argv[1:])
-        companion = Companion(self._warn) if self.config.tracking.enabled else None
+        logs_itself = self.config.tracking.enabled and not self.is_logged_by_sweep
+        companion = Companion(self._warn) if logs_itself else None
         if companion is not None:
             await companion.spawn()
         try:
@@ -75,8 +80,8 @@ class Session:
             if self._claim is not None:
                 self._claim.release()
             return FAILED
-        self._progress.say(f"{self.scenario}, seed {self.config.seed}: {self._plan()}")
-        guardian = self._start_guardian()
+        self._progress.say(f"{self.scenario}, seed {self.config.seed}: {self._in_words()}")
+        guardian = self._guard()
         if companion is not None:
             if self.sweep_dir is not None:
                 Session.sweeps_tracked = self.sweep_dir
@@ -86,18 +91,16 @@ class Session:
             await self._record(reason, error_text)
             return await asyncio.shield(self._conclude(reason, companion))
         finally:
-            assert guardian.stdin is not None
-            guardian.stdin.write(b"done\n")
-            guardian.stdin.close()
-            guardian.wait()
+            if guardian is not None:
+                guardian.done()
             self._claim.release()
 
-    def _plan(self) -> str:
+    def _in_words(self) -> str:
         if self.config.load.ui:
             return f"Locust's web UI in front of {self.config.replicas} replica(s); nothing is measured"
         return (
             f"{self._requests} requests in {self.config.workload.duration_s:g} s, {self.config.replicas} replica(s)"
-            f"{', ' + str(len(self.faults)) + ' fault(s)' if self.faults else ''}"
+            f"{', ' + str(len(self.plan.faults)) + ' fault(s)' if self.plan.faults else ''}"
         )
 
     def _prepare(self) -> None:
@@ -123,21 +126,19 @@ class Session:
             "sweep_dir": None if self.sweep_dir is None else str(self.sweep_dir),
             "order": self.order,
             "looks": self.looks,
-            "config": self.resolved,
-            "faults": [fault.as_dict() for fault in self.faults],
+            "config": self.plan.resolved,
+            "faults": [fault.as_dict() for fault in self.plan.faults],
         }
         schedule.to_parquet(self.folder / "schedule.parquet", index=False)
-        self._recorder = Recorder(self.folder, cast(Manifest, {**manifest, **provenance()}))
+        made_with = provenance_of_process() if self._is_simulated else provenance()
+        self._recorder = Recorder(self.folder, cast(Manifest, {**manifest, **made_with}))
 
-    def _start_guardian(self) -> subprocess.Popen[bytes]:
-        os.environ[MARK] = str(uuid.uuid4())
-        # Only its children carry the mark: the runner's own environment block is the one it was started with.
-        return subprocess.Popen(
-            [sys.executable, "-m", "experiments.runner.guardian", str(self.folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    def _guard(self) -> Guardian | None:
+        """A guardian that is to be told of the run's end; None where it need not be."""
+        if not self._is_simulated:
+            return guard(self.folder)
+        guard_simulated(self.folder)
+        return None
 
     async def _measure(self, companion: Companion | None) -> tuple[str, str | None]:
         try:
@@ -150,8 +151,8 @@ class Session:
         return "complete", None
 
     def _engine(self) -> "Measurement | Simulation":
-        what = (self.config, self.faults, self._recorder, self._progress)
-        if self.config.engine.name != "sim":
+        what = (self.config, self.plan.faults, self._recorder, self._progress)
+        if not self._is_simulated:
             return Measurement(*what)
         from experiments.simulator.simulation import (
             Simulation,  # pandas and pyarrow, which a live run's start does without
@@ -182,11 +183,21 @@ class Session:
             return FAILED
         return COMPLETE if metrics["valid"] else INVALID
 
+    @property
+    def _is_simulated(self) -> bool:
+        return self.config.engine.name == "sim"
+
+    @property
+    def _draws(self) -> bool:
+        """Whether the run gets its picture."""
+        is_one_of_many = self._is_simulated and self.sweep_dir is not None
+        return self.config.summary == "always" or (self.config.summary == "auto" and not is_one_of_many)
+
     def _summarise(self) -> Metrics | None:
         from analysis.summary import summarise
 
         try:
-            return summarise(self.folder)
+            return summarise(self.folder, draws=self._draws)
         except (FolderError, OSError, ValueError) as error:
             self._warn(f"no summary: {error}")
             return None
@@ -201,7 +212,8 @@ class Session:
         self._progress.say(verdict(self._recorder.manifest, metrics))
         for caution in metrics["warnings"]:
             self._progress.say(f"note: {caution}")
-        self._progress.say(f"picture: {_relative(self.folder / 'summary.png')}")
+        if self._draws:
+            self._progress.say(f"picture: {_relative(self.folder / 'summary.png')}")
 
     def _warn(self, text: str) -> None:
         print(f"warning: {text}", file=sys.stderr)

@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -77,6 +78,12 @@ def provenance() -> Provenance:
         "cores": os.cpu_count(),
         "packages": {name: _version(name) for name in PACKAGES},
     }
+
+
+@cache
+def provenance_of_process() -> Provenance:
+    """The same as this process first found it: for what runs within it, whose code was read when it began."""
+    return provenance()
 
 
 def commit_of(made: Provenance) -> str:

@@ -3,15 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.plan import config as configuration
-from experiments.plan.config import Config, ConfigError
-from experiments.plan.errors import check_keys, one_line
-from experiments.plan.fault_plan import Fault
+from experiments.plan.config import ConfigError
+from experiments.plan.errors import one_line
+from experiments.plan.resolve import Plan, as_composed, resolve
 from experiments.plan.schedule import build_schedule
 from record.files import FolderError, read_manifest
 from record.provenance import commit_of
@@ -35,8 +34,7 @@ class Original:
 
     folder: Path
     manifest: Manifest
-    config: Config
-    faults: list[Fault]
+    plan: Plan
 
     @property
     def name(self) -> str:
@@ -64,30 +62,28 @@ def read_original(folder: Path) -> Original:
     commit = commit_of(manifest)
     other = f"this version of the code would not run it as it was (commit {commit})"
     try:
-        config = as_typed(manifest["config"])
-        faults = configuration.validate(config)
+        plan = as_planned(manifest["config"])
     except (ConfigError, OmegaConfBaseException) as error:
         raise ReplayError(f"{folder}: {other}: {one_line(error)}") from error
-    if [fault.as_dict() for fault in faults] != manifest["faults"]:
+    if [fault.as_dict() for fault in plan.faults] != manifest["faults"]:
         raise ReplayError(f"{folder}: {other}: the planned faults come out otherwise")
-    if schedule_hash(build_schedule(config.workload, config.seed)) != manifest["schedule_hash"]:
+    if schedule_hash(build_schedule(plan.config.workload, plan.config.seed)) != manifest["schedule_hash"]:
         raise ReplayError(f"{folder}: {other}: the schedule comes out otherwise (schedule_hash)")
-    return Original(folder, manifest, config, faults)
+    return Original(folder, manifest, plan)
 
 
-def as_typed(content: dict[str, Any]) -> Config:
-    """A resolved configuration as classes; every key must be known, and none may be absent.
+def as_planned(content: dict[str, Any]) -> Plan:
+    """The plan of a manifest's configuration; every key must be known, and none may be absent.
 
     Raises:
-        ConfigError: a key that there is not, or that is not there.
+        ConfigError: it is wrong, or a key is not there.
         OmegaConfBaseException: a value of the wrong type.
     """
-    check_keys(content)
-    merged = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(content))
+    composed = as_composed(content)
     present = set(_paths(content))
-    if absent := [path for path in _paths(OmegaConf.to_container(merged)) if path not in present]:
+    if absent := [path for path in _paths(OmegaConf.to_container(composed)) if path not in present]:
         raise ConfigError(f"{absent[0]}: is missing in the manifest")
-    return cast(Config, OmegaConf.to_object(merged))
+    return resolve(composed)
 
 
 def _paths(node: object, prefix: str = "") -> Iterator[str]:
@@ -104,11 +100,11 @@ def differences(then: Provenance, now: Provenance) -> list[dict[str, str]]:
     Uncommitted changes on both sides are none the less two states of the code that nobody knows.
     """
     sides = [{name: flatten(side.get(name), name) for name in PROVENANCE} for side in (then, now)]
-    found = []
+    changes = []
     for name in PROVENANCE:
         before, after = (side[name] for side in sides)
         for key in sorted(before.keys() | after.keys()):
             pair = before.get(key, "none"), after.get(key, "none")
             if pair[0] != pair[1] or (key == "git.dirty" and "True" in pair):
-                found.append({"what": key, "then": pair[0], "now": pair[1]})
-    return found
+                changes.append({"what": key, "then": pair[0], "now": pair[1]})
+    return changes

@@ -13,7 +13,6 @@ from rich.table import Table
 from analysis.comparison.run_time import LIVE_OVERHEAD_S, SIMULATED_OVERHEAD_S
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.installed import CONF
-from experiments.plan.schedule import rate_knots
 from experiments.sweep.jobs import Job, key_of, planned, single
 from experiments.sweep.sweeper import NAME, ONE_BY_ONE, SeedBySeed, Sweep, begun
 
@@ -39,7 +38,7 @@ class Load:
 def expected_load(config: Config) -> Load:
     """The load of a run, from its configuration alone."""
     workload, replica = config.workload, config.replica
-    requests = float(rate_knots(workload)[1][-1])
+    requests = float(workload.knots()[1][-1])
     if config.has_manager:
         return Load(requests, None, None)
     slots = sum(replica.speeds or [1.0] * config.replicas) * replica.concurrency
@@ -118,7 +117,7 @@ def _totals(sweep: Sweep, arms: int) -> list[str]:
         wall_s = load_s + len(jobs) * LIVE_OVERHEAD_S
         how = f"{LIVE_OVERHEAD_S:g} s a job besides its load assumed"
     virtual = " (virtual)" if is_simulated else ""
-    found = [
+    lines = [
         f"{len(jobs):,} {'run' if len(jobs) == 1 else 'runs'}, about {requests:,.0f} requests, "
         f"{_minutes(load_s)} of load{virtual}; about {_minutes(wall_s)} in all ({how})"
     ]
@@ -126,13 +125,13 @@ def _totals(sweep: Sweep, arms: int) -> list[str]:
         from analysis.comparison.sequential import planned_looks
 
         looks = " and ".join(str(look) for look in planned_looks(sweep.repetition.most))
-        found.append(
+        lines.append(
             f"at most: it ends after {looks} pairs, at the first of them where every interval lies within a factor "
             f"{1 + sweep.repetition.until:g}"
         )
     if sweep.earlier:
-        found.append(f"measured before: {len(sweep.earlier)} runs, {len(sweep.earlier) // arms} pairs an arm")
-    return [*found, "nothing was started (--dry-run)"]
+        lines.append(f"measured before: {len(sweep.earlier)} runs, {len(sweep.earlier) // arms} pairs an arm")
+    return [*lines, "nothing was started (--dry-run)"]
 
 
 def _utilisation(load: Load) -> str:

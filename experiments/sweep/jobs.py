@@ -4,21 +4,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from random import Random
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf import flag_override
 
 from experiments.calibration import machine as calibration
-from experiments.plan import config as configuration
 from experiments.plan.config import Config, ConfigError
-from experiments.plan.errors import check_keys
-from experiments.plan.fault_plan import Fault
 from experiments.plan.installed import CONF, missing
+from experiments.plan.resolve import Plan, resolve
 
 T = TypeVar("T")
 UNTIL = "repeat.until_ratio_ci"
@@ -33,13 +31,16 @@ class Job:
     number: int
     """Also the name of its folder."""
     overrides: tuple[str, ...]
-    config: Config
-    resolved: dict[str, Any]
-    """The configuration as it will stand in the manifest."""
+    plan: Plan
     order: int = 0
     """Its place within its seed's jobs."""
     looks: tuple[int, ...] = ()
     """The numbers of pairs at which its sweep had already ended before it was planned."""
+
+    @property
+    def config(self) -> Config:
+        """Its plan's."""
+        return self.plan.config
 
     @property
     def arm(self) -> tuple[str, ...]:
@@ -52,10 +53,8 @@ class Job:
         Raises:
             ConfigError: this seed makes the configuration wrong.
         """
-        config = replace(self.config, seed=seed)
-        configuration.validate(config)
         kept = tuple(text for text in self.overrides if key_of(text) != "seed")
-        return Job(number, (f"seed={seed}", *kept), config, self.resolved | {"seed": seed})
+        return Job(number, (f"seed={seed}", *kept), self.plan.with_seed(seed))
 
 
 def key_of(override: str) -> str:
@@ -63,28 +62,15 @@ def key_of(override: str) -> str:
     return override.lstrip("+~").partition("=")[0]
 
 
-def check(composed: DictConfig, typed: Sequence[str]) -> tuple[Config, list[Fault]]:
-    """The configuration as classes and its faults; what follows from other keys is set in both.
-
-    Args:
-        composed: Hydra's, without its own section; is changed.
-        typed: the overrides of the command line.
+def check_here(config: Config) -> None:
+    """Refuse what this machine cannot do: what is not installed, and a load that it does not send on time.
 
     Raises:
-        ConfigError, OmegaConfBaseException: it is wrong.
+        ConfigError: with the key and the ways out.
     """
-    check_keys(cast(dict[str, Any], OmegaConf.to_container(composed)))
-    config = cast(Config, OmegaConf.to_object(composed))
-    configuration.fill_in(config, typed)
-    faults = configuration.validate(config)
-    composed.replicas = config.replicas
-    composed.workload.rate_rps = config.workload.rate_rps
-    composed.comparison.primary = config.comparison.primary
-    composed.tracking.enabled = config.tracking.enabled
     if config.engine.name != "sim" and (reason := missing("load")) is not None:
         raise ConfigError(f"engine={config.engine.name}: {reason}; engine=sim does without")
     calibration.check(config)
-    return config, faults
 
 
 def _compose(loader: ConfigLoader, number: int, overrides: Sequence[str]) -> Job:
@@ -93,8 +79,9 @@ def _compose(loader: ConfigLoader, number: int, overrides: Sequence[str]) -> Job
     )
     with flag_override(composed, ["readonly", "struct"], False):
         del composed["hydra"]
-    config, _ = check(composed, overrides)
-    return Job(number, tuple(overrides), config, cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True)))
+    plan = resolve(composed, overrides)
+    check_here(plan.config)
+    return Job(number, tuple(overrides), plan)
 
 
 def single(loader: ConfigLoader, overrides: Sequence[str]) -> Job:
@@ -147,10 +134,10 @@ def planned(loader: ConfigLoader, arguments: Sequence[str]) -> list[Job]:
 
 
 def _check_primary(jobs: list[Job]) -> None:
-    found = sorted({str(job.config.comparison.primary) for job in jobs})
-    if len(found) > 1:
+    metrics = sorted({job.plan.primary for job in jobs})
+    if len(metrics) > 1:
         raise ConfigError(
-            f"comparison.primary: the arms would be judged by different metrics ({', '.join(found)}), as some have "
+            f"comparison.primary: the arms would be judged by different metrics ({', '.join(metrics)}), as some have "
             "faults and others none; set comparison.primary to one for all"
         )
 
@@ -195,8 +182,8 @@ def by_seed(jobs: Iterable[Job]) -> list[tuple[int, list[Job]]]:
 
 
 def _in_drawn_order(jobs: list[Job]) -> list[Job]:
-    found = {job.number: order for seed, same in by_seed(jobs) for order, job in enumerate(drawn(seed, same))}
-    return [replace(job, order=found[job.number]) for job in jobs]
+    places = {job.number: order for seed, same in by_seed(jobs) for order, job in enumerate(drawn(seed, same))}
+    return [replace(job, order=places[job.number]) for job in jobs]
 
 
 def drawn(seed: int, jobs: Sequence[T]) -> list[T]:
@@ -210,8 +197,8 @@ def drawn(seed: int, jobs: Sequence[T]) -> list[T]:
 def consecutive(jobs: Iterable[Job]) -> list[list[Job]]:
     """The jobs in runs of consecutive numbers."""
     ordered = sorted(jobs, key=lambda job: job.number)
-    found = groupby(enumerate(ordered), key=lambda pair: pair[1].number - pair[0])
-    return [[job for _, job in group] for _, group in found]
+    runs = groupby(enumerate(ordered), key=lambda pair: pair[1].number - pair[0])
+    return [[job for _, job in group] for _, group in runs]
 
 
 def place(arguments: list[str]) -> list[str]:

@@ -33,15 +33,15 @@ class Repetition:
 
         if not (has_failed or pairs in planned_looks(self.most)):
             return False
-        found = self._compare(folders)
-        if found is None:
+        comparison = self._compare(folders)
+        if comparison is None:
             return True
-        for pairing in found.pairings:
-            print(progress(found, pairing, self.until), flush=True)
-        if not (found.is_narrow(self.until) or has_failed or pairs >= self.most):
+        for pairing in comparison.pairings:
+            print(progress(comparison, pairing, self.until), flush=True)
+        if not (comparison.is_narrow(self.until) or has_failed or pairs >= self.most):
             return False
-        for pairing in found.pairings:
-            for text in (left_out(pairing), headline(found, pairing)):
+        for pairing in comparison.pairings:
+            for text in (left_out(pairing), headline(comparison, pairing)):
                 if text:
                     print(text, flush=True)
         return True
@@ -54,8 +54,8 @@ class Repetition:
             return True
         if pairs not in planned_looks(self.most):
             return False
-        found = self._compare(folders)
-        return found is None or found.is_narrow(self.until)
+        comparison = self._compare(folders)
+        return comparison is None or comparison.is_narrow(self.until)
 
     def _compare(self, folders: list[Path]) -> "Comparison | None":
         from analysis.compare import compare_runs, read_runs

@@ -28,7 +28,7 @@ from record.shapes import Manifest
 KEY = "repeat.resume"
 BESIDE = ("repeat.max", "tracking.enabled", "hydra/launcher")
 """What may be typed beside it."""
-APART = ("tracking",)
+APART = ("tracking", "summary")
 """Sections in which an added run may differ from the others."""
 MOST_PAIRS = 1000
 
@@ -127,7 +127,8 @@ def _read_folder(folder: Path) -> _Left:
         loader = GlobalHydra.instance().config_loader()
         jobs = planned(loader, [*(f"{key}={value}" for key, value in params.items()), *task])
     numbers = [int(path.name) for path in folder.iterdir() if path.is_dir() and path.name.isdecimal()]
-    manifests = {number: found for number in sorted(numbers) if (found := _manifest(folder / str(number))) is not None}
+    read = ((number, _manifest(folder / str(number))) for number in sorted(numbers))
+    manifests = {number: manifest for number, manifest in read if manifest is not None}
     return _Left(task, hydra, begun(jobs), manifests, numbers, (folder / "comparison.json").exists())
 
 
@@ -138,14 +139,14 @@ def _manifest(folder: Path) -> Manifest | None:
         ConfigError: the run is going on.
     """
     try:
-        found: Manifest = json.loads((folder / "manifest.json").read_text())
-        reason, pid = found["exit_reason"], found.get("pid", 0)
-        _ = found["config"], found["overrides"], found["seed"]
+        manifest: Manifest = json.loads((folder / "manifest.json").read_text())
+        reason, pid = manifest["exit_reason"], manifest.get("pid", 0)
+        _ = manifest["config"], manifest["overrides"], manifest["seed"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if reason == "running" and is_held(folder):
         raise ConfigError(f"{KEY}={folder.parent}: the sweep is still going on (pid {pid})")
-    return found
+    return manifest
 
 
 def _what_is_missing(asked: _Asked, left: _Left) -> Sweep:
@@ -205,7 +206,7 @@ def _what_is_missing(asked: _Asked, left: _Left) -> Sweep:
 def _added_before(folder: Path, left: _Left, plan: list[Job]) -> dict[Slot, Job]:
     """Jobs beyond the plan: added when the sweep was gone on with before."""
     arms = {job.arm: job for job in plan}
-    found: dict[Slot, Job] = {}
+    added: dict[Slot, Job] = {}
     for number, manifest in left.manifests.items():
         typed = tuple(str(text) for text in manifest["overrides"])
         arm = tuple(text for text in typed if key_of(text) not in ("seed", "tracking.enabled"))
@@ -214,15 +215,15 @@ def _added_before(folder: Path, left: _Left, plan: list[Job]) -> dict[Slot, Job]
             raise ConfigError(f"{folder / str(number)}: not a run of the sweep that {folder / PLAN} names")
         if number >= len(plan):
             seed = int(manifest["seed"])
-            found[arm, seed] = arms[arm].with_seed(seed, number)
-    return found
+            added[arm, seed] = arms[arm].with_seed(seed, number)
+    return added
 
 
 def _check_as_before(folder: Path, job: Job, manifest: Manifest) -> None:
     """Refuse to add runs to arms that this tree would configure in another way: they would be arms of their own."""
     now, then = (
         flatten({key: value for key, value in config.items() if key not in APART})
-        for config in (json.loads(json.dumps(job.resolved, default=str)), manifest["config"])
+        for config in (json.loads(json.dumps(job.plan.resolved, default=str)), manifest["config"])
     )
     differing = [key for key in sorted(now.keys() | then.keys()) if now.get(key) != then.get(key)]
     if job.config.load.fit:  # the rate was fitted to the machine, and will be again

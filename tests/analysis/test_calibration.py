@@ -19,6 +19,8 @@ from record.metrics import value_of
 from record.reading import read
 from tests.analysis import synthetic
 
+pytestmark = pytest.mark.slow
+
 
 def rng(seed=1):
     return np.random.default_rng(seed)

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from experiments.live.stack import Stack
 from experiments.load.sender import LoadConfig
 from experiments.plan import config as configuration
+from experiments.plan.check import check
 from experiments.plan.replica_options import replica_options
 from experiments.plan.schedule import build_schedule
 from record.schedule_hash import schedule_hash
@@ -44,7 +45,7 @@ def composed(*overrides):
 @pytest.mark.parametrize("arm", ARMS, ids=" ".join)
 def test_every_arm_is_asked_the_same(arm):
     base, other = composed("+scenario=routed"), composed("+scenario=routed", *arm)
-    configuration.validate(other)
+    check(other)
     assert schedule_hash(build_schedule(other.workload, other.seed)) == schedule_hash(
         build_schedule(base.workload, base.seed)
     )
@@ -68,14 +69,14 @@ SCALED = ["scaler=target_tracking", "autoscaling.max_replicas=6"]
 def test_a_seed_draws_the_same_faults_in_every_arm(arm):
     for seed in range(10):
         base, other = (
-            configuration.validate(replace(composed("+scenario=failure", *more), seed=seed)) for more in ([], arm)
+            check(replace(composed("+scenario=failure", *more), seed=seed)) for more in ([], arm)
         )
         assert base and base == other
 
 
 def test_with_more_replicas_only_the_targets_of_drawn_faults_differ():
     def drawn(more):
-        return [fault.as_dict() for fault in configuration.validate(composed("+scenario=failure", more))]
+        return [fault.as_dict() for fault in check(composed("+scenario=failure", more))]
 
     few, many = drawn("replicas=3"), drawn("replicas=12")
     assert [{**fault, "target": ""} for fault in few] == [{**fault, "target": ""} for fault in many]

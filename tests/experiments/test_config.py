@@ -13,6 +13,8 @@ from omegaconf import OmegaConf
 
 from experiments.plan import config as configuration
 from experiments.plan.config import Config
+from experiments.plan.profiles import PROFILES
+from experiments.plan.resolve import as_composed, resolve
 from services.manager import scalers
 from services.router import policies
 from tests.running import ROOT, run
@@ -25,7 +27,11 @@ SCENARIOS = sorted(path.stem for path in (CONF / "scenario").glob("*.yaml"))
 def composed(*overrides):
     configuration.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return OmegaConf.to_object(compose("config", overrides=list(overrides)))
+        return compose("config", overrides=list(overrides))
+
+
+def planned(*overrides):
+    return resolve(composed(*overrides), overrides)
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -35,15 +41,13 @@ def test_every_file_begins_with_a_command_that_uses_it(file):
     overrides = first.removeprefix("# python -m experiments.run ").split()
     group, _, name = file.removesuffix(".yaml").rpartition("/")
     assert not group or f"{group}={name}" in [override.lstrip("+") for override in overrides]
-    configuration.validate(composed(*overrides))
+    planned(*overrides)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("policy", policies.POLICIES.files())
 def test_every_scenario_runs_with_every_policy(scenario, policy):
-    config = composed(f"+scenario={scenario}", f"policy={policy}")
-    configuration.validate(config)
-    assert config.policy["name"] == policy
+    assert planned(f"+scenario={scenario}", f"policy={policy}").config.policy["name"] == policy
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -62,6 +66,14 @@ def test_every_policy_and_scaler_has_a_file_with_its_options_and_their_defaults(
     for name, content in files.items():
         parameters = inspect.signature(known[name]).parameters.values()
         assert content == {"name": name} | {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def test_every_profile_has_a_file_with_its_parameters_and_their_defaults():
+    files = {path.stem: yaml.safe_load(path.read_text()) for path in (CONF / "workload").glob("*.yaml")}
+    assert files.keys() == PROFILES.usable().keys()
+    for name, content in files.items():
+        defaults = dataclasses.asdict(PROFILES.find(name)())
+        assert content == {"profile": name} | ({name: defaults} if defaults else {})
 
 
 def fields(cls, prefix=""):
@@ -84,20 +96,20 @@ def test_no_key_is_read_by_nobody():
 
 
 def test_random_faults_repeat_with_the_seed_and_differ_without():
-    def planned(seed):
-        return [fault.as_dict() for fault in configuration.validate(composed("+scenario=failure", f"seed={seed}"))]
+    def drawn(seed):
+        return [fault.as_dict() for fault in planned("+scenario=failure", f"seed={seed}").faults]
 
-    assert planned(1) == planned(1) != planned(2)
+    assert drawn(1) == drawn(1) != drawn(2)
     for seed in range(20):
-        faults = planned(seed)
+        faults = drawn(seed)
         assert len(faults) == 5 and len({fault["target"] for fault in faults}) == 2
         assert all(fault["at_s"] + fault["for_s"] <= 40 for fault in faults)
 
 
 def test_a_kill_and_a_restart_are_one_fault_that_lasts_until_then():
     faults = "faults=[{at_s: 5, action: kill, target: [r1, r2]}, {at_s: 9, action: restart, target: r1}]"
-    planned = configuration.validate(composed("+scenario=routed", faults))
-    assert [(f.target, f.at_s, f.for_s) for f in planned] == [("r1", 5, 4), ("r2", 5, None)]
+    folded = planned("+scenario=routed", faults).faults
+    assert [(f.target, f.at_s, f.for_s) for f in folded] == [("r1", 5, 4), ("r2", 5, None)]
 
 
 @pytest.mark.parametrize(
@@ -111,10 +123,8 @@ def test_a_kill_and_a_restart_are_one_fault_that_lasts_until_then():
     ],
 )
 def test_speeds_alone_say_how_many_replicas_there_are(typed, replicas):
-    config = composed("+scenario=routed", *typed)
-    configuration.fill_in(config, ["+scenario=routed", *typed])
-    assert config.replicas == replicas
-    configuration.validate(config)
+    plan = planned("+scenario=routed", *typed)
+    assert plan.config.replicas == plan.resolved["replicas"] == replicas
 
 
 @pytest.mark.parametrize(
@@ -129,15 +139,31 @@ def test_speeds_alone_say_how_many_replicas_there_are(typed, replicas):
     ],
 )
 def test_where_something_fails_the_verdict_is_about_what_was_served(typed, primary):
-    config = composed(*typed)
-    configuration.validate(config)
-    assert config.comparison.primary == primary
+    plan = planned(*typed)
+    assert plan.primary == plan.config.comparison.primary == plan.resolved["comparison"]["primary"] == primary
+
+
+def test_a_plan_leaves_what_it_is_made_of_as_it_was():
+    given = composed("+scenario=failover", "workload.utilisation=0.5", "replica.speeds=[1,1]")
+    before = OmegaConf.to_yaml(given)
+    plan = resolve(given, ["replica.speeds=[1,1]"])
+    assert plan.config.workload.rate_rps == plan.resolved["workload"]["rate_rps"] == 40  # half of 2 x 2 slots of 50 ms
+    assert OmegaConf.to_yaml(given) == before
+    other = plan.with_seed(2).with_rate(20)
+    assert (other.resolved["seed"], other.resolved["workload"]["rate_rps"]) == (2, 20)
+    assert (plan.config.seed, plan.resolved["seed"], plan.config.workload.rate_rps) == (1, 1, 40)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_manifests_configuration_is_the_same_plan_again(scenario):
+    plan = planned(f"+scenario={scenario}")
+    again = resolve(as_composed(plan.resolved))
+    assert again == plan
 
 
 def test_a_wanted_width_with_faults_says_which_metric_has_one():
-    config = composed("+scenario=failover", "repeat.until_ratio_ci=0.1")
     with pytest.raises(configuration.ConfigError, match=r"served_share.*comparison\.primary=latency_p99_ms"):
-        configuration.validate(config)
+        planned("+scenario=failover", "repeat.until_ratio_ci=0.1")
 
 
 WRONG = [
@@ -162,7 +188,7 @@ WRONG = [
     (["policy.nope=1"], ["policy.nope"]),
     (["policy=least_request", "policy.choices=1"], ["policy.choices=1", "between 2 and 64"]),
     (["replica.speeds=[1,1]", "replicas=4"], ["replica.speeds", "4 numbers"]),
-    (["load.timeout_s=0"], ["load.timeout_s=0.0"]),
+    (["load.timeout_s=0"], ["load.timeout_s=0: must be above 0 and at most 600"]),
     (["router=none", "scaler=target_tracking"], ["scaler", "router"]),
     (["faults=[{at_s: 5, action: kill, target: r9}]"], ["faults[0].target=r9", "r1, r2, r3, r4"]),
     (["faults=[{at_s: 99, action: kill, target: r1}]"], ["faults[0].at_s=99", "duration_s=25"]),

@@ -107,7 +107,7 @@ def test_the_jobs_are_those_of_an_ordinary_sweep_over_the_seeds_of_the_whole_bud
     assert [job.number for job in jobs] == list(range(8))
     assert [(seed, len(same)) for seed, same in by_seed(jobs)] == [(7, 2), (8, 2), (9, 2), (10, 2)]
     assert [job.config.policy["name"] for job in jobs] == ["round_robin", "peak_ewma"] * 4
-    assert all(f"seed={job.config.seed}" in job.overrides and job.resolved["seed"] == job.config.seed for job in jobs)
+    assert all(f"seed={job.config.seed}" in job.overrides and job.plan.resolved["seed"] == job.config.seed for job in jobs)
 
 
 def test_a_sweep_without_a_wanted_width_is_left_alone():
@@ -124,7 +124,7 @@ def test_a_sweep_without_a_wanted_width_is_left_alone():
         (["policy=peak_ewma"], "one arm only"),
         (["repeat.max=5,6"], "repeat.max=5,6: must be the same for all arms"),
         (["repeat.max=2"], "repeat.max=2: must be between 3"),
-        (["repeat.until_ratio_ci=0"], r"repeat.until_ratio_ci=0.0: must be above 0"),
+        (["repeat.until_ratio_ci=0"], r"repeat.until_ratio_ci=0: must be above 0"),
         (["repeat.until_ratio_ci=1.5"], r"repeat.until_ratio_ci=1.5: must be above 0 and below 1"),
         (["comparison.primary=error_rate"], "comparison.primary=error_rate: must be compared by a ratio"),
         (["seed=9223372036854775800"], "seed=9223372036854775808"),

@@ -8,8 +8,8 @@ from omegaconf import OmegaConf
 
 from experiments import replay
 from experiments.plan import config as configuration
-from experiments.plan import original as replay_source
-from experiments.plan.original import differences, read_original
+from experiments.plan.original import as_planned, differences, read_original
+from experiments.plan.resolve import resolve
 from experiments.plan.schedule import build_schedule
 from experiments.runner.supervision import Interrupted
 from record.provenance import provenance
@@ -23,14 +23,11 @@ def manifest_of(scenario, *overrides):
     configuration.register()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         composed = compose("config", overrides=[f"+scenario={scenario}", *overrides])
-    config = OmegaConf.to_object(composed)
-    assert isinstance(config, configuration.Config)
-    faults = configuration.validate(config)
-    composed.comparison.primary = config.comparison.primary
+    plan = resolve(composed)
     return synthetic.manifest(scenario=scenario, overrides=[f"+scenario={scenario}"], clocks=[]) | {
-        "config": OmegaConf.to_container(composed, resolve=True),
-        "schedule_hash": schedule_hash(build_schedule(config.workload, config.seed)),
-        "faults": [fault.as_dict() for fault in faults],
+        "config": plan.resolved,
+        "schedule_hash": schedule_hash(build_schedule(plan.config.workload, plan.config.seed)),
+        "faults": [fault.as_dict() for fault in plan.faults],
     }
 
 
@@ -55,9 +52,9 @@ def changed(manifest, change):
 
 def test_a_run_comes_back_with_its_configuration_and_faults(tmp_path, whole):
     original = read_original(folder_of(tmp_path, whole))
-    assert OmegaConf.to_container(OmegaConf.structured(original.config)) == whole["config"]
-    assert [fault.as_dict() for fault in original.faults] == whole["faults"]
-    assert len(original.faults) == 5
+    assert OmegaConf.to_container(OmegaConf.structured(original.plan.config)) == whole["config"]
+    assert [fault.as_dict() for fault in original.plan.faults] == whole["faults"]
+    assert len(original.plan.faults) == 5
     assert original.name == "failure-run"
 
 
@@ -135,7 +132,7 @@ def judged(tmp_path, monkeypatch):
 
         monkeypatch.setattr(replay, "_run_again", run_again)
         about = manifest_of("routed", "tracking.enabled=false")
-        schedule = build_schedule(replay_source.as_typed(about["config"]).workload, about["seed"])
+        schedule = build_schedule(as_planned(about["config"]).config.workload, about["seed"])
         old = write(tmp_path / "old", old_latency_s)
         output = tmp_path / "new"
         status = replay.main([str(old), "--output", str(output), "--repeats", str(len(outcomes))])

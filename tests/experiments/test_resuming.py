@@ -39,7 +39,7 @@ def write(folder, job, reason="complete", **changes):
     (folder / str(job.number)).mkdir(exist_ok=True)
     about = {
         "exit_reason": reason, "pid": 0, "overrides": list(job.overrides), "seed": job.config.seed,
-        "config": job.resolved, "looks": list(job.looks), "order": job.order, "git": {"commit": "0" * 40},
+        "config": job.plan.resolved, "looks": list(job.looks), "order": job.order, "git": {"commit": "0" * 40},
     }  # fmt: skip
     (folder / str(job.number) / "manifest.json").write_text(json.dumps(about | changes))
 
@@ -93,7 +93,7 @@ def test_a_job_runs_in_its_drawn_place_and_with_the_settings_of_before(tmp_path)
     jobs = left(tmp_path, reasons=("complete", "complete", None, None, None, None))
     again = {job.number: job for job in go_on(tmp_path, "repeat.max=4").jobs}
     assert all(again[job.number] == job for job in jobs[2:])
-    assert again[6].resolved == jobs[0].resolved | {"seed": 4}
+    assert again[6].plan.resolved == jobs[0].plan.resolved | {"seed": 4}
     assert {again[6].order, again[7].order} == {0, 1}
 
 
@@ -102,7 +102,7 @@ def test_a_sequential_sweep_that_was_broken_off_goes_on_by_its_own_rule(tmp_path
     left(tmp_path, typed, ("complete", "complete", "complete", "interrupted"))
     sweep = go_on(tmp_path)
     assert [job.number for job in sweep.jobs] == [3, 4, 5, 6, 7] and sweep.repetition.most == 4
-    assert all(job.resolved["repeat"]["max"] == 4 for job in sweep.jobs)
+    assert all(job.plan.resolved["repeat"]["max"] == 4 for job in sweep.jobs)
     more = go_on(tmp_path, "repeat.max=5")
     assert told(more)[-3:] == [(7, 8, "peak_ewma", ()), (8, 9, "round_robin", (4,)), (9, 9, "peak_ewma", (4,))]
 
@@ -114,7 +114,7 @@ def test_a_sequential_sweep_whose_budget_is_spent_gets_more_pairs_of_the_same_se
         go_on(tmp_path)
     sweep = go_on(tmp_path, "repeat.max=4")
     assert told(sweep) == [(6, 8, "round_robin", (3,)), (7, 8, "peak_ewma", (3,))]
-    assert sweep.repetition is None and sweep.jobs[0].resolved["repeat"]["max"] == 3
+    assert sweep.repetition is None and sweep.jobs[0].plan.resolved["repeat"]["max"] == 3
 
 
 def test_a_scenario_that_is_a_sweep_by_itself_goes_on(tmp_path):

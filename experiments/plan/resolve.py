@@ -1,0 +1,111 @@
+"""From a composed configuration to a plan: the one way, for a run, a sweep's jobs, a replay and a simulated twin."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+
+from experiments.plan.check import check, check_repeat
+from experiments.plan.config import Config, ConfigError
+from experiments.plan.errors import check_keys
+from experiments.plan.fault_plan import Fault
+from experiments.plan.installed import missing
+from services.bounds import Bounds
+
+PRIMARY_WITH_FAULTS = "served_share"
+"""Failing cannot buy it; a latency alone says nothing of those that a fault left without an answer."""
+PRIMARY_WITHOUT_FAULTS = "latency_p99_ms"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be run."""
+
+    config: Config
+    faults: list[Fault]
+    """Planned ones and random ones, in order of time."""
+    resolved: dict[str, Any]
+    """The configuration as it stands in the manifest: that of `config`, without interpolations."""
+
+    @property
+    def primary(self) -> str:
+        """The metric that its verdict is about."""
+        assert self.config.comparison.primary is not None  # `resolve` has set it
+        return self.config.comparison.primary
+
+    def with_seed(self, seed: int) -> "Plan":
+        """The same with another seed, and the faults that it draws.
+
+        Raises:
+            ConfigError: this seed makes the configuration wrong.
+        """
+        config = replace(self.config, seed=seed)
+        return Plan(config, check(config), self.resolved | {"seed": seed})
+
+    def with_rate(self, rate_rps: float) -> "Plan":
+        """The same at another rate, requests a second."""
+        config = replace(self.config, workload=replace(self.config.workload, rate_rps=rate_rps))
+        workload = self.resolved["workload"] | {"rate_rps": rate_rps}
+        return Plan(config, self.faults, self.resolved | {"workload": workload})
+
+
+def resolve(composed: DictConfig, typed: Sequence[str] = ()) -> Plan:
+    """The plan of a composed configuration, checked; what follows from other keys is set in it.
+
+    Args:
+        composed: Hydra's without its own section, or a manifest's (`as_composed`); is left as it is.
+        typed: the overrides of the command line.
+
+    Raises:
+        ConfigError: it is wrong; one line that names the key, its value and what it may be.
+        OmegaConfBaseException: a value is of the wrong type, or cannot be interpolated.
+    """
+    check_keys(cast(dict[str, Any], OmegaConf.to_container(composed)))
+    config = _filled(cast(Config, OmegaConf.to_object(composed)), typed)
+    faults = check(config)
+    if config.comparison.primary is None:
+        primary = PRIMARY_WITH_FAULTS if faults else PRIMARY_WITHOUT_FAULTS
+        config = replace(config, comparison=replace(config.comparison, primary=primary))
+    check_repeat(config)
+    resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
+    resolved["replicas"] = config.replicas
+    resolved["workload"]["rate_rps"] = config.workload.rate_rps
+    resolved["tracking"]["enabled"] = config.tracking.enabled
+    resolved["comparison"]["primary"] = config.comparison.primary
+    return Plan(config, faults, resolved)
+
+
+def as_composed(content: dict[str, Any]) -> DictConfig:
+    """A manifest's configuration as Hydra would have composed it; keys that are absent have their defaults.
+
+    Raises:
+        ConfigError: there is no such key.
+        OmegaConfBaseException: a value of the wrong type.
+    """
+    check_keys(content)
+    return cast(DictConfig, OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(content)))
+
+
+def _filled(config: Config, typed: Sequence[str]) -> Config:
+    """With what follows from other keys, and from what is installed.
+
+    `replica.speeds` typed without `replicas` says how many replicas there are; `workload.utilisation` sets the rate;
+    runs are logged where MLflow is.
+    """
+    if config.tracking.enabled is None:
+        config = replace(config, tracking=replace(config.tracking, enabled=missing("tracking") is None))
+    keys = {text.lstrip("+").partition("=")[0] for text in typed}
+    speeds = config.replica.speeds
+    if "replica.speeds" in keys and "replicas" not in keys and speeds and not config.has_manager:
+        config = replace(config, replicas=len(speeds))
+    share, mean_ms = config.workload.utilisation, config.workload.demand.mean_ms
+    if share is None:
+        return config
+    try:
+        Bounds(above=0, most=10).check("workload.utilisation", share)
+        Bounds(least=0.01).check("workload.demand.mean_ms", mean_ms)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    slots = sum(speeds[: config.replicas] or [1.0] * config.replicas) * config.replica.concurrency
+    return replace(config, workload=replace(config.workload, rate_rps=round(share * slots / (mean_ms / 1e3), 6)))
