@@ -61,6 +61,7 @@ class SimulatedEngine(TypedDict):
     wall_s: float
     events_per_s: int
     requests_per_s: int
+    compiled: bool
 
 
 class Provenance(TypedDict, total=False):
