@@ -9,7 +9,6 @@ import argparse
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +16,7 @@ from rich.table import Table
 from experiments.plan.original import Original, ReplayError, differences, read_original
 from experiments.runner.supervision import Interrupted, say, supervise
 from record.files import write_json
+from record.metrics import Metrics
 from record.provenance import provenance
 
 AGREES, FAILED, WRONG, DIFFERS = 0, 1, 2, 3
@@ -76,7 +76,7 @@ def _claim(output: Path) -> Path:
     return output
 
 
-def _metrics(folder: Path) -> dict[str, Any]:
+def _metrics(folder: Path) -> Metrics:
     """A run's metrics, computed from its files with the code of now."""
     from analysis.metrics import table as metrics
     from analysis.metrics import timeline
@@ -105,7 +105,7 @@ def _run_again(original: Original, output: Path, number: int) -> int:
 
 
 def _judge(
-    original: Original, old: dict[str, Any], output: Path, statuses: list[int], environment: list[dict[str, str]]
+    original: Original, old: Metrics, output: Path, statuses: list[int], environment: list[dict[str, str]]
 ) -> int:
     """Compare, write `replay.json`, print; return the exit status."""
     from analysis.comparison.replay_check import cells, check

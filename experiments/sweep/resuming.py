@@ -8,7 +8,6 @@ import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -22,8 +21,9 @@ from experiments.runner.supervision import say
 from experiments.sweep.jobs import Job, drawn, key_of, planned
 from experiments.sweep.sweeper import NAME, PLAN, Sweep, begun
 from record.place import is_held
-from record.provenance import provenance
+from record.provenance import commit_of, provenance
 from record.settings import flatten
+from record.shapes import Manifest
 
 KEY = "repeat.resume"
 BESIDE = ("repeat.max", "tracking.enabled", "hydra/launcher")
@@ -32,7 +32,6 @@ APART = ("tracking", "summary")
 """Sections in which an added run may differ from the others."""
 MOST_PAIRS = 1000
 
-Manifest = dict[str, Any]
 Slot = tuple[tuple[str, ...], int]
 """Arm and seed."""
 
@@ -161,7 +160,7 @@ def _what_is_missing(asked: _Asked, left: _Left) -> Sweep:
     whole = {
         slot: job
         for slot, job in slots.items()
-        if left.manifests.get(job.number, {}).get("exit_reason") == "complete"
+        if job.number in left.manifests and left.manifests[job.number].get("exit_reason") == "complete"
     }
     for job in whole.values():
         _check_as_before(asked.folder, job, left.manifests[job.number])
@@ -233,7 +232,7 @@ def _check_as_before(folder: Path, job: Job, manifest: Manifest) -> None:
         key = differing[0]
         raise ConfigError(
             f"{folder / str(job.number)}: was measured with {key}={then.get(key, 'none')}, this tree has "
-            f"{now.get(key, 'none')}; check out {str((manifest.get('git') or {}).get('commit'))[:10]} to go on with it"
+            f"{now.get(key, 'none')}; check out {commit_of(manifest)} to go on with it"
         )
 
 
@@ -272,11 +271,11 @@ def _as_before(folder: Path, manifests: dict[int, Manifest]) -> Path:
 
 
 def _warn_of_another_tree(manifests: dict[int, Manifest]) -> None:
-    now = provenance()["git"]["commit"]
-    then = {str((manifest.get("git") or {}).get("commit")) for manifest in manifests.values()}
-    if others := sorted(then - {str(now)}):
+    now = commit_of(provenance())
+    then = {commit_of(manifest) for manifest in manifests.values()}
+    if others := sorted(then - {now}):
         say(
             f"warning: the tree has changed since the sweep was begun: its runs are of commit "
-            f"{', '.join(other[:10] for other in others)}, those to come of {str(now)[:10]}"
+            f"{', '.join(others)}, those to come of {now}"
         )
 
