@@ -62,7 +62,6 @@ class SimulatedEngine(TypedDict):
     wall_s: float
     events_per_s: int
     requests_per_s: int
-    compiled: bool
 
 
 class Provenance(TypedDict, total=False):
