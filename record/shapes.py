@@ -56,6 +56,7 @@ class SimulatedEngine(TypedDict):
     """What the simulator did, and how fast."""
 
     name: str
+    compiled: bool
     events: int
     requests: int
     wall_s: float
