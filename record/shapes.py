@@ -104,6 +104,8 @@ class Manifest(_Configured, Provenance, total=False):
     looks: list[int]
     faults: list[dict[str, Any]]
     """As they are typed: `at_s`, `action`, `target`, `for_s`, and the action's own parameters."""
+    plugins: list[dict[str, str]]
+    """Those outside the tree that the run took: `key`, `name`, `file` and `sha256` of its content."""
     clocks: list[ClockEntry]
     engine: SimulatedEngine
     generator: list[Generator]
