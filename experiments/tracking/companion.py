@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from experiments.runner.exit_status import ExitStatus
 from experiments.runner.guardian import MARK
 
 READY_DEADLINE_S = 60.0
@@ -83,3 +85,19 @@ class Companion:
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
         self._process = None
+
+
+def finish_sweep(folder: Path, status: int) -> None:
+    """End the parent run in MLflow of the sweep in `folder`, if its runs were logged; `status` is its exit status."""
+    if any(_is_logged(path) for path in folder.glob("*/manifest.json")):
+        ended = (ExitStatus.COMPLETE, ExitStatus.INVALID)
+        word = "FINISHED" if status in ended else "FAILED" if status == ExitStatus.FAILED else "KILLED"
+        command = [sys.executable, "-m", "experiments.tracking", "--finish-sweep", str(folder.absolute()), word]
+        subprocess.run(command, check=False)
+
+
+def _is_logged(manifest: Path) -> bool:
+    try:
+        return bool(json.loads(manifest.read_text())["config"]["tracking"]["enabled"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
