@@ -18,26 +18,30 @@ from record.reading import Run, read
 from record.schema import METRICS, PICTURE, TIMELINE
 
 
-def summarise(folder: Path) -> dict[str, Any]:
-    """Write `timeline.parquet`, `metrics.json` and `summary.png` into a run's folder; return the metrics.
+def summarise(folder: Path, *, draws: bool = True) -> dict[str, Any]:
+    """Write `timeline.parquet`, `metrics.json` and, where it `draws`, `summary.png` into a run's folder.
+
+    Returns:
+        The metrics.
 
     Raises:
         FolderError: it is not a run's folder, or a file is damaged; one line.
         OSError: the files cannot be written.
     """
-    return _summarise(folder)[1]
+    return _summarise(folder, draws=draws)[1]
 
 
-def _summarise(folder: Path) -> tuple[Run, dict[str, Any]]:
-    from analysis.pages.run_page import draw
-
+def _summarise(folder: Path, *, draws: bool = True) -> tuple[Run, dict[str, Any]]:
     run = read(folder)
     seconds = timeline.build(run)
     metrics = metric_table.compute(run, seconds)
     with whole(folder / TIMELINE) as partial:
         seconds.to_parquet(partial, index=False)
     write_text(folder / METRICS, dump(metrics))
-    draw(run, seconds, metrics, folder / PICTURE)
+    if draws:
+        from analysis.pages.run_page import draw  # matplotlib
+
+        draw(run, seconds, metrics, folder / PICTURE)
     return run, metrics
 
 

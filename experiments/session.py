@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-import subprocess
 import sys
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +15,7 @@ from experiments.live.measurement import Measurement
 from experiments.plan.config import Config
 from experiments.plan.resolve import Plan
 from experiments.runner.exit_status import ExitStatus
-from experiments.runner.guardian import MARK
+from experiments.runner.guarding import Guardian, guard, guard_simulated
 from experiments.runner.progress import Progress
 from experiments.simulator.agenda import PastEventError
 from experiments.simulator.manager import ScalerError
@@ -25,7 +23,7 @@ from experiments.tracking.companion import Companion
 from record import schema
 from record.files import FolderError
 from record.place import Claim, check_space, claim
-from record.provenance import now_iso, provenance
+from record.provenance import now_iso, provenance, provenance_of_process
 from record.writing import Recorder
 from services.manager.engines import EngineError
 from services.processes import StartError
@@ -54,6 +52,8 @@ class Session:
     """Take another folder beside the given one where that is another run's."""
     hydra_files: Mapping[str, str] = field(default_factory=dict)
     """What Hydra leaves of a job, by file name, for `.hydra/` in the run's folder."""
+    is_logged_by_sweep: bool = False
+    """Whether its sweep logs it to MLflow, with the others."""
 
     @property
     def config(self) -> Config:
@@ -65,7 +65,8 @@ class Session:
         console = Console(stderr=False, soft_wrap=True)
         self._progress = Progress(console)
         self._claim: Claim | None = None
-        companion = Companion(self._warn) if self.config.tracking.enabled else None
+        logs_itself = self.config.tracking.enabled and not self.is_logged_by_sweep
+        companion = Companion(self._warn) if logs_itself else None
         if companion is not None:
             await companion.spawn()
         try:
@@ -80,7 +81,7 @@ class Session:
                 self._claim.release()
             return ExitStatus.FAILED
         self._progress.say(f"{self.scenario}, seed {self.config.seed}: {self._in_words()}")
-        guardian = self._start_guardian()
+        guardian = self._guard()
         if companion is not None:
             companion.open(self.folder)
         reason, error_text = await self._measure(companion)
@@ -88,10 +89,8 @@ class Session:
             await self._record(reason, error_text)
             return await asyncio.shield(self._conclude(reason, companion))
         finally:
-            assert guardian.stdin is not None
-            guardian.stdin.write(b"done\n")
-            guardian.stdin.close()
-            guardian.wait()
+            if guardian is not None:
+                guardian.done()
             self._claim.release()
 
     def _in_words(self) -> str:
@@ -125,7 +124,7 @@ class Session:
             "sweep_dir": None if self.sweep_dir is None else str(self.sweep_dir),
             "order": self.order,
             "looks": self.looks,
-            **provenance(),
+            **(provenance_of_process() if self._is_simulated else provenance()),
             "config": self.plan.resolved,
             "faults": [fault.as_dict() for fault in self.plan.faults],
         }
@@ -136,15 +135,12 @@ class Session:
         schedule.to_parquet(self.folder / "schedule.parquet", index=False)
         self._recorder = Recorder(self.folder, manifest)
 
-    def _start_guardian(self) -> subprocess.Popen[bytes]:
-        os.environ[MARK] = str(uuid.uuid4())
-        # Only its children carry the mark: the runner's own environment block is the one it was started with.
-        return subprocess.Popen(
-            [sys.executable, "-m", "experiments.runner.guardian", str(self.folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    def _guard(self) -> Guardian | None:
+        """A guardian that is to be told of the run's end; None where it need not be."""
+        if not self._is_simulated:
+            return guard(self.folder)
+        guard_simulated(self.folder)
+        return None
 
     async def _measure(self, companion: Companion | None) -> tuple[str, str | None]:
         try:
@@ -158,7 +154,7 @@ class Session:
 
     def _engine(self) -> "Measurement | Simulation":
         what = (self.config, self.plan.faults, self._recorder, self._progress)
-        if self.config.engine.name != "sim":
+        if not self._is_simulated:
             return Measurement(*what)
         from experiments.simulator.simulation import (
             Simulation,  # pandas and pyarrow, which a live run's start does without
@@ -189,11 +185,21 @@ class Session:
             return ExitStatus.FAILED
         return ExitStatus.COMPLETE if metrics["valid"] else ExitStatus.INVALID
 
+    @property
+    def _is_simulated(self) -> bool:
+        return self.config.engine.name == "sim"
+
+    @property
+    def _draws(self) -> bool:
+        """Whether the run gets its picture."""
+        is_one_of_many = self._is_simulated and self.sweep_dir is not None
+        return self.config.summary == "always" or (self.config.summary == "auto" and not is_one_of_many)
+
     def _summarise(self) -> dict[str, Any] | None:
         from analysis.summary import summarise
 
         try:
-            return summarise(self.folder)
+            return summarise(self.folder, draws=self._draws)
         except (FolderError, OSError, ValueError) as error:
             self._warn(f"no summary: {error}")
             return None
@@ -208,7 +214,8 @@ class Session:
         self._progress.say(verdict(self._recorder.manifest, metrics))
         for caution in metrics["warnings"]:
             self._progress.say(f"note: {caution}")
-        self._progress.say(f"picture: {_relative(self.folder / 'summary.png')}")
+        if self._draws:
+            self._progress.say(f"picture: {_relative(self.folder / 'summary.png')}")
 
     def _warn(self, text: str) -> None:
         print(f"warning: {text}", file=sys.stderr)

@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,9 @@ def provenance() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "packages": {name: _version(name) for name in PACKAGES},
     }
+
+
+@cache
+def provenance_of_process() -> dict[str, Any]:
+    """The same as this process first found it: for what runs within it, whose code was read when it began."""
+    return provenance()

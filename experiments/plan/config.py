@@ -212,6 +212,9 @@ class Config:
     engine: EngineConfig = field(default_factory=EngineConfig)
     validity: ValidityConfig = field(default_factory=ValidityConfig)
     slo: SloConfig = field(default_factory=SloConfig)
+    summary: Annotated[str, Choices("auto", "always", "never")] = "auto"
+    """Draw each run's `summary.png`: `always`; `never`; or `auto`: not of the simulated runs of a sweep, whose pictures
+    would cost many times their play. `python -m analysis.summary DIR` draws later; `metrics.json` is there anyway."""
     comparison: ComparisonConfig = field(default_factory=ComparisonConfig)
     repeat: RepeatConfig = field(default_factory=RepeatConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)

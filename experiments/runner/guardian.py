@@ -4,6 +4,9 @@ It holds the read end of a pipe whose other end the runner holds. When the runne
 (SIGKILL included), the pipe closes; the guardian then lets the load write its rows, ends every process that
 carries the run's mark in its environment (also stopped ones, and the manager's replicas), and closes the
 run's folder. An orderly runner says `done` first, and the guardian goes at once.
+
+A process that plays many simulated runs, which start no processes, has one guardian for all: it is told the folder of
+each further run on a line, and closes the last.
 """
 
 import json
@@ -18,6 +21,7 @@ import psutil
 
 MARK = "AEGIS_RUN"
 """Environment variable that every process of a run inherits."""
+DONE = "done"
 LOAD_DEADLINE_S = 2.5
 """Longest wait for the load to write what it has measured."""
 WRITERS = ("locust", "experiments.load.master")
@@ -63,23 +67,36 @@ def _is_writing(process: psutil.Process) -> bool:
         return False
 
 
-def main(folder: str, mark: str) -> None:
-    """Wait for the runner's word or its end, then clear up."""
+def main(folder: Path, mark: str | None) -> None:
+    """Wait for the runner's word or its end, then clear up.
+
+    Args:
+        folder: the run's, or the first one's.
+        mark: that of the run's processes; None = it has none.
+    """
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
-    orderly = sys.stdin.readline().strip() == "done"
-    if not orderly:
-        deadline = time.monotonic() + LOAD_DEADLINE_S
-        while time.monotonic() < deadline and any(_is_writing(p) for p in marked(mark)):
-            time.sleep(0.05)
-    kill_marked(mark)
-    manifest = Path(folder) / "manifest.json"
-    if not orderly and manifest.exists():
-        os.environ.pop(MARK, None)
-        if json.loads(manifest.read_text())["config"]["engine"]["name"] == "compose":
-            subprocess.run([sys.executable, "-m", "experiments.live.containers", project_of(mark)], check=False)
-        subprocess.run([sys.executable, "-m", "record.writing", folder, "--exit-reason", "killed"], check=False)
+    is_orderly = False
+    for line in sys.stdin:
+        if is_orderly := line.strip() == DONE:
+            break
+        folder = Path(line.rstrip("\n"))
+    if mark is not None:
+        if not is_orderly:
+            deadline = time.monotonic() + LOAD_DEADLINE_S
+            while time.monotonic() < deadline and any(_is_writing(p) for p in marked(mark)):
+                time.sleep(0.05)
+        kill_marked(mark)
+    if is_orderly or not (folder / "manifest.json").exists():
+        return
+    manifest = json.loads((folder / "manifest.json").read_text())
+    if manifest["exit_reason"] != "running":
+        return
+    os.environ.pop(MARK, None)
+    if mark is not None and manifest["config"]["engine"]["name"] == "compose":
+        subprocess.run([sys.executable, "-m", "experiments.live.containers", project_of(mark)], check=False)
+    subprocess.run([sys.executable, "-m", "record.writing", str(folder), "--exit-reason", "killed"], check=False)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], os.environ[MARK])
+    main(Path(sys.argv[1]), os.environ.get(MARK))

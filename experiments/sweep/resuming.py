@@ -25,7 +25,7 @@ from record.settings import flatten
 KEY = "repeat.resume"
 BESIDE = ("repeat.max", "tracking.enabled", "hydra/launcher")
 """What may be typed beside it."""
-APART = ("tracking",)
+APART = ("tracking", "summary")
 """Sections in which an added run may differ from the others."""
 MOST_PAIRS = 1000
 

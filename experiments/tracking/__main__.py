@@ -2,10 +2,14 @@
 
     python -m experiments.tracking results/...               log (or complete) runs, any depth of folders
     python -m experiments.tracking --companion               started by the runner, spoken to on stdin
+    python -m experiments.tracking --of-sweep DIR            likewise for the simulated runs of a sweep
     python -m experiments.tracking --finish-sweep DIR STATUS log a sweep's comparison, end its parent run
 
 The companion is told the run's folder, answers `ready` (or `unavailable: <reason>`), waits for the line `log`,
 answers `logged` (or `unavailable: <reason>`). When its runner dies it logs what is there and ends the run as KILLED.
+
+That of a sweep is told the folder of each run that has ended, logs them by the chunk, and is told at last `end STATUS`;
+when its runner dies it logs what it was told and ends the sweep as KILLED. It answers likewise.
 """
 
 import argparse
@@ -13,6 +17,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -20,12 +25,19 @@ from experiments.tracking.store import Store, TrackingError, import_mlflow, show
 from record.files import FolderError, find, one_line, read_manifest
 from record.place import is_held
 
+CHUNK = 50
+"""Runs of a sweep that are logged at once: a transaction of some 30,000 rows, a second's work."""
 CLOSE_DEADLINE_S = 10.0
 """How long a dead runner's folder is given to be closed by the guardian."""
 
 
-def companion(answers: TextIO) -> None:
-    """Prepare MLflow, wait for the runner's words or its end, log."""
+def serve(work: Callable[[Callable[[str], None]], str], answers: TextIO) -> None:
+    """Do the work of a companion, deaf to what interrupts its runner, and answer with its last word.
+
+    Args:
+        work: is given the function that answers.
+        answers: where to.
+    """
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
 
@@ -37,19 +49,56 @@ def companion(answers: TextIO) -> None:
 
     try:
         import_mlflow()
-        if not (told := sys.stdin.readline().strip()):
-            return  # there is no run
-        folder = Path(told)
-        manifest = read_manifest(folder)
-        store = Store(manifest["config"]["tracking"]["experiment"])
-        run_id = store.open_run(folder, manifest)
-        answer("ready")
-        if sys.stdin.readline().strip() != "log":
-            _wait_closed(folder)
-        store.log_folder(run_id, folder)
-        answer("logged")
+        answer(work(answer))
     except Exception as error:  # whatever it is, it must not cost the runner its measurement
         answer(f"unavailable: {one_line(error)}")
+
+
+def companion(answer: Callable[[str], None]) -> str:
+    """Prepare MLflow, wait for the runner's words or its end, log."""
+    if not (told := sys.stdin.readline().strip()):
+        return ""  # there is no run
+    folder = Path(told)
+    manifest = read_manifest(folder)
+    store = Store(manifest["config"]["tracking"]["experiment"])
+    run_id = store.open_run(folder, manifest)
+    answer("ready")
+    if sys.stdin.readline().strip() != "log":
+        _wait_closed(folder)
+    store.log_folder(run_id, folder)
+    return "logged"
+
+
+def of_sweep(sweep_dir: Path) -> str:
+    """Log the runs of a sweep while further ones are played, and the sweep when the runner ends it or dies."""
+    from experiments.tracking.sweep import finish_sweep
+
+    stores: dict[str, Store] = {}
+    ended: list[Path] = []
+    status = "KILLED"
+    for line in sys.stdin:
+        if line.startswith("end "):
+            status = line.split()[1]
+            break
+        ended.append(Path(line.rstrip("\n")))
+        if len(ended) == CHUNK:
+            _log_ended(ended, stores)
+            ended = []
+    _log_ended(ended, stores)
+    for store in stores.values():
+        finish_sweep(store, sweep_dir, status)
+    return "logged"
+
+
+def _log_ended(folders: list[Path], stores: dict[str, Store]) -> None:
+    """Log runs, each into the experiment that it names; `stores` are known by that name."""
+    experiments: dict[str, list[Path]] = {}
+    for folder in folders:
+        experiments.setdefault(read_manifest(folder)["config"]["tracking"]["experiment"], []).append(folder)
+    for name, same in experiments.items():
+        if name not in stores:
+            stores[name] = Store(name)
+        stores[name].log_ended(same)
 
 
 def _wait_closed(folder: Path) -> None:
@@ -122,14 +171,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folders", nargs="*", type=Path, metavar="DIR", help="folders with runs, at any depth")
     parser.add_argument("--companion", action="store_true", help="serve the runner that speaks on standard input")
     parser.add_argument(
+        "--of-sweep", type=Path, metavar="SWEEP_DIR", help="serve the runner of a sweep's simulated runs likewise"
+    )
+    parser.add_argument(
         "--finish-sweep", nargs=2, metavar=("SWEEP_DIR", "STATUS"), help="log its comparison, end its parent run"
     )
     chosen = parser.parse_args(arguments)
     answers = os.fdopen(os.dup(1), "w")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)  # what libraries print must not pass for an answer
-    if chosen.companion:
-        companion(answers)
+    if chosen.companion or chosen.of_sweep is not None:
+        serve(companion if chosen.companion else lambda _: of_sweep(chosen.of_sweep.absolute()), answers)
         return 0
     try:
         if chosen.finish_sweep is not None:

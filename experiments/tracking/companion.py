@@ -87,6 +87,47 @@ class Companion:
         self._process = None
 
 
+class SweepCompanion:
+    """`python -m experiments.tracking --of-sweep DIR`: one process for all the simulated runs of a sweep.
+
+    Such runs take less time than it takes to import MLflow, and nothing of the machine has to be kept free for them.
+    """
+
+    def __init__(self, sweep_dir: Path, warn: Callable[[str], None]) -> None:
+        """Start it; it imports MLflow (seconds) while the first runs are played."""
+        self._sweep_dir = sweep_dir
+        self._warn = warn
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "experiments.tracking", "--of-sweep", str(sweep_dir)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def ended(self, folder: Path) -> None:
+        """A run has ended; it is logged soon."""
+        self._tell(str(folder))
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # its answer says why
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+
+    def end(self, status: str) -> None:
+        """The sweep has ended, and its folder holds its comparison; wait until all is logged.
+
+        Args:
+            status: MLflow's, of the sweep's parent run.
+        """
+        self._tell(f"end {status}")
+        answer, _ = self._process.communicate()
+        if answer.strip() != "logged":
+            reason = answer.strip().removeprefix("unavailable: ") or "its process ended"
+            self._warn(f"not logged to MLflow ({reason}); later: python -m experiments.tracking {self._sweep_dir}")
+
+
 def finish_sweep(folder: Path, status: int) -> None:
     """End the parent run in MLflow of the sweep in `folder`, if its runs were logged; `status` is its exit status."""
     if any(_is_logged(path) for path in folder.glob("*/manifest.json")):

@@ -20,18 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from experiments.plan.installed import missing
-from experiments.tracking.values import (
-    artifacts,
-    milliseconds,
-    numbers,
-    parameters,
-    read_metrics,
-    result_tags,
-    run_status,
-    run_tags,
-    series,
-    start_ms,
-)
+from experiments.tracking.values import LOGGED, Point, inside, milliseconds, read_entry, run_name, run_tags
 from record.files import one_line, read_manifest, write_json
 
 DATABASE = "mlflow.db"
@@ -159,17 +148,17 @@ class Store:
         self._locked -= 1
 
     def _experiment(self, name: str) -> str:
-        found = self.client.get_experiment_by_name(name)
-        if found is None:
+        known = self.client.get_experiment_by_name(name)
+        if known is None:
             try:
                 return str(self.client.create_experiment(name, artifact_location=self._artifacts()))
             except Exception:  # another run was faster
-                found = self.client.get_experiment_by_name(name)
-                if found is None:
+                known = self.client.get_experiment_by_name(name)
+                if known is None:
                     raise
-        if found.lifecycle_stage == "deleted":
-            self.client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
+        if known.lifecycle_stage == "deleted":
+            self.client.restore_experiment(known.experiment_id)
+        return str(known.experiment_id)
 
     def _artifacts(self) -> str | None:
         """Artefacts beside a local database, under an absolute path; a server decides for itself."""
@@ -185,10 +174,10 @@ class Store:
         return runs[0] if runs else None
 
     def open_run(self, folder: Path, manifest: dict[str, Any]) -> str:
-        """The id of the folder's MLflow run: the one in `tracking.json`, one found by its tags, or a new one."""
+        """The id of the folder's MLflow run: the one in `tracking.json`, one known by its tags, or a new one."""
         with self.lock():
             run_id = self._known(folder, manifest) or self._create(manifest)
-        write_json(folder / "tracking.json", {"mlflow_run_id": run_id, "tracking_uri": shown_uri()})
+        write_note(folder, run_id)
         return run_id
 
     def _known(self, folder: Path, manifest: dict[str, Any]) -> str | None:
@@ -196,75 +185,96 @@ class Store:
             note = json.loads((folder / "tracking.json").read_text())
             if note["tracking_uri"] == shown_uri():
                 return str(self.client.get_run(note["mlflow_run_id"]).info.run_id)
-        found = self.find(run_id=manifest["run_id"], started_at=manifest["started_at"])
-        return str(found.info.run_id) if found else None
+        run = self.find(run_id=manifest["run_id"], started_at=manifest["started_at"])
+        return str(run.info.run_id) if run else None
 
     def _create(self, manifest: dict[str, Any]) -> str:
-        run_id, scenario = manifest["run_id"], manifest["scenario"]
         tags = run_tags(manifest)
         if manifest.get("sweep_dir"):
-            tags["mlflow.parentRunId"] = self._parent(manifest)
+            tags["mlflow.parentRunId"] = self.parent(manifest)
         run = self.client.create_run(
             self.experiment_id,
             start_time=milliseconds(manifest["started_at"]),
             tags=tags,
-            run_name=run_id if scenario in run_id else f"{scenario}-{run_id}",
+            run_name=run_name(manifest),
         )
         return str(run.info.run_id)
 
-    def _parent(self, manifest: dict[str, Any]) -> str:
+    def parent(self, manifest: dict[str, Any]) -> str:
+        """The id of the MLflow run of the sweep that the run of `manifest` is one of; made where there is none."""
         sweep = manifest["sweep_dir"]
-        found = self.find(sweep=sweep)
-        if found is None:
+        run = self.find(sweep=sweep)
+        if run is None:
             tags = run_tags(manifest) | {"aegis.sweep": sweep, "mode": "sweep"}
             for name in ("aegis.run_id", "aegis.started_at", "seed", "policy"):
                 del tags[name]
-            found = self.client.create_run(
+            run = self.client.create_run(
                 self.experiment_id,
                 start_time=milliseconds(manifest["started_at"]),
                 tags=tags,
                 run_name=f"sweep-{Path(sweep).name}",
             )
-        return str(found.info.run_id)
+        return str(run.info.run_id)
 
     def is_logged(self, run_id: str) -> bool:
         """Whether everything of the run was logged before."""
         with self.lock():
-            return bool(self.client.get_run(run_id).data.tags.get("aegis.logged") == "true")
+            return bool(self.client.get_run(run_id).data.tags.get(LOGGED) == "true")
 
     def log_folder(self, run_id: str, folder: Path) -> str:
         """Log all that lies in a run's folder and end the MLflow run; return the status it got.
 
         A second time adds nothing: the same values carry the same times.
         """
-        from mlflow.entities import Metric, Param, RunTag
+        from mlflow.entities import Param, RunTag
 
-        manifest = read_manifest(folder)
-        metrics = read_metrics(folder)
-        start, status = start_ms(manifest), run_status(manifest)
-        end = milliseconds(manifest.get("ended_at"))
-        values = [Metric(key, value, end, 0) for key, value in numbers(metrics).items()]
-        values += [Metric(key, value, start + 1000 * second, second) for key, value, second in series(folder)]
+        entry = read_entry(folder)
         with self.lock():
             known = self.client.get_run(run_id).data.params
-            params = [Param(key, text) for key, text in parameters(manifest["config"]).items() if key not in known]
-            texts = run_tags(manifest) | result_tags(manifest, metrics)
-            tags = [RunTag(key, text) for key, text in texts.items()]
-            self.client.log_batch(run_id, tags=tags)
+            params = [Param(key, text) for key, text in entry.params.items() if key not in known]
+            self.client.log_batch(run_id, tags=[RunTag(key, text) for key, text in entry.tags.items()])
             for at in range(0, len(params), PARAMS_A_BATCH):
                 self.client.log_batch(run_id, params=params[at : at + PARAMS_A_BATCH])
-            self.log_metrics(run_id, values)
-            for path in artifacts(folder):
-                inside = path.parent.relative_to(folder).as_posix()
-                self.client.log_artifact(run_id, str(path), None if inside == "." else inside)
-            self.client.set_tag(run_id, "aegis.logged", "true")
-            self.client.set_terminated(run_id, status=status, end_time=end)
-        return status
+            self.log_metrics(run_id, entry.points)
+            for path in entry.files:
+                self.client.log_artifact(run_id, str(path), inside(folder, path))
+            self.client.set_tag(run_id, LOGGED, "true")
+            self.client.set_terminated(run_id, status=entry.status, end_time=entry.end_ms)
+        return entry.status
 
-    def log_metrics(self, run_id: str, values: list[Any]) -> None:
-        """Log MLflow's `Metric` objects, however many."""
+    def log_ended(self, folders: list[Path]) -> None:
+        """Log runs that have ended and are not known yet, all at once where the database is a local one.
+
+        Raises:
+            FolderError: one is not a run's folder.
+            TrackingError: MLflow cannot be used; none of them is logged, or only the first ones.
+        """
+        if self._database is None:
+            for folder in folders:
+                self.log_folder(self.open_run(folder, read_manifest(folder)), folder)
+            return
+        from experiments.tracking.bulk import insert
+
+        entries = [read_entry(folder) for folder in folders]
+        with self.lock():
+            sweeps = {entry.sweep: entry.folder for entry in entries if entry.sweep is not None}
+            parents = {sweep: self.parent(read_manifest(folder)) for sweep, folder in sweeps.items()}
+            run_ids = insert(self.client, self.experiment_id, entries, parents)
+        for entry, run_id in zip(entries, run_ids, strict=True):
+            write_note(entry.folder, run_id)
+
+    def log_metrics(self, run_id: str, points: list[Point]) -> None:
+        """Log them, however many."""
+        from mlflow.entities import Metric
+
+        values = [Metric(*point) for point in points]
         for at in range(0, len(values), METRICS_A_BATCH):
             self.client.log_batch(run_id, metrics=values[at : at + METRICS_A_BATCH])
+
+
+def write_note(folder: Path, run_id: str) -> None:
+    """Leave in a run's folder which MLflow run holds it."""
+    write_json(folder / "tracking.json", {"mlflow_run_id": run_id, "tracking_uri": shown_uri()})
 
 
 @contextlib.contextmanager

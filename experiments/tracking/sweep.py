@@ -6,7 +6,7 @@ from pathlib import Path
 
 from analysis.comparison.comparison import Row
 from experiments.tracking.store import Store, TrackingError
-from experiments.tracking.values import SWEEP_FILES, TAG_LIMIT
+from experiments.tracking.values import SWEEP_FILES, TAG_LIMIT, Point
 
 ARM_LIMIT = 180
 """Characters of an arm's name in a metric's key, so that the key stays below MLflow's limit of 250."""
@@ -37,22 +37,20 @@ def finish_sweep(store: Store, sweep_dir: Path, status: str | None = None) -> bo
             _log_comparison(store, run_id, sweep_dir / "comparison.json")
         if status is None and parent.info.status == "RUNNING":
             children = store.client.search_runs([store.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'")
-            found = {run.info.status for run in children}
-            status = next((word for word in ("FAILED", "KILLED") if word in found), "FINISHED")
+            words = {run.info.status for run in children}
+            status = next((word for word in ("FAILED", "KILLED") if word in words), "FINISHED")
         if status is not None:
             store.client.set_terminated(run_id, status=status)
     return True
 
 
 def _log_comparison(store: Store, run_id: str, path: Path) -> None:
-    from mlflow.entities import Metric
-
     try:
         rows = [Row(**row) for row in json.loads(path.read_text())]
     except (ValueError, TypeError) as error:
         raise TrackingError(f"{path}: not of this version; python -m analysis.compare writes it anew") from error
     written = int(1000 * path.stat().st_mtime)
-    store.log_metrics(run_id, [Metric(key, value, written, 0) for key, value in effects(rows).items()])
+    store.log_metrics(run_id, [Point(key, value, written, 0) for key, value in effects(rows).items()])
     store.client.set_tag(run_id, "verdict", verdict(rows)[:TAG_LIMIT])
 
 
@@ -75,9 +73,9 @@ def effects(rows: list[Row]) -> dict[str, float]:
     for arm in dict.fromkeys(row.arm for row in rows):
         name = re.sub(r"[^\w.-]+", "_", arm)[:ARM_LIMIT].strip("_")
         names[arm] = f"{name}_{len(names) + 1}" if name in names.values() else name
-    found: dict[str, float | None] = {}
+    values: dict[str, float | None] = {}
     for row in rows:
         key = f"{'ratio' if row.difference is None else 'difference'}/{names[row.arm]}/{row.metric}"
         value = row.difference if row.ratio is None else row.ratio
-        found |= {key: value, f"{key}/low": row.low, f"{key}/high": row.high}
-    return {key: value for key, value in found.items() if value is not None}
+        values |= {key: value, f"{key}/low": row.low, f"{key}/high": row.high}
+    return {key: value for key, value in values.items() if value is not None}

@@ -4,11 +4,12 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from record.files import PARTIAL
+from record.files import PARTIAL, read_manifest
 from record.settings import leaves
 
 VALUE_LIMIT = 6000
@@ -24,6 +25,62 @@ STATUSES = {
     "running": "KILLED",
 }
 """A run's `exit_reason` as MLflow's status; `running` is what a runner that is gone left behind."""
+
+
+LOGGED = "aegis.logged"
+"""Tag of a run of which everything is in MLflow."""
+
+
+class Point(NamedTuple):
+    """One value of a metric."""
+
+    key: str
+    value: float
+    ms: int
+    """Milliseconds since 1970."""
+    step: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What MLflow gets of a run that has ended."""
+
+    folder: Path
+    name: str
+    tags: dict[str, str]
+    params: dict[str, str]
+    points: list[Point]
+    files: list[Path]
+    status: str
+    start_ms: int
+    end_ms: int
+    sweep: str | None
+    """The folder of the sweep that it is one of."""
+
+
+def read_entry(folder: Path) -> Entry:
+    """All of a run's folder.
+
+    Raises:
+        FolderError: it is not a run's.
+    """
+    manifest = read_manifest(folder)
+    metrics = read_metrics(folder)
+    start, end = start_ms(manifest), milliseconds(manifest.get("ended_at"))
+    points = [Point(key, value, end, 0) for key, value in numbers(metrics).items()]
+    points += [Point(key, value, start + 1000 * second, second) for key, value, second in series(folder)]
+    return Entry(
+        folder=folder,
+        name=run_name(manifest),
+        tags=run_tags(manifest) | result_tags(manifest, metrics),
+        params=parameters(manifest["config"]),
+        points=points,
+        files=artifacts(folder),
+        status=run_status(manifest),
+        start_ms=milliseconds(manifest["started_at"]),
+        end_ms=end,
+        sweep=manifest.get("sweep_dir"),
+    )
 
 
 def milliseconds(iso: str | None) -> int:
@@ -43,6 +100,12 @@ def parameters(config: dict[str, Any]) -> dict[str, str]:
 def start_ms(manifest: dict[str, Any]) -> int:
     """The moment that a run's seconds count from, milliseconds since 1970."""
     return int(1000 * manifest["t0_unix"]) if manifest.get("t0_unix") else milliseconds(manifest["started_at"])
+
+
+def run_name(manifest: dict[str, Any]) -> str:
+    """What MLflow's pages call the run."""
+    run_id, scenario = str(manifest["run_id"]), str(manifest["scenario"])
+    return run_id if scenario in run_id else f"{scenario}-{run_id}"
 
 
 def run_status(manifest: dict[str, Any]) -> str:
@@ -70,22 +133,30 @@ def series(folder: Path) -> Iterator[tuple[str, float, int]]:
         return
     import pyarrow.parquet as pq
 
-    columns = pq.read_table(path).to_pydict()
-    clock = next((name for name in ("second", "t_s") if name in columns), None)
+    table = pq.read_table(path)
+    clock = next((name for name in ("second", "t_s") if name in table.column_names), None)
     if clock is None:
         return
-    for name, column in columns.items():
-        if name != clock:
-            for second, value in zip(columns[clock], column, strict=True):
-                if isinstance(value, bool | int | float) and math.isfinite(value):
-                    yield f"timeline/{name}", float(value), int(second)
+    seconds = [int(second) for second in table[clock].to_pylist()]
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if name == clock or column.null_count == len(column):
+            continue
+        for second, value in zip(seconds, column.to_pylist(), strict=True):
+            if isinstance(value, bool | int | float) and math.isfinite(value):
+                yield f"timeline/{name}", float(value), second
 
 
 def artifacts(folder: Path) -> list[Path]:
     """The files of a run that are kept in MLflow: results and logs, without hidden and half-written ones."""
-    found = [*folder.glob("*"), *(folder / "logs").rglob("*")]
-    kept = (p for p in found if p.is_file() and not p.name.startswith(".") and p.suffix != PARTIAL)
+    paths = [*folder.glob("*"), *(folder / "logs").rglob("*")]
+    kept = (p for p in paths if p.is_file() and not p.name.startswith(".") and p.suffix != PARTIAL)
     return sorted(p for p in kept if p.name != "tracking.json")
+
+
+def inside(folder: Path, path: Path) -> str | None:
+    """Where a file of a run's folder lies below the run's artefacts; None = at their top."""
+    below = path.parent.relative_to(folder).as_posix()
+    return None if below == "." else below
 
 
 def run_tags(manifest: dict[str, Any]) -> dict[str, str]:

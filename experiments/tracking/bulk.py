@@ -1,0 +1,85 @@
+"""Many ended runs into a local database at once: as rows, in one transaction.
+
+`MlflowClient.log_batch` makes an object of each value, asks for each metric's latest value and commits several times a
+run: 0.16 s of CPU for a simulated run of half a minute, where the rows themselves take a tenth. What is written is
+what MLflow's own `create_run`, `log_batch` and `set_terminated` (SqlAlchemyStore of 3.17) leave behind, into the tables
+of its models; a test holds the two together.
+"""
+
+import uuid
+from typing import Any
+
+from experiments.tracking.values import LOGGED, Entry, Point, inside
+
+
+def insert(client: Any, experiment_id: str, entries: list[Entry], parents: dict[str, str]) -> list[str]:  # noqa: ANN401
+    """Add runs that MLflow does not know; all of them, or none where it fails.
+
+    Args:
+        client: an `MlflowClient` of a local database.
+        experiment_id: theirs.
+        entries: the runs.
+        parents: the id of a sweep's MLflow run by its folder.
+
+    Returns:
+        The ids of the new MLflow runs.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from mlflow.store.tracking.dbmodels import models
+
+    root = client.get_experiment(experiment_id).artifact_location.rstrip("/")
+    run_ids = [uuid.uuid4().hex for _ in entries]
+    rows: dict[Any, list[dict[str, Any]]] = {}
+    for run_id, entry in zip(run_ids, entries, strict=True):
+        artifacts = f"{root}/{run_id}/artifacts"
+        repository: Any = get_artifact_repository(artifacts)
+        for path in entry.files:
+            repository.log_artifact(str(path), inside(entry.folder, path))
+        tags = entry.tags | {"mlflow.runName": entry.name, LOGGED: "true"}
+        if entry.sweep is not None:
+            tags["mlflow.parentRunId"] = parents[entry.sweep]
+        for model, content in (
+            (models.SqlRun, [_run(run_id, experiment_id, artifacts, entry)]),
+            (models.SqlTag, [{"key": key, "value": value} for key, value in tags.items()]),
+            (models.SqlParam, [{"key": key, "value": value} for key, value in entry.params.items()]),
+            (models.SqlMetric, [_metric(point) for point in dict.fromkeys(entry.points)]),
+            (models.SqlLatestMetric, [_metric(point) for point in _latest(entry.points)]),
+        ):
+            rows.setdefault(model.__table__, []).extend({"run_uuid": run_id, **row} for row in content)
+    with client._tracking_client.store.ManagedSessionMaker(read_only=False) as session:
+        for table, content in rows.items():
+            if content:
+                session.execute(table.insert(), content)
+    return run_ids
+
+
+def _run(run_id: str, experiment_id: str, artifacts: str, entry: Entry) -> dict[str, Any]:
+    return {
+        "run_uuid": run_id,
+        "name": entry.name,
+        "source_type": "UNKNOWN",
+        "source_name": "",
+        "entry_point_name": "",
+        "user_id": "unknown",
+        "status": entry.status,
+        "start_time": entry.start_ms,
+        "end_time": entry.end_ms,
+        "source_version": "",
+        "lifecycle_stage": "active",
+        "experiment_id": int(experiment_id),
+        "artifact_uri": artifacts,
+    }
+
+
+def _metric(point: Point) -> dict[str, Any]:
+    return {"key": point.key, "value": point.value, "timestamp": point.ms, "step": point.step, "is_nan": False}
+
+
+def _latest(points: list[Point]) -> list[Point]:
+    """The last of each metric, as MLflow takes it: by step, then time, then value."""
+    latest: dict[str, Point] = {}
+    for point in points:
+        known = latest.get(point.key)
+        if known is None or (point.step, point.ms, point.value) > (known.step, known.ms, known.value):
+            latest[point.key] = point
+    return list(latest.values())

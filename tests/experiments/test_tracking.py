@@ -1,0 +1,103 @@
+"""Runs in MLflow: many at once are as complete as each by itself."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from analysis.summary import summarise
+from tests.analysis import synthetic
+from tests.running import ROOT
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own
+RUNS = 3
+
+
+def made(folder, number, sweep):
+    """A run's folder with figures of its own, analysed."""
+    about = synthetic.manifest(
+        run_id=f"{sweep.name}/{number}",
+        started_at=f"2026-01-01T00:0{number}:00+00:00",
+        ended_at=f"2026-01-01T00:0{number}:30+00:00",
+        sweep_dir=str(sweep),
+        seed=number,
+        exit_reason="complete" if number < RUNS - 1 else "interrupted",
+        config={"policy": {"name": "peak_ewma"}, "tracking": {"experiment": "aegis"}, "seed": number},
+    )
+    synthetic.write(folder, synthetic.even_requests(latency_s=0.1 + 0.01 * number), about=about)
+    (folder / "logs").mkdir()
+    (folder / "logs" / "router.log").write_text("ready\n")
+    summarise(folder, draws=False)
+    return folder
+
+
+def as_seen(client, place):
+    """All that MLflow shows of each run, by seed; without what is a run's own by nature (its id, its place)."""
+    runs = {}
+    for run in client.search_runs(["1"]):
+        info, data = run.info, run.data
+        if data.tags["mode"] == "sweep":
+            continue
+        points = {
+            key: sorted((m.timestamp, m.step, m.value) for m in client.get_metric_history(info.run_id, key))
+            for key in data.metrics
+        }
+        kept = Path(info.artifact_uri.removeprefix("file://"))
+        assert place in kept.parents
+        files = {p.relative_to(kept).as_posix(): p.read_bytes() for p in kept.rglob("*") if p.is_file()}
+        parent = client.get_run(data.tags["mlflow.parentRunId"]).data.tags["aegis.sweep"]
+        tags = {key: value for key, value in data.tags.items() if key != "mlflow.parentRunId"}
+        told = (info.run_name, info.status, info.start_time, info.end_time, info.user_id, info.lifecycle_stage)
+        runs[data.tags["seed"]] = (told, data.params, data.metrics, points, tags, parent, files)
+    return runs
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory):
+    """The same folders logged one by one by MLflow's client, and all at once: what it then shows of each."""
+    place = tmp_path_factory.mktemp("logged")
+    sweep = place / "sweep"
+    folders = [made(sweep / str(number), number, sweep) for number in range(RUNS)]
+    seen = {}
+    for way in ("client", "at_once"):
+        database = place / way / "mlflow.db"
+        code = (
+            "import sys; from pathlib import Path; from experiments.tracking.store import Store\n"
+            "from record.files import read_manifest\n"
+            "store, folders = Store('aegis'), [Path(text) for text in sys.argv[2:]]\n"
+            "if sys.argv[1] == 'at_once': store.log_ended(folders)\n"
+            "else: [store.log_folder(store.open_run(f, read_manifest(f)), f) for f in folders]"
+        )
+        env = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{database}"}
+        subprocess.run([sys.executable, "-c", code, way, *map(str, folders)], cwd=ROOT, env=env, check=True)
+        notes = [json.loads((folder / "tracking.json").read_text())["mlflow_run_id"] for folder in folders]
+        for folder in folders:
+            (folder / "tracking.json").unlink()
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=f"sqlite:///{database}")
+        assert {run.info.run_id for run in client.search_runs(["1"])} > set(notes)
+        seen[way] = as_seen(client, place / way)
+    yield seen
+    shutil.rmtree(place)
+
+
+def test_runs_that_are_logged_at_once_look_as_if_each_had_been_logged_by_mlflows_client(logged):
+    assert sorted(logged["client"]) == [str(number) for number in range(RUNS)]
+    assert logged["at_once"] == logged["client"]
+
+
+def test_a_run_that_is_logged_at_once_has_all_of_its_folder(logged):
+    told, params, metrics, points, tags, _, files = logged["at_once"]["1"]
+    assert (told[1], tags["aegis.logged"], tags["exit_reason"]) == ("FINISHED", "true", "complete")
+    assert tags["valid"] in ("true", "false")
+    assert params["policy.name"] == "peak_ewma"
+    assert metrics["offered_requests"] > 0
+    assert len(points["timeline/offered_rps"]) > 5
+    assert {"manifest.json", "metrics.json", "requests.parquet", "logs/router.log"} <= set(files)
+    assert logged["at_once"]["2"][0][1] == "KILLED"
