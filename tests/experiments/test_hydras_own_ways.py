@@ -159,8 +159,9 @@ def test_a_search_is_shown_without_what_it_varies():
 
 
 def test_the_script_is_the_module_and_info_is_told():
-    done = script("+scenario=routed", "--info", "config")
-    assert done.returncode == 0 and "rate_rps: 64" in done.stdout, done.stderr
+    told = script("+scenario=routed", "--info", "config")
+    assert told.returncode == 0 and "Config search path" in told.stdout, told.stderr
+    assert told.stdout == run("+scenario=routed", "--info", "config").stdout
     assert script("+scenario=nowhere").returncode == ExitStatus.WRONG
 
 
