@@ -91,9 +91,9 @@ def test_the_direction_of_a_search_is_that_of_its_metric():
     check_direction({}, "served_share")  # a sweeper that has none
     for direction, primary in (("minimize", "latency_p99_ms"), ("maximize", "goodput_rps")):
         check_direction(Searching(direction), primary)
-    for direction in ("maximize", ["minimize", "maximize"]):
+    for wrong in ("maximize", ["minimize", "maximize"]):
         with pytest.raises(ConfigError, match=r"hydra\.sweeper\.direction=.*must be minimize"):
-            check_direction(Searching(direction), "latency_p99_ms")
+            check_direction(Searching(wrong), "latency_p99_ms")
 
 
 class Searching(dict):
