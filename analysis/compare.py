@@ -8,7 +8,6 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,6 +20,7 @@ from analysis.comparison.text import best, cells, headline, left_out, notes
 from analysis.metrics import table as metric_table
 from analysis.metrics import timeline
 from record.files import FolderError, find, write_text
+from record.metrics import Metrics
 from record.reading import Run, read
 
 REFUSED = 2
@@ -28,7 +28,7 @@ TABLE_WIDTH = 150
 """Columns that the table may take; a terminal that has fewer wraps its lines."""
 
 
-def read_runs(places: list[Path]) -> list[tuple[Run, dict[str, Any]]]:
+def read_runs(places: list[Path]) -> list[tuple[Run, Metrics]]:
     """Every run below `places` with its metrics, in order; one that cannot be read is said and left out.
 
     Raises:
@@ -46,7 +46,7 @@ def read_runs(places: list[Path]) -> list[tuple[Run, dict[str, Any]]]:
     return runs
 
 
-def compare_runs(runs: list[tuple[Run, dict[str, Any]]]) -> Comparison:
+def compare_runs(runs: list[tuple[Run, Metrics]]) -> Comparison:
     """Runs compared, with what would decide and with their headlines.
 
     Raises:
