@@ -6,7 +6,7 @@ Nothing here costs the sweep its exit status: what goes wrong is a warning.
 import sys
 from pathlib import Path
 
-from experiments.session import finish_sweep
+from experiments.tracking.companion import finish_sweep
 from experiments.tracking.values import SWEEP_FILES
 from record.files import one_line
 
@@ -30,7 +30,7 @@ def finish(folder: Path, status: int, *, is_whole: bool) -> None:
     except (Exception, KeyboardInterrupt) as error:
         later = f"python -m analysis.compare {folder}"
         print(f"warning: the sweep is not compared ({one_line(error)}); later: {later}", file=sys.stderr)
-    finish_sweep(status)
+    finish_sweep(folder, status)
 
 
 def _report(folder: Path) -> None:

@@ -19,6 +19,7 @@ from experiments.plan.installed import CONF, IS_TREE, missing
 from experiments.plan.resolve import Plan, resolve
 
 T = TypeVar("T")
+ONE_BY_ONE = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 UNTIL = "repeat.until_ratio_ci"
 OF_THE_LOAD = ("workload", "scenario")
 """Keys and groups that say what is asked; arms that were given different ones are meant to differ in it."""
@@ -107,6 +108,20 @@ def check_alone(config: Config) -> None:
         raise ConfigError("load.ui=true: the web UI needs a router and a single run")
     if config.repeat.until_ratio_ci is not None:
         raise ConfigError(f"{UNTIL}: is for the command line of a sweep, with -m and two arms or more")
+
+
+def check_launcher(config: Config, target: str, *, is_swept: bool) -> None:
+    """Refuse a launcher where there is one run, and live runs at the same time.
+
+    Raises:
+        ConfigError: with the way out.
+    """
+    if target == ONE_BY_ONE:
+        return
+    if not is_swept:
+        raise ConfigError("hydra/launcher: is for sweeps, add -m")
+    if config.engine.name != "sim":
+        raise ConfigError("hydra/launcher: live runs at the same time spoil each other; add engine=sim")
 
 
 def planned(loader: ConfigLoader, arguments: Sequence[str]) -> list[Job]:

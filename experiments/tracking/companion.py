@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from experiments.runner.exit_status import ExitStatus
 from experiments.runner.guardian import MARK
 
 READY_DEADLINE_S = 60.0
@@ -123,3 +125,19 @@ class SweepCompanion:
         if answer.strip() != "logged":
             reason = answer.strip().removeprefix("unavailable: ") or "its process ended"
             self._warn(f"not logged to MLflow ({reason}); later: python -m experiments.tracking {self._sweep_dir}")
+
+
+def finish_sweep(folder: Path, status: int) -> None:
+    """End the parent run in MLflow of the sweep in `folder`, if its runs were logged; `status` is its exit status."""
+    if any(_is_logged(path) for path in folder.glob("*/manifest.json")):
+        ended = (ExitStatus.COMPLETE, ExitStatus.INVALID)
+        word = "FINISHED" if status in ended else "FAILED" if status == ExitStatus.FAILED else "KILLED"
+        command = [sys.executable, "-m", "experiments.tracking", "--finish-sweep", str(folder.absolute()), word]
+        subprocess.run(command, check=False)
+
+
+def _is_logged(manifest: Path) -> bool:
+    try:
+        return bool(json.loads(manifest.read_text())["config"]["tracking"]["enabled"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
