@@ -28,7 +28,8 @@ from experiments.plan.resolve import resolve
 from experiments.runner.supervision import Interrupted, say, supervise
 from experiments.sweep import jobs, sweeper
 from experiments.sweep.jobs import place
-from experiments.sweep.sweeper import ONE_BY_ONE, SeedBySeed
+from experiments.sweep.playing import ONE_BY_ONE
+from experiments.sweep.sweeper import SeedBySeed
 from services.door.access import TokenError, admin_token
 
 COMPLETE, FAILED, WRONG, INVALID = 0, 1, 2, 3
@@ -83,6 +84,7 @@ def _job(composed: DictConfig) -> int:
         sweep_dir=Path(hydra_config.sweep.dir).absolute() if sweeping else None,
         order=order,
         looks=list(hydra_config.sweeper.get("looks") or []),
+        may_rename=not any(text.startswith(("hydra.run.", "hydra.sweep.")) for text in sys.argv[1:]),
     )
     _sweep = Path(hydra_config.sweep.dir) if sweeping else None
     _statuses.append(supervise(session))
@@ -127,11 +129,11 @@ def main() -> int:
         ended = 130
     sweep = SeedBySeed.current
     status = ended if ended is not None else _overall(_statuses if sweep is None else sweep.statuses)
-    folder = _sweep if sweep is None or not sweep.is_parallel else sweep.folder
+    folder = _sweep if sweep is None else sweep.folder
     if folder is not None and not asks_hydra:
         from experiments.sweep.end import finish
 
-        finish(folder, status, is_whole=ended is None)
+        finish(folder, status, is_whole=ended is None, companion=None if sweep is None else sweep.companion)
         if sweep is not None and sweep.is_tracked:
             subprocess.run([sys.executable, "-m", "experiments.tracking", str(folder)], check=False)
     return status

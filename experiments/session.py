@@ -47,6 +47,8 @@ class Session:
     """Its place within its seed's jobs, in the order in which they were measured; None = a sweeper's that has none."""
     looks: list[int] = field(default_factory=list)
     """The numbers of pairs at which its sweep had already ended before it was begun."""
+    may_rename: bool = True
+    """Whether it may take another folder, with a number behind its name, where another run has its own."""
     is_logged_by_sweep: bool = False
     """Whether its sweep logs it to MLflow, with the others."""
     sweeps_tracked: ClassVar[Path | None] = None
@@ -60,15 +62,14 @@ class Session:
     async def run(self) -> int:
         """Do it all; return the exit status."""
         console = Console(stderr=False, soft_wrap=True)
-        self._progress = Progress(console)
+        self._progress = Progress(console, is_quiet=self._is_one_of_many)
         self._claim: Claim | None = None
-        default_place = not any(override.startswith(("hydra.run.", "hydra.sweep.")) for override in sys.argv[1:])
         logs_itself = self.config.tracking.enabled and not self.is_logged_by_sweep
         companion = Companion(self._warn) if logs_itself else None
         if companion is not None:
             await companion.spawn()
         try:
-            self._claim = claim(self.folder.absolute(), may_rename=default_place)
+            self._claim = claim(self.folder.absolute(), may_rename=self.may_rename)
             self.folder = self._claim.folder
             self._prepare()
         except (FolderError, OSError, ValueError) as error:
@@ -186,10 +187,14 @@ class Session:
         return self.config.engine.name == "sim"
 
     @property
+    def _is_one_of_many(self) -> bool:
+        """Whether it takes less time than to draw it, or to read of it."""
+        return self._is_simulated and self.sweep_dir is not None
+
+    @property
     def _draws(self) -> bool:
         """Whether the run gets its picture."""
-        is_one_of_many = self._is_simulated and self.sweep_dir is not None
-        return self.config.summary == "always" or (self.config.summary == "auto" and not is_one_of_many)
+        return self.config.summary == "always" or (self.config.summary == "auto" and not self._is_one_of_many)
 
     def _summarise(self) -> dict[str, Any] | None:
         from analysis.summary import summarise
@@ -203,6 +208,9 @@ class Session:
     def _print(self, metrics: dict[str, Any]) -> None:
         from analysis.metrics.verdict import table_rows, verdict
 
+        if self._is_one_of_many:
+            print(f"{_relative(self.folder)}: {verdict(self._recorder.manifest, metrics)}", flush=True)
+            return
         table = Table(show_header=False, box=None, pad_edge=False)
         for label, value in table_rows(metrics):
             table.add_row(label, value)
@@ -217,11 +225,16 @@ class Session:
         print(f"warning: {text}", file=sys.stderr)
 
 
+def mlflow_status(status: int) -> str:
+    """What a sweep's exit status is in MLflow."""
+    return "FINISHED" if status in (COMPLETE, INVALID) else "FAILED" if status == FAILED else "KILLED"
+
+
 def finish_sweep(status: int) -> None:
     """End the parent run in MLflow of the sweep that this process ran, if it did, with what its exit status says."""
     if Session.sweeps_tracked is not None:
-        word = "FINISHED" if status in (COMPLETE, INVALID) else "FAILED" if status == FAILED else "KILLED"
-        command = [sys.executable, "-m", "experiments.tracking", "--finish-sweep", str(Session.sweeps_tracked), word]
+        folder = str(Session.sweeps_tracked)
+        command = [sys.executable, "-m", "experiments.tracking", "--finish-sweep", folder, mlflow_status(status)]
         subprocess.run(command, check=False)
 
 

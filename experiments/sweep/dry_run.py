@@ -15,7 +15,8 @@ from experiments.plan.config import Config, ConfigError
 from experiments.plan.installed import CONF
 from experiments.plan.schedule import rate_knots
 from experiments.sweep.jobs import Job, key_of, planned, single
-from experiments.sweep.sweeper import NAME, ONE_BY_ONE, SeedBySeed, Sweep, begun
+from experiments.sweep.playing import ONE_BY_ONE
+from experiments.sweep.sweeper import NAME, SeedBySeed, Sweep, begun
 
 SIMULATED_RPS = 10_000
 """Requests that are played and analysed in a second of wall time: 216,000 took 14 CPU-seconds, and 26 s of wall time

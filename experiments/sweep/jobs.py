@@ -11,7 +11,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import flag_override
+from omegaconf import OmegaConf, flag_override
 
 from experiments.calibration import machine as calibration
 from experiments.plan.config import Config, ConfigError
@@ -31,6 +31,7 @@ class Job:
     number: int
     """Also the name of its folder."""
     overrides: tuple[str, ...]
+    scenario: str
     plan: Plan
     order: int = 0
     """Its place within its seed's jobs."""
@@ -54,7 +55,13 @@ class Job:
             ConfigError: this seed makes the configuration wrong.
         """
         kept = tuple(text for text in self.overrides if key_of(text) != "seed")
-        return Job(number, (f"seed={seed}", *kept), self.plan.with_seed(seed))
+        return Job(number, (f"seed={seed}", *kept), self.scenario, self.plan.with_seed(seed))
+
+    def with_tracking(self, enabled: bool) -> "Job":
+        """The same, logged to MLflow or not, as if that had been typed last."""
+        kept = tuple(text for text in self.overrides if key_of(text) != "tracking.enabled")
+        text = f"tracking.enabled={str(enabled).lower()}"
+        return replace(self, overrides=(*kept, text), plan=self.plan.with_tracking(enabled))
 
 
 def key_of(override: str) -> str:
@@ -73,15 +80,39 @@ def check_here(config: Config) -> None:
     calibration.check(config)
 
 
-def _compose(loader: ConfigLoader, number: int, overrides: Sequence[str]) -> Job:
+def _compose(loader: ConfigLoader, number: int, overrides: Sequence[str]) -> tuple[Job, bool]:
+    """The job, and whether a key of it follows from another by interpolation."""
     composed = loader.load_configuration(
         config_name="config", overrides=list(overrides), run_mode=RunMode.RUN, validate_sweep_overrides=False
     )
+    scenario = composed.hydra.runtime.choices["scenario"]
     with flag_override(composed, ["readonly", "struct"], False):
         del composed["hydra"]
     plan = resolve(composed, overrides)
     check_here(plan.config)
-    return Job(number, tuple(overrides), plan)
+    return Job(number, tuple(overrides), scenario, plan), "${" in str(OmegaConf.to_container(composed))
+
+
+def _composed(loader: ConfigLoader, split: Sequence[Sequence[str]]) -> list[Job]:
+    """Each composed as Hydra composes it; where only a plain seed differs the plan is taken over.
+
+    A composition takes a tenth of a second, a simulated run of a thousand requests less.
+    """
+    jobs: list[Job] = []
+    first: dict[tuple[str, ...], Job] = {}
+    for number, overrides in enumerate(split):
+        seeds = [text.partition("=")[2] for text in overrides if key_of(text) == "seed"]
+        known = first.get(tuple(text for text in overrides if key_of(text) != "seed"))
+        if known is not None and len(seeds) == 1 and seeds[0].isdecimal() and str(int(seeds[0])) == seeds[0]:
+            plan = known.plan.with_seed(int(seeds[0]))
+            if bool(plan.faults) == bool(known.plan.faults):  # on which the primary metric may depend
+                jobs.append(Job(number, tuple(overrides), known.scenario, plan))
+                continue
+        job, has_interpolations = _compose(loader, number, overrides)
+        if not has_interpolations:
+            first[tuple(text for text in overrides if key_of(text) != "seed")] = job
+        jobs.append(job)
+    return jobs
 
 
 def single(loader: ConfigLoader, overrides: Sequence[str]) -> Job:
@@ -90,7 +121,7 @@ def single(loader: ConfigLoader, overrides: Sequence[str]) -> Job:
     Raises:
         ConfigError, HydraException, OmegaConfBaseException: it is wrong.
     """
-    job = _compose(loader, 0, overrides)
+    job, _ = _compose(loader, 0, overrides)
     check_alone(job.config)
     return job
 
@@ -122,7 +153,7 @@ def planned(loader: ConfigLoader, arguments: Sequence[str]) -> list[Job]:
     overrides = OverridesParser.create(loader).parse_overrides(list(arguments))
     swept = {override.key_or_group: str(override.input_line) for override in overrides if override.is_sweep_override()}
     split = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
-    jobs = [_compose(loader, number, job) for number, job in enumerate(split)]
+    jobs = _composed(loader, split)
     if any(job.config.load.ui for job in jobs):
         raise ConfigError("load.ui=true: the web UI needs a router and a single run")
     _check_primary(jobs)

@@ -6,7 +6,7 @@ Job i has number and folder i whenever it is measured, so that the reference sta
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
@@ -14,13 +14,15 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.plan.config import ConfigError
+from experiments.runner.supervision import warn
 from experiments.sweep.jobs import UNTIL, Job, by_seed, consecutive, planned
+from experiments.sweep.playing import ONE_BY_ONE, Played, are_playable, joblib_settings
 from experiments.sweep.repeating import Repetition
+from experiments.tracking.companion import SweepCompanion
 from experiments.tracking.values import SWEEP_FILES
 
 NAME = "hydra_plugins.aegis.SeedBySeed"
 """As `conf/hydra/sweeper/seed_by_seed.yaml` calls it."""
-ONE_BY_ONE = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 FAILED = 1
 PLAN = "multirun.yaml"
 """What a sweep was asked for, in its folder; Hydra's name for it."""
@@ -42,8 +44,26 @@ class Sweep:
     is_parallel: bool = False
     is_tracked: bool = False
     """Whether its runs are to be logged at its end, not each by itself."""
+    played: Played | None = None
+    """How its jobs are played, where all are simulated on this machine; else Hydra launches each."""
+    companion: SweepCompanion | None = None
+    """Logs the jobs that are played."""
     statuses: list[int] = field(default_factory=list)
     """Exit statuses of the jobs that have ended."""
+
+    def play(self, jobs: list[Job]) -> None:
+        """Play simulated jobs, and have them logged."""
+        assert self.played is not None
+        untold = [self.folder / str(job.number) for job in jobs if job.config.tracking.enabled]
+        try:
+            for job, status in zip(jobs, self.played.play(jobs), strict=True):
+                self.statuses.append(status)
+                if job.config.tracking.enabled and self.companion is not None:
+                    self.companion.ended(untold.pop(0))
+        finally:  # an interrupted run is closed, too
+            for folder in untold:
+                if self.companion is not None:
+                    self.companion.ended(folder)
 
     def check_launcher(self, target: str) -> None:
         """Note how the jobs are launched.
@@ -58,9 +78,11 @@ class Sweep:
             raise ConfigError("hydra/launcher: live runs at the same time spoil each other; add engine=sim")
         if self.repetition is not None:
             raise ConfigError(f"hydra/launcher: does not go with {UNTIL}, which looks in between")
-        # One launch takes them as they come.
+        # They are taken as they come.
         place = {job.number: at for _, same in by_seed(self.jobs) for at, job in enumerate(same)}
         self.jobs = [replace(job, order=place[job.number]) for job in self.jobs]
+        if are_playable(self.jobs, target):
+            return
         self.is_tracked = self.adds == ["tracking.enabled=true"] or (
             not self.adds and bool(self.jobs[0].config.tracking.enabled)
         )
@@ -122,7 +144,12 @@ class SeedBySeed(Sweeper):
             OmegaConf.save(self.config, sweep.folder / PLAN)
         for name in SWEEP_FILES:  # they do not know the runs to come
             (sweep.folder / name).unlink(missing_ok=True)
+        if are_playable(sweep.jobs, self.config.hydra.launcher._target_):
+            self._make_playable(sweep)
         SeedBySeed.current = sweep
+        if sweep.is_parallel and sweep.played is not None:
+            self._launch(sweep, sweep.jobs)
+            return
         if sweep.is_parallel:
             for jobs in consecutive(sweep.jobs):
                 self._launch(sweep, jobs)
@@ -145,7 +172,21 @@ class SeedBySeed(Sweeper):
         is_enough = sweep.repetition.is_enough(folders, pairs=pairs, has_failed=has_failed)
         return is_enough and (has_failed or pairs < sweep.repetition.most)
 
+    def _make_playable(self, sweep: Sweep) -> None:
+        assert self.config is not None  # `setup` came first
+        typed = [str(text) for text in self.config.hydra.overrides.hydra]
+        launcher = cast(dict[str, Any], OmegaConf.to_container(self.config.hydra.launcher, resolve=True))
+        is_chosen = any(text.startswith("hydra.sweep.dir=") for text in typed)
+        sweep.played = Played(sweep.folder, may_rename=not is_chosen, joblib=joblib_settings(launcher))
+        if sweep.adds:
+            sweep.jobs = [job.with_tracking(sweep.adds == ["tracking.enabled=true"]) for job in sweep.jobs]
+        if any(job.config.tracking.enabled for job in sweep.jobs):
+            sweep.companion = SweepCompanion(sweep.folder.absolute(), warn)
+
     def _launch(self, sweep: Sweep, jobs: list[Job]) -> None:
+        if sweep.played is not None:
+            sweep.play(jobs)
+            return
         launched = [
             [
                 *(text for text in job.overrides if not sweep.adds or not text.startswith("tracking.enabled=")),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments.runner.guardian import MARK
+from record.files import FolderError, read_manifest
 
 READY_DEADLINE_S = 60.0
 LOG_DEADLINE_S = 120.0
@@ -104,8 +105,13 @@ class SweepCompanion:
         )
 
     def ended(self, folder: Path) -> None:
-        """A run has ended; it is logged soon."""
-        self._tell(str(folder))
+        """A run has ended, or was not begun; one that left something is logged soon."""
+        try:
+            is_closed = read_manifest(folder)["exit_reason"] != "running"
+        except FolderError:
+            return
+        if is_closed:
+            self._tell(str(folder))
 
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None

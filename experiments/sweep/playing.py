@@ -1,0 +1,84 @@
+"""Simulated jobs of a sweep, played one after the other in one process, or in a few at the same time.
+
+Hydra's launchers compose each job a second time, which costs more than to simulate it; here it is played from the plan
+that was made when it was checked.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.runner.supervision import supervise
+from experiments.sweep.jobs import Job
+
+ONE_BY_ONE = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+
+
+def are_playable(jobs: Sequence[Job], launcher: str) -> bool:
+    """Whether all are simulated, and launched by this machine alone.
+
+    Args:
+        jobs: of a sweep.
+        launcher: the class that Hydra would launch them with.
+    """
+    return launcher in (ONE_BY_ONE, JOBLIB) and all(job.config.engine.name == "sim" for job in jobs)
+
+
+@dataclass(frozen=True)
+class Played:
+    """The runs of a sweep's simulated jobs."""
+
+    folder: Path
+    """The sweep's."""
+    may_rename: bool
+    """Whether a run may take another folder where its own is that of a complete run."""
+    joblib: dict[str, Any] | None = None
+    """Settings of `joblib.Parallel`, where they are played at the same time."""
+
+    def play(self, jobs: Sequence[Job]) -> Iterator[int]:
+        """Play them; yields their exit statuses in the order of the jobs.
+
+        Raises:
+            Interrupted: by a signal.
+        """
+        if self.joblib is None:
+            for job in jobs:
+                yield self.play_one(job)
+            return
+        from joblib import Parallel, delayed
+
+        yield from Parallel(**self.joblib, return_as="generator")(delayed(self.play_one)(job) for job in jobs)
+
+    def play_one(self, job: Job) -> int:
+        """Play a job; return its exit status."""
+        from experiments.session import Session
+
+        session = Session(
+            plan=job.plan,
+            scenario=job.scenario,
+            folder=self.folder / str(job.number),
+            overrides=list(job.overrides),
+            sweep_dir=self.folder.absolute(),
+            order=job.order,
+            looks=list(job.looks),
+            may_rename=self.may_rename,
+            is_logged_by_sweep=True,
+        )
+        return supervise(session)
+
+
+def joblib_settings(launcher: dict[str, Any]) -> dict[str, Any] | None:
+    """What Hydra's joblib launcher hands on to joblib; None of another launcher.
+
+    Args:
+        launcher: the configuration below `hydra.launcher`.
+    """
+    if launcher["_target_"] != JOBLIB:
+        return None
+    from hydra_plugins.hydra_joblib_launcher._core import process_joblib_cfg
+
+    settings = {key: value for key, value in launcher.items() if key != "_target_"}
+    process_joblib_cfg(settings)
+    return settings
