@@ -14,9 +14,9 @@ from analysis.comparison.run_time import LIVE_OVERHEAD_S, SIMULATED_OVERHEAD_S
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.installed import CONF
 from experiments.plan.schedule import rate_knots
-from experiments.sweep.jobs import Job, key_of, planned, single
-from experiments.sweep.playing import ONE_BY_ONE
-from experiments.sweep.sweeper import NAME, SeedBySeed, Sweep, begun
+from experiments.sweep.jobs import Job, check_launcher, key_of, single
+from experiments.sweep.sweep import NAME, Sweep
+from experiments.sweep.sweeper import sweep_asked_for
 
 SIMULATED_RPS = 10_000
 """Requests that are played and analysed in a second of wall time: 216,000 took 14 CPU-seconds, and 26 s of wall time
@@ -57,10 +57,15 @@ def show(arguments: list[str]) -> None:
     Raises:
         ConfigError, HydraException, OmegaConfBaseException: the configuration is wrong.
     """
-    _print(_sweep_of(arguments))
+    _print(sweep_of(arguments))
 
 
-def _sweep_of(arguments: list[str]) -> Sweep:
+def sweep_of(arguments: list[str]) -> Sweep:
+    """The jobs of a command line; a single run is a sweep of one.
+
+    Raises:
+        ConfigError, HydraException, OmegaConfBaseException: the configuration is wrong.
+    """
     overrides = [argument for argument in arguments if argument not in ("-m", "--multirun")]
     if unknown := [text for text in overrides if text.startswith("-")]:
         raise ConfigError(f"--dry-run: does not go with {unknown[0]}")
@@ -72,15 +77,12 @@ def _sweep_of(arguments: list[str]) -> Sweep:
         is_sweep = len(overrides) < len(arguments) or hydra.mode == RunMode.MULTIRUN
         task = [text for text in overrides if not key_of(text).startswith("hydra")]
         if not is_sweep:
-            if hydra.launcher._target_ != ONE_BY_ONE:
-                raise ConfigError("hydra/launcher: is for sweeps, add -m")
-            return Sweep([single(loader, task)])
+            job = single(loader, task)
+            check_launcher(job.config, hydra.launcher._target_, is_swept=False)
+            return Sweep([job])
         if hydra.sweeper._target_ != NAME:
             raise ConfigError("--dry-run: knows the jobs of hydra/sweeper=seed_by_seed only")
-        params = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
-        sweep = SeedBySeed.resumed or begun(planned(loader, [*params, *task]))
-        sweep.check_launcher(hydra.launcher._target_)
-    return sweep
+        return sweep_asked_for(loader, hydra, task)
 
 
 def _print(sweep: Sweep) -> None:

@@ -6,8 +6,7 @@ Nothing here costs the sweep its exit status: what goes wrong is a warning.
 import sys
 from pathlib import Path
 
-from experiments.session import finish_sweep, mlflow_status
-from experiments.tracking.companion import SweepCompanion
+from experiments.tracking.companion import finish_sweep
 from experiments.tracking.values import SWEEP_FILES
 from record.files import one_line
 
@@ -15,14 +14,13 @@ MAP_SCENARIO = "retry_storm_map"
 """Ends in a map instead of a comparison: each of its many arms is a point of it."""
 
 
-def finish(folder: Path, status: int, *, is_whole: bool, companion: SweepCompanion | None = None) -> None:
+def finish(folder: Path, status: int, *, is_whole: bool) -> None:
     """Compare, draw, log and say so.
 
     Args:
         folder: the sweep's.
         status: exit status of the sweep.
         is_whole: whether every job has ended; an interrupted sweep is not compared.
-        companion: logs the sweep's runs; None = each has logged itself.
     """
     try:
         for name in SWEEP_FILES:  # of an earlier sweep into the same folder
@@ -32,10 +30,7 @@ def finish(folder: Path, status: int, *, is_whole: bool, companion: SweepCompani
     except (Exception, KeyboardInterrupt) as error:
         later = f"python -m analysis.compare {folder}"
         print(f"warning: the sweep is not compared ({one_line(error)}); later: {later}", file=sys.stderr)
-    if companion is not None:
-        companion.end(mlflow_status(status))
-    else:
-        finish_sweep(status)
+    finish_sweep(folder, status)
 
 
 def _report(folder: Path) -> None:

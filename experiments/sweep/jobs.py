@@ -1,5 +1,6 @@
 """The jobs that a command line asks for: each composed and checked before the first one starts."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
@@ -19,7 +20,10 @@ from experiments.plan.installed import CONF, missing
 from experiments.plan.resolve import Plan, resolve
 
 T = TypeVar("T")
+ONE_BY_ONE = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 UNTIL = "repeat.until_ratio_ci"
+SEED = re.compile("^seed: .*$", re.MULTILINE)
+"""A job's seed in the YAML of its configuration."""
 OF_THE_LOAD = ("workload", "scenario")
 """Keys and groups that say what is asked; arms that were given different ones are meant to differ in it."""
 
@@ -33,6 +37,8 @@ class Job:
     overrides: tuple[str, ...]
     scenario: str
     plan: Plan
+    composed: str
+    """The configuration as Hydra composed it, YAML."""
     order: int = 0
     """Its place within its seed's jobs."""
     looks: tuple[int, ...] = ()
@@ -55,7 +61,8 @@ class Job:
             ConfigError: this seed makes the configuration wrong.
         """
         kept = tuple(text for text in self.overrides if key_of(text) != "seed")
-        return Job(number, (f"seed={seed}", *kept), self.scenario, self.plan.with_seed(seed))
+        composed = SEED.sub(f"seed: {seed}", self.composed, count=1)
+        return Job(number, (f"seed={seed}", *kept), self.scenario, self.plan.with_seed(seed), composed)
 
     def with_tracking(self, enabled: bool) -> "Job":
         """The same, logged to MLflow or not, as if that had been typed last."""
@@ -90,7 +97,8 @@ def _compose(loader: ConfigLoader, number: int, overrides: Sequence[str]) -> tup
         del composed["hydra"]
     plan = resolve(composed, overrides)
     check_here(plan.config)
-    return Job(number, tuple(overrides), scenario, plan), "${" in str(OmegaConf.to_container(composed))
+    text = OmegaConf.to_yaml(composed)
+    return Job(number, tuple(overrides), scenario, plan, text), "${" in text
 
 
 def _composed(loader: ConfigLoader, split: Sequence[Sequence[str]]) -> list[Job]:
@@ -104,9 +112,9 @@ def _composed(loader: ConfigLoader, split: Sequence[Sequence[str]]) -> list[Job]
         seeds = [text.partition("=")[2] for text in overrides if key_of(text) == "seed"]
         known = first.get(tuple(text for text in overrides if key_of(text) != "seed"))
         if known is not None and len(seeds) == 1 and seeds[0].isdecimal() and str(int(seeds[0])) == seeds[0]:
-            plan = known.plan.with_seed(int(seeds[0]))
-            if bool(plan.faults) == bool(known.plan.faults):  # on which the primary metric may depend
-                jobs.append(Job(number, tuple(overrides), known.scenario, plan))
+            job = replace(known.with_seed(int(seeds[0]), number), overrides=tuple(overrides))
+            if bool(job.plan.faults) == bool(known.plan.faults):  # on which the primary metric may depend
+                jobs.append(job)
                 continue
         job, has_interpolations = _compose(loader, number, overrides)
         if not has_interpolations:
@@ -136,6 +144,20 @@ def check_alone(config: Config) -> None:
         raise ConfigError("load.ui=true: the web UI needs a router and a single run")
     if config.repeat.until_ratio_ci is not None:
         raise ConfigError(f"{UNTIL}: is for the command line of a sweep, with -m and two arms or more")
+
+
+def check_launcher(config: Config, target: str, *, is_swept: bool) -> None:
+    """Refuse a launcher where there is one run, and live runs at the same time.
+
+    Raises:
+        ConfigError: with the way out.
+    """
+    if target == ONE_BY_ONE:
+        return
+    if not is_swept:
+        raise ConfigError("hydra/launcher: is for sweeps, add -m")
+    if config.engine.name != "sim":
+        raise ConfigError("hydra/launcher: live runs at the same time spoil each other; add engine=sim")
 
 
 def planned(loader: ConfigLoader, arguments: Sequence[str]) -> list[Job]:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.runner.supervision import supervise
-from experiments.sweep.jobs import Job
+from omegaconf import OmegaConf
 
-ONE_BY_ONE = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+from experiments.runner.supervision import supervise
+from experiments.sweep.ending import note_status
+from experiments.sweep.jobs import ONE_BY_ONE, Job
+
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 
 
@@ -64,9 +66,13 @@ class Played:
             order=job.order,
             looks=list(job.looks),
             may_rename=self.may_rename,
+            # What is Hydra's own is the sweep's, and stands in its folder.
+            hydra_files={"config.yaml": job.composed, "overrides.yaml": OmegaConf.to_yaml(list(job.overrides))},
             is_logged_by_sweep=True,
         )
-        return supervise(session)
+        status = supervise(session)
+        note_status(self.folder, status)
+        return status
 
 
 def joblib_settings(launcher: dict[str, Any]) -> dict[str, Any] | None:

@@ -7,14 +7,14 @@ from tests.measuring.measured import valid_run
 SHORT = ("workload.duration_s=16", "workload.warmup_s=3")
 
 
-def close(found):
-    return found["exact_error_p50_ms"] <= 3 and found["exact_error_p99_ms"] <= 10
+def without_a_stall(found):
+    return found["exact_error_p99_ms"] <= 10
 
 
 @pytest.mark.parametrize("scenario", ["mm1", "mmc"])
 def test_every_request_takes_as_long_as_the_queue_implies(tmp_path, scenario):
     """But for what an answer costs on this machine: 3 ms, or what it costs where nobody queues, measured beside it."""
-    found = valid_run(tmp_path / "loaded", f"+scenario={scenario}", *SHORT, holds=close)
+    found = valid_run(tmp_path / "loaded", f"+scenario={scenario}", *SHORT, holds=without_a_stall)
     allowed_ms = 3.0
     if found["exact_error_p50_ms"] > allowed_ms:
         idle = valid_run(tmp_path / "idle", f"+scenario={scenario}", "workload.utilisation=0.05", *SHORT)

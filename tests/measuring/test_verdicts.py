@@ -1,4 +1,7 @@
-"""Verdicts on the live system where the right one is known before."""
+"""Verdicts where the right one is known before: on the live system, and on the simulator where losses decide.
+
+What is lost is the same live and simulated (tests/measuring/test_agreement.py), and says the same to the comparison.
+"""
 
 import random
 
@@ -43,7 +46,7 @@ def test_a_policy_that_avoids_the_slow_replica_is_better_than_one_that_does_not(
 def test_an_arm_that_refuses_a_quarter_of_its_requests_is_worse_however_fast_it_answers_the_rest(tmp_path):
     rows = sweep(
         tmp_path, "-m", "+scenario=routed", "seed=61,62,63", "replica.queue_limit=100,0", "workload.rate_rps=140",
-        "workload.duration_s=9", "workload.warmup_s=2", "router=no_retries",
+        "workload.duration_s=9", "workload.warmup_s=2", "router=no_retries", "engine=sim",
     )  # fmt: skip
     row = primary(rows)["replica.queue_limit=0"]
     assert row["overall"] == "worse" and "faster where it answers" in row["sentence"]
@@ -55,7 +58,7 @@ def test_an_arm_that_refuses_a_quarter_of_its_requests_is_worse_however_fast_it_
 def test_two_arms_that_both_run_into_the_time_out_are_not_equivalent(tmp_path):
     rows = sweep(
         tmp_path, "-m", "+scenario=routed", "seed=61,62,63", "replica.speeds=[1,1,1,1],[0.8,0.8,0.8,0.8]",
-        "load.timeout_s=0.25", "workload.rate_rps=125", "workload.duration_s=9", "workload.warmup_s=2",
+        "load.timeout_s=0.25", "workload.rate_rps=125", "workload.duration_s=9", "workload.warmup_s=2", "engine=sim",
     )  # fmt: skip
     (row,) = primary(rows).values()
     assert row["verdict"] == "not identified" and row["overall"] != "equivalent"
