@@ -1,6 +1,6 @@
 # `make demo` and `make test` set up .venv/ by themselves; everything else is optional.
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify check audit lock clean
+.PHONY: help demo quick test verify check audit lock clean
 
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
@@ -13,10 +13,13 @@ help: ## this list
 demo: $(STAMP) ## kill a replica under load, and see what the router makes of it
 	@$(BIN)/python -m experiments.run +scenario=failover load.fit=true
 
+quick: $(STAMP) ## tests of pure code, under a minute
+	@$(BIN)/python -m pytest --quick -n 2
+
 test: $(STAMP) ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-verify: $(STAMP) ## measurements whose result is known before: twelve minutes, on an otherwise idle machine
+verify: $(STAMP) ## measurements whose result is known before: a quarter of an hour, on an otherwise idle machine
 	@$(BIN)/python -m pytest tests/measuring --timeout 1200
 
 check: $(STAMP) ## linter, floors of imports, and type checker

@@ -157,14 +157,14 @@ class Point:
                 raise ValueError(f"{self.kind}.{option}: must be given, {name} has no default for it")
         return plugin(**options, **{key: value for key, value in fixed.items() if key in taken})
 
-    def is_outside(self, file: Path) -> bool:
-        """Whether a file is not of the tree."""
-        return file.parent != Path(self.path[0])
+    def outsiders(self) -> dict[str, Path]:
+        """The names that only files outside the tree have, usable or not, with the file."""
+        return {name: files[0] for name, files in self.files().items() if files[0].parent != Path(self.path[0])}
 
     def outside(self, name: str) -> dict[str, str] | None:
         """What the manifest says of the plugin called `name`: room, name, file and its SHA-256; None = of the tree."""
-        file = next(iter(self.files().get(name, ())), None)
-        if file is None or not self.is_outside(file):
+        file = self.outsiders().get(name)
+        if file is None:
             return None
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         return {"room": self.room, "name": name, "file": str(file), "sha256": digest}

@@ -19,6 +19,18 @@ def pytest_addoption(parser):
     parser.addoption("--quick", action="store_true", help="only tests of pure code: no processes, no sockets, not slow")
 
 
+@pytest.fixture(autouse=True)
+def alone(request, monkeypatch):
+    """A quick test that speaks to anybody fails."""
+    if request.config.getoption("quick"):
+
+        def refuse(*_):
+            pytest.fail("a quick test uses a socket; mark it slow")
+
+        for name in ("connect", "connect_ex", "bind"):
+            monkeypatch.setattr(f"socket.socket.{name}", refuse)
+
+
 @pytest.fixture(scope="session")
 def anyio_backend():
     """The services run on asyncio, and so do the tests."""

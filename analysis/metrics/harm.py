@@ -8,9 +8,9 @@ from record.latency import QUANTILES, Floats, quantile, ranked_ms
 from record.reading import Run
 
 LEAST_STEADY_S = 3.0
-"""DESIGN.md section 4: of steady phase before the first fault, below which its latency is no reference."""
+"""docs/results.md: of steady phase before the first fault, below which its latency is no reference."""
 FACTOR = 1.1
-"""A quantile of latency up to so many times that of the steady phase has stayed (DESIGN.md section 4)."""
+"""A quantile of latency up to so many times that of the steady phase has stayed (docs/results.md)."""
 LEVEL = 0.05
 """Chance of finding a rise where there is none, over all that is looked at in a run (Bonferroni)."""
 WAKE_S = 3.0

@@ -13,7 +13,7 @@ from record.reading import Run
 GOODPUT_SHARE = 0.99
 P99_FACTOR = 1.1
 HOLD_S = 3
-"""DESIGN.md section 4: goodput and p99 that count as well again, and for how long they must hold."""
+"""docs/results.md: goodput and p99 that count as well again, and for how long they must hold."""
 DETECTION_GRACE_S = 3.0
 """An event this long after the heal still counts as the fault's detection: a short fault is noticed late."""
 

@@ -15,7 +15,7 @@ from record.reading import Run
 from record.schema import CPU_ROLES, OUTCOMES, PHASES
 
 LEAST_FOR_P999 = 3688
-"""Independent values that a two-sided 95 % interval for the 99.9th percentile needs at least (DESIGN.md)."""
+"""Independent values that a two-sided 95 % interval for the 99.9th percentile needs at least (docs/results.md)."""
 MEASURED_PHASES = tuple(phase for phase in PHASES if phase != "warmup")
 FAILURES = tuple(outcome for outcome in OUTCOMES if outcome != "ok")
 SLO_P99_MS = 1000.0

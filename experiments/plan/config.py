@@ -15,6 +15,7 @@ from omegaconf import MISSING
 from analysis.comparison.compared import PRIMARY
 from experiments.plan.delays import Delay
 from experiments.plan.fault_plan import Fault, FaultPlanSettings
+from experiments.plan.profiles import PROFILES
 from experiments.plan.workload import WorkloadSettings
 from services.backend.settings import KINDS, ON_HANGUP
 from services.backend.work_queue import DISCIPLINES
@@ -247,10 +248,10 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for point in (policies.POLICIES, scalers.SCALERS):
-        for name, files in point.files().items():
-            if not point.is_outside(files[0]):
-                continue
+        for name in point.outsiders():
             options = {}
             with contextlib.suppress(ValueError):
                 options = point.options(name, "rng")
             store.store(group=point.kind, name=name, node={"name": name, **options})
+    for name in PROFILES.outsiders():
+        store.store(group="workload", name=name, node={"profile": name})

@@ -13,55 +13,14 @@ from experiments.plan.workload import WorkloadSettings
 
 Floats = NDArray[np.float64]
 STREAMS = {"arrivals": 1, "demand": 2, "keys": 3}
-KNOTS_PER_S = 100
-"""Resolution at which the diurnal rate is integrated; the others are integrated exactly at their corners."""
 
 
 def _generator(seed: int, stream: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, STREAMS[stream]])))
 
 
-def rate_knots(workload: WorkloadSettings) -> tuple[Floats, Floats]:
-    """The cumulative expected number of requests as a piecewise function of time.
-
-        constant  ______     step      ___     ramp     /     spike   __      diurnal   .-.
-                                    __|               /            __|  |__           _/   \\_
-
-    Returns:
-        (times, counts): seconds, and expected requests until then; both of shape (k,), times ascending.
-    """
-    d, rate = workload.duration_s, workload.rate_rps
-    match workload.profile:
-        case "constant":
-            times, rates = [0.0, d], [rate]
-        case "step":
-            at = workload.step.at * d
-            times, rates = [0.0, at, d], [rate, rate * workload.step.factor]
-        case "spike":
-            begin, end = workload.spike.at * d, (workload.spike.at + workload.spike.lasts) * d
-            times, rates = [0.0, begin, end, d], [rate, rate * workload.spike.factor, rate]
-        case "ramp" | "diurnal":
-            return _smooth(workload)
-        case other:
-            raise ValueError(f"workload.profile={other}: unknown")
-    counts = np.concatenate([[0.0], np.cumsum(np.diff(times) * np.asarray(rates))])
-    return np.asarray(times), counts
-
-
-def _smooth(workload: WorkloadSettings) -> tuple[Floats, Floats]:
-    d, rate = workload.duration_s, workload.rate_rps
-    t = np.linspace(0.0, d, max(2, int(d * KNOTS_PER_S) + 1))
-    if workload.profile == "ramp":
-        # rate(t) = rate * (s + (e - s) t / d), so L(t) = rate * (s t + (e - s) t^2 / 2d)
-        s, e = workload.ramp.start_factor, workload.ramp.end_factor
-        return t, rate * (s * t + (e - s) * t**2 / (2 * d))
-    # rate(t) = rate * (1 - a cos(w t)), so L(t) = rate * (t - a sin(w t) / w)
-    a, w = workload.diurnal.amplitude, 2 * np.pi * workload.diurnal.periods / d
-    return t, rate * (t - a * np.sin(w * t) / w)
-
-
 def _arrivals(workload: WorkloadSettings, seed: int) -> Floats:
-    times, counts = rate_knots(workload)
+    times, counts = workload.knots()
     total = float(counts[-1])
     if workload.arrivals == "uniform":
         unit = np.arange(int(np.floor(total + 1e-9)), dtype=np.float64) + 0.5

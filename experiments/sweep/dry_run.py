@@ -13,7 +13,6 @@ from rich.table import Table
 from analysis.comparison.run_time import LIVE_OVERHEAD_S, SIMULATED_OVERHEAD_S
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.installed import CONF
-from experiments.plan.schedule import rate_knots
 from experiments.sweep.jobs import Job, check_launcher, key_of, single
 from experiments.sweep.sweep import NAME, Sweep
 from experiments.sweep.sweeper import sweep_asked_for
@@ -40,7 +39,7 @@ class Load:
 def expected_load(config: Config) -> Load:
     """The load of a run, from its configuration alone."""
     workload, replica = config.workload, config.replica
-    requests = float(rate_knots(workload)[1][-1])
+    requests = float(workload.knots()[1][-1])
     if config.has_manager:
         return Load(requests, None, None)
     slots = sum(replica.speeds or [1.0] * config.replicas) * replica.concurrency

@@ -21,6 +21,7 @@ from experiments.plan.resolve import Plan, resolve
 
 T = TypeVar("T")
 ONE_BY_ONE = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 UNTIL = "repeat.until_ratio_ci"
 SEED = re.compile("^seed: .*$", re.MULTILINE)
 """A job's seed in the YAML of its configuration."""
@@ -158,6 +159,16 @@ def check_launcher(config: Config, target: str, *, is_swept: bool) -> None:
         raise ConfigError("hydra/launcher: is for sweeps, add -m")
     if config.engine.name != "sim":
         raise ConfigError("hydra/launcher: live runs at the same time spoil each other; add engine=sim")
+
+
+def are_playable(jobs: Sequence[Job], launcher: str) -> bool:
+    """Whether all are simulated, and launched by this machine alone.
+
+    Args:
+        jobs: of a sweep.
+        launcher: the class that Hydra would launch them with.
+    """
+    return launcher in (ONE_BY_ONE, JOBLIB) and all(job.config.engine.name == "sim" for job in jobs)
 
 
 def planned(loader: ConfigLoader, arguments: Sequence[str]) -> list[Job]:

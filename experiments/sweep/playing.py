@@ -13,19 +13,7 @@ from omegaconf import OmegaConf
 
 from experiments.runner.supervision import supervise
 from experiments.sweep.ending import note_status
-from experiments.sweep.jobs import ONE_BY_ONE, Job
-
-JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
-
-
-def are_playable(jobs: Sequence[Job], launcher: str) -> bool:
-    """Whether all are simulated, and launched by this machine alone.
-
-    Args:
-        jobs: of a sweep.
-        launcher: the class that Hydra would launch them with.
-    """
-    return launcher in (ONE_BY_ONE, JOBLIB) and all(job.config.engine.name == "sim" for job in jobs)
+from experiments.sweep.jobs import JOBLIB, Job
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from experiments.plan.config import ConfigError
-from experiments.sweep.jobs import ONE_BY_ONE, UNTIL, Job, by_seed, check_launcher
-from experiments.sweep.playing import Played, are_playable
+from experiments.sweep.jobs import ONE_BY_ONE, UNTIL, Job, are_playable, by_seed, check_launcher
 from experiments.sweep.repeating import Repetition
 
 NAME = "hydra_plugins.aegis.SeedBySeed"
@@ -28,8 +27,6 @@ class Sweep:
     """`tracking.enabled=...` for every job, in place of its own; or nothing."""
     folder: Path = Path()
     is_parallel: bool = False
-    played: Played | None = None
-    """How its jobs are played, where all are simulated on this machine; else Hydra launches each."""
 
     def check_launcher(self, target: str) -> None:
         """Note how the jobs are launched.

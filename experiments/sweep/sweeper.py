@@ -17,8 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments.runner.exit_status import ExitStatus
 from experiments.runner.supervision import warn
-from experiments.sweep.jobs import Job, by_seed, consecutive, planned
-from experiments.sweep.playing import Played, are_playable, joblib_settings
+from experiments.sweep.jobs import Job, are_playable, by_seed, consecutive, planned
+from experiments.sweep.playing import Played, joblib_settings
 from experiments.sweep.resuming import recorded_params, what_is_missing
 from experiments.sweep.sweep import NAME, PLAN, Sweep, begun
 from experiments.tracking.companion import SweepCompanion
@@ -79,9 +79,8 @@ class SeedBySeed(Sweeper):
             OmegaConf.save(self.config, sweep.folder / PLAN)
         for name in SWEEP_FILES:  # they do not know the runs to come
             (sweep.folder / name).unlink(missing_ok=True)
-        if are_playable(sweep.jobs, self.config.hydra.launcher._target_):
-            self._make_playable(sweep)
-        if sweep.is_parallel and sweep.played is not None:
+        self._played = self._playing(sweep)
+        if sweep.is_parallel and self._played is not None:
             self._launch(sweep, sweep.jobs)
             return
         if sweep.is_parallel:
@@ -96,21 +95,24 @@ class SeedBySeed(Sweeper):
             if _is_enough(sweep, done, has_failed=has_failed):
                 return
 
-    def _make_playable(self, sweep: Sweep) -> None:
+    def _playing(self, sweep: Sweep) -> Played | None:
+        """How the jobs are played, where all are simulated on this machine; None = Hydra launches each."""
         assert self.config is not None  # `setup` came first
+        if not are_playable(sweep.jobs, self.config.hydra.launcher._target_):
+            return None
         typed = [str(text) for text in self.config.hydra.overrides.hydra]
         launcher = cast(dict[str, Any], OmegaConf.to_container(self.config.hydra.launcher, resolve=True))
         may_rename = not any(text.startswith(("hydra.run.", "hydra.sweep.")) for text in typed)
-        sweep.played = Played(sweep.folder, may_rename=may_rename, joblib=joblib_settings(launcher))
         if sweep.adds:
             sweep.jobs = [job.with_tracking(sweep.adds == ["tracking.enabled=true"]) for job in sweep.jobs]
         if any(job.config.tracking.enabled for job in sweep.jobs):
             SweepCompanion(sweep.folder, warn)
+        return Played(sweep.folder, may_rename=may_rename, joblib=joblib_settings(launcher))
 
     def _launch(self, sweep: Sweep, jobs: list[Job]) -> list[int]:
         """Measure jobs, those that are not played with consecutive numbers; return their exit statuses."""
-        if sweep.played is not None:
-            return _play(sweep.played, jobs)
+        if self._played is not None:
+            return _play(self._played, jobs)
         launched = [
             [
                 *(text for text in job.overrides if not sweep.adds or not text.startswith("tracking.enabled=")),

@@ -18,6 +18,8 @@ from analysis.metrics.timeline import build
 from record.reading import read
 from tests.analysis import synthetic
 
+pytestmark = pytest.mark.slow
+
 
 def rng(seed=1):
     return np.random.default_rng(seed)

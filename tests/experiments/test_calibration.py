@@ -9,7 +9,8 @@ from experiments.calibration import machine as calibration
 from experiments.calibration.machine import Calibration, Step
 from experiments.lateness import lateness_ms
 from experiments.plan.config import Config, ConfigError, ValidityConfig
-from experiments.plan.workload import SpikeSettings, WorkloadSettings
+from experiments.plan.profiles.spike import Spike
+from experiments.plan.workload import WorkloadSettings
 
 
 def step(rate, *, workers=1, late=1.0, sent=1000, cores=0.3):
@@ -74,7 +75,7 @@ def test_a_load_beyond_the_machine_is_refused_with_the_reason_and_the_ways_out(f
 def test_the_peak_of_a_profile_counts(folder):
     calibration.save(known(step(100), step(200)))
     config = asking(90)
-    config.workload.profile, config.workload.spike = "spike", SpikeSettings(factor=3)
+    config.workload.profile, config.workload.spike = "spike", Spike(factor=3)
     with pytest.raises(ConfigError, match="up to 270"):
         calibration.check(config)
 
@@ -95,6 +96,7 @@ def test_a_quick_one_refuses_nothing_and_fits_the_rate(folder):
     assert calibration.fitted_rps(asking(20), calibration.load()) == 20
 
 
+@pytest.mark.slow
 def test_calibrating_sends_real_load_and_keeps_what_it_found(folder, capsys):
     assert calibrate.main(["--rates", "40", "80", "--workers", "1", "--seconds", "1.5"]) == 0
     found = calibration.load()

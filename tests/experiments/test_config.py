@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from experiments.plan import config as configuration
 from experiments.plan.config import Config
+from experiments.plan.profiles import PROFILES
 from experiments.plan.resolve import as_composed, resolve
 from services.manager import scalers
 from services.router import policies
@@ -65,6 +66,14 @@ def test_every_policy_and_scaler_has_a_file_with_its_options_and_their_defaults(
     for name, content in files.items():
         parameters = inspect.signature(known[name]).parameters.values()
         assert content == {"name": name} | {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def test_every_profile_has_a_file_with_its_parameters_and_their_defaults():
+    files = {path.stem: yaml.safe_load(path.read_text()) for path in (CONF / "workload").glob("*.yaml")}
+    assert files.keys() == PROFILES.usable().keys()
+    for name, content in files.items():
+        defaults = dataclasses.asdict(PROFILES.find(name)())
+        assert content == {"profile": name} | ({name: defaults} if defaults else {})
 
 
 def fields(cls, prefix=""):

@@ -5,6 +5,8 @@ import pytest
 from analysis.comparison.pairing import spread
 from experiments.pairing import CONTRASTS, LOADS, log_p99, main
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_table_has_a_row_for_every_contrast_and_load_and_is_the_same_again(tmp_path, capsys):
     printed = []

@@ -18,6 +18,8 @@ from tests.experiments.simulated import configured, run
 SERVICE_S = 0.1
 SEEDS = range(1, 9)
 
+pytestmark = pytest.mark.slow
+
 
 def means(seeds=SEEDS, skip=0.1, **asked):
     """The mean sojourn of each run, seconds, without the first share of its requests.

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow'
 
 SHORT = ["+scenario=routed", "replicas=1", "workload.rate_rps=20", "workload.duration_s=2", "workload.warmup_s=0.5"]
 POLICIES = "round_robin,peak_ewma"
-LONG = [*SHORT, "workload.duration_s=60"]
+LONG = [*SHORT, "workload.duration_s=600"]
+"""Longer than any test waits for what it ends."""
 MUCH_TIME_S = 45
 """A run of 2 s with nothing to log to takes about 10 s, some more beside others; MLflow's own retries take minutes."""
 
@@ -148,15 +149,20 @@ def test_the_files_of_a_run_are_kept_in_mlflow_beside_the_database(mlflow, ran, 
 
 @pytest.fixture(scope="module")
 def ended_early(place, env, mlflow):
-    """Ended under load: a sweep by Ctrl-C, runs by their generator's death, by SIGKILL, and by a power cut."""
+    """Ended under load: a sweep by Ctrl-C, runs by their generator's death, by SIGKILL, and by a power cut.
+
+    One is under load before the next one starts: four that start at once may take longer than each allows itself.
+    """
     sweep = place / "early" / "sweep"
     folders = {name: place / "early" / name for name in ("dying", "killed", "crashed")}
-    runs = {name: start(*LONG, f"hydra.run.dir={folder}", env=env) for name, folder in folders.items()}
-    runs["interrupted"] = start("-m", "seed=1,2", *LONG, f"hydra.sweep.dir={sweep}", env=env)
+    commands = {name: [*LONG, f"hydra.run.dir={folder}"] for name, folder in folders.items()}
+    commands["interrupted"] = ["-m", "seed=1,2", *LONG, f"hydra.sweep.dir={sweep}"]
     folders["interrupted"] = sweep / "0"
+    runs = {}
     try:
-        for name, folder in folders.items():
-            wait_for(lambda folder=folder: measuring(folder), 60, f"{name} is under load")
+        for name, arguments in commands.items():
+            runs[name] = start(*arguments, env=env)
+            wait_for(lambda name=name: measuring(folders[name]), 60, f"{name} is under load")
         companions = [p for run in runs.values() for p in of(run) if "experiments.tracking" in p.cmdline()]
         assert len(companions) == len(runs)
         runs["interrupted"].send_signal(signal.SIGINT)
@@ -165,7 +171,7 @@ def ended_early(place, env, mlflow):
         for process in [*generators, *of(runs["crashed"]), runs["crashed"], runs["killed"]]:
             process.kill()
         output = {name: process.communicate(timeout=60)[0] for name, process in runs.items()}
-        wait_for(lambda: processes_of(place / "early") == [], 30, "the guardians have done their work")
+        wait_for(lambda: processes_of(place / "early") == [], 60, "the guardians have done their work")
         wait_for(lambda: not any(p.is_running() for p in companions), 60, "the companions have logged")
     finally:
         for process in runs.values():
