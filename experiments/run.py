@@ -121,7 +121,9 @@ def main() -> int:
 
             show(arguments)
             return ExitStatus.COMPLETE
-        for command_line in shown(arguments) if asks_hydra else [arguments]:
+        for number, command_line in enumerate(shown(arguments) if asks_hydra else [arguments]):
+            if number:
+                print("---")  # YAML's sign between documents
             sys.argv[1:] = command_line  # Hydra reads it there
             job()
     except WrongError as error:
