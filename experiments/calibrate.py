@@ -141,11 +141,11 @@ async def _calibrate(rates: list[float], workers: list[int], seconds: float, qui
                 steps = await _quick(on, quick_for)
         finally:
             await on.server.stop()
-    found = Calibration(machine(), now_iso(), quick_for is not None, steps)
-    path = save(found)
+    calibrated = Calibration(machine(), now_iso(), quick_for is not None, steps)
+    path = save(calibrated)
     if quick_for is None:
         for count in workers:
-            most = found.most_rps(count, ValidityConfig())
+            most = calibrated.most_rps(count, ValidityConfig())
             print(f"load.workers={count}: up to {most:g} requests/s leave on time")
         print(f"kept: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
 

@@ -53,7 +53,6 @@ class Comparison:
     """Runs each generator in turn against the bench's server."""
 
     def __init__(self, on: Bench) -> None:
-        """Nothing is measured yet."""
         self._on = on
         self.url = on.server.addresses["url"]
 
@@ -105,31 +104,31 @@ def _tools(url: str, seconds: float, rate_rps: float) -> dict[str, tuple[list[st
 
 async def compare(on: Bench, rates: list[float], rounds: int) -> dict[tuple[str, float], list[Seen]]:
     """Every generator at every rate, `rounds` times; a tool that is not installed is said and left out."""
-    comparison, found = Comparison(on), dict[tuple[str, float], list[Seen]]()
+    comparison, measured = Comparison(on), dict[tuple[str, float], list[Seen]]()
     variants = {"Aegis": (), **{f"Aegis without {m}": (m,) for m in MEASURES}, "Aegis without all three": MEASURES}
     missing: set[str] = set()
     for turn, rate in itertools.product(range(rounds), rates):
         for name, off in variants.items():
-            found.setdefault((name, rate), []).append(await comparison.aegis(rate, off))
+            measured.setdefault((name, rate), []).append(await comparison.aegis(rate, off))
         for name, (command, aim, env) in _tools(comparison.url, on.seconds + STARTING_S + 5, rate).items():
             if shutil.which(command[0]) is None:
                 missing.add(command[0])
                 continue
-            found.setdefault((name, rate), []).append(await comparison.tool(command, aim, env))
+            measured.setdefault((name, rate), []).append(await comparison.tool(command, aim, env))
         print(f"round {turn + 1} of {rounds}, {rate:g} requests/s: done", file=sys.stderr, flush=True)
     if missing:
         print(f"left out, not installed: {', '.join(sorted(missing))} (Debian packages)", file=sys.stderr)
-    return found
+    return measured
 
 
-def table(found: dict[tuple[str, float], list[Seen]]) -> str:
+def table(measured: dict[tuple[str, float], list[Seen]]) -> str:
     """Markdown: medians over the rounds, a row a generator, `p50 / p99 ms, CPU ms per request` at each rate."""
-    rates = list(dict.fromkeys(rate for _, rate in found))
+    rates = list(dict.fromkeys(rate for _, rate in measured))
     lines = ["| generator | " + " | ".join(f"{rate:g} rps" for rate in rates) + " |", "|---|" + "---|" * len(rates)]
-    for name in dict.fromkeys(name for name, _ in found):
+    for name in dict.fromkeys(name for name, _ in measured):
         cells = []
         for rate in rates:
-            seen = found[name, rate]
+            seen = measured[name, rate]
             p50, p99, cpu, rps = np.median(
                 [(s.late_p50_ms, s.late_p99_ms, s.cpu_ms_per_request, s.rps) for s in seen], axis=0
             )

@@ -118,7 +118,7 @@ def measure(seeds: int, requests: int) -> list[Measured]:
     Raises:
         ValueError: fewer than three seeds.
     """
-    found = []
+    rows = []
     with ProcessPoolExecutor() as pool:
         for load in LOADS:
             one = functools.partial(_runs_of, load=load, requests=requests)
@@ -126,8 +126,8 @@ def measure(seeds: int, requests: int) -> list[Measured]:
             for name, (a, b) in CONTRASTS.items():
                 first = [run[a, False] for run in runs]
                 by_anew = {anew: spread(first, [run[b, anew] for run in runs]) for anew in (True, False)}
-                found.append(Measured(name, load, arrivals=by_anew[True], both=by_anew[False]))
-    return found
+                rows.append(Measured(name, load, arrivals=by_anew[True], both=by_anew[False]))
+    return rows
 
 
 def _counted(
@@ -153,13 +153,13 @@ def table(measured: list[Measured]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _interval(found: Spread) -> str:
-    return f"{found.ratio:.2f} ({found.low:.2f} to {found.high:.2f})"
+def _interval(narrowing: Spread) -> str:
+    return f"{narrowing.ratio:.2f} ({narrowing.low:.2f} to {narrowing.high:.2f})"
 
 
-def _share(found: Spread) -> str:
+def _share(narrowing: Spread) -> str:
     """Runs for an interval as narrow, in percent of those that are needed unpaired."""
-    low, middle, high = (f"{100 * ratio**2:.0f}" for ratio in (found.low, found.ratio, found.high))
+    low, middle, high = (f"{100 * ratio**2:.0f}" for ratio in (narrowing.low, narrowing.ratio, narrowing.high))
     return f"{middle} % ({low} to {high} %)"
 
 

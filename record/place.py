@@ -1,8 +1,10 @@
 """The folder that a run takes for its own, and the room in it."""
 
+import errno
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +115,18 @@ def _told(folder: Path) -> dict[str, Any]:
         return {}
 
 
+def _take(descriptor: int, folder: Path, needed: int) -> None:
+    """Take `needed` bytes for an open file.
+
+    Raises:
+        OSError: there are not so many.
+    """
+    if sys.platform != "darwin":
+        os.posix_fallocate(descriptor, 0, needed)
+    elif shutil.disk_usage(folder).free < needed:  # which knows no quota
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def check_space(folder: Path, requests: int) -> None:
     """Make sure that the results will fit, by taking the space for a moment.
 
@@ -123,7 +137,7 @@ def check_space(folder: Path, requests: int) -> None:
     probe = folder / ".space"
     try:
         with probe.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, needed)
+            _take(file.fileno(), folder, needed)
     except OSError as error:
         raise FolderError(f"{folder}: no room for about {needed >> 20} MiB of results ({error.strerror})") from error
     finally:

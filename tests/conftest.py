@@ -7,7 +7,7 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOMS = ("system", "containers", "monitoring", "services", "experiments", "analysis")
-"""From the longest tests to the shortest: two workers that take file after file then end together."""
+"""From the longest tests to the shortest: workers that take file after file then end together."""
 OUTSIDE = ROOMS[:3]
 """Rooms whose tests need more than Python: whole runs, containers, other programs."""
 STARTING = {"subprocess", "socket", "multiprocessing", "tests.services.live"}

@@ -23,7 +23,6 @@ class Bare(asyncio.Protocol):
     arrivals: list[float] = []  # noqa: RUF012 - of all connections
 
     def __init__(self) -> None:
-        """Nothing read yet."""
         self._rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

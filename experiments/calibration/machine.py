@@ -122,26 +122,27 @@ def check(config: Config) -> None:
         or config.load.force
         or config.load.ui
         or config.load.remote_workers
-        or (found := load()) is None
-        or found.is_quick
+        or (calibrated := load()) is None
+        or calibrated.is_quick
     ):
         return
     peak, workers = config.workload.peak_rps(), config.load.workers
-    most = found.most_rps(workers, config.validity)
+    most = calibrated.most_rps(workers, config.validity)
     # Beyond the highest rate that was tried nothing is known; a tenth beyond it is let pass.
-    if most is None or peak <= most or (most == found.highest_rps and peak <= 1.1 * most):
+    if most is None or peak <= most or (most == calibrated.highest_rps and peak <= 1.1 * most):
         return
-    more = {n: found.most_rps(n, config.validity) or 0.0 for n in {s.workers for s in found.steps} if n > workers}
+    counts = {step.workers for step in calibrated.steps if step.workers > workers}
+    more = {count: calibrated.most_rps(count, config.validity) or 0.0 for count in counts}
     helping = [f"load.workers={n} ({rate:g})" for n, rate in sorted(more.items()) if rate >= peak]
     ways = ", ".join([f"lower the rate, set {helping[0]}" if helping else "lower the rate", "or load.force=true"])
     raise ConfigError(
         f"workload.rate_rps={config.workload.rate_rps:g}: up to {peak:g} requests/s, but this machine sends "
-        f"{most:g} on time with load.workers={workers} ({COMMAND}, {found.measured_at[:10]}); {ways}"
+        f"{most:g} on time with load.workers={workers} ({COMMAND}, {calibrated.measured_at[:10]}); {ways}"
     )
 
 
-def fitted_rps(config: Config, found: Calibration) -> float:
+def fitted_rps(config: Config, calibrated: Calibration) -> float:
     """The rate whose peak is at most `FIT_SHARE` of what the generator sends on time, at most the configured one."""
-    most = found.most_rps(config.load.workers, config.validity) or 0.0
+    most = calibrated.most_rps(config.load.workers, config.validity) or 0.0
     share = FIT_SHARE * most / config.workload.peak_rps()
     return config.workload.rate_rps * min(1.0, max(share, 0.05))

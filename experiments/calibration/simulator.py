@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from experiments.calibration.machine import machine
 from experiments.plan.delays import Delay, fit
-from experiments.plan.installed import CONF
+from experiments.plan.installed import CONF, IS_TREE
 from record.provenance import now_iso
 from record.reading import read
 from services.processes import ServiceProcess, StartError, python_module
@@ -58,6 +58,12 @@ def from_runs(baseline: pd.DataFrame, routed: pd.DataFrame, starts_s: NDArray[np
     }
 
 
+def as_override(delays: dict[str, Delay]) -> str:
+    """The delays as Hydra's command line takes them."""
+    parts = [f"{key}:{{median_ms:{delay.median_ms},sigma:{delay.sigma}}}" for key, delay in delays.items()]
+    return f"engine.delays={{{','.join(parts)}}}"
+
+
 def _measure(scenario: str, folder: Path) -> pd.DataFrame:
     """A live run's requests outside warm-up.
 
@@ -86,18 +92,21 @@ async def _starts(folder: Path) -> NDArray[np.float64]:
 
 
 async def fit_simulator() -> None:
-    """Measure, print, and write the file."""
+    """Measure, print, and write the file; where there is no source tree, print what to type instead."""
     with tempfile.TemporaryDirectory(prefix="aegis-simulator-") as name:
         starts_s = await _starts(Path(name))
         rows = {}
         for scenario in ("baseline", "routed"):
             print(f"measuring {scenario} ...", flush=True)
             rows[scenario] = await asyncio.to_thread(_measure, scenario, Path(name) / scenario)
-    found = from_runs(rows["baseline"], rows["routed"], starts_s)
-    content = {"name": "sim", "delays": {key: vars(delay) for key, delay in found.items()}}
+    delays = from_runs(rows["baseline"], rows["routed"], starts_s)
+    for key, delay in delays.items():
+        print(f"{key}: median {delay.median_ms:g} ms, sigma {delay.sigma:g}")
+    if not IS_TREE:  # the installed file is everybody's
+        print(f"with engine=sim add: '{as_override(delays)}'")
+        return
+    content = {"name": "sim", "delays": {key: vars(delay) for key, delay in delays.items()}}
     about = machine()
     head = HEAD.format(when=now_iso()[:10], cpu=about["cpu"], cores=about["cores"])
     FILE.write_text(head + yaml.safe_dump(content, sort_keys=False))
-    for key, delay in found.items():
-        print(f"{key}: median {delay.median_ms:g} ms, sigma {delay.sigma:g}")
     print(f"written: {FILE}")

@@ -29,7 +29,6 @@ class Measurement:
     """Runs one configuration; what it sees goes to the recorder."""
 
     def __init__(self, config: Config, faults: list[Fault], recorder: Recorder, progress: Progress) -> None:
-        """Nothing is started yet."""
         folder = recorder.folder
         self.config = config
         self.recorder = recorder

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from experiments.load.client import Answer
 from record.files import whole
 from record.schema import ROW_COLUMNS
+
+if TYPE_CHECKING:
+    from experiments.load.client import Answer  # of gevent, which whoever simulates does without
 
 SCHEMA = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in ROW_COLUMNS.items()])
 
@@ -30,7 +32,6 @@ class Rows:
     """Collects one row a request, in the order of their ends."""
 
     def __init__(self) -> None:
-        """Empty."""
         self._rows: list[tuple[Any, ...]] = []
         self.failed = 0
         self.dropped = 0
@@ -39,7 +40,7 @@ class Rows:
         """How many there are."""
         return len(self._rows)
 
-    def add(self, request_id: int, scheduled_s: float, sent_s: float, completed_s: float, answer: Answer) -> None:
+    def add(self, request_id: int, scheduled_s: float, sent_s: float, completed_s: float, answer: "Answer") -> None:
         """A request that was sent and ended."""
         self.failed += answer.outcome != "ok"
         self._rows.append(

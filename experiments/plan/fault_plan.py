@@ -49,7 +49,6 @@ class ActiveFaults:
     """The set that each replica is to play, as faults come and go."""
 
     def __init__(self) -> None:
-        """None."""
         self._sets: dict[str, dict[str, dict[str, float]]] = {}
 
     def change(self, fault: Fault, *, active: bool) -> dict[str, dict[str, float]]:

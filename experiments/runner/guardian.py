@@ -35,14 +35,14 @@ def project_of(mark: str) -> str:
 
 def marked(mark: str) -> list[psutil.Process]:
     """The living processes of the run `mark`, without this one."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         try:
             if process.pid != os.getpid() and process.environ().get(MARK) == mark:
-                found.append(process)
+                processes.append(process)
         except (psutil.Error, OSError):
             continue
-    return found
+    return processes
 
 
 def kill_marked(mark: str) -> int:

@@ -13,7 +13,6 @@ class Process:
     """Those that bear one name, one after another; `epoch` tells them apart."""
 
     def __init__(self, agenda: Agenda) -> None:
-        """It is not there yet."""
         self.is_up = False
         self.runs = False
         """Whether it is up, and not paused."""

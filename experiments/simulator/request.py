@@ -112,7 +112,6 @@ class Records:
     """The columns of requests.parquet, one slot a request, filled as requests end; what is null is NaN, 0 or -1."""
 
     def __init__(self, count: int) -> None:
-        """All of them not sent yet."""
         nan = array("d", [float("nan")])
         self.completed_s = nan * count
         self.queue_s = nan * count

@@ -27,7 +27,6 @@ class Simulation:
     """Runs one configuration; what happens goes to the recorder."""
 
     def __init__(self, config: Config, faults: list[Fault], recorder: Recorder, progress: Progress) -> None:
-        """Nothing has happened yet."""
         self.config = config
         self.faults = faults
         self.recorder = recorder

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf, flag_override
 
 from experiments.calibration import machine as calibration
 from experiments.plan.config import Config, ConfigError
-from experiments.plan.installed import CONF, missing
+from experiments.plan.installed import CONF, IS_TREE, missing
 from experiments.plan.resolve import Plan, resolve
 
 T = TypeVar("T")
@@ -83,6 +83,8 @@ def check_here(config: Config) -> None:
     Raises:
         ConfigError: with the key and the ways out.
     """
+    if config.engine.name == "compose" and config.engine.image is None and not IS_TREE:
+        raise ConfigError("engine.image=null: Aegis is installed without the tree that images are built from; name one")
     if config.engine.name != "sim" and (reason := missing("load")) is not None:
         raise ConfigError(f"engine={config.engine.name}: {reason}; engine=sim does without")
     calibration.check(config)

@@ -22,7 +22,6 @@ class Companion:
     """`python -m experiments.tracking --companion`; failures are warnings, never the run's."""
 
     def __init__(self, warn: Callable[[str], None]) -> None:
-        """Nothing is started yet."""
         self._folder: Path | None = None
         self._warn = warn
         self._process: asyncio.subprocess.Process | None = None

@@ -181,7 +181,6 @@ class ProcessorSharing:
     """
 
     def __init__(self, concurrency: int, queue_limit: int, speed: float = 1.0) -> None:
-        """No jobs."""
         self._concurrency = concurrency
         self._queue_limit = queue_limit
         self._speed = speed

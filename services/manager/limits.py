@@ -28,7 +28,6 @@ class Limits:
     """Turns a scaler's wish into a decision (the order of Kubernetes' HPA: tolerance, window, rate, bounds)."""
 
     def __init__(self, settings: ScalingSettings) -> None:
-        """No wishes yet."""
         self.settings = settings
         self._wishes: deque[tuple[float, int]] = deque()
 

@@ -15,7 +15,6 @@ class EventLog:
     """The last events, numbered from 1."""
 
     def __init__(self) -> None:
-        """Empty."""
         self._events: deque[dict[str, Any]] = deque(maxlen=CAPACITY)
         self._last = 0
         self.counts: Counter[str] = Counter()

@@ -100,7 +100,7 @@ def test_the_exit_status_of_a_command_is_that_of_its_module(arguments, status, s
 
 
 def test_what_an_extra_brings_is_named_where_it_is_missing(tmp_path):
-    for name in ("locust", "mlflow"):  # as if they were not installed
+    for name in ("locust", "gevent", "geventhttpclient", "mlflow", "dvc"):  # as if they were not installed
         (tmp_path / "sitecustomize.py").open("a").write(f"import sys; sys.modules[{name!r}] = None\n")
     env = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     for arguments, extra in (

@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
-from experiments.calibration.simulator import from_runs, overhead_s
+from experiments.calibration.simulator import as_override, from_runs, overhead_s
 from experiments.plan.delays import Delay, fit
+from tests.running import run
 
 
 def test_a_fit_finds_what_was_drawn():
@@ -47,3 +49,10 @@ def test_who_was_retried_or_failed_says_nothing_of_the_network():
     rows = requests(2.0, 1.0, 10)
     rows.loc[0, "attempts"], rows.loc[1, "outcome"] = 2, "timeout"
     assert len(overhead_s(rows)) == 8
+
+
+def test_delays_that_were_measured_where_nothing_can_be_written_are_told_as_hydra_takes_them():
+    measured = {name: Delay(0.25 + number, 0.5) for number, name in enumerate(("client", "router", "replica", "startup"))}
+    done = run("+scenario=routed", "engine=sim", as_override(measured), "--cfg", "job", "--package", "engine")
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load(done.stdout)["delays"] == {name: vars(delay) for name, delay in measured.items()}
