@@ -9,7 +9,6 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -22,6 +21,7 @@ from analysis.comparison.text import best, cells, headline, left_out, notes
 from analysis.metrics import table as metric_table
 from analysis.metrics import timeline
 from record.files import FolderError, find, write_text
+from record.metrics import Metrics
 from record.reading import Run, read
 
 REFUSED = 2
@@ -45,7 +45,7 @@ def read_each(places: list[Path]) -> Iterator[Run]:
             yield run
 
 
-def read_runs(places: list[Path]) -> list[tuple[Run, dict[str, Any]]]:
+def read_runs(places: list[Path]) -> list[tuple[Run, Metrics]]:
     """Every run below `places` with its metrics, as `read_each` finds them.
 
     Raises:
@@ -54,7 +54,7 @@ def read_runs(places: list[Path]) -> list[tuple[Run, dict[str, Any]]]:
     return [(run, metric_table.compute(run, timeline.build(run))) for run in read_each(places)]
 
 
-def compare_runs(runs: list[tuple[Run, dict[str, Any]]]) -> Comparison:
+def compare_runs(runs: list[tuple[Run, Metrics]]) -> Comparison:
     """Runs compared, with what would decide and with their headlines.
 
     Raises:

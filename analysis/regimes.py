@@ -15,7 +15,7 @@ import math
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from analysis.compare import read_runs
 from analysis.comparison.arms import Arm, ComparisonError, sort_into_arms
@@ -23,6 +23,7 @@ from analysis.comparison.compared import BY_KEY, Compared
 from analysis.comparison.comparison import best_sets
 from analysis.comparison.statistics import geometric_interval
 from record.files import FolderError, write_text
+from record.metrics import Metrics, value_of
 from record.reading import Run
 from record.settings import flatten
 
@@ -31,7 +32,7 @@ ARM_SECTION = "policy"
 HATCHES = {"equivalent": "..", "undecided": "///"}
 LABEL = {"boxstyle": "round", "facecolor": "white", "alpha": 0.75, "linewidth": 0}
 Point = tuple[float, float]
-Measured = tuple[Run, dict[str, Any]]
+Measured = tuple[Run, Metrics]
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,11 @@ def _primary(runs: list[Measured]) -> Compared:
 
 
 def _mean(arm: Arm, primary: Compared) -> float | None:
-    values = [one.metrics[primary.key] for runs in arm.runs.values() for one in runs if one.metrics["valid"]]
-    if not values or None in values:
+    values = [value_of(one.metrics, primary.key) for runs in arm.runs.values() for one in runs if one.metrics["valid"]]
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
         return None
-    return geometric_interval(values).mean if primary.by == "ratio" else sum(values) / len(values)
+    return geometric_interval(known).mean if primary.by == "ratio" else sum(known) / len(known)
 
 
 def _name(label: str) -> str:

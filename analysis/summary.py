@@ -6,7 +6,6 @@ Each run gets its timeline.parquet, metrics.json and summary.png; several runs t
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -14,11 +13,12 @@ from analysis.metrics import table as metric_table
 from analysis.metrics import timeline
 from analysis.metrics.verdict import table_rows, verdict
 from record.files import FolderError, dump, find, read_manifest, whole, write_text
+from record.metrics import Metrics
 from record.reading import Run, read
 from record.schema import METRICS, PICTURE, TIMELINE
 
 
-def summarise(folder: Path, *, draws: bool = True) -> dict[str, Any]:
+def summarise(folder: Path, *, draws: bool = True) -> Metrics:
     """Write `timeline.parquet`, `metrics.json` and, where it `draws`, `summary.png` into a run's folder.
 
     Returns:
@@ -31,7 +31,7 @@ def summarise(folder: Path, *, draws: bool = True) -> dict[str, Any]:
     return _summarise(folder, draws=draws)[1]
 
 
-def _summarise(folder: Path, *, draws: bool = True) -> tuple[Run, dict[str, Any]]:
+def _summarise(folder: Path, *, draws: bool = True) -> tuple[Run, Metrics]:
     run = read(folder)
     seconds = timeline.build(run)
     metrics = metric_table.compute(run, seconds)
@@ -46,7 +46,7 @@ def _summarise(folder: Path, *, draws: bool = True) -> tuple[Run, dict[str, Any]
 
 
 def _joint(
-    runs: list[tuple[Run, dict[str, Any]]], output: Path | None, metrics: Path | None, plots: Path | None
+    runs: list[tuple[Run, Metrics]], output: Path | None, metrics: Path | None, plots: Path | None
 ) -> None:
     """The page, the numbers and the plot data of several runs together."""
     from analysis.pages.joint_data import metrics_table, quantile_table
@@ -66,9 +66,9 @@ def _joint(
         write_text(plots, quantile_table(rows))
 
 
-def _each(folders: list[Path]) -> tuple[list[tuple[Run, dict[str, Any]]], int]:
+def _each(folders: list[Path]) -> tuple[list[tuple[Run, Metrics]], int]:
     """Summarise every run; return those that could be, and how many could not."""
-    done: list[tuple[Run, dict[str, Any]]] = []
+    done: list[tuple[Run, Metrics]] = []
     broken = 0
     for folder in folders:
         try:

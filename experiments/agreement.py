@@ -11,7 +11,7 @@ import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import yaml
 from omegaconf.errors import OmegaConfBaseException
@@ -30,7 +30,9 @@ from experiments.simulator.manager import ScalerError
 from experiments.simulator.simulation import rows
 from experiments.simulator.stack import VirtualStack
 from record.files import FolderError, find
+from record.metrics import Metrics, value_of
 from record.reading import Run, read
+from record.shapes import Event
 from record.writing import phases
 
 RATIOS = ("latency_p50_ms", "latency_p99_ms")
@@ -44,27 +46,29 @@ class Arm:
 
     label: str
     policy: str
-    pairs: list[tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=list)
+    pairs: list[tuple[Metrics, Metrics]] = field(default_factory=list)
 
     def ratio(self, metric: str) -> Interval:
         """Simulated over live."""
-        return geometric_interval([new[metric] / old[metric] for old, new in self._known(metric)])
+        return geometric_interval([new / old for old, new in self._known(metric)])
 
     def difference(self, metric: str) -> Paired | None:
         """Simulated less live; None = undefined in every run."""
         known = self._known(metric)
-        return paired([new[metric] - old[metric] for old, new in known]) if known else None
+        return paired([new - old for old, new in known]) if known else None
 
-    def _known(self, metric: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        return [(old, new) for old, new in self.pairs if old[metric] is not None and new[metric] is not None]
+    def _known(self, metric: str) -> list[tuple[float, float]]:
+        both = [(value_of(live, metric), value_of(twin, metric)) for live, twin in self.pairs]
+        return [(old, new) for old, new in both if old is not None and new is not None]
 
     def middle(self, which: int, metric: str = "latency_p99_ms") -> float:
         """The geometric mean over its runs; infinite where one of them has none, since it lies among the failed.
 
         `which` is 0 for live, 1 for simulated.
         """
-        values = [pair[which][metric] for pair in self.pairs]
-        return math.inf if None in values else cast(float, geometric_interval(values).mean)
+        values = [value_of(pair[which], metric) for pair in self.pairs]
+        known = [value for value in values if value is not None]
+        return math.inf if len(known) < len(values) else cast(float, geometric_interval(known).mean)
 
 
 def _percent(interval: Interval) -> str:
@@ -83,7 +87,7 @@ def _plain(difference: Paired | None, scale: float) -> str:
     return f"{scale * difference.mean:+.2f}" + ("" if difference.n < 2 else f" ({low:+.2f} to {high:+.2f})")
 
 
-def simulated(live: Run) -> dict[str, Any]:
+def simulated(live: Run) -> Metrics:
     """The metrics of a live run's twin.
 
     Raises:
@@ -94,17 +98,17 @@ def simulated(live: Run) -> dict[str, Any]:
     plan = resolve(as_composed(content))
     config = plan.config
     schedule = build_schedule(config.workload, config.seed)
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
 
     def sink(source: str, event: str, t_s: float, **detail: object) -> None:
-        events.append({"t_s": t_s, "source": source, "event": event, **detail})
+        events.append(cast(Event, {"t_s": t_s, "source": source, "event": event, **detail}))
 
     stack = VirtualStack(config, plan.faults, schedule, sink)
     stack.run(lambda _: True)
     requests = rows(stack, schedule).to_pandas()
     requests["phase"] = phases(requests["scheduled_s"].to_numpy(), config.workload.warmup_s, events)
     planned = schedule if stack.load.asked_s is None else requests
-    manifest = {**live.manifest, "config": content}
+    manifest = live.manifest | {"config": content}
     twin = Run(live.folder, manifest, requests, events, stack.samples, planned["scheduled_s"], schedule["demand_s"])
     return metrics.compute(twin, timeline.build(twin))
 

@@ -9,7 +9,6 @@ import argparse
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +17,7 @@ from experiments.plan.original import Original, ReplayError, differences, read_o
 from experiments.runner.exit_status import ExitStatus
 from experiments.runner.supervision import Interrupted, say, supervise
 from record.files import write_json
+from record.metrics import Metrics
 from record.provenance import provenance
 
 FAILED, WRONG = ExitStatus.FAILED, ExitStatus.WRONG
@@ -78,7 +78,7 @@ def _claim(output: Path) -> Path:
     return output
 
 
-def _metrics(folder: Path) -> dict[str, Any]:
+def _metrics(folder: Path) -> Metrics:
     """A run's metrics, computed from its files with the code of now."""
     from analysis.metrics import table as metrics
     from analysis.metrics import timeline
@@ -107,7 +107,7 @@ def _run_again(original: Original, output: Path, number: int) -> int:
 
 
 def _judge(
-    original: Original, old: dict[str, Any], output: Path, statuses: list[int], environment: list[dict[str, str]]
+    original: Original, old: Metrics, output: Path, statuses: list[int], environment: list[dict[str, str]]
 ) -> int:
     """Compare, write `replay.json`, print; return the exit status."""
     from analysis.comparison.replay_check import cells, check

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -22,8 +22,10 @@ from experiments.simulator.manager import ScalerError
 from experiments.tracking.companion import Companion
 from record import schema
 from record.files import FolderError
+from record.metrics import Metrics
 from record.place import Claim, check_space, claim
 from record.provenance import now_iso, provenance, provenance_of_process
+from record.shapes import Manifest
 from record.writing import Recorder
 from services.manager.engines import EngineError
 from services.processes import StartError
@@ -109,7 +111,7 @@ class Session:
         schedule = build_schedule(self.config.workload, self.config.seed)
         self._requests = len(schedule)
         check_space(self.folder, self._requests)
-        manifest = {
+        manifest: Manifest = {
             "schema_version": schema.VERSION,
             "run_id": self.folder.name if self.sweep_dir is None else f"{self.folder.parent.name}/{self.folder.name}",
             "scenario": self.scenario,
@@ -124,7 +126,6 @@ class Session:
             "sweep_dir": None if self.sweep_dir is None else str(self.sweep_dir),
             "order": self.order,
             "looks": self.looks,
-            **(provenance_of_process() if self._is_simulated else provenance()),
             "config": self.plan.resolved,
             "faults": [fault.as_dict() for fault in self.plan.faults],
         }
@@ -133,7 +134,8 @@ class Session:
             (self.folder / HYDRA).mkdir(exist_ok=True)
             (self.folder / HYDRA / name).write_text(text)
         schedule.to_parquet(self.folder / "schedule.parquet", index=False)
-        self._recorder = Recorder(self.folder, manifest)
+        made_with = provenance_of_process() if self._is_simulated else provenance()
+        self._recorder = Recorder(self.folder, cast(Manifest, {**manifest, **made_with}))
 
     def _guard(self) -> Guardian | None:
         """A guardian that is to be told of the run's end; None where it need not be."""
@@ -199,7 +201,7 @@ class Session:
         """Whether the run gets its picture."""
         return self.config.summary == "always" or (self.config.summary == "auto" and not self._is_one_of_many)
 
-    def _summarise(self) -> dict[str, Any] | None:
+    def _summarise(self) -> Metrics | None:
         from analysis.summary import summarise
 
         try:
@@ -208,7 +210,7 @@ class Session:
             self._warn(f"no summary: {error}")
             return None
 
-    def _print(self, metrics: dict[str, Any]) -> None:
+    def _print(self, metrics: Metrics) -> None:
         from analysis.metrics.verdict import table_rows, verdict
 
         if self._is_one_of_many:

@@ -4,9 +4,10 @@ import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from record import schema
+from record.shapes import Manifest
 
 SKIPPED_FOLDERS = frozenset({"mlruns", "mlartifacts"})
 """Below these lie copies of runs."""
@@ -57,7 +58,7 @@ def dump(content: object) -> str:
     return json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> Manifest:
     """The manifest of a run's folder.
 
     Raises:
@@ -79,7 +80,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{path}: schema {manifest.get('schema_version')}, but {known} are read here; measure again, or read it "
             "with the commit that it names"
         )
-    return dict(manifest)
+    return cast(Manifest, manifest)
 
 
 def find(places: list[Path]) -> list[Path]:

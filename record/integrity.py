@@ -6,13 +6,13 @@ a session of the web UI follows no schedule.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from record.schedule_hash import schedule_hash
 from record.schema import MANIFEST, REQUESTS, SCHEDULE, SCHEDULE_COLUMNS, numbers
+from record.shapes import Manifest
 
 SAME_S = 1e-6
 """Schedules are rounded to so much."""
@@ -24,7 +24,7 @@ LASTING = ("queue_s", "service_s", "router_s")
 Problem = tuple[str, str]
 
 
-def problems(manifest: dict[str, Any], requests: pd.DataFrame, schedule: pd.DataFrame | None) -> Iterator[Problem]:
+def problems(manifest: Manifest, requests: pd.DataFrame, schedule: pd.DataFrame | None) -> Iterator[Problem]:
     """(file, what is wrong with it) of all that is.
 
     Args:
@@ -40,7 +40,7 @@ def problems(manifest: dict[str, Any], requests: pd.DataFrame, schedule: pd.Data
             yield from _rows(manifest, requests, schedule)
 
 
-def _schedule(manifest: dict[str, Any], schedule: pd.DataFrame) -> Iterator[Problem]:
+def _schedule(manifest: Manifest, schedule: pd.DataFrame) -> Iterator[Problem]:
     values = schedule[list(numbers(SCHEDULE_COLUMNS))].to_numpy()
     if not np.isfinite(values).all() or (values < 0).any():
         yield SCHEDULE, "a number is negative, or none"
@@ -54,7 +54,7 @@ def _schedule(manifest: dict[str, Any], schedule: pd.DataFrame) -> Iterator[Prob
         yield SCHEDULE, f"is not the schedule of this run (hash {actual[:12]}, in {MANIFEST} {str(known)[:12]})"
 
 
-def _rows(manifest: dict[str, Any], requests: pd.DataFrame, schedule: pd.DataFrame) -> Iterator[Problem]:
+def _rows(manifest: Manifest, requests: pd.DataFrame, schedule: pd.DataFrame) -> Iterator[Problem]:
     """Every request is one of the schedule, at its moment; a run that came to its end has all of them."""
     ids, count = requests["request_id"].to_numpy(), len(schedule)
     unknown = ~np.isin(ids, schedule["request_id"].to_numpy())
@@ -71,7 +71,7 @@ def _rows(manifest: dict[str, Any], requests: pd.DataFrame, schedule: pd.DataFra
         yield REQUESTS, f"request_id {_number(ids[moved][0])} has another scheduled_s than in {SCHEDULE}"
 
 
-def _possibility(manifest: dict[str, Any], requests: pd.DataFrame) -> Iterator[Problem]:
+def _possibility(manifest: Manifest, requests: pd.DataFrame) -> Iterator[Problem]:
     """Nothing happened before its cause, and every outcome has what makes it one."""
     # Arrays: a pandas column costs a tenth of a millisecond an operation, and a sweep reads a thousand runs.
     times = requests[list(TIMES)].to_numpy(dtype="float64")
@@ -102,11 +102,11 @@ def _possibility(manifest: dict[str, Any], requests: pd.DataFrame) -> Iterator[P
             yield REQUESTS, f"request_id {_number(requests['request_id'][rows].iloc[0])} {text}"
 
 
-def _is_closed(manifest: dict[str, Any]) -> bool:
+def _is_closed(manifest: Manifest) -> bool:
     return bool((manifest["config"].get("load") or {}).get("loop") == "closed")
 
 
-def _is_whole(manifest: dict[str, Any]) -> bool:
+def _is_whole(manifest: Manifest) -> bool:
     """Whether the run and every generator that left a record came to its end; of a lost one all is there as dropped."""
     load, generators = manifest["config"].get("load") or {}, manifest.get("generator") or []
     is_simulated = (manifest["config"].get("engine") or {}).get("name") == "sim"

@@ -1,16 +1,14 @@
 """The faults that landed in a run, and when its replicas were in rotation, as the run's events tell."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from record.schema import FAULT_HEALED, FAULT_INJECTED, IN_ROTATION, OUT_OF_ROTATION
+from record.shapes import Event
 
 MOMENTARY = frozenset({"restart"})
 """Actions that are over when they have been carried out."""
 SERVICES = frozenset({"router", "manager"})
 """Targets that are no replicas: nobody takes them out of rotation."""
-
-Event = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from record import __version__
+from record.shapes import Commit, Provenance
 
 ROOT = Path(__file__).resolve().parent.parent
 """The source tree, or where Aegis is installed."""
@@ -41,7 +41,7 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _commit() -> dict[str, Any]:
+def _commit() -> Commit:
     """Commit and uncommitted changes of the source tree; null where Aegis is installed, whatever lies around it."""
     top = _git("rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != ROOT:
@@ -66,7 +66,7 @@ def cpu_model() -> str:
     )
 
 
-def provenance() -> dict[str, Any]:
+def provenance() -> Provenance:
     """What a reader needs to know of the code and the machine."""
     return {
         "aegis": __version__,
@@ -81,6 +81,12 @@ def provenance() -> dict[str, Any]:
 
 
 @cache
-def provenance_of_process() -> dict[str, Any]:
+def provenance_of_process() -> Provenance:
     """The same as this process first found it: for what runs within it, whose code was read when it began."""
     return provenance()
+
+
+def commit_of(made: Provenance) -> str:
+    """The first ten digits of the commit that a run was made with, of its manifest; `None` where nobody knows."""
+    git = made.get("git")
+    return str(git["commit"] if git else None)[:10]

@@ -13,6 +13,7 @@ from record.files import FolderError, one_line, read_manifest
 from record.landed import LandedFault, landed
 from record.latency import Floats, ranked_ms
 from record.schema import OPTIONAL, OUTCOMES, PHASES, REQUEST_COLUMNS, SCHEDULE_COLUMNS
+from record.shapes import Event, Manifest, Sample
 
 NUMBERS = schema.numbers(REQUEST_COLUMNS)
 
@@ -22,11 +23,11 @@ class Run:
     """What a run left behind. All times are seconds from the run's start."""
 
     folder: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
     requests: pd.DataFrame
     """`requests.parquet`; no rows where the run did not come to it."""
-    events: list[dict[str, Any]]
-    samples: list[dict[str, Any]]
+    events: list[Event]
+    samples: list[Sample]
     planned: pd.Series
     """The schedule's `scheduled_s`, of the whole run; of a closed loop the moments at which it asked."""
     demand_s: pd.Series
@@ -173,7 +174,7 @@ def _parquet(path: Path, columns: tuple[str, ...]) -> pd.DataFrame | None:
     return table
 
 
-def _lines(path: Path, keys: tuple[str, ...]) -> list[dict[str, Any]]:
+def _lines(path: Path, keys: tuple[str, ...]) -> list[Any]:
     """The objects of a JSON-lines file; a torn last line is what a killed runner leaves, and is left out."""
     if not path.exists():
         return []
@@ -181,11 +182,11 @@ def _lines(path: Path, keys: tuple[str, ...]) -> list[dict[str, Any]]:
         lines = [line for line in path.read_text().splitlines() if line.strip()]
     except (OSError, ValueError) as error:
         raise FolderError(f"{path}: cannot be read ({one_line(error)})") from error
-    found: list[dict[str, Any]] = []
+    entries: list[dict[str, object]] = []
     for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
-            found.append({**entry, "t_s": float(entry["t_s"])})
+            entries.append({**entry, "t_s": float(entry["t_s"])})
             missing = [key for key in keys if key not in entry]
         except (ValueError, TypeError, KeyError) as error:
             if number == len(lines):
@@ -193,4 +194,4 @@ def _lines(path: Path, keys: tuple[str, ...]) -> list[dict[str, Any]]:
             raise FolderError(f"{path}: line {number} cannot be read ({one_line(error)})") from error
         if missing:
             raise FolderError(f"{path}: line {number} lacks {', '.join(missing)}")
-    return found
+    return entries

@@ -14,17 +14,18 @@ from record import schema
 from record.files import whole, write_json, write_text
 from record.place import hold
 from record.provenance import now_iso
+from record.shapes import ClockEntry, Event, Manifest, Sample
 
 
 class Recorder:
     """Writes manifest, events and samples while the run goes on; every line is on disk at once."""
 
-    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
         """`manifest` is written at once, with `exit_reason` running."""
         self.folder = folder
         self.t0 = time.monotonic()
         self.manifest = manifest
-        self._early: list[tuple[float, dict[str, Any]]] = []
+        self._early: list[tuple[float, dict[str, object]]] = []
         self._events: Any = None
         self._samples: Any = None
         self.write_manifest()
@@ -48,7 +49,7 @@ class Recorder:
             self._write_event(moment, event)
         self._early.clear()
 
-    def clocks(self, entries: list[dict[str, Any]]) -> None:
+    def clocks(self, entries: list[ClockEntry]) -> None:
         """Add what a comparison of clocks showed."""
         self.manifest["clocks"] = [*self.manifest.get("clocks", []), *entries]
         self.write_manifest()
@@ -62,10 +63,10 @@ class Recorder:
         else:
             self._write_event(moment, entry)
 
-    def _write_event(self, moment: float, entry: dict[str, Any]) -> None:
+    def _write_event(self, moment: float, entry: dict[str, object]) -> None:
         self._events.write(json.dumps({"t_s": round(moment - self.t0, 6), **entry}, default=str) + "\n")
 
-    def sample(self, sample: dict[str, Any]) -> None:
+    def sample(self, sample: Sample) -> None:
         """Record one second's sample."""
         if self._samples is not None:
             self._samples.write(json.dumps(sample) + "\n")
@@ -82,8 +83,8 @@ class Recorder:
 
 def finish(folder: Path, exit_reason: str, error: str | None = None) -> None:
     """Close a run's folder: merge the load's rows, order the events, set `exit_reason`."""
-    manifest = json.loads((folder / schema.MANIFEST).read_text())
-    events = []
+    manifest: Manifest = json.loads((folder / schema.MANIFEST).read_text())
+    events: list[Event] = []
     if (folder / schema.EVENTS).exists():
         for line in (folder / schema.EVENTS).read_text().splitlines():
             try:
@@ -102,7 +103,7 @@ def finish(folder: Path, exit_reason: str, error: str | None = None) -> None:
     shutil.rmtree(folder / schema.RAW, ignore_errors=True)
 
 
-def _merge_requests(folder: Path, manifest: dict[str, Any], events: list[dict[str, Any]]) -> None:
+def _merge_requests(folder: Path, manifest: Manifest, events: list[Event]) -> None:
     """The generator processes' rows in one file, in the schedule's order, each with its phase."""
     import numpy as np
     import pyarrow as pa
@@ -119,7 +120,7 @@ def _merge_requests(folder: Path, manifest: dict[str, Any], events: list[dict[st
         pq.write_table(table, partial)
 
 
-def phases(scheduled_s: Any, warmup_s: float, events: list[dict[str, Any]]) -> Any:  # noqa: ANN401
+def phases(scheduled_s: Any, warmup_s: float, events: list[Event]) -> Any:  # noqa: ANN401
     """The phase of every request, by the moment it was scheduled.
 
     Args:

@@ -1,7 +1,6 @@
 """Calibration where requests are lost: intervals of shares, and whether failing can buy a verdict."""
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -10,6 +9,8 @@ from analysis.calibration.runs import arm, metrics, settings
 from analysis.comparison.arms import Arm
 from analysis.comparison.compared import FAILED
 from analysis.comparison.comparison import compare
+from record.metrics import Metrics
+from record.shapes import Manifest
 
 REQUESTS = 3000
 PAIRS = (3, 5, 10, 20)
@@ -86,13 +87,13 @@ def _beta(share: float, spread: float) -> tuple[float, float]:
     return share * total, (1 - share) * total
 
 
-def _runs(counts: np.ndarray) -> list[dict[str, Any]]:
+def _runs(counts: np.ndarray) -> list[Metrics]:
     return [metrics(REQUESTS, failed=int(count)) for count in counts]
 
 
 def _pair(
     n: int, ours: list[int], theirs: list[int], effect: float, rng: np.random.Generator
-) -> list[list[dict[str, Any]]]:
+) -> list[list[Metrics]]:
     """Runs of two arms whose p99 differs by `effect` on the log scale; none where more than 1 % was lost."""
     base = rng.normal(math.log(100), 0.2, n)
     other = base + effect + rng.normal(0, FEWER[1], n)
@@ -110,7 +111,7 @@ def _p99(value: float, lost: int) -> dict[str, float | None]:
     return {"latency_p99_ms": value if is_known else None, "latency_p99_beyond_ms": None if is_known else value}
 
 
-def _verdict(runs: list[list[dict[str, Any]]], manifest: dict[str, Any]) -> dict[str, bool]:
+def _verdict(runs: list[list[Metrics]], manifest: Manifest) -> dict[str, bool]:
     arms: list[Arm] = [arm(label, manifest, found) for label, found in zip("ab", runs, strict=True)]
     row = compare(arms).row("b", "latency_p99_ms")
     verdict = None if row is None else row.overall

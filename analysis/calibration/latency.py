@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,8 @@ from analysis.comparison.arms import Arm, Measured
 from analysis.comparison.comparison import Comparison, compare
 from analysis.comparison.sequential import planned_looks
 from analysis.metrics.validity import LIMITS
+from record.metrics import Metrics
+from record.shapes import Manifest
 
 PRIMARY = "latency_p99_ms"
 KEYS = (*SHARES, MEAN)
@@ -171,7 +172,7 @@ def _measure(utilisation: float, count: int, rng: np.random.Generator) -> dict[s
     }
 
 
-def _with_gate(values: dict[str, Floats], rng: np.random.Generator) -> list[dict[str, Any]]:
+def _with_gate(values: dict[str, Floats], rng: np.random.Generator) -> list[Metrics]:
     """What `metrics.json` would hold of each run: none fails, some are invalid."""
     lateness = rng.lognormal(math.log(LATENESS_MS), LATENESS_SPREAD, len(values[MEAN]))
     valid = (lateness <= LIMITS["max_lateness_p99_ms"]).tolist()
@@ -181,7 +182,7 @@ def _with_gate(values: dict[str, Floats], rng: np.random.Generator) -> list[dict
     ]
 
 
-def _arms(sample: dict[str, list[dict[str, Any]]], n: int, manifest: dict[str, Any]) -> list[Arm]:
+def _arms(sample: dict[str, list[Metrics]], n: int, manifest: Manifest) -> list[Arm]:
     """The first n pairs."""
     return [arm(name, manifest, runs[:n]) for name, runs in sample.items()]
 

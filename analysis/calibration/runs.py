@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from analysis.comparison.arms import Arm, Measured
 from analysis.comparison.compared import BY_KEY
 from record.latency import QUANTILES
+from record.metrics import Metrics
 from record.reading import Run
+from record.shapes import Manifest
 
 EMPTY = pd.DataFrame()
 NONE = pd.Series(dtype="float64")
-UNKNOWN: dict[str, Any] = {
+UNKNOWN: dict[str, float | bool | None] = {
     **dict.fromkeys(BY_KEY),
     **{f"latency_{name}_beyond_ms": None for name in QUANTILES},
     "faults_undetected": None,
@@ -33,7 +35,7 @@ def settings(
     most: int = 20,
     looks: Sequence[int] = (),
     duration_s: float = 0.0,
-) -> dict[str, Any]:
+) -> Manifest:
     """A manifest with what the comparison reads of it."""
     return {
         "schedule_hash": "the same",
@@ -53,7 +55,7 @@ def settings(
     }
 
 
-def run(manifest: dict[str, Any], latencies: NDArray[np.float64] | None = None) -> Run:
+def run(manifest: Manifest, latencies: NDArray[np.float64] | None = None) -> Run:
     """A run of that manifest; its latencies in ms, where the estimand asks for them."""
     made = Run(Path(), manifest, EMPTY, [], [], NONE, NONE)
     made.latencies = np.zeros(0) if latencies is None else latencies
@@ -62,7 +64,7 @@ def run(manifest: dict[str, Any], latencies: NDArray[np.float64] | None = None) 
 
 def metrics(
     requests: int, known: Mapping[str, float | None] | None = None, *, failed: int = 0, valid: bool = True
-) -> dict[str, Any]:
+) -> Metrics:
     """The metrics of a run in which `failed` of `requests` were lost and the others served within the objective.
 
     Args:
@@ -72,10 +74,12 @@ def metrics(
         valid: whether the run counts.
     """
     counts = {"offered_requests": requests, "failed_requests": failed, "error_rate": failed / requests}
-    return UNKNOWN | counts | {"served_share": 1 - failed / requests, "valid": valid} | dict(known or {})
+    return cast(
+        Metrics, UNKNOWN | counts | {"served_share": 1 - failed / requests, "valid": valid} | dict(known or {})
+    )
 
 
-def arm(label: str, manifest: dict[str, Any], runs: Sequence[dict[str, Any]]) -> Arm:
+def arm(label: str, manifest: Manifest, runs: Sequence[Metrics]) -> Arm:
     """An arm of runs with these metrics, one a seed."""
     one = run(manifest)
     return Arm(label, {seed: [Measured(one, found)] for seed, found in enumerate(runs)})

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from record.metrics import Metrics
 from record.reading import Run
 from record.settings import flatten
 
@@ -14,7 +15,6 @@ APART = ("seed", "tracking", "summary")
 FIXED = ("validity", "comparison", "repeat")
 """Sections that must be the same in every arm: limits, smallest effects and looks are set before the data, for all."""
 
-Metrics = dict[str, Any]
 
 
 class ComparisonError(RuntimeError):

@@ -14,6 +14,7 @@ from analysis.comparison.sequential import Look, extended, look
 from analysis.comparison.statistics import ALPHA, Verdict
 from analysis.comparison.system_effects import System
 from analysis.comparison.verdicts import BestSet, Judged, Smallest, best_set, judge_family, overall
+from record.metrics import value_of
 
 
 @dataclass
@@ -244,10 +245,10 @@ def _place(arm: Arm, plan: _Plan) -> tuple[float, float]:
     """How an arm looks: its lost requests in units of the smallest share, then its primary metric; lower is better."""
     valid = [one.metrics for runs in arm.runs.values() for one in runs if one.metrics["valid"]]
     lost = sum(m["failed_requests"] for m in valid) / max(1, sum(m["offered_requests"] for m in valid))
-    values = [m[plan.primary] for m in valid]
-    if not values or None in values:
+    known = [value for m in valid if (value := value_of(m, plan.primary)) is not None]
+    if not known or len(known) < len(valid):
         return round(lost / plan.smallest.share), math.inf
-    mean = sum(values) / len(values)
+    mean = sum(known) / len(known)
     return round(lost / plan.smallest.share), mean if BY_KEY[plan.primary].lower_is_better else -mean
 
 

@@ -4,11 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from analysis.comparison.arms import Metrics, Pairs
+from analysis.comparison.arms import Pairs
 from analysis.comparison.compared import FAILED, LEAST_S, Compared
 from analysis.comparison.counts import share_difference
 from analysis.comparison.sign_flips import sign_flip_p, signed_rank_p
 from analysis.comparison.statistics import ALPHA, POWER, Paired, paired
+from record.metrics import Metrics, value_of
 
 Estimand = Literal["system", "run"]
 
@@ -82,7 +83,7 @@ class Effect:
 def is_worst(compared: Compared, metrics: Metrics) -> bool:
     """Whether a metric has no number for being worse than any: never served, never detected, never well again."""
     if compared.quantile is not None:
-        return metrics[compared.key.replace("_ms", "_beyond_ms")] is not None
+        return value_of(metrics, compared.key.replace("_ms", "_beyond_ms")) is not None
     if compared.key == "latency_mean_ms":
         return bool(metrics["failed_requests"])
     if compared.key == "detection_s":
@@ -92,7 +93,7 @@ def is_worst(compared: Compared, metrics: Metrics) -> bool:
 
 def _value(compared: Compared, metrics: Metrics) -> float | None:
     """Its number; infinite = worse than any (of goodput: none at all), None = not known."""
-    value = metrics[compared.key]
+    value = value_of(metrics, compared.key)
     if value is None:
         return math.inf if is_worst(compared, metrics) else None
     return float(value)
@@ -130,8 +131,9 @@ def _known(compared: Compared, pairs: Pairs, side: int) -> Known:
     beyond = None
     if compared.quantile is not None:
         key = compared.key.replace("_ms", "_beyond_ms")
-        beyond = max((m[key] for m in runs if m[key] is not None), default=None)
-    has = sum(m[compared.key] is not None and not (compared.by == "ratio" and m[compared.key] == 0) for m in runs)
+        beyond = max((far for m in runs if (far := value_of(m, key)) is not None), default=None)
+    values = [value_of(m, compared.key) for m in runs]
+    has = sum(value is not None and not (compared.by == "ratio" and value == 0) for value in values)
     return Known(has, len(runs), beyond)
 
 
@@ -187,4 +189,4 @@ def _share(compared: Compared, pairs: Pairs, known: tuple[Known, Known]) -> Effe
 def _count(compared: Compared, metrics: Metrics) -> int:
     if compared.key == FAILED:
         return int(metrics["failed_requests"])
-    return round(float(metrics[compared.key]) * int(metrics["offered_requests"]))
+    return round((value_of(metrics, compared.key) or 0.0) * metrics["offered_requests"])

@@ -13,6 +13,7 @@ import numpy as np
 from analysis.comparison.arms import Arm
 from analysis.comparison.compared import BY_KEY, FAILED, Compared
 from analysis.comparison.verdicts import Smallest
+from record.metrics import value_of
 
 CRITICAL = {3: 165.0, 4: 23.8, 5: 27.3, 6: 15.1, 7: 15.8, 8: 11.8, 9: 12.3, 10: 10.2, 12: 9.3, 15: 8.8, 17: 8.5}
 """Runs: how many median absolute deviations from the median the farthest of so many normal values lies in 1 % of the
@@ -37,21 +38,23 @@ class Outlying:
 
 def stand_apart(arm: Arm, primary: str, smallest: Smallest) -> list[Outlying]:
     """The valid runs of an arm that lie too far from its median, in the primary metric or in lost requests."""
-    found: list[Outlying] = []
+    outlying: list[Outlying] = []
     for key in dict.fromkeys((primary, FAILED)):
         compared = BY_KEY[key]
         runs = [
-            (seed, one)
+            (seed, one.run, value)
             for seed, members in arm.runs.items()
             for one in members
-            if one.metrics["valid"] and _scaled(compared, one.metrics[key]) is not None
+            if one.metrics["valid"]
+            and (value := value_of(one.metrics, key)) is not None
+            and _scaled(compared, value) is not None
         ]
-        values = np.array([_scaled(compared, one.metrics[key]) for _, one in runs], dtype=np.float64)
+        values = np.array([_scaled(compared, value) for _, _, value in runs], dtype=np.float64)
+        middle = float(np.median([value for _, _, value in runs])) if runs else math.nan
         for index in far(values, smallest.margin(compared)):
-            seed, one = runs[index]
-            middle = float(np.median([each.metrics[key] for _, each in runs]))
-            found.append(Outlying(str(one.run.folder), arm.label, seed, key, float(one.metrics[key]), middle))
-    return found
+            seed, run, value = runs[index]
+            outlying.append(Outlying(str(run.folder), arm.label, seed, key, value, middle))
+    return outlying
 
 
 def _scaled(compared: Compared, value: float | None) -> float | None:

@@ -16,8 +16,8 @@ from analysis.comparison.effects import counted_whole
 from analysis.comparison.statistics import holm_levels, paired, prediction_interval, prediction_p, same_rate_p
 from analysis.comparison.verdicts import Smallest
 from analysis.metrics.verdict import percent
+from record.metrics import Metrics, value_of
 
-Metrics = dict[str, Any]
 Outcome = Literal["agrees", "differs", "not comparable"]
 
 
@@ -98,14 +98,14 @@ class _Share:
     transformations, Biometrics 3, 1947).
     """
 
-    def __init__(self, compared: Compared, old: Metrics, repeats: Sequence[Metrics]) -> None:
-        self.compared, self.n = compared, len(repeats)
-        self.old = float(old[compared.key])
-        totals = [int(m["offered_requests"]) for m in repeats]
-        events, total = sum(round(m[compared.key] * n) for m, n in zip(repeats, totals, strict=True)), sum(totals)
+    def __init__(
+        self, compared: Compared, old: float, of: int, shares: Sequence[float], totals: Sequence[int]
+    ) -> None:
+        """`old` is the old run's share of its `of` requests, `shares` are the repeats' of their `totals`."""
+        self.compared, self.n, self.old = compared, len(shares), old
+        events, total = sum(round(share * n) for share, n in zip(shares, totals, strict=True)), sum(totals)
         self.mean: float = events / total
-        sample = paired([math.asin(math.sqrt(m[compared.key])) for m in repeats])
-        of = int(old["offered_requests"])
+        sample = paired([math.asin(math.sqrt(share)) for share in shares])
         counts = np.arange(of + 1)
         self._shares = counts / of
         by_spread = prediction_p(sample, np.arcsin(np.sqrt(self._shares)))
@@ -149,15 +149,15 @@ def check(old: Metrics, repeats: Sequence[Metrics], primary: str, smallest: Smal
 
 def _find(compared: Compared, old: Metrics, valid: Sequence[Metrics]) -> _Ratio | _Seconds | _Share | Row | None:
     """The metric before its verdict; a Row where it cannot be compared, None where nobody has it."""
-    ours = old[compared.key]
-    having = [metrics for metrics in valid if metrics[compared.key] is not None]
-    if ours is None and not having:
+    ours = value_of(old, compared.key)
+    values = [value for metrics in valid if (value := value_of(metrics, compared.key)) is not None]
+    if ours is None and not values:
         return None
     # Where some repeats lack it, those that have it are not what a further run would be one of.
-    values = [metrics[compared.key] for metrics in having]
-    if ours is not None and len(having) == len(valid):
+    if ours is not None and len(values) == len(valid):
         if compared.is_share:
-            return _Share(compared, old, having)
+            totals = [metrics["offered_requests"] for metrics in valid]
+            return _Share(compared, ours, old["offered_requests"], values, totals)
         if compared.by == "seconds":
             return _Seconds(compared, ours, values)
         if min(ours, *values) > 0:

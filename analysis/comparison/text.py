@@ -3,7 +3,7 @@
 import math
 import shlex
 
-from analysis.comparison.arms import Pairs
+from analysis.comparison.arms import Measured, Pairs
 from analysis.comparison.compared import BY_KEY, FAILED
 from analysis.comparison.comparison import Comparison, Row
 from analysis.comparison.outlying import Outlying
@@ -13,7 +13,6 @@ from analysis.comparison.sign_flips import least_p
 from analysis.comparison.statistics import ALPHA
 from analysis.metrics.verdict import percent
 
-SERVED_P99 = "latency_served_p99_ms"
 MOST_NAMED = 4
 """Of the other metrics that stand clear, so many are named in the headline."""
 
@@ -63,13 +62,18 @@ def _lost(failed: Row, pairs: Pairs) -> list[str]:
     if failed.verdict == "inconclusive":
         counts += f" ({effect(failed)}: may be chance, or more than matters)"
     parts = [counts]
-    latencies = [tuple(one.metrics.get(SERVED_P99) or 0.0 for one in (pair.ours, pair.theirs)) for pair in pairs.kept]
+    latencies = [(_served_p99(pair.ours), _served_p99(pair.theirs)) for pair in pairs.kept]
     if failed.verdict in ("better", "worse") and all(a and b for a, b in latencies):
-        ratio = math.exp(sum(math.log(float(b) / float(a)) for a, b in latencies) / len(latencies))
+        ratio = math.exp(sum(math.log(b / a) for a, b in latencies) / len(latencies))
         loses_more = (failed.difference or 0.0) > 0
         if loses_more == (ratio < 1):
             parts.append(f"{'faster' if loses_more else 'slower'} where it answers (p99 of those x {ratio:.3f})")
     return parts
+
+
+def _served_p99(one: Measured) -> float:
+    """0 where it served nothing, or an older version did not say."""
+    return one.metrics.get("latency_served_p99_ms") or 0.0
 
 
 def finding(row: Row, comparison: Comparison) -> str:

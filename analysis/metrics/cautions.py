@@ -1,10 +1,10 @@
 """What a reader must know of a valid run before he trusts a number of it: never a reason against the instrument."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from analysis.metrics.harm import why_not_judged
 from analysis.metrics.stationarity import Stationarity
+from record.metrics import Metrics
 from record.reading import Run
 
 LEAST_FOR_P99 = 368
@@ -15,12 +15,12 @@ SATURATED_CORES = 0.9
 """A router process has one thread."""
 
 
-def cautions(run: Run, metrics: dict[str, Any], found: Stationarity) -> list[str]:
+def cautions(run: Run, metrics: Metrics, found: Stationarity) -> list[str]:
     """A sentence each."""
     return [*_quantiles(metrics), *_settled(run, found), *_router(metrics), *_loop(run), *_recovery(run)]
 
 
-def _quantiles(metrics: dict[str, Any]) -> Iterator[str]:
+def _quantiles(metrics: Metrics) -> Iterator[str]:
     count = metrics["offered_requests"]
     if 0 < count < LEAST_FOR_P99:
         yield f"p99 rests on {count} requests; its 95 % interval needs {LEAST_FOR_P99} at least"
@@ -39,7 +39,7 @@ def _settled(run: Run, found: Stationarity) -> Iterator[str]:
         yield f"the warm-up of {run.warmup_s:g} s is short: such a queue needs {needed:.1f} s to settle ({why})"
 
 
-def _router(metrics: dict[str, Any]) -> Iterator[str]:
+def _router(metrics: Metrics) -> Iterator[str]:
     used = metrics["cpu_router_max_cores"]
     if used is not None and used >= SATURATED_CORES:
         yield f"the router used {used:.2f} cores in its busiest second: its own saturation is part of the result"

@@ -1,7 +1,7 @@
 """`metrics.json`: one flat table of numbers; every key is defined in docs/results.md."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from analysis.metrics.cautions import cautions
 from analysis.metrics.timeline import is_beyond
 from record import schema
 from record.latency import QUANTILES, quantile, ranked_ms
+from record.metrics import Metrics
 from record.reading import Run
 from record.schema import CPU_ROLES, OUTCOMES, PHASES
 
@@ -26,7 +27,7 @@ DIGITS = 6
 Values = dict[str, Any]
 
 
-def compute(run: Run, timeline: pd.DataFrame) -> Values:
+def compute(run: Run, timeline: pd.DataFrame) -> Metrics:
     """All metrics of a run, sorted by key; undefined = None.
 
     Args:
@@ -34,15 +35,15 @@ def compute(run: Run, timeline: pd.DataFrame) -> Values:
         timeline: its rows a second, of `timeline.build`.
     """
     measured = run.measured
-    metrics: Values = {"schema_version": schema.VERSION}
-    metrics |= _rates(run) | _failures(measured) | _latencies(measured, "") | _served(run)
+    values: Values = {"schema_version": schema.VERSION}
+    values |= _rates(run) | _failures(measured) | _latencies(measured, "") | _served(run)
     for phase in MEASURED_PHASES:
         rows = measured[measured["phase"] == phase]
-        metrics |= _latencies(rows, f"_{phase}")
-        metrics |= {f"requests_{phase}": len(rows), f"error_rate_{phase}": _share(rows["outcome"] != "ok")}
-    metrics |= _stages(measured) | _routing(measured) | _instrument(run, timeline) | _objective(run, timeline)
+        values |= _latencies(rows, f"_{phase}")
+        values |= {f"requests_{phase}": len(rows), f"error_rate_{phase}": _share(rows["outcome"] != "ok")}
+    values |= _stages(measured) | _routing(measured) | _instrument(run, timeline) | _objective(run, timeline)
     found = recovery.assess(run, timeline)
-    metrics |= {
+    values |= {
         "detection_s": found.detection_s,
         "recovery_s": found.recovery_s,
         "recovered": found.recovered,
@@ -52,13 +53,14 @@ def compute(run: Run, timeline: pd.DataFrame) -> Values:
         "clock_offset_max_ms": validity.clock_offset_max_ms(run),
         "fault_delay_max_ms": max((delay for _, delay in validity.fault_delays(run.events)), default=None),
     }
-    metrics |= ground_truth.assess(run)
+    values |= ground_truth.assess(run)
     settled = stationarity.assess(run)
-    metrics |= {"utilisation": settled.utilisation, "relaxation_s": settled.relaxation_s, "steady": settled.steady}
+    values |= {"utilisation": settled.utilisation, "relaxation_s": settled.relaxation_s, "steady": settled.steady}
+    metrics = cast(Metrics, values)
     reasons = validity.reasons(run, metrics)
-    metrics |= {"valid": not reasons, "invalid_reasons": reasons}
-    metrics["warnings"] = cautions(run, metrics, settled)
-    return {key: _plain(metrics[key]) for key in sorted(metrics)}
+    values |= {"valid": not reasons, "invalid_reasons": reasons}
+    values["warnings"] = cautions(run, metrics, settled)
+    return cast(Metrics, {key: _plain(values[key]) for key in sorted(values)})
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

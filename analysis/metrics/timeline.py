@@ -56,7 +56,11 @@ def _samples(run: Run, index: pd.RangeIndex) -> pd.DataFrame:
     rows: dict[int, list[float | None]] = {}
     for sample in run.samples:
         cpu = sample.get("cpu") or {}
-        counts = [sample.get(name) for name in SAMPLED[:3]]
-        rows[round(sample["t_s"]) - 1] = counts + [cpu.get(role) for role in CPU_ROLES]
+        rows[round(sample["t_s"]) - 1] = [
+            sample.get("replicas_ready"),
+            sample.get("replicas_desired"),
+            sample.get("router_in_flight"),
+            *(cpu.get(role) for role in CPU_ROLES),
+        ]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=list(SAMPLED))
     return table.astype("float64").reindex(index)

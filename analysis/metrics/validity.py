@@ -1,10 +1,11 @@
 """Whether the instrument worked. A bad result of the system under test is a finding, never a reason here."""
 
 from collections.abc import Iterator
-from typing import Any
 
+from record.metrics import Metrics, value_of
 from record.reading import Run
 from record.schema import FAULT_FAILED, FAULT_HEALED, FAULT_INJECTED
+from record.shapes import Event
 
 LIMITS = {
     "max_lateness_p99_ms": 25.0,
@@ -17,7 +18,6 @@ LIMITS = {
 }
 """Limits where the manifest's `validity` section has none; the meaning of each: docs/results.md."""
 
-Metrics = dict[str, Any]
 
 
 def reasons(run: Run, metrics: Metrics) -> list[str]:
@@ -77,7 +77,7 @@ def _sending(run: Run, metrics: Metrics, limit: dict[str, float]) -> Iterator[st
     if lateness is not None and lateness > limit["max_lateness_p99_ms"]:
         yield f"requests left {lateness:.1f} ms late (p99; limit {limit['max_lateness_p99_ms']:g} ms)"
     for shard in range(run.workers if run.workers > 1 else 0):
-        late = metrics[f"lateness_p99_ms_worker_{shard}"]
+        late = value_of(metrics, f"lateness_p99_ms_worker_{shard}")
         if late is not None and late > limit["max_lateness_p99_ms"]:
             most = f"limit {limit['max_lateness_p99_ms']:g} ms"
             yield f"requests of {_name(run, shard)} left {late:.1f} ms late (p99; {most})"
@@ -92,21 +92,23 @@ def _remote(run: Run, limit: dict[str, float]) -> Iterator[str]:
         bound, most = generator["clock_uncertainty_ms"], limit["max_lateness_p99_ms"]
         if bound > most:
             yield f"the clock of {who} is known to {bound:.1f} ms only (limit {most:g} ms)"
-        drift, bound = generator["clock_drift_ms"], generator["clock_drift_uncertainty_ms"]
+        drift, known = generator["clock_drift_ms"], generator["clock_drift_uncertainty_ms"]
         most = limit["max_clock_offset_ms"]
-        if abs(drift) - bound > most:
-            yield f"the clock of {who} drifted by {drift:+.1f} ms (known to {bound:.1f} ms; limit {most:g} ms)"
-        gates = [("its generator, in its busiest second", "cpu_max_cores", "max_generator_cpu_cores")]
+        if drift is None or known is None:
+            yield f"the clock of {who} was not compared at the end"
+        elif abs(drift) - known > most:
+            yield f"the clock of {who} drifted by {drift:+.1f} ms (known to {known:.1f} ms; limit {most:g} ms)"
+        gates = [("its generator, in its busiest second", generator["cpu_max_cores"], "max_generator_cpu_cores")]
         if not generator["shares_kernel"]:  # else the runner's own samples hold these
             gates += [
-                ("foreign processes, on average", "cpu_foreign_cores", "max_foreign_cpu_cores"),
-                ("the hypervisor (steal), on average", "cpu_steal_cores", "max_steal_cores"),
+                ("foreign processes, on average", generator["cpu_foreign_cores"], "max_foreign_cpu_cores"),
+                ("the hypervisor (steal), on average", generator["cpu_steal_cores"], "max_steal_cores"),
             ]
-        for what, key, gate in gates:
-            if generator[key] is None:
+        for what, used, gate in gates:
+            if used is None:
                 yield f"CPU of {what.split(',')[0]} was not sampled at {who}"
-            elif generator[key] > limit[gate]:
-                yield f"CPU of {what}, at {who}: {generator[key]:.2f} cores (limit {limit[gate]:g})"
+            elif used > limit[gate]:
+                yield f"CPU of {what}, at {who}: {used:.2f} cores (limit {limit[gate]:g})"
 
 
 def _machine(run: Run, metrics: Metrics, limit: dict[str, float]) -> Iterator[str]:
@@ -138,18 +140,18 @@ def _faults(run: Run, limit_ms: float) -> Iterator[str]:
             word = "healed" if event["event"] == FAULT_HEALED else "landed"
             yield f"fault {event['action']} on {event['target']} {word} {delay_ms:.0f} ms late (limit {limit_ms:g} ms)"
     told = {event.get("fault") for event in run.events if event["event"] in (FAULT_INJECTED, FAULT_FAILED)}
-    for index, fault in enumerate(run.manifest.get("faults") or []):
+    for index, planned in enumerate(run.manifest.get("faults") or []):
         if run.is_complete and index not in told:
-            what = f"fault {fault.get('action')} on {fault.get('target')}"
-            yield f"{what}, planned at {fault.get('at_s')} s, never landed"
+            what = f"fault {planned.get('action')} on {planned.get('target')}"
+            yield f"{what}, planned at {planned.get('at_s')} s, never landed"
 
 
-def fault_delays(events: list[dict[str, Any]]) -> list[tuple[dict[str, Any], float]]:
+def fault_delays(events: list[Event]) -> list[tuple[Event, float]]:
     """(event, milliseconds after its planned moment) of every planned injection and heal."""
     return [
-        (event, (event["t_s"] - event["planned_s"]) * 1e3)
+        (event, (event["t_s"] - planned_s) * 1e3)
         for event in events
-        if event["event"] in (FAULT_INJECTED, FAULT_HEALED) and event.get("planned_s") is not None
+        if event["event"] in (FAULT_INJECTED, FAULT_HEALED) and (planned_s := event.get("planned_s")) is not None
     ]
 
 
@@ -163,7 +165,7 @@ def _clocks(run: Run, limit_ms: float) -> Iterator[str]:
         offset, uncertainty = entry["offset_ms"], entry["uncertainty_ms"]
         if offset is None and entry["at"] == "start":
             yield f"the clock of the {entry['clock']} could not be read"
-        elif offset is not None and abs(offset) - uncertainty > limit_ms:
+        elif offset is not None and uncertainty is not None and abs(offset) - uncertainty > limit_ms:
             known = f"known to {uncertainty:.1f} ms; limit {limit_ms:g} ms"
             yield f"the {entry['clock']} clock was {offset:+,.1f} ms off at the {entry['at']} ({known})"
 

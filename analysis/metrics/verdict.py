@@ -3,6 +3,8 @@
 from typing import Any
 
 from record.landed import SERVICES
+from record.metrics import Metrics, value_of
+from record.shapes import Manifest
 
 DONE = {
     "kill": ("killed", "its restart"),
@@ -14,10 +16,9 @@ DONE = {
 NOTHING_HARMED = "nothing to recover from"
 NONE_SERVED = "no request was served"
 
-Metrics = dict[str, Any]
 
 
-def verdict(manifest: dict[str, Any], metrics: Metrics) -> str:
+def verdict(manifest: Manifest, metrics: Metrics) -> str:
     """What the run showed, in one line; an invalid run says why it shows nothing.
 
     Args:
@@ -31,7 +32,7 @@ def verdict(manifest: dict[str, Any], metrics: Metrics) -> str:
     if not metrics["faults_injected"] and low != high:
         parts.append(f"{low:.0f} to {high:.0f} replicas were ready")
     parts.append(_failed(metrics))
-    if any(metrics[f"latency_p99_{kind}"] is not None for kind in ("ms", "beyond_ms")):
+    if metrics["latency_p99_ms"] is not None or metrics["latency_p99_beyond_ms"] is not None:
         parts.append(f"p99 latency {latency(metrics, 'p99')}" if _serves(metrics) else NONE_SERVED)
     is_simulated = ((manifest.get("config") or {}).get("engine") or {}).get("name") == "sim"
     return f"VALID{' (simulated)' if is_simulated else ''}. {_capital('; '.join(parts))}."
@@ -116,8 +117,9 @@ def latency(metrics: Metrics, name: str, suffix: str = "") -> str:
         name: `p50`, `p90`, `p99` or `p999`.
         suffix: `_` and a phase; empty = the whole run.
     """
-    bound = metrics[f"latency_{name}_beyond_ms{suffix}"]
-    return quantity(metrics[f"latency_{name}_ms{suffix}"], "ms", 0) if bound is None else f"beyond {bound:,.0f} ms"
+    bound = value_of(metrics, f"latency_{name}_beyond_ms{suffix}")
+    value = value_of(metrics, f"latency_{name}_ms{suffix}")
+    return quantity(value, "ms", 0) if bound is None else f"beyond {bound:,.0f} ms"
 
 
 def _serves(metrics: Metrics) -> bool:
@@ -140,7 +142,7 @@ def _recovery(metrics: Metrics) -> str:
 
 
 def _pair(metrics: Metrics, keys: tuple[str, ...], unit: str, digits: int = 1) -> str:
-    values = [metrics[key] for key in keys]
+    values = [value_of(metrics, key) for key in keys]
     if all(value is None for value in values):
         return "-"
     return " / ".join("-" if value is None else f"{value:,.{digits}f}" for value in values) + f" {unit}"

@@ -32,6 +32,7 @@ from analysis.pages.style import (
     save,
     share_axis,
 )
+from record.metrics import value_of
 
 WIDTH_PX = 1800
 ROW_PX = 44
@@ -123,7 +124,7 @@ def _runs(axes: Axes, comparison: Comparison, names: dict[str, str]) -> None:
     scale, unit = (100.0, "%") if compared.is_share else (1.0, compared.unit)
     table = pd.DataFrame(
         [
-            (names[label], pair.seed, one.metrics[comparison.primary])
+            (names[label], pair.seed, value_of(one.metrics, comparison.primary))
             for pairs in comparison.pairings
             for pair in pairs.kept
             for label, one in ((pairs.reference, pair.ours), (pairs.arm, pair.theirs))

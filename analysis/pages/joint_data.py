@@ -9,6 +9,7 @@ from analysis.metrics.table import DIGITS
 from analysis.pages import intervals
 from analysis.pages.rows import Entry, Row
 from record.latency import QUANTILES
+from record.metrics import value_of
 
 
 def metrics_table(rows: list[Row]) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def quantile_table(rows: list[Row]) -> str:
     for title, entries in rows:
         for entry in entries:
             for name, share in QUANTILES.items():
-                value = entry.metrics[f"latency_{name}_ms"]
+                value = value_of(entry.metrics, f"latency_{name}_ms")
                 if value is not None:
                     lines.writerow((title, entry.name, str(entry.is_valid).lower(), share, value))
     return text.getvalue()

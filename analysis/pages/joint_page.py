@@ -34,6 +34,7 @@ from analysis.pages.style import (
     shade_faults,
     share_axis,
 )
+from record.metrics import value_of
 
 WIDTH_PX = 1600
 ROW_PX = 330
@@ -119,11 +120,11 @@ def _reasons(entries: list[Entry]) -> list[str]:
 def _latency_range(rows: list[Row]) -> tuple[float, float]:
     """One range for all rows, so that they can be compared by eye."""
     values = [
-        entry.metrics[key]
+        value
         for _, entries in rows
         for entry in entries
-        for key in ("latency_served_p50_ms", "latency_served_max_ms")
-        if entry.metrics[key] is not None
+        for value in (entry.metrics["latency_served_p50_ms"], entry.metrics["latency_served_max_ms"])
+        if value is not None
     ]
     return (min(values) / 8, max(values) * 1.4) if values else (1.0, 1000.0)
 
@@ -152,7 +153,7 @@ def _quantiles(axes: Axes, title: str, entries: list[Entry], low: float, high: f
     for position, entry in enumerate(entries):
         if not entry.metrics["offered_requests"] or not len(entry.run.latencies):
             continue
-        values = [entry.metrics[f"latency_{name}_ms"] for name, _, _ in MARKS]
+        values = [value_of(entry.metrics, f"latency_{name}_ms") for name, _, _ in MARKS]
         ends = [edge if value is None else value for value in values]
         axes.plot(ends, [position] * 2, color="#cccccc", linewidth=2, zorder=1)
         for value, end, (name, colour, marker) in zip(values, ends, MARKS, strict=True):
@@ -236,9 +237,12 @@ def _course(axes: Axes, entry: Entry) -> None:
     run = entry.run
     is_unharmed = entry.metrics["fault_harm"] is False
     facts = [
-        f"{name} {quantity(entry.metrics[key], 's')}"
-        for name, key in (("detected in", "detection_s"), *([] if is_unharmed else [("recovered in", "recovery_s")]))
-        if entry.metrics[key] is not None
+        f"{name} {quantity(seconds, 's')}"
+        for name, seconds in (
+            ("detected in", entry.metrics["detection_s"]),
+            ("recovered in", None if is_unharmed else entry.metrics["recovery_s"]),
+        )
+        if seconds is not None
     ]
     facts += ["not recovered"] if entry.metrics["recovered"] is False else []
     facts += [NOTHING_HARMED] if is_unharmed else []

@@ -1,8 +1,8 @@
 """Sorts runs into rows, one a scenario, and names each so that it can be told from the others of its row."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from record.metrics import Metrics
 from record.reading import Run
 from record.settings import flatten
 
@@ -15,7 +15,7 @@ class Entry:
     """A run on the page."""
 
     run: Run
-    metrics: dict[str, Any]
+    metrics: Metrics
     name: str
     """Its folder's, unlike any other of its row: what files call it."""
     label: str = ""
@@ -30,7 +30,7 @@ class Entry:
 Row = tuple[str, list[Entry]]
 
 
-def arrange(runs: list[tuple[Run, dict[str, Any]]]) -> list[Row]:
+def arrange(runs: list[tuple[Run, Metrics]]) -> list[Row]:
     """Rows of (title, runs): one a scenario, and where a scenario ran under several policies, one a policy."""
     policies: dict[str, set[str]] = {}
     for run, _ in runs:

@@ -2,7 +2,6 @@
 
 import textwrap
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,6 +33,7 @@ from analysis.pages.style import (
     share_axis,
 )
 from record.latency import latency_ms, ranked_ms
+from record.metrics import Metrics
 from record.reading import Run
 
 WIDTH_PX = 1600
@@ -44,7 +44,7 @@ MAX_BARS = 16
 TIME = "seconds from the run's start"
 
 
-def draw(run: Run, timeline: pd.DataFrame, metrics: dict[str, Any], path: Path) -> None:
+def draw(run: Run, timeline: pd.DataFrame, metrics: Metrics, path: Path) -> None:
     """Draw the page.
 
     Args:
@@ -275,7 +275,7 @@ def _shares(axes: Axes, run: Run) -> None:
     _room_for_legend(axes, float(total.max()) * 1.04, 2)
 
 
-def _table(axes: Axes, metrics: dict[str, Any]) -> None:
+def _table(axes: Axes, metrics: Metrics) -> None:
     axes.axis("off")
     axes.set_title("In numbers, outside warm-up", loc="left", fontsize=12, fontweight="bold", color=INK)
     rows = table_rows(metrics)

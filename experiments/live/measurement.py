@@ -6,7 +6,7 @@ import importlib
 import os
 import socket
 import time
-from typing import Any
+from typing import Any, cast
 
 from experiments.live.injection import Timeline
 from experiments.live.stack import Stack
@@ -19,6 +19,7 @@ from experiments.runner.clocks import Offset, as_entry, wall_clock
 from experiments.runner.progress import Progress
 from experiments.runner.sampling import CpuMeter
 from experiments.tracking.companion import Companion
+from record.shapes import Manifest, Sample
 from record.writing import Recorder
 from services.processes import ServiceProcess, StartError
 
@@ -66,7 +67,7 @@ class Measurement:
         # While the services start, a core is idle; after the load the user would wait for these imports.
         warming = asyncio.ensure_future(asyncio.to_thread(_import_analysis))
         await self.stack.start(self.progress.step)
-        self.recorder.manifest |= self.stack.about
+        self.recorder.manifest |= cast(Manifest, self.stack.about)
         if not self.config.load.ui:
             await self._spawn_load()
         if companion is not None:
@@ -127,7 +128,8 @@ class Measurement:
             cpu = meter.read(self._pids(), now)
             if cpu is not None and self.load is not None:
                 cpu = self.load.account(cpu)
-            sample: dict[str, Any] = {"t_s": round(now - t0, 3), "cpu": cpu, **await self.stack.sample()}
+            sample: Sample = {"t_s": round(now - t0, 3), "cpu": cpu}
+            sample |= cast(Sample, await self.stack.sample())
             self.recorder.sample(sample)
             self.progress.replicas(sample["replicas_ready"])
 

@@ -13,8 +13,10 @@ from experiments.plan.errors import one_line
 from experiments.plan.resolve import Plan, as_composed, resolve
 from experiments.plan.schedule import build_schedule
 from record.files import FolderError, read_manifest
+from record.provenance import commit_of
 from record.schedule_hash import schedule_hash
 from record.settings import flatten
+from record.shapes import Manifest, Provenance
 
 NEEDED = ("scenario", "seed", "exit_reason", "schedule_hash", "faults", "overrides")
 """Keys of a manifest without which it cannot be replayed."""
@@ -31,7 +33,7 @@ class Original:
     """A run that can be replayed."""
 
     folder: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
     plan: Plan
 
     @property
@@ -57,7 +59,7 @@ def read_original(folder: Path) -> Original:
         raise ReplayError(f"{folder}: a session of the web UI, nothing was measured")
     if manifest["exit_reason"] == "running":
         raise ReplayError(f"{folder}: the run is still going on")
-    commit = str((manifest.get("git") or {}).get("commit"))[:10]
+    commit = commit_of(manifest)
     other = f"this version of the code would not run it as it was (commit {commit})"
     try:
         plan = as_planned(manifest["config"])
@@ -92,7 +94,7 @@ def _paths(node: object, prefix: str = "") -> Iterator[str]:
         yield from _paths(value, f"{prefix}{key}.")
 
 
-def differences(then: dict[str, Any], now: dict[str, Any]) -> list[dict[str, str]]:
+def differences(then: Provenance, now: Provenance) -> list[dict[str, str]]:
     """What of code and machine is not as it was: `what`, `then` and `now`, in the order of `PROVENANCE`.
 
     Uncommitted changes on both sides are none the less two states of the code that nobody knows.

@@ -8,7 +8,8 @@ Probabilistic clock synchronization, Distributed Computing 3 (1989), with no lea
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from record.shapes import ClockEntry
 
 EXCHANGES = 8
 """Questions a clock is asked at a time: enough that one of them meets idle processes."""
@@ -44,7 +45,7 @@ def wall_clock() -> Offset:
     return estimate([(time.monotonic(), time.time(), time.monotonic()) for _ in range(EXCHANGES)])
 
 
-def as_entry(clock: str, at: str, offset: Offset | None) -> dict[str, Any]:
+def as_entry(clock: str, at: str, offset: Offset | None) -> ClockEntry:
     """An entry of the manifest's `clocks`, in milliseconds; None = the clock did not answer."""
     known = (None, None) if offset is None else (offset.seconds, offset.uncertainty_s)
     milliseconds = [None if value is None else round(value * 1e3, 6) for value in known]

@@ -19,6 +19,7 @@ from experiments.simulator.manager import VirtualManager
 from experiments.simulator.replica import VirtualReplica
 from experiments.simulator.request import Owner, Records
 from experiments.simulator.router import VirtualRouter
+from record.shapes import Sample
 from services.backend.registration import RENEW_S
 from services.backend.settings import ReplicaSettings
 from services.manager import scalers
@@ -52,7 +53,7 @@ class VirtualStack:
         self.config = config
         self.agenda = Agenda(-BEFORE_S)
         self.records = Records(len(schedule))
-        self.samples: list[dict[str, Any]] = []
+        self.samples: list[Sample] = []
         self._planned = faults
         self._sink = sink
         self.routers: list[VirtualRouter] = []

@@ -8,7 +8,7 @@ import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -19,8 +19,9 @@ from experiments.runner.supervision import say
 from experiments.sweep.jobs import Job, drawn, key_of
 from experiments.sweep.sweep import NAME, PLAN, Sweep
 from record.place import is_held
-from record.provenance import provenance
+from record.provenance import commit_of, provenance
 from record.settings import flatten
+from record.shapes import Manifest
 
 KEY = "repeat.resume"
 BESIDE = ("repeat.max", "tracking.enabled", "hydra/launcher")
@@ -29,7 +30,6 @@ APART = ("tracking", "summary")
 """Sections in which an added run may differ from the others."""
 MOST_PAIRS = 1000
 
-Manifest = dict[str, Any]
 Slot = tuple[tuple[str, ...], int]
 """Arm and seed."""
 
@@ -166,7 +166,7 @@ def what_is_missing(planned: Sweep, folder: Path, most: int | None) -> Sweep:
     whole = {
         slot: job
         for slot, job in slots.items()
-        if left.manifests.get(job.number, {}).get("exit_reason") == "complete"
+        if job.number in left.manifests and left.manifests[job.number].get("exit_reason") == "complete"
     }
     for job in whole.values():
         _check_as_before(left.folder, job, left.manifests[job.number])
@@ -238,7 +238,7 @@ def _check_as_before(folder: Path, job: Job, manifest: Manifest) -> None:
         key = differing[0]
         raise ConfigError(
             f"{folder / str(job.number)}: was measured with {key}={then.get(key, 'none')}, this tree has "
-            f"{now.get(key, 'none')}; check out {str((manifest.get('git') or {}).get('commit'))[:10]} to go on with it"
+            f"{now.get(key, 'none')}; check out {commit_of(manifest)} to go on with it"
         )
 
 
@@ -277,11 +277,11 @@ def _as_before(folder: Path, manifests: dict[int, Manifest]) -> Path:
 
 
 def _warn_of_another_tree(manifests: dict[int, Manifest]) -> None:
-    now = provenance()["git"]["commit"]
-    then = {str((manifest.get("git") or {}).get("commit")) for manifest in manifests.values()}
-    if others := sorted(then - {str(now)}):
+    now = commit_of(provenance())
+    then = {commit_of(manifest) for manifest in manifests.values()}
+    if others := sorted(then - {now}):
         say(
             f"warning: the tree has changed since the sweep was begun: its runs are of commit "
-            f"{', '.join(other[:10] for other in others)}, those to come of {str(now)[:10]}"
+            f"{', '.join(others)}, those to come of {now}"
         )
 

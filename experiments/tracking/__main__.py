@@ -142,10 +142,10 @@ def log_later(folders: list[Path], answers: TextIO) -> int:
         else:
             word = store.log_folder(run_id, folder)
             print(f"{folder}: logged, {word}, MLflow run {run_id}", file=answers, flush=True)
-        if manifest.get("sweep_dir"):
-            sweeps[manifest["sweep_dir"]] = store
-    for sweep, store in sweeps.items():
-        finish_sweep(store, Path(sweep))
+        if sweep := manifest.get("sweep_dir"):
+            sweeps[sweep] = store
+    for folder_of_all, store in sweeps.items():
+        finish_sweep(store, Path(folder_of_all))
     return status
 
 

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from experiments.plan.installed import missing
 from experiments.tracking.values import LOGGED, Point, inside, milliseconds, read_entry, run_name, run_tags
 from record.files import one_line, read_manifest, write_json
+from record.shapes import Manifest
 
 DATABASE = "mlflow.db"
 """In the working folder, where `mlflow ui` without flags looks for it."""
@@ -173,14 +174,14 @@ class Store:
         runs = self.client.search_runs([self.experiment_id], filter_string=text, max_results=1)
         return runs[0] if runs else None
 
-    def open_run(self, folder: Path, manifest: dict[str, Any]) -> str:
+    def open_run(self, folder: Path, manifest: Manifest) -> str:
         """The id of the folder's MLflow run: the one in `tracking.json`, one known by its tags, or a new one."""
         with self.lock():
             run_id = self._known(folder, manifest) or self._create(manifest)
         write_note(folder, run_id)
         return run_id
 
-    def _known(self, folder: Path, manifest: dict[str, Any]) -> str | None:
+    def _known(self, folder: Path, manifest: Manifest) -> str | None:
         with contextlib.suppress(Exception):  # an older note, of another server
             note = json.loads((folder / "tracking.json").read_text())
             if note["tracking_uri"] == shown_uri():
@@ -188,10 +189,10 @@ class Store:
         run = self.find(run_id=manifest["run_id"], started_at=manifest["started_at"])
         return str(run.info.run_id) if run else None
 
-    def _create(self, manifest: dict[str, Any]) -> str:
+    def _create(self, manifest: Manifest) -> str:
         tags = run_tags(manifest)
-        if manifest.get("sweep_dir"):
-            tags["mlflow.parentRunId"] = self.parent(manifest)
+        if sweep := manifest.get("sweep_dir"):
+            tags["mlflow.parentRunId"] = self.parent(manifest, sweep)
         run = self.client.create_run(
             self.experiment_id,
             start_time=milliseconds(manifest["started_at"]),
@@ -200,9 +201,8 @@ class Store:
         )
         return str(run.info.run_id)
 
-    def parent(self, manifest: dict[str, Any]) -> str:
-        """The id of the MLflow run of the sweep that the run of `manifest` is one of; made where there is none."""
-        sweep = manifest["sweep_dir"]
+    def parent(self, manifest: Manifest, sweep: str) -> str:
+        """The id of the MLflow run of the sweep in `sweep`, which the run of `manifest` is one of; made if need be."""
         run = self.find(sweep=sweep)
         if run is None:
             tags = run_tags(manifest) | {"aegis.sweep": sweep, "mode": "sweep"}
@@ -258,7 +258,7 @@ class Store:
         entries = [read_entry(folder) for folder in folders]
         with self.lock():
             sweeps = {entry.sweep: entry.folder for entry in entries if entry.sweep is not None}
-            parents = {sweep: self.parent(read_manifest(folder)) for sweep, folder in sweeps.items()}
+            parents = {sweep: self.parent(read_manifest(folder), sweep) for sweep, folder in sweeps.items()}
             run_ids = insert(self.client, self.experiment_id, entries, parents)
         for entry, run_id in zip(entries, run_ids, strict=True):
             write_note(entry.folder, run_id)

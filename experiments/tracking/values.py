@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from record.files import PARTIAL, read_manifest
+from record.metrics import Metrics
 from record.settings import leaves
+from record.shapes import Manifest
 
 VALUE_LIMIT = 6000
 """Longest parameter value, characters (MLflow's limit)."""
@@ -97,31 +99,32 @@ def parameters(config: dict[str, Any]) -> dict[str, str]:
     return {key: _text(value)[:VALUE_LIMIT] for key, value in leaves(config)}
 
 
-def start_ms(manifest: dict[str, Any]) -> int:
+def start_ms(manifest: Manifest) -> int:
     """The moment that a run's seconds count from, milliseconds since 1970."""
-    return int(1000 * manifest["t0_unix"]) if manifest.get("t0_unix") else milliseconds(manifest["started_at"])
+    t0 = manifest.get("t0_unix")
+    return int(1000 * t0) if t0 else milliseconds(manifest["started_at"])
 
 
-def run_name(manifest: dict[str, Any]) -> str:
+def run_name(manifest: Manifest) -> str:
     """What MLflow's pages call the run."""
     run_id, scenario = str(manifest["run_id"]), str(manifest["scenario"])
     return run_id if scenario in run_id else f"{scenario}-{run_id}"
 
 
-def run_status(manifest: dict[str, Any]) -> str:
+def run_status(manifest: Manifest) -> str:
     """MLflow's status of a run that has ended."""
     if manifest.get("mode") == "ui" and manifest["exit_reason"] == "interrupted":
         return "FINISHED"  # Ctrl-C is how a session of the web UI ends
     return STATUSES.get(manifest["exit_reason"], "FAILED")
 
 
-def read_metrics(folder: Path) -> dict[str, Any]:
+def read_metrics(folder: Path) -> Metrics:
     """What `metrics.json` holds; empty where there is none."""
     path = folder / "metrics.json"
-    return dict(json.loads(path.read_text())) if path.exists() else {}
+    return cast(Metrics, json.loads(path.read_text())) if path.exists() else {}
 
 
-def numbers(metrics: dict[str, Any]) -> dict[str, float]:
+def numbers(metrics: Metrics) -> dict[str, float]:
     """The metrics that are finite numbers; true = 1, false = 0; null and text left out."""
     return {k: float(v) for k, v in metrics.items() if isinstance(v, bool | int | float) and math.isfinite(v)}
 
@@ -159,9 +162,10 @@ def inside(folder: Path, path: Path) -> str | None:
     return None if below == "." else below
 
 
-def run_tags(manifest: dict[str, Any]) -> dict[str, str]:
+def run_tags(manifest: Manifest) -> dict[str, str]:
     """The tags that are known before the load starts."""
-    git = manifest.get("git") or {}
+    git = manifest.get("git")
+    commit = git["commit"] if git else None
     tags = {
         "aegis.run_id": manifest["run_id"],
         "aegis.started_at": manifest["started_at"],
@@ -169,14 +173,14 @@ def run_tags(manifest: dict[str, Any]) -> dict[str, str]:
         "mode": manifest.get("mode", "run"),
         "seed": str(manifest["seed"]),
         "policy": str((manifest["config"].get("policy") or {}).get("name")),
-        "git_commit": str(git.get("commit")),
-        "git_dirty": _text(git.get("dirty")),
+        "git_commit": str(commit),
+        "git_dirty": _text(git["dirty"] if git else None),
         "mlflow.source.name": "experiments.run",
     }
-    return tags | ({"mlflow.source.git.commit": git["commit"]} if git.get("commit") else {})
+    return tags | ({"mlflow.source.git.commit": commit} if commit else {})
 
 
-def result_tags(manifest: dict[str, Any], metrics: dict[str, Any]) -> dict[str, str]:
+def result_tags(manifest: Manifest, metrics: Metrics) -> dict[str, str]:
     """The tags that only the end tells."""
     tags = {"exit_reason": manifest["exit_reason"], "schedule_hash": str(manifest.get("schedule_hash"))}
     if manifest.get("error"):

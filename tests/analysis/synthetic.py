@@ -2,14 +2,16 @@
 
 import heapq
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from record import schema
 from record.schedule_hash import schedule_hash
+from record.shapes import Event, Manifest, Sample
 
 COLUMNS = (
     "request_id",
@@ -27,7 +29,7 @@ COLUMNS = (
 )
 
 
-def manifest(**changes: Any) -> dict[str, Any]:
+def manifest(**changes: Any) -> Manifest:
     """A manifest of a complete run; `changes` replace keys, those of `config` are merged into it."""
     config = {
         "seed": 1,
@@ -39,7 +41,7 @@ def manifest(**changes: Any) -> dict[str, Any]:
         "comparison": {"primary": "latency_p99_ms", "smallest_effect": 0.05, "smallest_share": 0.001},
         **changes.pop("config", {}),
     }
-    return {
+    made: dict[str, Any] = {
         "schema_version": schema.VERSION,
         "run_id": "made-up",
         "scenario": "routed",
@@ -54,9 +56,10 @@ def manifest(**changes: Any) -> dict[str, Any]:
         "generator": [{"stopped": "complete"}],
         **changes,
     }
+    return cast(Manifest, made)
 
 
-def sample(t_s: float, ready: int | None = 4, desired: int | None = 4, **cpu: float) -> dict[str, Any]:
+def sample(t_s: float, ready: int | None = 4, desired: int | None = 4, **cpu: float) -> Sample:
     """A line of samples.jsonl."""
     used = {
         "generator": 0.1,
@@ -108,15 +111,15 @@ def write(
     folder: Path,
     requests: pd.DataFrame | None,
     *,
-    about: dict[str, Any] | None = None,
-    events: list[dict[str, Any]] | None = None,
-    samples: list[dict[str, Any]] | None = None,
+    about: Manifest | None = None,
+    events: Sequence[Event] | None = None,
+    samples: Sequence[Sample] | None = None,
     planned: np.ndarray | None = None,
     schedule: pd.DataFrame | None = None,
 ) -> Path:
     """Write a run's folder; samples default to one a second, and the schedule is made of the seed and the requests."""
     folder.mkdir(parents=True, exist_ok=True)
-    about = dict(manifest() if about is None else about)
+    about = (manifest() if about is None else about).copy()
     if requests is not None:
         requests.to_parquet(folder / "requests.parquet", index=False)
         planned = requests["scheduled_s"].to_numpy() if planned is None else planned
@@ -133,9 +136,9 @@ def write(
     return folder
 
 
-def injected(fault: int, t_s: float, target: str = "r2", action: str = "kill", **more: Any) -> dict[str, Any]:
+def injected(fault: int, t_s: float, target: str = "r2", action: str = "kill", **more: Any) -> Event:
     """The runner's word that a fault landed."""
-    return {
+    told: dict[str, Any] = {
         "t_s": t_s,
         "source": "runner",
         "event": "fault_injected",
@@ -146,14 +149,15 @@ def injected(fault: int, t_s: float, target: str = "r2", action: str = "kill", *
         "permanent": False,
         **more,
     }
+    return cast(Event, told)
 
 
-def healed(fault: int, t_s: float, target: str = "r2", action: str = "kill", **more: Any) -> dict[str, Any]:
+def healed(fault: int, t_s: float, target: str = "r2", action: str = "kill", **more: Any) -> Event:
     """The runner's word that a fault was healed."""
-    return {**injected(fault, t_s, target, action), "event": "fault_healed", **more}
+    return injected(fault, t_s, target, action, event="fault_healed", **more)
 
 
-def router(event: str, t_s: float, replica: str = "r2") -> dict[str, Any]:
+def router(event: str, t_s: float, replica: str = "r2") -> Event:
     """A word of the router on a replica."""
     return {"t_s": t_s, "source": "router", "event": event, "replica": replica}
 

@@ -16,6 +16,7 @@ from analysis.metrics.table import compute
 from analysis.pages.joint_data import metrics_table
 from analysis.pages.rows import arrange
 from analysis.summary import main, summarise
+from record.metrics import Metrics
 from record.reading import Run, read
 from tests.analysis import synthetic
 
@@ -118,7 +119,7 @@ def labels(*runs):
     made = []
     for folder, overrides, config in runs:
         about = synthetic.manifest(overrides=overrides, config=config)
-        made.append((Run(Path(folder), about, pd.DataFrame(), [], [], pd.Series(), pd.Series()), {"valid": True}))
+        made.append((Run(Path(folder), about, pd.DataFrame(), [], [], pd.Series(), pd.Series()), Metrics(valid=True)))
     return {entry.name: entry.label for entry in arrange(made)[0][1]}
 
 

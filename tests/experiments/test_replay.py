@@ -96,7 +96,7 @@ def test_no_folder_a_folder_of_runs_and_a_used_output_are_refused(tmp_path, caps
 
 
 def test_what_differs_in_code_and_machine_is_named():
-    now = {**provenance(), "git": {"commit": "b", "dirty": False}}
+    now = provenance() | {"git": {"commit": "b", "dirty": False}}
     assert differences(now, now) == []
     then = changed(now, lambda m: (m["packages"].update(locust="1.0"), m.update(cores=96), m.update(git=None)))
     assert [(d["what"], d["then"], d["now"]) for d in differences(then, now)] == [
@@ -108,7 +108,7 @@ def test_what_differs_in_code_and_machine_is_named():
 
 
 def test_uncommitted_changes_are_named_even_where_both_have_them():
-    dirty = {**provenance(), "git": {"commit": "b", "dirty": True}}
+    dirty = provenance() | {"git": {"commit": "b", "dirty": True}}
     assert [d["what"] for d in differences(dirty, dirty)] == ["git.dirty"]
 
 

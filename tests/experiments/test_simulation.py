@@ -8,6 +8,7 @@ import pytest
 from analysis.regimes import main as regimes
 from experiments.agreement import Arm, rankings, table
 from experiments.agreement import main as agreement
+from record.metrics import Metrics
 from tests.running import events, manifest, metrics, run
 from tests.system.test_runs import FILES
 
@@ -156,7 +157,7 @@ def test_a_parallel_sweep_fails_with_the_job_that_failed(tmp_path):
 
 def test_live_and_simulated_policies_are_ranked_alike_or_not():
     def arm(policy, live, twin):
-        nothing = dict.fromkeys(("latency_p50_ms", "error_rate", "detection_s", "recovery_s"))
+        nothing = Metrics(latency_p50_ms=None, error_rate=None, detection_s=None, recovery_s=None)
         both = ((live, twin), (live * 1.1, twin * 1.1))
         pairs = [(nothing | {"latency_p99_ms": x}, nothing | {"latency_p99_ms": y}) for x, y in both]
         return Arm(f"routed policy={policy}", policy, pairs)

@@ -1,0 +1,142 @@
+"""`metrics.json`, key by key, in the order of docs/results.md, which says what each means."""
+
+from collections.abc import Mapping
+from typing import TypedDict, cast
+
+
+class Metrics(TypedDict, total=False):
+    """The run in numbers; null = undefined.
+
+    All keys are there but in files that an older version made. Beside them stand `share_<replica>` of each replica
+    that answered and `lateness_p99_ms_worker_<shard>` of each generator process, whose names a run decides: `value_of`.
+    """
+
+    # load and its outcome
+    schema_version: int
+    window_s: float
+    offered_requests: int
+    offered_rps: float | None
+    sent_requests: int
+    achieved_rps: float | None
+    goodput_rps: float | None
+    failed_requests: int
+    error_rate: float | None
+    served_share: float | None
+    error_rate_http_error: float | None
+    error_rate_timeout: float | None
+    error_rate_refused: float | None
+    error_rate_reset: float | None
+    error_rate_dropped: float | None
+    error_rate_steady: float | None
+    requests_steady: int
+    error_rate_fault: float | None
+    requests_fault: int
+    error_rate_recovery: float | None
+    requests_recovery: int
+    dropped: int
+
+    # latency and where it goes
+    latency_p50_ms: float | None
+    latency_p90_ms: float | None
+    latency_p99_ms: float | None
+    latency_p999_ms: float | None
+    latency_p50_beyond_ms: float | None
+    latency_p90_beyond_ms: float | None
+    latency_p99_beyond_ms: float | None
+    latency_p999_beyond_ms: float | None
+    latency_p50_ms_steady: float | None
+    latency_p90_ms_steady: float | None
+    latency_p99_ms_steady: float | None
+    latency_p999_ms_steady: float | None
+    latency_p50_beyond_ms_steady: float | None
+    latency_p90_beyond_ms_steady: float | None
+    latency_p99_beyond_ms_steady: float | None
+    latency_p999_beyond_ms_steady: float | None
+    latency_p50_ms_fault: float | None
+    latency_p90_ms_fault: float | None
+    latency_p99_ms_fault: float | None
+    latency_p999_ms_fault: float | None
+    latency_p50_beyond_ms_fault: float | None
+    latency_p90_beyond_ms_fault: float | None
+    latency_p99_beyond_ms_fault: float | None
+    latency_p999_beyond_ms_fault: float | None
+    latency_p50_ms_recovery: float | None
+    latency_p90_ms_recovery: float | None
+    latency_p99_ms_recovery: float | None
+    latency_p999_ms_recovery: float | None
+    latency_p50_beyond_ms_recovery: float | None
+    latency_p90_beyond_ms_recovery: float | None
+    latency_p99_beyond_ms_recovery: float | None
+    latency_p999_beyond_ms_recovery: float | None
+    latency_mean_ms: float | None
+    latency_max_ms: float | None
+    latency_served_p50_ms: float | None
+    latency_served_p99_ms: float | None
+    latency_served_mean_ms: float | None
+    latency_served_max_ms: float | None
+    client_service_p50_ms: float | None
+    client_service_p99_ms: float | None
+    router_overhead_p50_ms: float | None
+    router_overhead_p99_ms: float | None
+    queue_p50_ms: float | None
+    queue_p99_ms: float | None
+    service_p50_ms: float | None
+    service_p99_ms: float | None
+    service_mean_ms: float | None
+
+    # routing and replicas
+    retried_requests: int | None
+    attempts_per_request: float | None
+    replicas_min: int | None
+    replicas_max: int | None
+    replica_seconds: float | None
+    slo_violation_s: float | None
+
+    # faults
+    faults_injected: int
+    detection_s: float | None
+    faults_undetected: int | None
+    fault_harm: bool | None
+    recovery_s: float | None
+    recovered: bool | None
+    fault_delay_max_ms: float | None
+
+    # against theory
+    exact_error_p50_ms: float | None
+    exact_error_p99_ms: float | None
+    exact_latency_p99_ms: float | None
+    exact_blocked_share: float | None
+    theory_latency_mean_ms: float | None
+    theory_latency_p99_ms: float | None
+    theory_blocked_share: float | None
+
+    # the instrument
+    lateness_p50_ms: float | None
+    lateness_p99_ms: float | None
+    cpu_generator_cores: float | None
+    cpu_router_cores: float | None
+    cpu_replicas_cores: float | None
+    cpu_manager_cores: float | None
+    cpu_runner_cores: float | None
+    cpu_foreign_cores: float | None
+    cpu_steal_cores: float | None
+    cpu_generator_max_cores: float | None
+    cpu_router_max_cores: float | None
+    clock_offset_max_ms: float | None
+    valid: bool
+    invalid_reasons: list[str]
+    warnings: list[str]
+
+    # whether it had settled
+    utilisation: float | None
+    relaxation_s: float | None
+    steady: bool | None
+
+
+def value_of(metrics: Metrics, key: str) -> float | None:
+    """A metric whose name is known only when the code runs: one of those that arms are compared by, a worker's.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    return cast(Mapping[str, float | None], metrics)[key]

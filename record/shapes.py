@@ -1,0 +1,147 @@
+"""The JSON files of a run, key by key: what `manifest.json`, `events.jsonl` and `samples.jsonl` hold.
+
+What each key means stands in docs/results.md. A key may be absent: a run that broke off did not come to it, a folder
+of schema 1 did not have it yet, and some belong to one kind of run only.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+Config = dict[str, Any]
+"""A resolved configuration as sections and keys; those of `experiments.plan.config.Config` of the run's version."""
+
+
+class Commit(TypedDict):
+    """The state of the code; null where it is not under git."""
+
+    commit: str | None
+    dirty: bool | None
+
+
+class ClockEntry(TypedDict):
+    """How far another clock was from the runner's, in milliseconds; null = it did not answer."""
+
+    clock: str
+    at: str
+    offset_ms: float | None
+    uncertainty_ms: float | None
+
+
+class Generator(TypedDict, total=False):
+    """What a load process says of itself; from `worker` on, of one on another machine only."""
+
+    shard: int
+    nice: int
+    sent: int
+    completed: int
+    dropped: int
+    stopped: str
+    cpu_s: float
+    wall_s: float
+    pid: int
+    locust_version: str
+    worker: str
+    reason: str
+    shares_kernel: bool
+    clock_offset_ms: float
+    clock_uncertainty_ms: float
+    clock_drift_ms: float | None
+    clock_drift_uncertainty_ms: float | None
+    cpu_max_cores: float | None
+    cpu_foreign_cores: float | None
+    cpu_steal_cores: float | None
+
+
+class SimulatedEngine(TypedDict):
+    """What the simulator did, and how fast."""
+
+    name: str
+    events: int
+    requests: int
+    wall_s: float
+    events_per_s: int
+    requests_per_s: int
+
+
+class Provenance(TypedDict, total=False):
+    """Code and machine."""
+
+    aegis: str
+    git: Commit
+    python: str
+    platform: str
+    kernel: str
+    cpu: str
+    cores: int | None
+    packages: dict[str, str | None]
+
+
+class _Configured(TypedDict):
+    config: Config
+    """Whoever reads a manifest is refused one without."""
+
+
+class Manifest(_Configured, Provenance, total=False):
+    """`manifest.json`."""
+
+    schema_version: int
+    run_id: str
+    scenario: str
+    mode: str
+    exit_reason: str
+    error: str
+    seed: int
+    schedule_hash: str
+    started_at: str
+    ended_at: str | None
+    t0_unix: float | None
+    t0_monotonic: float | None
+    pid: int
+    overrides: list[str]
+    sweep_dir: str | None
+    order: int | None
+    looks: list[int]
+    faults: list[dict[str, Any]]
+    """As they are typed: `at_s`, `action`, `target`, `for_s`, and the action's own parameters."""
+    clocks: list[ClockEntry]
+    engine: SimulatedEngine
+    generator: list[Generator]
+    image: str
+
+
+class _Moment(TypedDict):
+    t_s: float
+    """Seconds from the run's start; before it negative."""
+
+
+class _Event(_Moment):
+    event: str
+
+
+class Event(_Event, total=False):
+    """A line of `events.jsonl`, with what its readers ask for; more keys say more of some events."""
+
+    source: str
+    replica: str
+    """Of the router's."""
+    fault: int
+    """Of the runner's: index into the manifest's list."""
+    action: str
+    target: str | list[str]
+    planned_s: float | None
+    at_end: bool
+    """Healed by the clean-up after the run."""
+    reason: str
+    desired: int
+    """Of the manager's, as is `previous`."""
+    previous: int
+
+
+class Sample(_Moment, total=False):
+    """A line of `samples.jsonl`; null = not sampled, or no answer."""
+
+    cpu: Mapping[str, float | None] | None
+    """Cores in use since the last line, by `schema.CPU_ROLES`."""
+    replicas_ready: int | None
+    replicas_desired: int | None
+    router_in_flight: int | None
