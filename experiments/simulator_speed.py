@@ -3,17 +3,20 @@
 The same model twice, in processes of their own, alternately: requests with Poisson arrivals over replicas with FIFO
 queues behind `peak_ewma`, outlier detection, retry budget, health checks, network delays, and one replica that is slow
 for a while. The SimPy side calls the same dispatcher, fleet and policy, but has no leases, timeouts and retries, and
-its delays are constant. Prints requests a second of each round, and the ratios.
+its delays are constant. `--against interpreted` puts the compiled form (`make fast`) beside the Python files instead.
+Prints requests a second of each round, and the ratios; by CPU time, which the simulation spends on one core, so that
+other work on the machine matters less.
 """
 
 import argparse
 import multiprocessing
+import os
 import random
 import resource
 import statistics
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -22,7 +25,9 @@ from experiments.plan.delays import Delay
 from experiments.plan.fault_plan import Fault
 from experiments.plan.schedule import build_schedule
 from experiments.plan.workload import DemandSettings, WorkloadSettings
+from experiments.simulator import compiled
 
+Side = Callable[[int, int], tuple[float, float, float]]
 SLOTS, MEAN_MS, LOAD, SLOW = 2, 50.0, 0.7, 3.0
 
 
@@ -49,9 +54,9 @@ def aegis(replicas: int, requests: int) -> tuple[float, float, float]:
 
     config, faults = configured(replicas, requests)
     schedule = build_schedule(config.workload, config.seed)
-    began = time.perf_counter()
+    began = time.process_time()
     stack = simulate(config, schedule, faults)
-    took = time.perf_counter() - began
+    took = time.process_time() - began
     return len(schedule) / took, float(stack.load.sojourn_s().mean()), _memory_mib()
 
 
@@ -118,14 +123,24 @@ def simpy(replicas: int, requests: int) -> tuple[float, float, float]:
     for id_ in speed:
         env.process(checks(id_))
     env.process(slow(faults[0]))
-    began = time.perf_counter()
+    began = time.process_time()
     env.run(until=config.workload.duration_s + 60)
-    return len(schedule) / (time.perf_counter() - began), statistics.fmean(sojourn), _memory_mib()
+    return len(schedule) / (time.process_time() - began), statistics.fmean(sojourn), _memory_mib()
 
 
 def _memory_mib() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 1024  # bytes there, KiB elsewhere
+
+
+def measured(side: Side, replicas: int, requests: int, *, interpreted: bool = True) -> tuple[float, float, float]:
+    """What `side` returns in a process of its own."""
+    if interpreted:
+        os.environ[compiled.INTERPRETED] = "1"
+    else:
+        os.environ.pop(compiled.INTERPRETED, None)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(side, replicas, requests).result()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -136,19 +151,31 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--requests", type=int, default=1_000_000)
     parser.add_argument("--replicas", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--against",
+        choices=("simpy", "interpreted"),
+        default="simpy",
+        help="simpy: the Python files beside SimPy (default); interpreted: the compiled form beside the Python files",
+    )
     chosen = parser.parse_args(arguments)
     if min(chosen.requests, chosen.replicas, chosen.rounds) < 1:
         parser.error("--requests, --replicas, --rounds: at least 1")
+    if chosen.against == "interpreted" and not compiled.state.is_compiled:
+        parser.error(f"--against interpreted: {compiled.state.why_not or 'there is no compiled form; `make fast`'}")
+    sides: dict[str, tuple[Side, bool]] = {"aegis": (aegis, True), "simpy": (simpy, True)}
+    if chosen.against == "interpreted":
+        sides = {"compiled": (aegis, False), "interpreted": (aegis, True)}
     ratios = []
     for number in range(1, chosen.rounds + 1):
-        found = {}
-        for side in (aegis, simpy):
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                found[side.__name__] = pool.submit(side, chosen.replicas, chosen.requests).result()
-        ratios.append(found["aegis"][0] / found["simpy"][0])
+        done = {
+            name: measured(side, chosen.replicas, chosen.requests, interpreted=interpreted)
+            for name, (side, interpreted) in sides.items()
+        }
+        (ours, *_), (theirs, *_) = done.values()
+        ratios.append(ours / theirs)
         words = [
             f"{name} {rps:,.0f} requests/s, mean {mean * 1e3:.1f} ms, {mib:,.0f} MiB"
-            for name, (rps, mean, mib) in found.items()
+            for name, (rps, mean, mib) in done.items()
         ]
         print(f"round {number}: {'; '.join(words)}; ratio {ratios[-1]:.2f}", flush=True)
     print(f"median ratio {statistics.median(ratios):.2f}")

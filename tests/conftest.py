@@ -1,10 +1,12 @@
 """For all tests: the event loop of asynchronous ones, their order, and which of them are quick."""
 
+import os
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+os.environ["AEGIS_INTERPRETED"] = "1"  # what is tested is what one reads; test_compiled.py compares the other form
 HERE = Path(__file__).parent
 ROOMS = ("system", "containers", "monitoring", "services", "experiments", "analysis")
 """From the longest tests to the shortest: workers that take file after file then end together."""

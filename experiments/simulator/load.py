@@ -87,8 +87,11 @@ class VirtualLoad:
             rows = self._schedule.iloc[begin:end]
             columns = [rows[name].tolist() for name in ("request_id", "scheduled_s", "key", "demand_s")]
             columns += [to_client_s[begin:end].tolist(), from_node_s[begin:end].tolist()]
+            number: int  # said for the compiler, which sees columns of anything
+            scheduled_s: float
             for number, scheduled_s, key, demand_s, client_s, node_s in zip(*columns, strict=True):
-                at, owner = scheduled_s + to_owner_s, owners[number % count]
+                at = scheduled_s + to_owner_s
+                owner: Owner = owners[number % count]
                 flight = Flight(number, key, demand_s, scheduled_s + timeout_s, client_s, to_node_s, node_s, owner)
                 if heap and heap[0][0] <= at:
                     agenda.run_before(at)

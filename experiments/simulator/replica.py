@@ -45,6 +45,7 @@ class VirtualReplica(Node):
         self.number = number
         self.settings = settings
         self.id = settings.id
+        self._is_noisy = settings.replica_noise > 0
         self.process = Process(agenda)
         self.is_starting = False
         self.is_draining = False
@@ -237,7 +238,7 @@ class VirtualReplica(Node):
 
     def _work(self, flight: Flight, now: float) -> None:
         demand_s = flight.demand_s
-        if self.settings.replica_noise > 0:
+        if self._is_noisy:
             demand_s = attempt_demand_ms(self.settings, demand_s * 1e3, flight.id, flight.attempt) / 1e3
         try:
             job, changed = self.queue.arrive(demand_s, now)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
-
-from record.schema import OUTCOMES
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from experiments.simulator.agenda import Agenda
@@ -14,8 +12,14 @@ if TYPE_CHECKING:
     from services.router.fleet import Replica
     from services.router.retries import Attempts
 
-NEVER = float("-inf")
-OK, HTTP_ERROR, TIMEOUT, REFUSED, RESET, DROPPED = range(len(OUTCOMES))
+NEVER: Final = float("-inf")
+OK: Final = 0
+HTTP_ERROR: Final = 1
+TIMEOUT: Final = 2
+REFUSED: Final = 3
+RESET: Final = 4
+DROPPED: Final = 5
+"""Places in `record.schema.OUTCOMES`, as constants that a compiler knows."""
 
 
 class Owner(Protocol):

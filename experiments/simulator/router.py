@@ -16,7 +16,7 @@ from services.backend.draws import uniform
 from services.router.dispatch import FAILURE_STATUS, Dispatcher, NoReplicaError, PolicyError, outcome_of
 from services.router.fleet import Emit, Fleet, NotOwnerError, Replica, describe
 from services.router.health import pause_s
-from services.router.policies import Outcome, Policy
+from services.router.policy import Outcome, Policy
 from services.router.settings import TICK_S, RouterSettings
 
 MakePolicy = Callable[[], Policy]
@@ -49,6 +49,7 @@ class VirtualRouter(Owner):
             emit: hears of every change of membership or rotation.
         """
         self.settings = settings
+        self._idle_s = settings.timeouts.idle_s
         self.process = Process(agenda)
         self._make_policy = make_policy
         self._seed = seed
@@ -211,7 +212,7 @@ class VirtualRouter(Owner):
             return
         flight.target = replica
         flight.began = now
-        limit_at = now + min(limit_s, self.settings.timeouts.idle_s)  # the live one's client reads no longer either
+        limit_at = now + min(limit_s, self._idle_s)  # the live one's client reads no longer either
         flight.limit_at = limit_at if limit_at < flight.client_limit_at else flight.client_limit_at
         flight.node = node = self._nodes[replica.id]
         if attempts.count > 1:

@@ -1,6 +1,7 @@
 """One run in virtual time: the same schedule in, the same files out as of a measurement."""
 
 import asyncio
+import sys
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ from experiments.load.rows import SCHEMA
 from experiments.plan.config import Config
 from experiments.plan.fault_plan import Fault
 from experiments.runner.progress import Progress
+from experiments.simulator import compiled
 from experiments.simulator.request import DROPPED
 from experiments.simulator.stack import Stopped, VirtualStack
 from experiments.tracking.companion import Companion
@@ -54,6 +56,8 @@ class Simulation:
 
     def _simulate(self) -> None:
         recorder = self.recorder
+        if (note := compiled.state.note()) is not None:
+            print(f"note: {note}", file=sys.stderr)
         (recorder.folder / "raw").mkdir()
         schedule = pd.read_parquet(recorder.folder / "schedule.parquet")
         recorder.begin(None)
@@ -72,6 +76,7 @@ class Simulation:
             pq.write_table(columns, recorder.folder / "raw" / "load-0.parquet")
             recorder.manifest["engine"] = {
                 "name": self.config.engine.name,
+                "compiled": compiled.state.is_compiled,
                 "events": stack.agenda.done,
                 "requests": stack.load.asked,
                 "wall_s": round(wall_s, 3),

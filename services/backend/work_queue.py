@@ -7,7 +7,6 @@ also when a job arrives. Whoever waits for the ends is then told which have chan
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 DISCIPLINES = ("fifo", "ps")
@@ -18,17 +17,18 @@ class QueueFullError(Exception):
     """The line is full."""
 
 
-@dataclass(slots=True, eq=False)
 class Job:
     """One request's work; times in seconds on the caller's clock."""
 
-    arrival: float
-    demand: float
-    """Seconds of service at speed 1."""
-    start: float = 0.0
-    end: float = 0.0
-    left: float = 0.0
-    """Seconds of service at speed 1 that are left; of processor sharing only."""
+    __slots__ = ("arrival", "demand", "end", "left", "start")
+
+    def __init__(self, arrival: float, demand: float, start: float, end: float, left: float = 0.0) -> None:
+        """`demand` is seconds of service at speed 1; `left` is what is left of it, in processor sharing only."""
+        self.arrival = arrival
+        self.demand = demand
+        self.start = start
+        self.end = end
+        self.left = left
 
 
 class Queue(Protocol):
@@ -69,7 +69,7 @@ def create(discipline: str, concurrency: int, queue_limit: int, speed: float = 1
     return kind(concurrency, queue_limit, speed)
 
 
-class WorkQueue:
+class WorkQueue(Queue):
     """First in, first out, on `concurrency` slots.
 
     Each job starts at max(arrival, earliest free slot) and ends demand / speed later (the Lindley recursion, Lindley
@@ -173,7 +173,7 @@ class WorkQueue:
         return changed
 
 
-class ProcessorSharing:
+class ProcessorSharing(Queue):
     """All jobs at once: n jobs on c slots go at min(1, c / n) of the speed each (Kleinrock, Queueing Systems II, 4.4).
 
     `queue_limit` bounds the jobs beyond the slots. Nobody stands in line, so that a job's service lasts from its

@@ -11,7 +11,7 @@ The live proxy and the simulator call the same object, in the same order:
 import sys
 
 from services.router.fleet import Fleet, Replica
-from services.router.policies import Outcome, Policy, RequestInfo
+from services.router.policy import Outcome, Policy, RequestInfo
 from services.router.retries import Attempts, RetryBudget
 from services.router.settings import RouterSettings
 

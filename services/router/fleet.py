@@ -4,10 +4,9 @@ Plain objects, no I/O: every method is told the time (seconds on a monotonic clo
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from services.router.policies import Outcome
+from services.router.policy import Candidate, Outcome
 from services.router.settings import EjectionSettings, HealthCheckSettings
 
 State = Literal["pending", "ready", "ejected", "draining"]
@@ -16,32 +15,39 @@ Emit = Callable[..., None]
 """Called as `emit(event, replica_id, now, **detail)`."""
 
 
-@dataclass(slots=True, eq=False)
-class Replica:
+class Replica(Candidate):
     """One replica as the router sees it."""
 
-    id: str
-    url: str
-    admin_url: str | None = None
-    weight: float = 1.0
-    concurrency: int | None = None
-    in_flight: int = 0
-    in_flight_s: float = 0.0
-    """Integral of `in_flight` over time, request-seconds, until `in_flight_at`."""
-    in_flight_at: float = 0.0
-    requests_total: int = 0
-    failures_total: int = 0
-    ejections_total: int = 0
-    latency_s: float | None = None
-    lease_until: float | None = None
-    draining: bool = False
-    healthy: bool | None = None
-    """None until the first check has answered."""
-    passes: int = 0
-    fails: int = 0
-    failures_in_row: int = 0
-    ejections_in_row: int = 0
-    ejected_until: float | None = None
+    __slots__ = (
+        "admin_url", "concurrency", "draining", "ejected_until", "ejections_in_row", "ejections_total", "fails",
+        "failures_in_row", "failures_total", "healthy", "id", "in_flight", "in_flight_at", "in_flight_s",
+        "latency_s", "lease_until", "passes", "requests_total", "url", "weight",
+    )  # fmt: skip
+
+    def __init__(self, id: str, url: str) -> None:
+        """It has just registered."""
+        self.id = id
+        self.url = url
+        self.admin_url: str | None = None
+        self.weight = 1.0
+        self.concurrency: int | None = None
+        self.in_flight = 0
+        self.in_flight_s = 0.0
+        """Integral of `in_flight` over time, request-seconds, until `in_flight_at`."""
+        self.in_flight_at = 0.0
+        self.requests_total = 0
+        self.failures_total = 0
+        self.ejections_total = 0
+        self.latency_s: float | None = None
+        self.lease_until: float | None = None
+        self.draining = False
+        self.healthy: bool | None = None
+        """None until the first check has answered."""
+        self.passes = 0
+        self.fails = 0
+        self.failures_in_row = 0
+        self.ejections_in_row = 0
+        self.ejected_until: float | None = None
 
     @property
     def state(self) -> State:

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from services.router.policies import Outcome
+from services.router.policy import Outcome
 from services.router.settings import RetrySettings, TimeoutSettings
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})

@@ -13,7 +13,7 @@ from experiments.plan.fault_plan import Fault
 from experiments.plan.schedule import build_schedule
 from experiments.simulator.agenda import Agenda, PastEventError
 from experiments.simulator.manager import ScalerError
-from experiments.simulator.request import HTTP_ERROR, OK
+from experiments.simulator.request import DROPPED, HTTP_ERROR, OK, REFUSED, RESET, TIMEOUT
 from experiments.simulator.stack import Stopped, VirtualStack
 from record.schema import OUTCOMES
 from services.manager import scalers
@@ -344,3 +344,8 @@ def test_virtual_time_stops_when_nobody_wants_more():
     with pytest.raises(Stopped):
         stack.run(watch)
     assert seen == [1.0, 2.0, 3.0]
+
+
+def test_outcomes_are_numbered_as_the_record_writes_them():
+    words = {OK: "ok", HTTP_ERROR: "http_error", TIMEOUT: "timeout", REFUSED: "refused", RESET: "reset", DROPPED: "dropped"}
+    assert tuple(words[code] for code in sorted(words)) == OUTCOMES

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import ClassVar
 
 from services.router.policies import Candidate, Outcome, Pick, RequestInfo
 
@@ -19,7 +20,7 @@ class LeastRequest:
     attempt counts as in flight for `error_penalty_s` seconds more.
     """
 
-    name = "least_request"
+    name: ClassVar[str] = "least_request"
 
     def __init__(self, *, rng: random.Random, choices: int = 0, error_penalty_s: float = 1.0) -> None:
         """`choices`: how many are drawn, 0 = all; `error_penalty_s`: seconds that a failed attempt still counts."""

@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from services.router.policies import Candidate, Outcome, Pick, RequestInfo, two_of
 
@@ -30,7 +31,7 @@ class PeakEwma:
     counts as at least `error_penalty_s`, so that failing fast does not look fast (linkerd2 #11669).
     """
 
-    name = "peak_ewma"
+    name: ClassVar[str] = "peak_ewma"
 
     def __init__(self, *, rng: random.Random, decay_s: float = 10.0, error_penalty_s: float = 1.0) -> None:
         """`decay_s`: time constant of forgetting (Finagle's default, 10 s); `error_penalty_s`: cost of a failure."""

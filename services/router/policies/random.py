@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import ClassVar
 
 from services.router.policies import Candidate, Outcome, Pick, RequestInfo
 
@@ -13,7 +14,7 @@ class RandomPick:
     that looks at load.
     """
 
-    name = "random"
+    name: ClassVar[str] = "random"
 
     def __init__(self, *, rng: random.Random) -> None:
         """`rng` draws."""

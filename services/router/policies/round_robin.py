@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import ClassVar
 
 from services.router.policies import Candidate, Outcome, Pick, RequestInfo
 
@@ -14,7 +15,7 @@ class RoundRobin:
     all begin with the same replica (envoy #31378).
     """
 
-    name = "round_robin"
+    name: ClassVar[str] = "round_robin"
 
     def __init__(self, *, rng: random.Random) -> None:
         """`rng` draws where the round begins."""

@@ -1,0 +1,63 @@
+"""What a balancing policy is told, and what it answers; the policies themselves are in `policies/`."""
+
+import random
+from collections.abc import Sequence
+from typing import Literal, Protocol, get_args
+
+Outcome = Literal["ok", "error", "overloaded", "cancelled"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+
+class Candidate(Protocol):
+    """What a policy may see of a replica; it changes nothing of it."""
+
+    __slots__ = ()
+
+    id: str
+    """Its name, stable over restarts."""
+    weight: float
+    """Its share relative to the others, above 0."""
+    in_flight: int
+    """Attempts under way through this router."""
+
+
+class RequestInfo:
+    """What a policy may see of a request."""
+
+    __slots__ = ("attempt", "id", "key")
+
+    def __init__(self, id: str, key: str | None, attempt: int) -> None:
+        """`attempt` counts from 1."""
+        self.id = id
+        self.key = key
+        self.attempt = attempt
+
+
+class Pick:
+    """A choice, and why: `turn`, `least`, `sampled`, `cold`, `only`, `drawn`."""
+
+    __slots__ = ("reason", "replica")
+
+    def __init__(self, replica: Candidate, reason: str) -> None:
+        """`replica` is one of those that were offered."""
+        self.replica = replica
+        self.reason = reason
+
+
+class Policy(Protocol):
+    """The shape of every policy."""
+
+    def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick:
+        """Choose one of `candidates` (never empty); `now` in seconds."""
+
+    def on_start(self, replica: Candidate, now: float) -> None:
+        """An attempt at `replica` begins."""
+
+    def on_finish(self, replica: Candidate, outcome: Outcome, latency: float, now: float) -> None:
+        """It ended after `latency` seconds."""
+
+
+def two_of(count: int, rng: random.Random) -> tuple[int, int]:
+    """Two different numbers below `count` (2 or more), every ordered pair equally likely; two draws, always."""
+    first, second = int(rng.random() * count), int(rng.random() * (count - 1))
+    return first, second + (second >= first)
