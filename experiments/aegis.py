@@ -52,6 +52,7 @@ COMMANDS = {
     "pairing": Command("experiments.pairing", "how many runs the shared seeds save, simulated"),
     "calibration": Command("analysis.calibration.__main__", "how often the verdicts are right, simulated"),
     "simulator-speed": Command("experiments.simulator_speed", "simulated requests a second on this machine"),
+    "compile": Command("experiments.compile", "the simulator compiled, about twice as fast; needs a C compiler"),
     "router": Command("services.router.__main__", "the router alone"),
     "backend": Command("services.backend.__main__", "a replica alone"),
     "manager": Command("services.manager.__main__", "the autoscaler alone"),

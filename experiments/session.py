@@ -13,6 +13,7 @@ from rich.table import Table
 
 from experiments.live.measurement import Measurement
 from experiments.plan.config import Config
+from experiments.plan.outside import plugins_of
 from experiments.plan.resolve import Plan
 from experiments.runner.exit_status import ExitStatus
 from experiments.runner.guarding import Guardian, guard, guard_simulated
@@ -126,6 +127,7 @@ class Session:
             "sweep_dir": None if self.sweep_dir is None else str(self.sweep_dir),
             "order": self.order,
             "looks": self.looks,
+            "plugins": plugins_of(self.config, self.plan.faults),
             "config": self.plan.resolved,
             "faults": [fault.as_dict() for fault in self.plan.faults],
         }

@@ -89,14 +89,14 @@ def find(places: list[Path]) -> list[Path]:
     Raises:
         FolderError: a place holds none.
     """
-    found: dict[Path, Path] = {}
+    folders: dict[Path, Path] = {}
     for place in places:
         below = [path.parent for path in place.rglob(schema.MANIFEST) if not _is_copy(path.relative_to(place))]
         if not below:
             raise FolderError(f"{place}: no run's folder here (no manifest.json)")
         for folder in sorted(below, key=_natural):
-            found.setdefault(folder.resolve(), folder)
-    return list(found.values())
+            folders.setdefault(folder.resolve(), folder)
+    return list(folders.values())
 
 
 def _is_copy(path: Path) -> bool:

@@ -52,7 +52,7 @@ def quantile_by(latencies: Floats, groups: NDArray[np.int64], count: int, share:
     values, groups = latencies[inside], groups[inside]
     ordered = values[np.lexsort((values, groups))]
     sizes = np.bincount(groups, minlength=count)
-    found = np.full(count, np.nan)
+    quantiles = np.full(count, np.nan)
     some = sizes > 0
     begins = (np.cumsum(sizes) - sizes)[some]
     place = np.round((sizes[some] - 1) * share, WHOLE)
@@ -60,5 +60,5 @@ def quantile_by(latencies: Floats, groups: NDArray[np.int64], count: int, share:
     weight = place - below
     low, high = ordered[begins + below], ordered[begins + below + (weight > 0)]
     with np.errstate(invalid="ignore"):  # inf - inf, of which nothing is kept
-        found[some] = np.where(np.isfinite(high), low + weight * (high - low), np.inf)
-    return found
+        quantiles[some] = np.where(np.isfinite(high), low + weight * (high - low), np.inf)
+    return quantiles

@@ -56,6 +56,7 @@ class SimulatedEngine(TypedDict):
     """What the simulator did, and how fast."""
 
     name: str
+    compiled: bool
     events: int
     requests: int
     wall_s: float
@@ -105,6 +106,8 @@ class Manifest(_Configured, Provenance, total=False):
     looks: list[int]
     faults: list[dict[str, Any]]
     """As they are typed: `at_s`, `action`, `target`, `for_s`, and the action's own parameters."""
+    plugins: list[dict[str, str]]
+    """Those outside the tree that the run took: `key`, `name`, `file` and `sha256` of its content."""
     clocks: list[ClockEntry]
     engine: SimulatedEngine
     generator: list[Generator]

@@ -162,12 +162,12 @@ class Point:
         return {name: files[0] for name, files in self.files().items() if files[0].parent != Path(self.path[0])}
 
     def outside(self, name: str) -> dict[str, str] | None:
-        """What the manifest says of the plugin called `name`: room, name, file and its SHA-256; None = of the tree."""
+        """What the manifest says of the plugin called `name`: key, name, file, its SHA-256; None = of the tree."""
         file = self.outsiders().get(name)
         if file is None:
             return None
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        return {"room": self.room, "name": name, "file": str(file), "sha256": digest}
+        return {"key": self.kind, "name": name, "file": str(file), "sha256": digest}
 
 
 def _shown(file: Path) -> str:

@@ -1,1 +1,12 @@
-"""From many runs to a verdict: pairs of arms, effects with intervals, families, texts. It draws nothing."""
+"""From many runs to a verdict. It draws nothing.
+
+Begin with `comparison.compare`: runs become arms (`arms`), arms pairs of runs of one seed, pairs an effect for each
+metric of `compared`, effects verdicts (`verdicts`), and verdicts sentences (`text`).
+
+    effects            ratio or difference on runs of their length; `counts`: of shares that are counted
+    system_effects     the same of the system in the long run, by `system_quantiles` and `pooled`
+    statistics         intervals and families; `sign_flips`: tests without a distribution
+    sequential         looks at a sweep while it grows
+    outlying, pairing, advice, run_time   runs that stand apart, what pairing is worth, what would decide, and how long
+    replay_check       a run against repeats of it
+"""

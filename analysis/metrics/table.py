@@ -42,14 +42,14 @@ def compute(run: Run, timeline: pd.DataFrame) -> Metrics:
         values |= _latencies(rows, f"_{phase}")
         values |= {f"requests_{phase}": len(rows), f"error_rate_{phase}": _share(rows["outcome"] != "ok")}
     values |= _stages(measured) | _routing(measured) | _instrument(run, timeline) | _objective(run, timeline)
-    found = recovery.assess(run, timeline)
+    faults = recovery.assess(run, timeline)
     values |= {
-        "detection_s": found.detection_s,
-        "recovery_s": found.recovery_s,
-        "recovered": found.recovered,
-        "fault_harm": found.fault_harm,
+        "detection_s": faults.detection_s,
+        "recovery_s": faults.recovery_s,
+        "recovered": faults.recovered,
+        "fault_harm": faults.fault_harm,
         "faults_injected": len(run.faults),
-        "faults_undetected": found.undetected,
+        "faults_undetected": faults.undetected,
         "clock_offset_max_ms": validity.clock_offset_max_ms(run),
         "fault_delay_max_ms": max((delay for _, delay in validity.fault_delays(run.events)), default=None),
     }
@@ -115,16 +115,16 @@ def _latencies(requests: pd.DataFrame, suffix: str) -> Values:
     """Quantiles in which a request that was not served ranks last; one among them is None, and has a bound instead."""
     latencies = ranked_ms(requests)
     served = latencies[np.isfinite(latencies)]
-    found: Values = {}
+    known: Values = {}
     for name, share in QUANTILES.items():
         value = quantile(latencies, share) if name != "p999" or len(latencies) >= LEAST_FOR_P999 else math.nan
-        found[f"latency_{name}_ms"] = value if math.isfinite(value) else None
-        found[f"latency_{name}_beyond_ms"] = served.max(initial=0.0) if value == math.inf else None
+        known[f"latency_{name}_ms"] = value if math.isfinite(value) else None
+        known[f"latency_{name}_beyond_ms"] = served.max(initial=0.0) if value == math.inf else None
     if not suffix and len(served) == len(latencies) > 0:
-        found |= {"latency_mean_ms": latencies.mean(), "latency_max_ms": latencies.max()}
+        known |= {"latency_mean_ms": latencies.mean(), "latency_max_ms": latencies.max()}
     elif not suffix:
-        found |= {"latency_mean_ms": None, "latency_max_ms": None}
-    return {f"{key}{suffix}": value for key, value in found.items()}
+        known |= {"latency_mean_ms": None, "latency_max_ms": None}
+    return {f"{key}{suffix}": value for key, value in known.items()}
 
 
 def _served(run: Run) -> Values:

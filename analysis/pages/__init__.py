@@ -1,1 +1,10 @@
-"""From numbers to pictures. Nothing is decided here."""
+"""From numbers to pictures. Nothing is decided here.
+
+    run_page         summary.png of one run; `rotation_panel`: its lane a replica
+    joint_page       many runs on one page, in the rows of `rows`; `intervals`: what those of a row say together
+    comparison_page  comparison.png
+    board_page       a Grafana board
+    joint_data       the numbers behind the joint page, for DVC
+
+Begin with `style`: colours, canvas, and `save`.
+"""

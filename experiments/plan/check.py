@@ -5,6 +5,7 @@ import random
 from analysis.comparison.compared import RATIOS
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.fault_plan import Fault, plan_faults
+from experiments.plan.outside import check_image
 from services.bounds import Bounds, hold
 from services.manager import scalers
 from services.router import policies
@@ -73,6 +74,8 @@ def _check_engine(config: Config) -> None:
         )
     if engine.name != "compose":
         _require(engine.image is None, "engine.image", engine.image, "left out, it is of engine=compose")
+    else:
+        check_image(config)
     count = 1 if config.router is None else config.router.count
     if engine.name != "sim":
         _require(engine.delays is None, "engine.delays", "...", "left out, they are of engine=sim")

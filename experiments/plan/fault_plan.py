@@ -1,17 +1,34 @@
 """What is done to the system during a run, and when: planned faults, and random ones drawn from the seed."""
 
+import dataclasses
 import random
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar, cast
 
+from experiments.process_faults import PROCESS_FAULTS, ProcessFault
 from services.backend.faults import BOUNDS, PARAMETERS
+from services.bounds import hold
 
-PROCESS_ACTIONS = ("kill", "pause", "resume", "restart")
-"""Done to the process from outside: SIGKILL, SIGSTOP, SIGCONT, SIGTERM and a new start."""
-ACTIONS = (*PROCESS_ACTIONS, *PARAMETERS)
-HEALERS = {"restart": "kill", "resume": "pause"}
+T = TypeVar("T")
 
 
+def parameters_of(action: str) -> list[str]:
+    """The names of a process fault's parameters; a file that cannot be used has none."""
+    kind = PROCESS_FAULTS.usable().get(action)
+    return [each.name for each in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+
+
+def with_parameters(settings: type[T]) -> type[T]:
+    """The dataclass with a field for every parameter of a process fault that it does not have."""
+    names = {name for action in PROCESS_FAULTS.files() for name in parameters_of(action)}
+    names -= {each.name for each in dataclasses.fields(settings)}  # type: ignore[arg-type]
+    added: list[tuple[str, Any, Any]] = [(name, float | None, None) for name in sorted(names)]
+    made = dataclasses.make_dataclass(settings.__name__, added, bases=(settings,))
+    made.__module__, made.__doc__ = settings.__module__, settings.__doc__
+    return made
+
+
+@with_parameters
 @dataclass
 class Fault:
     """One entry of the timeline."""
@@ -32,7 +49,27 @@ class Fault:
     @property
     def parameters(self) -> dict[str, float]:
         """The parameters that were given, as `PUT /faults` takes them."""
-        return {name: value for name in BOUNDS if (value := getattr(self, name)) is not None}
+        own = [each.name for each in dataclasses.fields(self) if each.name not in ("at_s", "action", "target", "for_s")]
+        return {name: value for name in own if (value := getattr(self, name)) is not None}
+
+    @property
+    def process(self) -> ProcessFault | None:
+        """What is done to the process; None = the replica plays it on itself.
+
+        Raises:
+            ValueError: there is no such fault, or a parameter is wrong.
+        """
+        if self.action in PARAMETERS:
+            return None
+        return cast(ProcessFault, PROCESS_FAULTS.find(self.action)(**self.parameters))
+
+    @property
+    def restarts(self) -> bool:
+        """Whether it starts a process of its own accord, so that nobody else may."""
+        if self.process is None:
+            return False
+        healed_by_start = self.process.heal() == "restart" and self.for_s is not None
+        return healed_by_start or next(self.process.steps()).act == "restart"
 
     @property
     def end_s(self) -> float:
@@ -115,10 +152,26 @@ def plan_faults(
     return planned
 
 
+def enders() -> dict[str, list[str]]:
+    """The words that end a fault of a process, with those that each ends."""
+    ended: dict[str, list[str]] = {}
+    for name, kind in PROCESS_FAULTS.usable().items():
+        if kind.ended_by is not None:
+            ended.setdefault(kind.ended_by, []).append(name)
+    return ended
+
+
+def is_on_process(action: str) -> bool:
+    """Whether it is done to a process from outside, a replica's or another's."""
+    return action in PROCESS_FAULTS.files() or action in enders()
+
+
 def _check_fault(key: str, fault: Fault, replicas: list[str], services: list[str], duration_s: float) -> None:
-    if fault.action not in ACTIONS:
-        raise ValueError(f"{key}.action={fault.action or None}: must be one of {', '.join(ACTIONS)}")
-    choices = replicas + (services if fault.action in PROCESS_ACTIONS else [])
+    known = sorted({*PROCESS_FAULTS.files(), *enders()})
+    if fault.action not in (*known, *PARAMETERS):
+        raise ValueError(f"{key}.action={fault.action or None}: must be one of {', '.join((*known, *PARAMETERS))}")
+    kind = PROCESS_FAULTS.find(fault.action) if fault.action in PROCESS_FAULTS.files() else None
+    choices = replicas + (services if is_on_process(fault.action) else [])
     targets = fault.target if isinstance(fault.target, list) else [fault.target]
     if not targets or any(target not in choices for target in targets):
         raise ValueError(f"{key}.target={fault.target}: {fault.action} takes one of {', '.join(choices)}")
@@ -127,17 +180,21 @@ def _check_fault(key: str, fault: Fault, replicas: list[str], services: list[str
     if not 0 <= fault.at_s < duration_s:
         raise ValueError(f"{key}.at_s={fault.at_s:g}: must be within the run, 0 to workload.duration_s={duration_s:g}")
     if fault.for_s is not None:
-        if fault.action in HEALERS:
+        if fault.action not in PARAMETERS and (kind is None or not kind.lasts):
             raise ValueError(f"{key}.for_s={fault.for_s:g}: {fault.action} is a moment, it takes no for_s")
         if fault.for_s <= 0 or fault.end_s > duration_s:
             raise ValueError(
                 f"{key}.for_s={fault.for_s:g}: must be above 0 and end by workload.duration_s={duration_s:g}; "
                 "leave it out to heal at the end"
             )
-    allowed = PARAMETERS.get(fault.action, {})
-    for name, value in fault.parameters.items():
+    allowed = list(PARAMETERS.get(fault.action, ())) or parameters_of(fault.action)
+    for name in fault.parameters:
         if name not in allowed:
             raise ValueError(f"{key}.{name}: {fault.action} takes {', '.join(allowed) or 'no parameters'}")
+    if kind is not None:
+        hold(kind(**fault.parameters), key)
+        return
+    for name, value in fault.parameters.items():
         low, high = BOUNDS[name]
         if not low <= value <= high:
             raise ValueError(f"{key}.{name}={value:g}: must be between {low:g} and {high:g}")
@@ -152,9 +209,9 @@ def _draw(
         value = getattr(settings, name)
         if value < least:
             raise ValueError(f"random_faults.{name}={value:g}: must be at least {least:g}")
-    unknown = [mode for mode in settings.modes if mode not in PARAMETERS]
-    if unknown or not settings.modes:
-        raise ValueError(f"random_faults.modes={settings.modes}: must be some of {', '.join(PARAMETERS)}")
+    known = [*PARAMETERS, *(name for name, kind in PROCESS_FAULTS.usable().items() if kind.lasts)]
+    if not settings.modes or any(mode not in known for mode in settings.modes):
+        raise ValueError(f"random_faults.modes={settings.modes}: must be some of {', '.join(known)}")
     rng = random.Random(f"aegis-faults-{seed}")
     target_rng = random.Random(f"aegis-fault-targets-{seed}")
     hit = target_rng.sample(replicas, min(settings.max_replicas, len(replicas)))
@@ -199,22 +256,27 @@ def _strength(mode: str, rng: random.Random) -> dict[str, float]:
             return {"share": round(rng.uniform(0.3, 1.0), 2)}
         case "flap":
             return {"period_s": round(rng.uniform(1.0, 2.0), 1)}
-        case _:
+        case "refuse" | "lie":
             return {}
+        case _:
+            return cast(ProcessFault, PROCESS_FAULTS.find(mode)()).strength(rng)
 
 
 def _fold(planned: list[Fault]) -> list[Fault]:
     """`kill` then `restart` of one target is a kill that lasts until then; likewise `pause` and `resume`."""
     folded: list[Fault] = []
+    ended = enders()
     for fault in planned:
-        healed = HEALERS.get(fault.action)
+        healed = ended.get(fault.action, [])
         open_fault = next(
-            (f for f in reversed(folded) if f.target == fault.target and f.action == healed and f.for_s is None), None
+            (f for f in reversed(folded) if f.target == fault.target and f.action in healed and f.for_s is None), None
         )
         if open_fault is not None:
             open_fault.for_s = fault.at_s - open_fault.at_s
-        elif fault.action == "resume":
-            raise ValueError(f"faults: resume of {fault.target} at {fault.at_s:g} s, but it is not paused then")
+        elif fault.action not in PARAMETERS and fault.action not in PROCESS_FAULTS.files():
+            raise ValueError(
+                f"faults: {fault.action} of {fault.target} at {fault.at_s:g} s, but no {' or '.join(healed)} lasts then"
+            )
         else:
             folded.append(fault)
     return folded
@@ -226,7 +288,7 @@ def _check_overlaps(planned: list[Fault]) -> None:
         for other in planned[:index]:
             if other.target != fault.target or other.end_s <= fault.at_s:
                 continue
-            if other.action == fault.action or other.action in PROCESS_ACTIONS or fault.action in PROCESS_ACTIONS:
+            if other.action == fault.action or is_on_process(other.action) or is_on_process(fault.action):
                 raise ValueError(
                     f"faults: {fault.action} of {fault.target} at {fault.at_s:g} s, while {other.action} from "
                     f"{other.at_s:g} s still lasts"

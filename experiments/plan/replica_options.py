@@ -23,6 +23,6 @@ def replica_options(config: Config) -> dict[str, Any]:
 
 def scaling_settings(config: Config, faults: list[Fault]) -> ScalingSettings:
     """What bounds the scaler; what the faults start again, the manager must leave alone."""
-    faults_restart = any(f.action == "restart" or (f.action == "kill" and f.for_s) for f in faults)
+    faults_restart = any(fault.restarts for fault in faults)
     settings = config.autoscaling
     return dataclasses.replace(settings, self_heal=settings.self_heal and not faults_restart)

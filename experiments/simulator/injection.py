@@ -1,10 +1,11 @@
 """The planned faults in virtual time: what `experiments.live.injection` does to processes, done to their twins."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from experiments.plan.delays import Delay
-from experiments.plan.fault_plan import PROCESS_ACTIONS, ActiveFaults, Fault
+from experiments.plan.fault_plan import ActiveFaults, Fault
+from experiments.process_faults import Act, Step
 from experiments.simulator.agenda import Agenda
 from experiments.simulator.manager import VirtualManager
 from experiments.simulator.replica import VirtualReplica
@@ -51,6 +52,7 @@ class VirtualFaults:
         self._startup = startup
         self._seed = seed
         self._active = ActiveFaults()
+        self._kinds = [fault.process for fault in faults]
         self._open: set[int] = set()
         for index, fault in enumerate(faults):
             agenda.at(fault.at_s, self._inject, index)
@@ -59,7 +61,7 @@ class VirtualFaults:
         fault = self._faults[index]
         about = self._about(index, fault.at_s)
         try:
-            self._hit(fault, now)
+            self._hit(index, now)
         except KeyError:
             self._failed("fault_injected", about, now)
             return
@@ -76,37 +78,60 @@ class VirtualFaults:
         fault = self._faults[index]
         return {"fault": index, "action": fault.action, "target": fault.target, "planned_s": planned_s}
 
-    def _hit(self, fault: Fault, now: float) -> None:
+    def _hit(self, index: int, now: float) -> None:
         """Do it. KeyError: there is no such process now."""
-        target = self._targets[fault.target]
-        if not (target.is_up and self._has(fault.target)):
+        fault, kind = self._faults[index], self._kinds[index]
+        if not (self._targets[fault.target].is_up and self._has(fault.target)):
             raise KeyError(fault.target)
-        match fault.action:
+        if kind is None:
+            self._set(fault, now, active=True)
+            return
+        steps = kind.steps()
+        self._act(fault.target, next(steps).act, now)
+        self._plan_next(index, steps, now)
+
+    def _plan_next(self, index: int, steps: Iterator[Step], began: float) -> None:
+        step = next(steps, None)
+        if step is not None:
+            self._agenda.at(began + step.after_s, self._go_on, (index, steps, step, began))
+
+    def _go_on(self, what: tuple[int, Iterator[Step], Step, float], now: float) -> None:
+        """A step after the first, as long as the fault lasts."""
+        index, steps, step, began = what
+        if index not in self._open:
+            return
+        target = self._faults[index].target
+        if not self._has(target) or (step.act != "restart" and not self._targets[target].is_up):
+            self._failed("fault_lasting", self._about(index, None), now)
+            return
+        self._act(target, step.act, now)
+        self._plan_next(index, steps, began)
+
+    def _act(self, name: str, act: Act, now: float) -> None:
+        target = self._targets[name]
+        match act:
             case "kill":
                 target.kill(now)
             case "pause":
                 target.pause(now)
+            case "resume":
+                target.resume(now)
             case "restart":
-                self._restart(fault.target, now)
-            case _:
-                self._set(fault, now, active=True)
+                self._restart(name, now)
 
     def _heal(self, index: int, now: float) -> None:
-        fault = self._faults[index]
+        fault, kind = self._faults[index], self._kinds[index]
         about = self._about(index, fault.end_s)
         self._open.discard(index)
-        target = self._targets[fault.target]
-        if not self._has(fault.target) or (fault.action != "kill" and not target.is_up):
+        act = None if kind is None else kind.heal()
+        if not self._has(fault.target) or (act != "restart" and not self._targets[fault.target].is_up):
             self._failed("fault_healed", about, now)
             return
         self._sink("runner", "fault_healed", now, **about)
-        match fault.action:
-            case "kill":
-                self._restart(fault.target, now)
-            case "pause":
-                target.resume(now)
-            case action if action not in PROCESS_ACTIONS:
-                self._set(fault, now, active=False)
+        if kind is None:
+            self._set(fault, now, active=False)
+        elif act is not None:
+            self._act(fault.target, act, now)
 
     def _set(self, fault: Fault, now: float, *, active: bool) -> None:
         faults = self._active.change(fault, active=active)
@@ -143,7 +168,8 @@ class VirtualFaults:
     def heal_all(self, now: float) -> None:
         """What still lasts ends with the run (a process killed for good stays dead)."""
         for index in sorted(self._open):
-            if self._faults[index].action not in ("kill", "restart"):
+            kind = self._kinds[index]
+            if kind is None or kind.heal() == "resume":
                 self._sink("runner", "fault_healed", now, at_end=True, **self._about(index, None))
 
 

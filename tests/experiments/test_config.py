@@ -196,7 +196,7 @@ WRONG = [
     (["faults=[{at_s: 5, action: explode, target: r1}]"], ["faults[0].action=explode", "kill"]),
     (["faults=[{at_s: 5, action: slow, target: r1, rate: 1}]"], ["faults[0].rate", "factor"]),
     (["faults=[{at_s: 5, action: slow, target: router}]"], ["faults[0].target=router"]),
-    (["faults=[{at_s: 5, action: resume, target: r1}]"], ["resume of r1", "not paused"]),
+    (["faults=[{at_s: 5, action: resume, target: r1}]"], ["resume of r1", "no pause lasts then"]),
     (["faults=[{at_s: 5, action: kill, target: r1}, {at_s: 6, action: slow, target: r1}]"], ["slow of r1", "kill"]),
     (["random_faults.count=50"], ["random_faults.count=50", "duration_s=25"]),
     (["random_faults.count=1", "random_faults.modes=[boom]"], ["random_faults.modes", "hang"]),

@@ -88,7 +88,7 @@ def test_a_plugin_of_outside_is_known_by_its_file_and_content_and_one_of_the_tre
     file.write_text(LAST.format(name="mine"))
     found = point().outside("mine")
     assert found == {
-        "room": "policies",
+        "key": "policy",
         "name": "mine",
         "file": str(file),
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
