@@ -62,8 +62,6 @@ class SimulatedEngine(TypedDict):
     wall_s: float
     events_per_s: int
     requests_per_s: int
-    compiled: bool
-    """Whether the event engine ran compiled."""
 
 
 class Provenance(TypedDict, total=False):
