@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 VARIABLE = "AEGIS_PLUGINS"
-ROOMS = ("policies", "scalers", "manager_engines", "engines", "process_faults", "profiles", "panels")
+ROOMS = ("policies", "scalers", "manager_engines", "process_faults", "profiles")
 """The folders that a plugins' folder may have."""
 
 
