@@ -14,13 +14,15 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.plan.original import Original, ReplayError, differences, read_original
+from experiments.runner.exit_status import ExitStatus
 from experiments.runner.supervision import Interrupted, say, supervise
 from record.files import write_json
 from record.metrics import Metrics
 from record.provenance import provenance
 
-AGREES, FAILED, WRONG, DIFFERS = 0, 1, 2, 3
-"""Exit statuses."""
+FAILED, WRONG = ExitStatus.FAILED, ExitStatus.WRONG
+AGREES, DIFFERS = ExitStatus.COMPLETE, ExitStatus.INVALID
+"""What the statuses of a run mean of a replay."""
 PLACE = Path("results/replays")
 TABLE_WIDTH = 120
 """Columns that the table may take; a terminal that has fewer wraps its lines."""
@@ -48,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not old["valid"]:
         say(f"warning: the old run is not valid, and what is not valid is not compared: {old['invalid_reasons'][0]}")
     statuses: list[int] = []
-    status = FAILED
+    status: int = FAILED
     try:
         for number in range(1, chosen.repeats + 1):
             print(f"repeat {number} of {chosen.repeats}", flush=True)
@@ -57,9 +59,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (Interrupted, KeyboardInterrupt) as error:
         status = 128 + int(error.args[0]) if isinstance(error, Interrupted) else 130
         print(f"interrupted after {len(statuses)} of {chosen.repeats} repeats, no verdict; kept: {output}")
-    from experiments.session import finish_sweep
+    from experiments.tracking.companion import finish_sweep
 
-    finish_sweep(status)
+    finish_sweep(output, status)
     return status
 
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import os
-import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +15,7 @@ from experiments.live.measurement import Measurement
 from experiments.plan.config import Config
 from experiments.plan.outside import plugins_of
 from experiments.plan.resolve import Plan
+from experiments.runner.exit_status import ExitStatus
 from experiments.runner.guarding import Guardian, guard, guard_simulated
 from experiments.runner.progress import Progress
 from experiments.simulator.agenda import PastEventError
@@ -33,7 +34,7 @@ from services.processes import StartError
 if TYPE_CHECKING:
     from experiments.simulator.simulation import Simulation
 
-COMPLETE, FAILED, INVALID = 0, 1, 3
+HYDRA = ".hydra"
 VIRTUAL_ERRORS = (PastEventError, ScalerError)
 
 
@@ -50,28 +51,29 @@ class Session:
     """Its place within its seed's jobs, in the order in which they were measured; None = a sweeper's that has none."""
     looks: list[int] = field(default_factory=list)
     """The numbers of pairs at which its sweep had already ended before it was begun."""
+    may_rename: bool = False
+    """Take another folder beside the given one where that is another run's."""
+    hydra_files: Mapping[str, str] = field(default_factory=dict)
+    """What Hydra leaves of a job, by file name, for `.hydra/` in the run's folder."""
     is_logged_by_sweep: bool = False
     """Whether its sweep logs it to MLflow, with the others."""
-    sweeps_tracked: ClassVar[Path | None] = None
-    """The sweep whose parent run in MLflow is to be ended."""
 
     @property
     def config(self) -> Config:
         """Its plan's."""
         return self.plan.config
 
-    async def run(self) -> int:
+    async def run(self) -> ExitStatus:
         """Do it all; return the exit status."""
         console = Console(stderr=False, soft_wrap=True)
-        self._progress = Progress(console)
+        self._progress = Progress(console, is_quiet=self._is_one_of_many)
         self._claim: Claim | None = None
-        default_place = not any(override.startswith(("hydra.run.", "hydra.sweep.")) for override in sys.argv[1:])
         logs_itself = self.config.tracking.enabled and not self.is_logged_by_sweep
         companion = Companion(self._warn) if logs_itself else None
         if companion is not None:
             await companion.spawn()
         try:
-            self._claim = claim(self.folder.absolute(), may_rename=default_place)
+            self._claim = claim(self.folder.absolute(), may_rename=self.may_rename)
             self.folder = self._claim.folder
             self._prepare()
         except (FolderError, OSError, ValueError) as error:
@@ -80,12 +82,10 @@ class Session:
                 companion.kill()
             if self._claim is not None:
                 self._claim.release()
-            return FAILED
+            return ExitStatus.FAILED
         self._progress.say(f"{self.scenario}, seed {self.config.seed}: {self._in_words()}")
         guardian = self._guard()
         if companion is not None:
-            if self.sweep_dir is not None:
-                Session.sweeps_tracked = self.sweep_dir
             companion.open(self.folder)
         reason, error_text = await self._measure(companion)
         try:
@@ -131,6 +131,10 @@ class Session:
             "config": self.plan.resolved,
             "faults": [fault.as_dict() for fault in self.plan.faults],
         }
+        # Not by Hydra itself, which would write them before the folder is known to be this run's.
+        for name, text in self.hydra_files.items():
+            (self.folder / HYDRA).mkdir(exist_ok=True)
+            (self.folder / HYDRA / name).write_text(text)
         schedule.to_parquet(self.folder / "schedule.parquet", index=False)
         made_with = provenance_of_process() if self._is_simulated else provenance()
         self._recorder = Recorder(self.folder, cast(Manifest, {**manifest, **made_with}))
@@ -165,7 +169,7 @@ class Session:
     async def _record(self, reason: str, error: str | None) -> None:
         await asyncio.shield(asyncio.to_thread(self._recorder.close, reason, error))
 
-    async def _conclude(self, reason: str, companion: Companion | None) -> int:
+    async def _conclude(self, reason: str, companion: Companion | None) -> ExitStatus:
         """Analyse, log, print; return the status."""
         metrics = None
         if not self.config.load.ui and (self.folder / "requests.parquet").exists():
@@ -178,22 +182,26 @@ class Session:
             self._print(metrics)
         self._progress.say(f"results: {_relative(self.folder)}")
         if self.config.load.ui and reason == "interrupted":
-            return COMPLETE
+            return ExitStatus.COMPLETE
         if reason != "complete":
-            return FAILED
+            return ExitStatus.FAILED
         if metrics is None:
-            return FAILED
-        return COMPLETE if metrics["valid"] else INVALID
+            return ExitStatus.FAILED
+        return ExitStatus.COMPLETE if metrics["valid"] else ExitStatus.INVALID
 
     @property
     def _is_simulated(self) -> bool:
         return self.config.engine.name == "sim"
 
     @property
+    def _is_one_of_many(self) -> bool:
+        """Whether it takes less time than to draw it, or to read of it."""
+        return self._is_simulated and self.sweep_dir is not None
+
+    @property
     def _draws(self) -> bool:
         """Whether the run gets its picture."""
-        is_one_of_many = self._is_simulated and self.sweep_dir is not None
-        return self.config.summary == "always" or (self.config.summary == "auto" and not is_one_of_many)
+        return self.config.summary == "always" or (self.config.summary == "auto" and not self._is_one_of_many)
 
     def _summarise(self) -> Metrics | None:
         from analysis.summary import summarise
@@ -207,6 +215,9 @@ class Session:
     def _print(self, metrics: Metrics) -> None:
         from analysis.metrics.verdict import table_rows, verdict
 
+        if self._is_one_of_many:
+            print(f"{_relative(self.folder)}: {verdict(self._recorder.manifest, metrics)}", flush=True)
+            return
         table = Table(show_header=False, box=None, pad_edge=False)
         for label, value in table_rows(metrics):
             table.add_row(label, value)
@@ -219,14 +230,6 @@ class Session:
 
     def _warn(self, text: str) -> None:
         print(f"warning: {text}", file=sys.stderr)
-
-
-def finish_sweep(status: int) -> None:
-    """End the parent run in MLflow of the sweep that this process ran, if it did, with what its exit status says."""
-    if Session.sweeps_tracked is not None:
-        word = "FINISHED" if status in (COMPLETE, INVALID) else "FAILED" if status == FAILED else "KILLED"
-        command = [sys.executable, "-m", "experiments.tracking", "--finish-sweep", str(Session.sweeps_tracked), word]
-        subprocess.run(command, check=False)
 
 
 def _relative(path: Path) -> str:

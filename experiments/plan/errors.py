@@ -11,6 +11,10 @@ from experiments.plan.fault_plan import Fault
 EXAMPLE = "A fault is {at_s: 5, action: kill, target: r1}."
 
 
+class WrongError(BaseException):
+    """A job's configuration is wrong; carries the line to print. (Hydra would add its own to an Exception.)"""
+
+
 def check_keys(content: dict[str, Any], node: type = Config, prefix: str = "") -> None:
     """Refuse keys that no class of the configuration has: `+key=value` adds them without a word.
 

@@ -10,11 +10,12 @@ from hydra.types import RunMode
 from rich.console import Console
 from rich.table import Table
 
-from analysis.comparison.run_time import LIVE_OVERHEAD_S, SIMULATED_OVERHEAD_S
+from analysis.comparison.run_time import LIVE_OVERHEAD_S, SIMULATED_OVERHEAD_S, SWEEP_OVERHEAD_S, SWEPT_OVERHEAD_S
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.installed import CONF
-from experiments.sweep.jobs import Job, key_of, planned, single
-from experiments.sweep.sweeper import NAME, ONE_BY_ONE, SeedBySeed, Sweep, begun
+from experiments.sweep.jobs import Job, check_launcher, key_of, single
+from experiments.sweep.sweep import NAME, Sweep
+from experiments.sweep.sweeper import sweep_asked_for
 
 SIMULATED_RPS = 10_000
 """Requests that are played and analysed in a second of wall time: 216,000 took 14 CPU-seconds, and 26 s of wall time
@@ -55,10 +56,15 @@ def show(arguments: list[str]) -> None:
     Raises:
         ConfigError, HydraException, OmegaConfBaseException: the configuration is wrong.
     """
-    _print(_sweep_of(arguments))
+    _print(sweep_of(arguments))
 
 
-def _sweep_of(arguments: list[str]) -> Sweep:
+def sweep_of(arguments: list[str]) -> Sweep:
+    """The jobs of a command line; a single run is a sweep of one.
+
+    Raises:
+        ConfigError, HydraException, OmegaConfBaseException: the configuration is wrong.
+    """
     overrides = [argument for argument in arguments if argument not in ("-m", "--multirun")]
     if unknown := [text for text in overrides if text.startswith("-")]:
         raise ConfigError(f"--dry-run: does not go with {unknown[0]}")
@@ -70,15 +76,12 @@ def _sweep_of(arguments: list[str]) -> Sweep:
         is_sweep = len(overrides) < len(arguments) or hydra.mode == RunMode.MULTIRUN
         task = [text for text in overrides if not key_of(text).startswith("hydra")]
         if not is_sweep:
-            if hydra.launcher._target_ != ONE_BY_ONE:
-                raise ConfigError("hydra/launcher: is for sweeps, add -m")
-            return Sweep([single(loader, task)])
+            job = single(loader, task)
+            check_launcher(job.config, hydra.launcher._target_, is_swept=False)
+            return Sweep([job])
         if hydra.sweeper._target_ != NAME:
             raise ConfigError("--dry-run: knows the jobs of hydra/sweeper=seed_by_seed only")
-        params = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
-        sweep = SeedBySeed.resumed or begun(planned(loader, [*params, *task]))
-        sweep.check_launcher(hydra.launcher._target_)
-    return sweep
+        return sweep_asked_for(loader, hydra, task)
 
 
 def _print(sweep: Sweep) -> None:
@@ -109,8 +112,9 @@ def _totals(sweep: Sweep, arms: int) -> list[str]:
     is_simulated = jobs[0].config.engine.name == "sim"
     at_once = min(os.cpu_count() or 1, len(jobs)) if sweep.is_parallel else 1
     if is_simulated:
-        wall_s = (len(jobs) * SIMULATED_OVERHEAD_S + requests / SIMULATED_RPS) / at_once
-        how = f"{SIMULATED_OVERHEAD_S:g} s a job and {SIMULATED_RPS:,} requests a second assumed"
+        once_s, a_job_s = (SWEEP_OVERHEAD_S, SWEPT_OVERHEAD_S) if len(jobs) > 1 else (0.0, SIMULATED_OVERHEAD_S)
+        wall_s = once_s + (len(jobs) * a_job_s + requests / SIMULATED_RPS) / at_once
+        how = f"{a_job_s:g} s a job and {SIMULATED_RPS:,} requests a second assumed"
         if at_once > 1:
             how += f", {at_once} jobs at a time"
     else:

@@ -8,18 +8,16 @@ import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from experiments.plan.config import ConfigError
-from experiments.plan.installed import CONF
 from experiments.runner.supervision import say
-from experiments.sweep.jobs import Job, drawn, key_of, planned
-from experiments.sweep.sweeper import NAME, PLAN, Sweep, begun
+from experiments.sweep.jobs import Job, drawn, key_of
+from experiments.sweep.sweep import NAME, PLAN, Sweep
 from record.place import is_held
 from record.provenance import commit_of, provenance
 from record.settings import flatten
@@ -37,22 +35,10 @@ Slot = tuple[tuple[str, ...], int]
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """The command line."""
-
-    folder: Path
-    pairs: int | None
-    adds: list[str]
-    launcher: str | None
-
-
-@dataclass(frozen=True)
 class _Left:
     """What a sweep left in its folder."""
 
-    task: list[str]
-    """Overrides as they were typed."""
-    hydra: list[str]
+    folder: Path
     sweep: Sweep
     """As it was planned."""
     manifests: dict[int, Manifest]
@@ -63,30 +49,12 @@ class _Left:
     """Whether its end was reached before."""
 
 
-def resume(arguments: list[str]) -> tuple[list[str], Sweep]:
-    """The sweep to go on with, and what Hydra is to be told.
+def resumed(arguments: list[str]) -> list[str]:
+    """What Hydra is to be told in place of `repeat.resume=DIR` and what is typed beside it.
 
     Raises:
-        ConfigError: there is nothing to go on with, or nothing to do.
-        HydraException, OmegaConfBaseException: this tree does not know the sweep's settings.
+        ConfigError: there is nothing to go on with.
     """
-    asked = _read_arguments(arguments)
-    left = _read_folder(asked.folder)
-    sweep = _what_is_missing(asked, left)
-    sweep.adds = asked.adds
-    _warn_of_another_tree(left.manifests)
-    kept = [
-        text
-        for text in left.hydra
-        if key_of(text) not in ("hydra.sweep.dir", "hydra.run.dir", "hydra.mode")
-        and (asked.launcher is None or key_of(text) != "hydra/launcher")
-    ]
-    launcher = [] if asked.launcher is None else [asked.launcher]
-    folder = str(_as_before(asked.folder, left.manifests)).replace("'", "\\'")
-    return ["--multirun", *left.task, *kept, *launcher, f"hydra.sweep.dir='{folder}'"], sweep
-
-
-def _read_arguments(arguments: list[str]) -> _Asked:
     typed = [text for text in arguments if text not in ("-m", "--multirun")]
     for text in typed:
         if key_of(text) not in (KEY, *BESIDE):
@@ -94,42 +62,70 @@ def _read_arguments(arguments: list[str]) -> _Asked:
                 f"{text}: {KEY}=DIR takes all settings from the sweep in DIR; beside it go {', '.join(BESIDE)} only"
             )
     values = {key_of(text): text.partition("=")[2] for text in typed}
-    pairs = values.get("repeat.max")
-    if pairs is not None and not (pairs.isdecimal() and 1 <= int(pairs) <= MOST_PAIRS):
+    pairs = values.get("repeat.max", "null")
+    if pairs != "null" and not (pairs.isdecimal() and 1 <= int(pairs) <= MOST_PAIRS):
         raise ConfigError(f"repeat.max={pairs}: must be a number between 1 and {MOST_PAIRS}")
     tracked = values.get("tracking.enabled", "true")
     if tracked not in ("true", "false"):
         raise ConfigError(f"tracking.enabled={tracked}: must be true or false")
-    launcher = values.get("hydra/launcher")
-    return _Asked(
-        Path(values[KEY].strip("'\"")).expanduser(),
-        None if pairs is None else int(pairs),
-        [text for text in typed if key_of(text) == "tracking.enabled"],
-        None if launcher is None else f"hydra/launcher={launcher}",
-    )
+    launcher = [f"hydra/launcher={values['hydra/launcher']}"] if "hydra/launcher" in values else []
+    folder = Path(values[KEY].strip("'\"")).expanduser()
+    recorded = _recorded(folder)
+    task, hydra = (list(map(str, recorded.overrides[name])) for name in ("task", "hydra"))
+    if str(recorded.sweeper._target_) != NAME or any(text.startswith("hydra.sweep.subdir") for text in hydra):
+        raise ConfigError(f"{KEY}={folder}: only a sweep with hydra/sweeper=seed_by_seed and folders 0, 1, ... goes on")
+    apart = ("hydra.sweep.dir", "hydra.run.dir", "hydra.mode", *map(key_of, launcher))
+    kept = [text for text in hydra if key_of(text) not in apart]
+    manifests = _manifests(folder)
+    _warn_of_another_tree(manifests)
+    place = str(_as_before(folder, manifests)).replace("'", "\\'")
+    asked = ["hydra.sweeper.resume=true", f"hydra.sweeper.pairs={pairs}"]
+    if "tracking.enabled" in values:
+        asked.append(f"hydra.sweeper.tracking={tracked}")
+    return ["--multirun", *task, *kept, *launcher, f"hydra.sweep.dir='{place}'", *asked]
 
 
-def _read_folder(folder: Path) -> _Left:
+def _recorded(folder: Path) -> DictConfig:
+    """Hydra's section of what a sweep was asked for.
+
+    Raises:
+        ConfigError: there is none that can be read.
+    """
     path = folder / PLAN
     if not folder.is_dir():
         raise ConfigError(f"{KEY}={folder}: there is no such folder")
     if not path.is_file():
         raise ConfigError(f"{KEY}={folder}: no sweep's folder ({PLAN} is missing)")
     try:
-        asked = OmegaConf.load(path).hydra
-        task, hydra = (list(map(str, asked.overrides[name])) for name in ("task", "hydra"))
-        sweeper, params = str(asked.sweeper._target_), dict(asked.sweeper.params or {})
+        recorded = cast(DictConfig, OmegaConf.load(path).hydra)
+        _ = [list(recorded.overrides[name]) for name in ("task", "hydra")]
+        _ = recorded.sweeper._target_, dict(recorded.sweeper.params or {})
     except (OSError, YAMLError, OmegaConfBaseException, AttributeError, TypeError, KeyError, ValueError) as error:
         raise ConfigError(f"{path}: not what a sweep leaves ({type(error).__name__})") from error
-    if sweeper != NAME or any(text.startswith("hydra.sweep.subdir") for text in hydra):
-        raise ConfigError(f"{KEY}={folder}: only a sweep with hydra/sweeper=seed_by_seed and folders 0, 1, ... goes on")
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        jobs = planned(loader, [*(f"{key}={value}" for key, value in params.items()), *task])
-    numbers = [int(path.name) for path in folder.iterdir() if path.is_dir() and path.name.isdecimal()]
-    read = ((number, _manifest(folder / str(number))) for number in sorted(numbers))
-    manifests = {number: manifest for number, manifest in read if manifest is not None}
-    return _Left(task, hydra, begun(jobs), manifests, numbers, (folder / "comparison.json").exists())
+    return recorded
+
+
+def recorded_params(folder: Path) -> dict[str, str]:
+    """The scenario's own sweep, as it was when the sweep in `folder` was begun.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    return dict(_recorded(folder).sweeper.params or {})
+
+
+def _numbers(folder: Path) -> list[int]:
+    return sorted(int(path.name) for path in folder.iterdir() if path.is_dir() and path.name.isdecimal())
+
+
+def _manifests(folder: Path) -> dict[int, Manifest]:
+    """Of the runs in a sweep's folder, by their number; one that cannot be read is left out.
+
+    Raises:
+        ConfigError: a run is going on.
+    """
+    read = ((number, _manifest(folder / str(number))) for number in _numbers(folder))
+    return {number: manifest for number, manifest in read if manifest is not None}
 
 
 def _manifest(folder: Path) -> Manifest | None:
@@ -149,40 +145,50 @@ def _manifest(folder: Path) -> Manifest | None:
     return manifest
 
 
-def _what_is_missing(asked: _Asked, left: _Left) -> Sweep:
-    """The jobs to measure, and those that are there."""
+def what_is_missing(planned: Sweep, folder: Path, most: int | None) -> Sweep:
+    """The jobs to measure, and those that are there.
+
+    Args:
+        planned: the sweep as it was planned.
+        folder: where it is.
+        most: pairs an arm that it is to have; None = as planned.
+
+    Raises:
+        ConfigError: there is nothing to do, or it cannot be gone on with.
+    """
+    left = _Left(folder, planned, _manifests(folder), _numbers(folder), (folder / "comparison.json").exists())
     plan, repetition = left.sweep.jobs, left.sweep.repetition
     arms = list(dict.fromkeys(job.arm for job in plan))
     slots: dict[Slot, Job] = {(job.arm, job.config.seed): job for job in plan}
     if len(slots) < len(plan):
-        raise ConfigError(f"{KEY}={asked.folder}: the sweep names a seed or an arm twice; it cannot be gone on with")
-    slots |= _added_before(asked.folder, left, plan)
+        raise ConfigError(f"{KEY}={left.folder}: the sweep names a seed or an arm twice; it cannot be gone on with")
+    slots |= _added_before(left.folder, left, plan)
     whole = {
         slot: job
         for slot, job in slots.items()
         if job.number in left.manifests and left.manifests[job.number].get("exit_reason") == "complete"
     }
     for job in whole.values():
-        _check_as_before(asked.folder, job, left.manifests[job.number])
+        _check_as_before(left.folder, job, left.manifests[job.number])
 
     used = {seed for (_, seed), job in slots.items() if repetition is None or job.number in left.manifests}
     history = max((_looks(manifest) for manifest in left.manifests.values()), key=len, default=())
     missing = [(arm, seed) for seed in sorted(used) for arm in arms if (arm, seed) not in whole]
     pairs = min(sum((arm, seed) in whole for seed in used) for arm in arms)
     goes_on = repetition is not None and not history and (
-        bool(missing) or not repetition.has_ended([asked.folder / str(j.number) for j in _ordered(whole)], pairs)
+        bool(missing) or not repetition.has_ended([left.folder / str(j.number) for j in _ordered(whole)], pairs)
     )
     ended = not goes_on and (not missing or left.is_reported)
 
-    wanted = len(used) if asked.pairs is None else max(asked.pairs, len(used))
-    most = 0 if repetition is None else repetition.most
-    if goes_on and asked.pairs is None:
-        wanted = max(wanted, most)
+    wanted = len(used) if most is None else max(most, len(used))
+    budget = 0 if repetition is None else repetition.most
+    if goes_on and most is None:
+        wanted = max(wanted, budget)
     seeds = [*sorted(used), *_further(used, {job.config.seed for job in plan})[: wanted - len(used)]]
     wanting = [(arm, seed) for seed in seeds for arm in arms if (arm, seed) not in whole]
     if not wanting:
         raise ConfigError(
-            f"{KEY}={asked.folder}: nothing is missing, it has {pairs} pairs an arm; "
+            f"{KEY}={left.folder}: nothing is missing, it has {pairs} pairs an arm; "
             f"for more of them add repeat.max=N with N above {pairs}"
         )
     number = max([job.number for job in slots.values()] + left.numbers) + 1
@@ -196,7 +202,7 @@ def _what_is_missing(asked: _Asked, left: _Left) -> Sweep:
         if seed in used:  # it belongs to the design that it was planned for
             looks = _looks_of_seed(seed, slots, left.manifests)
         elif goes_on and seed not in {job.config.seed for job in plan}:
-            looks = (most,)
+            looks = (budget,)
         else:
             looks = (*history, pairs) if ended else history
         jobs.append(replace(job, order=_place(arms, arm, seed), looks=looks))

@@ -4,99 +4,60 @@ Job i has number and folder i whenever it is measured, so that the reference sta
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, cast
 
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.plan.config import ConfigError
-from experiments.sweep.jobs import UNTIL, Job, by_seed, consecutive, planned
-from experiments.sweep.repeating import Repetition
+from experiments.runner.exit_status import ExitStatus
+from experiments.runner.supervision import warn
+from experiments.sweep.jobs import Job, are_playable, by_seed, consecutive, planned
+from experiments.sweep.playing import Played, joblib_settings
+from experiments.sweep.resuming import recorded_params, what_is_missing
+from experiments.sweep.sweep import NAME, PLAN, Sweep, begun
+from experiments.tracking.companion import SweepCompanion
 from experiments.tracking.values import SWEEP_FILES
 
-NAME = "hydra_plugins.aegis.SeedBySeed"
-"""As `conf/hydra/sweeper/seed_by_seed.yaml` calls it."""
-ONE_BY_ONE = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
-FAILED = 1
-PLAN = "multirun.yaml"
-"""What a sweep was asked for, in its folder; Hydra's name for it."""
 
+def sweep_asked_for(loader: ConfigLoader, hydra: DictConfig, task: Sequence[str]) -> Sweep:
+    """The jobs to measure, from their beginning or where `repeat.resume` goes on.
 
-@dataclass
-class Sweep:
-    """What is to be measured into one folder."""
+    Args:
+        loader: of Hydra.
+        hydra: Hydra's own section of the configuration.
+        task: the overrides that were typed.
 
-    jobs: list[Job]
-    """Still to be measured."""
-    repetition: Repetition | None = None
-    """Where the number of pairs is left to the data."""
-    earlier: list[Job] = field(default_factory=list)
-    """Measured before, where a sweep is gone on with."""
-    adds: list[str] = field(default_factory=list)
-    """`tracking.enabled=...` for every job, in place of its own; or nothing."""
-    folder: Path = Path()
-    is_parallel: bool = False
-    is_tracked: bool = False
-    """Whether its runs are to be logged at its end, not each by itself."""
-    statuses: list[int] = field(default_factory=list)
-    """Exit statuses of the jobs that have ended."""
-
-    def check_launcher(self, target: str) -> None:
-        """Note how the jobs are launched.
-
-        Raises:
-            ConfigError: they would run at the same time, and must not.
-        """
-        self.is_parallel = target != ONE_BY_ONE
-        if not self.is_parallel:
-            return
-        if any(job.config.engine.name != "sim" for job in self.jobs):
-            raise ConfigError("hydra/launcher: live runs at the same time spoil each other; add engine=sim")
-        if self.repetition is not None:
-            raise ConfigError(f"hydra/launcher: does not go with {UNTIL}, which looks in between")
-        # One launch takes them as they come.
-        place = {job.number: at for _, same in by_seed(self.jobs) for at, job in enumerate(same)}
-        self.jobs = [replace(job, order=place[job.number]) for job in self.jobs]
-        self.is_tracked = self.adds == ["tracking.enabled=true"] or (
-            not self.adds and bool(self.jobs[0].config.tracking.enabled)
-        )
-        self.adds = ["tracking.enabled=false"]  # MLflow's database takes one writer at a time
-
-
-def begun(jobs: list[Job]) -> Sweep:
-    """A sweep from its beginning."""
-    repeat = jobs[0].config.repeat
-    if repeat.until_ratio_ci is None:
-        return Sweep(jobs)
-    return Sweep(jobs, Repetition(repeat.until_ratio_ci, repeat.max))
+    Raises:
+        ConfigError, HydraException, OmegaConfBaseException: a job is wrong, or there is nothing to go on with.
+    """
+    settings, folder = hydra.sweeper, Path(hydra.sweep.dir)
+    params = recorded_params(folder) if settings.resume else settings.params or {}
+    sweep = begun(planned(loader, [*(f"{key}={value}" for key, value in params.items()), *task]))
+    if settings.resume:
+        sweep = what_is_missing(sweep, folder, settings.pairs)
+        if settings.tracking is not None:
+            sweep.adds = [f"tracking.enabled={str(settings.tracking).lower()}"]
+    sweep.folder = folder
+    sweep.check_launcher(hydra.launcher._target_)
+    return sweep
 
 
 class SeedBySeed(Sweeper):
-    """Spans the jobs of Hydra's own sweeper; differs in the order, the checks before the first job, and in the end.
+    """Spans the jobs of Hydra's own sweeper; differs in the order, in the checks before the first job, and in going on.
 
     Not a subclass of it: Hydra's search for plugins executes that module a second time, and its class of before is then
     another one.
     """
 
-    resumed: ClassVar[Sweep | None] = None
-    """The sweep to go on with, in place of the one that the command line spans."""
-    current: ClassVar[Sweep | None] = None
-    """The sweep of this process."""
-
-    def __init__(
-        self,
-        max_batch_size: int | None = None,
-        params: dict[str, str] | None = None,
-        order: int | None = None,
-        looks: Sequence[int] = (),
-    ) -> None:
-        """`params` are a scenario's own sweep; the others are for the jobs to read, or for Hydra's own sweeper."""
+    def __init__(self, **settings: object) -> None:
+        """The keys of `conf/hydra/sweeper/seed_by_seed.yaml`, which are read from the configuration."""
         super().__init__()
-        self._params = [f"{key}={value}" for key, value in (params or {}).items()]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """What Hydra gives every sweeper."""
@@ -112,40 +73,46 @@ class SeedBySeed(Sweeper):
             ConfigError, HydraException, OmegaConfBaseException: a job is wrong; nothing has been started.
         """
         assert self.config is not None and self.hydra_context is not None  # `setup` came first
-        sweep = SeedBySeed.resumed
-        if sweep is None:
-            sweep = begun(planned(self.hydra_context.config_loader, [*self._params, *arguments]))
-        sweep.check_launcher(self.config.hydra.launcher._target_)
-        sweep.folder = Path(self.config.hydra.sweep.dir)
+        sweep = sweep_asked_for(self.hydra_context.config_loader, self.config.hydra, arguments)
         sweep.folder.mkdir(parents=True, exist_ok=True)
-        if SeedBySeed.resumed is None:
+        if not self.config.hydra.sweeper.resume:
             OmegaConf.save(self.config, sweep.folder / PLAN)
         for name in SWEEP_FILES:  # they do not know the runs to come
             (sweep.folder / name).unlink(missing_ok=True)
-        SeedBySeed.current = sweep
+        self._played = self._playing(sweep)
+        if sweep.is_parallel and self._played is not None:
+            self._launch(sweep, sweep.jobs)
+            return
         if sweep.is_parallel:
             for jobs in consecutive(sweep.jobs):
                 self._launch(sweep, jobs)
             return
-        done = list(sweep.earlier)
+        done, has_failed = list(sweep.earlier), False
         for _, jobs in by_seed(sweep.jobs):
             for job in sorted(jobs, key=lambda job: job.order):
-                self._launch(sweep, [job])
+                has_failed |= ExitStatus.FAILED in self._launch(sweep, [job])
             done += jobs
-            if self._is_enough(sweep, done):
+            if _is_enough(sweep, done, has_failed=has_failed):
                 return
 
-    def _is_enough(self, sweep: Sweep, done: list[Job]) -> bool:
-        """Whether the data say so; not beyond the budget, where `repeat.resume` was asked for more pairs."""
-        pairs = len(by_seed(done))
-        if sweep.repetition is None or pairs > sweep.repetition.most:
-            return False
-        has_failed = FAILED in sweep.statuses
-        folders = [sweep.folder / str(job.number) for job in sorted(done, key=lambda job: job.number)]
-        is_enough = sweep.repetition.is_enough(folders, pairs=pairs, has_failed=has_failed)
-        return is_enough and (has_failed or pairs < sweep.repetition.most)
+    def _playing(self, sweep: Sweep) -> Played | None:
+        """How the jobs are played, where all are simulated on this machine; None = Hydra launches each."""
+        assert self.config is not None  # `setup` came first
+        if not are_playable(sweep.jobs, self.config.hydra.launcher._target_):
+            return None
+        typed = [str(text) for text in self.config.hydra.overrides.hydra]
+        launcher = cast(dict[str, Any], OmegaConf.to_container(self.config.hydra.launcher, resolve=True))
+        may_rename = not any(text.startswith(("hydra.run.", "hydra.sweep.")) for text in typed)
+        if sweep.adds:
+            sweep.jobs = [job.with_tracking(sweep.adds == ["tracking.enabled=true"]) for job in sweep.jobs]
+        if any(job.config.tracking.enabled for job in sweep.jobs):
+            SweepCompanion(sweep.folder, warn)
+        return Played(sweep.folder, may_rename=may_rename, joblib=joblib_settings(launcher))
 
-    def _launch(self, sweep: Sweep, jobs: list[Job]) -> None:
+    def _launch(self, sweep: Sweep, jobs: list[Job]) -> list[int]:
+        """Measure jobs, those that are not played with consecutive numbers; return their exit statuses."""
+        if self._played is not None:
+            return _play(self._played, jobs)
         launched = [
             [
                 *(text for text in job.overrides if not sweep.adds or not text.startswith("tracking.enabled=")),
@@ -155,8 +122,35 @@ class SeedBySeed(Sweeper):
             ]
             for job in jobs
         ]
-        for result in self._launcher.launch(launched, initial_job_idx=jobs[0].number):
-            sweep.statuses.append(int(result.return_value))  # raises what the job raised
+        results = self._launcher.launch(launched, initial_job_idx=jobs[0].number)
+        return [result.return_value.status for result in results]  # raises what the job raised
+
+
+def _play(played: Played, jobs: list[Job]) -> list[int]:
+    """Play simulated jobs and have them logged; return their exit statuses."""
+    companion = SweepCompanion.of(played.folder)
+    untold = [played.folder / str(job.number) for job in jobs]
+    statuses: list[int] = []
+    try:
+        for status in played.play(jobs):
+            statuses.append(status)
+            if companion is not None:
+                companion.ended(untold.pop(0))
+        return statuses
+    finally:  # one that was interrupted is closed, too
+        for folder in untold:
+            if companion is not None:
+                companion.ended(folder)
+
+
+def _is_enough(sweep: Sweep, done: list[Job], *, has_failed: bool) -> bool:
+    """Whether the data say so; not beyond the budget, where `repeat.resume` was asked for more pairs."""
+    pairs = len(by_seed(done))
+    if sweep.repetition is None or pairs > sweep.repetition.most:
+        return False
+    folders = [sweep.folder / str(job.number) for job in sorted(done, key=lambda job: job.number)]
+    is_enough = sweep.repetition.is_enough(folders, pairs=pairs, has_failed=has_failed)
+    return is_enough and (has_failed or pairs < sweep.repetition.most)
 
 
 def register() -> None:
@@ -168,4 +162,17 @@ def register() -> None:
     gives.
     """
     Plugins.instance().class_name_to_class[NAME] = SeedBySeed
+    if find_spec("hydra_plugins.hydra_optuna_sweeper") is not None:
+        _register_optuna()
 
+
+def _register_optuna() -> None:
+    """Optuna's sweeper with other defaults: a run that failed or is not valid is a failed trial, not the study's end;
+    and each trial knows those before it.
+
+    Under the name of its plugin, since Hydra holds a file of that name in `conf/` against the plugin's entry.
+    """
+    from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf
+
+    node = OptunaSweeperConf(max_failure_rate=1.0, n_jobs=1)
+    ConfigStore.instance().store(group="hydra/sweeper", name="optuna", node=node, provider="aegis")

@@ -5,8 +5,8 @@ import pytest
 from experiments.plan import config as configuration
 from experiments.plan.config import ConfigError
 from experiments.sweep.dry_run import show
-from experiments.sweep.sweeper import SeedBySeed
-from tests.experiments.test_resuming import go_on, left
+from experiments.sweep.resuming import resumed
+from tests.experiments.test_resuming import left
 from tests.running import run
 
 
@@ -53,10 +53,9 @@ def test_a_map_lists_twenty_arms_and_the_number_of_the_others(capsys):
     assert text.count("workload.rate_rps=") == 20 and "... and 15 more" in text and "105 runs" in text
 
 
-def test_what_goes_on_is_told_without_what_there_is(tmp_path, capsys, monkeypatch):
+def test_what_goes_on_is_told_without_what_there_is(tmp_path, capsys):
     left(tmp_path)
-    monkeypatch.setattr(SeedBySeed, "resumed", go_on(tmp_path, "repeat.max=5"))
-    text = said(capsys, "--multirun", "+scenario=routed", "engine=sim")
+    text = said(capsys, *resumed([f"repeat.resume={tmp_path}", "repeat.max=5"]))
     assert "4 runs" in text and "4, 5" in text and "measured before: 6 runs, 3 pairs an arm" in text
 
 

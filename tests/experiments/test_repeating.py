@@ -11,7 +11,7 @@ from experiments.plan.config import ConfigError
 from experiments.plan.installed import CONF
 from experiments.sweep.jobs import by_seed, planned
 from experiments.sweep.repeating import Repetition
-from experiments.sweep.sweeper import begun
+from experiments.sweep.sweep import begun
 from tests.analysis import synthetic
 from tests.running import SHORT, manifest, run
 

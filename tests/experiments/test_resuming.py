@@ -11,9 +11,10 @@ from hydra.core.global_hydra import GlobalHydra
 from experiments.plan import config as configuration
 from experiments.plan.config import ConfigError
 from experiments.plan.installed import CONF
+from experiments.sweep.dry_run import sweep_of
 from experiments.sweep.jobs import planned
-from experiments.sweep.resuming import resume
-from experiments.sweep.sweeper import NAME
+from experiments.sweep.resuming import resumed
+from experiments.sweep.sweep import NAME
 from record.place import hold
 from tests.running import manifest, run
 
@@ -45,7 +46,7 @@ def write(folder, job, reason="complete", **changes):
 
 
 def go_on(folder, *typed):
-    return resume([f"repeat.resume={folder}", *typed])[1]
+    return sweep_of(resumed([f"repeat.resume={folder}", *typed]))
 
 
 def told(sweep):
@@ -136,7 +137,7 @@ def test_mlflow_finds_the_sweep_by_the_name_it_had(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "there")
     for job in left(tmp_path / "there"):
         write(tmp_path / "there", job, sweep_dir=str(tmp_path / "there"))
-    arguments, _ = resume([f"repeat.resume={tmp_path / 'link'}", "repeat.max=4"])
+    arguments = resumed([f"repeat.resume={tmp_path / 'link'}", "repeat.max=4"])
     assert f"hydra.sweep.dir='{tmp_path / 'there'}'" in arguments
 
 

@@ -1,0 +1,26 @@
+"""How a run and a sweep end, as scripts and DVC's stage read it (DESIGN.md, section 4)."""
+
+from collections.abc import Iterable
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """Of `python -m experiments.run`."""
+
+    COMPLETE = 0
+    """Complete, and the measurement is valid."""
+    FAILED = 1
+    WRONG = 2
+    """The configuration is wrong; nothing was started."""
+    INVALID = 3
+    """Complete, but the measurement is not valid."""
+    INTERRUPTED = 130
+    """By SIGINT (128 and its number, as shells say it)."""
+    TERMINATED = 143
+    """By SIGTERM."""
+
+    @classmethod
+    def of_all(cls, statuses: Iterable[int]) -> "ExitStatus":
+        """A sweep's: failed where one job failed, else invalid where one is, else complete."""
+        seen = set(statuses)
+        return next((status for status in (cls.FAILED, cls.INVALID) if status in seen), cls.COMPLETE)

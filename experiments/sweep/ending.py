@@ -1,0 +1,101 @@
+"""The end of a run or a sweep, as Hydra's callback: collects how the jobs ended, and ends with the exit status."""
+
+import contextlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from experiments.plan.installed import missing
+from experiments.runner.exit_status import ExitStatus
+from experiments.sweep.jobs import ONE_BY_ONE
+from experiments.sweep.outcome import NotMeasuredError
+from experiments.sweep.sweep import NAME
+from experiments.tracking.companion import SweepCompanion
+
+STATUSES = ".statuses"
+"""In a sweep's folder while it goes on: a line a job that has ended. A launcher's jobs are processes of their own, and
+what they give back goes to the sweeper alone, whichever that is."""
+
+
+class Ending(Callback):
+    """Named in `conf/config.yaml` under `hydra.callbacks`."""
+
+    def on_run_end(self, config: DictConfig, **about: Any) -> None:  # noqa: ANN401 - Hydra's signature
+        """End with the run's status; what the job raised, Hydra raises."""
+        result: JobReturn = about["job_return"]
+        if result.status == JobStatus.COMPLETED:
+            raise SystemExit(int(result.return_value.status))
+
+    def on_multirun_start(self, config: DictConfig, **about: Any) -> None:  # noqa: ANN401
+        """Let the sweep be known from now on, so that it can be ended when it is interrupted."""
+        HydraConfig.instance().set_config(config)
+        (Path(config.hydra.sweep.dir) / STATUSES).unlink(missing_ok=True)
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **about: Any) -> None:  # noqa: ANN401
+        """In the job's process: note how it ended."""
+        if config.hydra.mode == RunMode.MULTIRUN:
+            note_status(Path(config.hydra.sweep.dir), _status_of(job_return))
+
+    def on_multirun_end(self, config: DictConfig, **about: Any) -> None:  # noqa: ANN401
+        """End the sweep, and with its status."""
+        status = ExitStatus.of_all(_statuses(Path(config.hydra.sweep.dir)))
+        end(config, status, is_whole=True)
+        raise SystemExit(int(status))
+
+
+def note_status(folder: Path, status: int) -> None:
+    """Note how a job of the sweep in `folder` ended."""
+    with (folder / STATUSES).open("a") as file:
+        file.write(f"{status:d}\n")
+
+
+def end_interrupted(status: int) -> None:
+    """End the sweep that an interruption hit, if it was one."""
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        end(cast(DictConfig, HydraConfig.instance().cfg), status, is_whole=False)
+
+
+def end(config: DictConfig, status: int, *, is_whole: bool) -> None:
+    """Compare the sweep's runs and log them, where its jobs did not.
+
+    Args:
+        config: with Hydra's section.
+        status: the sweep's exit status.
+        is_whole: whether every job has ended.
+    """
+    from experiments.sweep.end import finish
+
+    folder = Path(config.hydra.sweep.dir)
+    (folder / STATUSES).unlink(missing_ok=True)
+    is_logged = SweepCompanion.of(folder) is not None
+    finish(folder, status, is_whole=is_whole)
+    if not is_logged and config.hydra.launcher._target_ != ONE_BY_ONE and _is_tracked(config):
+        subprocess.run([sys.executable, "-m", "experiments.tracking", str(folder)], check=False)
+
+
+def _is_tracked(config: DictConfig) -> bool:
+    """Whether the runs of our own sweeper's parallel jobs are to be logged, which did not log themselves."""
+    if config.hydra.sweeper._target_ != NAME:
+        return False
+    asked = config.hydra.sweeper.tracking
+    return missing("tracking") is None if asked is None else bool(asked)
+
+
+def _status_of(result: JobReturn) -> int:
+    if result.status == JobStatus.COMPLETED:
+        return int(result.return_value.status)
+    error = result._return_value  # `return_value` would print and raise it
+    return error.status if isinstance(error, NotMeasuredError) else ExitStatus.FAILED
+
+
+def _statuses(folder: Path) -> list[int]:
+    with contextlib.suppress(FileNotFoundError):
+        return [int(line) for line in (folder / STATUSES).read_text().split()]
+    return []
