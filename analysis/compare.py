@@ -7,6 +7,7 @@ comparison.json and comparison.png beside the runs. Exit status: 0 an answer was
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -28,13 +29,12 @@ TABLE_WIDTH = 150
 """Columns that the table may take; a terminal that has fewer wraps its lines."""
 
 
-def read_runs(places: list[Path]) -> list[tuple[Run, Metrics]]:
-    """Every run below `places` with its metrics, in order; one that cannot be read is said and left out.
+def read_each(places: list[Path]) -> Iterator[Run]:
+    """Every run below `places`, in order; one that cannot be read is said and left out.
 
     Raises:
         FolderError: a place holds no run.
     """
-    runs = []
     for folder in find(places):
         try:
             run = read(folder)
@@ -42,8 +42,16 @@ def read_runs(places: list[Path]) -> list[tuple[Run, Metrics]]:
             print(f"left out: {error}", file=sys.stderr)
             continue
         if run.manifest.get("mode") != "ui":
-            runs.append((run, metric_table.compute(run, timeline.build(run))))
-    return runs
+            yield run
+
+
+def read_runs(places: list[Path]) -> list[tuple[Run, Metrics]]:
+    """Every run below `places` with its metrics, as `read_each` finds them.
+
+    Raises:
+        FolderError: a place holds no run.
+    """
+    return [(run, metric_table.compute(run, timeline.build(run))) for run in read_each(places)]
 
 
 def compare_runs(runs: list[tuple[Run, Metrics]]) -> Comparison:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from analysis.compare import read_runs
+from analysis.compare import read_each
 from analysis.comparison.arms import ComparisonError
 from analysis.pages.style import INK, MUTED, RED, dress, figure, header, save
 from record.files import FolderError
@@ -104,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("place", type=Path, metavar="DIR", help="a sweep's folder")
     chosen = parser.parse_args(arguments)
     try:
-        draw([run for run, _ in read_runs([chosen.place])], chosen.place / NAME)
+        draw(list(read_each([chosen.place])), chosen.place / NAME)
     except (FolderError, ComparisonError, OSError) as error:
         print(error, file=sys.stderr)
         return REFUSED

@@ -66,7 +66,7 @@ class Session:
     async def run(self) -> ExitStatus:
         """Do it all; return the exit status."""
         console = Console(stderr=False, soft_wrap=True)
-        self._progress = Progress(console)
+        self._progress = Progress(console, is_quiet=self._is_one_of_many)
         self._claim: Claim | None = None
         logs_itself = self.config.tracking.enabled and not self.is_logged_by_sweep
         companion = Companion(self._warn) if logs_itself else None
@@ -194,10 +194,14 @@ class Session:
         return self.config.engine.name == "sim"
 
     @property
+    def _is_one_of_many(self) -> bool:
+        """Whether it takes less time than to draw it, or to read of it."""
+        return self._is_simulated and self.sweep_dir is not None
+
+    @property
     def _draws(self) -> bool:
         """Whether the run gets its picture."""
-        is_one_of_many = self._is_simulated and self.sweep_dir is not None
-        return self.config.summary == "always" or (self.config.summary == "auto" and not is_one_of_many)
+        return self.config.summary == "always" or (self.config.summary == "auto" and not self._is_one_of_many)
 
     def _summarise(self) -> Metrics | None:
         from analysis.summary import summarise
@@ -211,6 +215,9 @@ class Session:
     def _print(self, metrics: Metrics) -> None:
         from analysis.metrics.verdict import table_rows, verdict
 
+        if self._is_one_of_many:
+            print(f"{_relative(self.folder)}: {verdict(self._recorder.manifest, metrics)}", flush=True)
+            return
         table = Table(show_header=False, box=None, pad_edge=False)
         for label, value in table_rows(metrics):
             table.add_row(label, value)

@@ -155,7 +155,8 @@ def _make_numbers(path: Path, table: pd.DataFrame, names: tuple[str, ...]) -> No
     try:
         for name in names:
             values = table[name] if name in table else pd.Series(float("nan"), index=table.index)
-            table[name] = pd.to_numeric(values).astype("float64")
+            numeric = values if pd.api.types.is_numeric_dtype(values.dtype) else pd.to_numeric(values)
+            table[name] = numeric.astype("float64")
     except (TypeError, ValueError) as error:
         raise FolderError(f"{path}: column {name} is not made of numbers ({one_line(error)})") from error
 

@@ -8,6 +8,11 @@ SIMULATED_OVERHEAD_S = 4.0
 """Seconds that a simulated run takes besides its requests: schedule, analysis, page. Six of 700 requests took 25
 CPU-seconds (2026-11, AMD EPYC)."""
 
+SWEPT_OVERHEAD_S = 0.2
+"""Likewise one of a sweep's simulated runs, which share a process and are not drawn (docs/simulator.md)."""
+SWEEP_OVERHEAD_S = 15.0
+"""What such a sweep takes once: imports, MLflow's database, comparison and page."""
+
 
 def span(seconds: float) -> str:
     """A length of time in words, to two digits."""

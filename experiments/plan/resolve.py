@@ -43,6 +43,11 @@ class Plan:
         config = replace(self.config, seed=seed)
         return Plan(config, check(config), self.resolved | {"seed": seed})
 
+    def with_tracking(self, enabled: bool) -> "Plan":
+        """The same, logged to MLflow or not."""
+        config = replace(self.config, tracking=replace(self.config.tracking, enabled=enabled))
+        return Plan(config, self.faults, self.resolved | {"tracking": self.resolved["tracking"] | {"enabled": enabled}})
+
     def with_rate(self, rate_rps: float) -> "Plan":
         """The same at another rate, requests a second."""
         config = replace(self.config, workload=replace(self.config.workload, rate_rps=rate_rps))

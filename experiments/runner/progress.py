@@ -13,9 +13,10 @@ PLAIN_EVERY_S = 5.0
 class Progress:
     """Steps of the start, then the load's progress by second."""
 
-    def __init__(self, console: Console) -> None:
-        """`console` decides whether it is a terminal."""
+    def __init__(self, console: Console, *, is_quiet: bool = False) -> None:
+        """`console` decides whether it is a terminal; `is_quiet`: what goes on is not said."""
         self.console = console
+        self._is_quiet = is_quiet
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._load: dict[int, dict[str, float]] = {}
@@ -26,6 +27,8 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print one line."""
+        if self._is_quiet:
+            return
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def step(self, text: str) -> None:
@@ -43,7 +46,7 @@ class Progress:
         self._show("simulating")
 
     def _show(self, what: str) -> None:
-        if self.console.is_terminal:
+        if self.console.is_terminal and not self._is_quiet:
             self._bar = Bar(
                 TextColumn(f"  {what}"),
                 BarColumn(),

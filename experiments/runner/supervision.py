@@ -16,6 +16,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def warn(text: str) -> None:
+    """Something that costs the run nothing."""
+    say(f"warning: {text}")
+
+
 def supervise(session: Any) -> int:  # noqa: ANN401
     """Run the session; the first SIGINT, SIGTERM or SIGHUP ends it in order, further ones change nothing.
 

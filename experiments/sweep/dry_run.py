@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from rich.console import Console
 from rich.table import Table
 
-from analysis.comparison.run_time import LIVE_OVERHEAD_S, SIMULATED_OVERHEAD_S
+from analysis.comparison.run_time import LIVE_OVERHEAD_S, SIMULATED_OVERHEAD_S, SWEEP_OVERHEAD_S, SWEPT_OVERHEAD_S
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.installed import CONF
 from experiments.sweep.jobs import Job, check_launcher, key_of, single
@@ -112,8 +112,9 @@ def _totals(sweep: Sweep, arms: int) -> list[str]:
     is_simulated = jobs[0].config.engine.name == "sim"
     at_once = min(os.cpu_count() or 1, len(jobs)) if sweep.is_parallel else 1
     if is_simulated:
-        wall_s = (len(jobs) * SIMULATED_OVERHEAD_S + requests / SIMULATED_RPS) / at_once
-        how = f"{SIMULATED_OVERHEAD_S:g} s a job and {SIMULATED_RPS:,} requests a second assumed"
+        once_s, a_job_s = (SWEEP_OVERHEAD_S, SWEPT_OVERHEAD_S) if len(jobs) > 1 else (0.0, SIMULATED_OVERHEAD_S)
+        wall_s = once_s + (len(jobs) * a_job_s + requests / SIMULATED_RPS) / at_once
+        how = f"{a_job_s:g} s a job and {SIMULATED_RPS:,} requests a second assumed"
         if at_once > 1:
             how += f", {at_once} jobs at a time"
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.tracking.companion import finish_sweep
 from experiments.tracking.values import SWEEP_FILES
-from record.files import one_line
+from record.files import find, one_line, read_manifest
 
 MAP_SCENARIO = "retry_storm_map"
 """Ends in a map instead of a comparison: each of its many arms is a point of it."""
@@ -37,18 +37,18 @@ def _report(folder: Path) -> None:
     """Comparison and page of the runs in `folder`; one arm alone is not compared."""
     from rich.console import Console
 
-    from analysis.compare import TABLE_WIDTH, compare_runs, read_runs, show, write
+    from analysis.compare import TABLE_WIDTH, compare_runs, read_each, read_runs, show, write
     from analysis.comparison.arms import ComparisonError
     from analysis.pages.joint_page import draw_many
     from analysis.pages.rows import arrange
 
-    runs = read_runs([folder])
-    if runs and runs[0][0].manifest["scenario"] == MAP_SCENARIO:
+    if read_manifest(find([folder])[0])["scenario"] == MAP_SCENARIO:
         from analysis.storm_map import NAME, draw
 
-        draw([run for run, _ in runs], folder / NAME)
+        draw(list(read_each([folder])), folder / NAME)
         print(f"map: {folder / NAME}", flush=True)
         return
+    runs = read_runs([folder])
     try:
         comparison = compare_runs(runs)
     except ComparisonError as error:

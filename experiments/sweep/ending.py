@@ -17,6 +17,7 @@ from experiments.runner.exit_status import ExitStatus
 from experiments.sweep.jobs import ONE_BY_ONE
 from experiments.sweep.outcome import NotMeasuredError
 from experiments.sweep.sweep import NAME
+from experiments.tracking.companion import SweepCompanion
 
 STATUSES = ".statuses"
 """In a sweep's folder while it goes on: a line a job that has ended. A launcher's jobs are processes of their own, and
@@ -40,14 +41,19 @@ class Ending(Callback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **about: Any) -> None:  # noqa: ANN401
         """In the job's process: note how it ended."""
         if config.hydra.mode == RunMode.MULTIRUN:
-            with (Path(config.hydra.sweep.dir) / STATUSES).open("a") as file:
-                file.write(f"{_status_of(job_return):d}\n")
+            note_status(Path(config.hydra.sweep.dir), _status_of(job_return))
 
     def on_multirun_end(self, config: DictConfig, **about: Any) -> None:  # noqa: ANN401
         """End the sweep, and with its status."""
         status = ExitStatus.of_all(_statuses(Path(config.hydra.sweep.dir)))
         end(config, status, is_whole=True)
         raise SystemExit(int(status))
+
+
+def note_status(folder: Path, status: int) -> None:
+    """Note how a job of the sweep in `folder` ended."""
+    with (folder / STATUSES).open("a") as file:
+        file.write(f"{status:d}\n")
 
 
 def end_interrupted(status: int) -> None:
@@ -68,8 +74,9 @@ def end(config: DictConfig, status: int, *, is_whole: bool) -> None:
 
     folder = Path(config.hydra.sweep.dir)
     (folder / STATUSES).unlink(missing_ok=True)
+    is_logged = SweepCompanion.of(folder) is not None
     finish(folder, status, is_whole=is_whole)
-    if config.hydra.launcher._target_ != ONE_BY_ONE and _is_tracked(config):
+    if not is_logged and config.hydra.launcher._target_ != ONE_BY_ONE and _is_tracked(config):
         subprocess.run([sys.executable, "-m", "experiments.tracking", str(folder)], check=False)
 
 

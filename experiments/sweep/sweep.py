@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from experiments.plan.config import ConfigError
-from experiments.sweep.jobs import ONE_BY_ONE, UNTIL, Job, by_seed, check_launcher
+from experiments.sweep.jobs import ONE_BY_ONE, UNTIL, Job, are_playable, by_seed, check_launcher
 from experiments.sweep.repeating import Repetition
 
 NAME = "hydra_plugins.aegis.SeedBySeed"
@@ -41,10 +41,11 @@ class Sweep:
             return
         if self.repetition is not None:
             raise ConfigError(f"hydra/launcher: does not go with {UNTIL}, which looks in between")
-        # One launch takes them as they come.
+        # They are taken as they come.
         place = {job.number: at for _, same in by_seed(self.jobs) for at, job in enumerate(same)}
         self.jobs = [replace(job, order=place[job.number]) for job in self.jobs]
-        self.adds = ["tracking.enabled=false"]  # MLflow's database takes one writer at a time
+        if not are_playable(self.jobs, target):
+            self.adds = ["tracking.enabled=false"]  # MLflow's database takes one writer at a time
 
 
 def begun(jobs: list[Job]) -> Sweep:

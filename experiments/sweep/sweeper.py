@@ -6,6 +6,7 @@ Job i has number and folder i whenever it is measured, so that the reference sta
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
@@ -15,9 +16,12 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.runner.exit_status import ExitStatus
-from experiments.sweep.jobs import Job, by_seed, consecutive, planned
+from experiments.runner.supervision import warn
+from experiments.sweep.jobs import Job, are_playable, by_seed, consecutive, planned
+from experiments.sweep.playing import Played, joblib_settings
 from experiments.sweep.resuming import recorded_params, what_is_missing
 from experiments.sweep.sweep import NAME, PLAN, Sweep, begun
+from experiments.tracking.companion import SweepCompanion
 from experiments.tracking.values import SWEEP_FILES
 
 
@@ -75,6 +79,10 @@ class SeedBySeed(Sweeper):
             OmegaConf.save(self.config, sweep.folder / PLAN)
         for name in SWEEP_FILES:  # they do not know the runs to come
             (sweep.folder / name).unlink(missing_ok=True)
+        self._played = self._playing(sweep)
+        if sweep.is_parallel and self._played is not None:
+            self._launch(sweep, sweep.jobs)
+            return
         if sweep.is_parallel:
             for jobs in consecutive(sweep.jobs):
                 self._launch(sweep, jobs)
@@ -87,8 +95,24 @@ class SeedBySeed(Sweeper):
             if _is_enough(sweep, done, has_failed=has_failed):
                 return
 
+    def _playing(self, sweep: Sweep) -> Played | None:
+        """How the jobs are played, where all are simulated on this machine; None = Hydra launches each."""
+        assert self.config is not None  # `setup` came first
+        if not are_playable(sweep.jobs, self.config.hydra.launcher._target_):
+            return None
+        typed = [str(text) for text in self.config.hydra.overrides.hydra]
+        launcher = cast(dict[str, Any], OmegaConf.to_container(self.config.hydra.launcher, resolve=True))
+        may_rename = not any(text.startswith(("hydra.run.", "hydra.sweep.")) for text in typed)
+        if sweep.adds:
+            sweep.jobs = [job.with_tracking(sweep.adds == ["tracking.enabled=true"]) for job in sweep.jobs]
+        if any(job.config.tracking.enabled for job in sweep.jobs):
+            SweepCompanion(sweep.folder, warn)
+        return Played(sweep.folder, may_rename=may_rename, joblib=joblib_settings(launcher))
+
     def _launch(self, sweep: Sweep, jobs: list[Job]) -> list[int]:
-        """Measure jobs of consecutive numbers; return their exit statuses."""
+        """Measure jobs, those that are not played with consecutive numbers; return their exit statuses."""
+        if self._played is not None:
+            return _play(self._played, jobs)
         launched = [
             [
                 *(text for text in job.overrides if not sweep.adds or not text.startswith("tracking.enabled=")),
@@ -100,6 +124,23 @@ class SeedBySeed(Sweeper):
         ]
         results = self._launcher.launch(launched, initial_job_idx=jobs[0].number)
         return [result.return_value.status for result in results]  # raises what the job raised
+
+
+def _play(played: Played, jobs: list[Job]) -> list[int]:
+    """Play simulated jobs and have them logged; return their exit statuses."""
+    companion = SweepCompanion.of(played.folder)
+    untold = [played.folder / str(job.number) for job in jobs]
+    statuses: list[int] = []
+    try:
+        for status in played.play(jobs):
+            statuses.append(status)
+            if companion is not None:
+                companion.ended(untold.pop(0))
+        return statuses
+    finally:  # one that was interrupted is closed, too
+        for folder in untold:
+            if companion is not None:
+                companion.ended(folder)
 
 
 def _is_enough(sweep: Sweep, done: list[Job], *, has_failed: bool) -> bool:

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 from experiments.runner.exit_status import ExitStatus
 from experiments.runner.guardian import MARK
+from record.files import FolderError, read_manifest
 
 READY_DEADLINE_S = 60.0
 LOG_DEADLINE_S = 120.0
@@ -92,12 +94,20 @@ class SweepCompanion:
     Such runs take less time than it takes to import MLflow, and nothing of the machine has to be kept free for them.
     """
 
+    _open: ClassVar[dict[Path, "SweepCompanion"]] = {}
+
+    @classmethod
+    def of(cls, sweep_dir: Path) -> "SweepCompanion | None":
+        """That of the sweep in `sweep_dir`, from its start to its end."""
+        return cls._open.get(sweep_dir.absolute())
+
     def __init__(self, sweep_dir: Path, warn: Callable[[str], None]) -> None:
         """Start it; it imports MLflow (seconds) while the first runs are played."""
-        self._sweep_dir = sweep_dir
+        self._sweep_dir = sweep_dir.absolute()
+        self._open[self._sweep_dir] = self
         self._warn = warn
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "experiments.tracking", "--of-sweep", str(sweep_dir)],
+            [sys.executable, "-m", "experiments.tracking", "--of-sweep", str(self._sweep_dir)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -105,8 +115,13 @@ class SweepCompanion:
         )
 
     def ended(self, folder: Path) -> None:
-        """A run has ended; it is logged soon."""
-        self._tell(str(folder))
+        """A run has ended, or was not begun; one that left something is logged soon."""
+        try:
+            manifest = read_manifest(folder)
+        except FolderError:
+            return
+        if manifest["exit_reason"] != "running" and manifest["config"]["tracking"]["enabled"]:
+            self._tell(str(folder))
 
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
@@ -120,6 +135,7 @@ class SweepCompanion:
         Args:
             status: MLflow's, of the sweep's parent run.
         """
+        del self._open[self._sweep_dir]
         self._tell(f"end {status}")
         answer, _ = self._process.communicate()
         if answer.strip() != "logged":
@@ -129,9 +145,11 @@ class SweepCompanion:
 
 def finish_sweep(folder: Path, status: int) -> None:
     """End the parent run in MLflow of the sweep in `folder`, if its runs were logged; `status` is its exit status."""
-    if any(_is_logged(path) for path in folder.glob("*/manifest.json")):
-        ended = (ExitStatus.COMPLETE, ExitStatus.INVALID)
-        word = "FINISHED" if status in ended else "FAILED" if status == ExitStatus.FAILED else "KILLED"
+    ended = (ExitStatus.COMPLETE, ExitStatus.INVALID)
+    word = "FINISHED" if status in ended else "FAILED" if status == ExitStatus.FAILED else "KILLED"
+    if (companion := SweepCompanion.of(folder)) is not None:
+        companion.end(word)
+    elif any(_is_logged(path) for path in folder.glob("*/manifest.json")):
         command = [sys.executable, "-m", "experiments.tracking", "--finish-sweep", str(folder.absolute()), word]
         subprocess.run(command, check=False)
 
