@@ -9,7 +9,14 @@ import pytest
 from tests.running import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-MADE = ("results/", "analysis/metrics.json", "analysis/summary.png", "mlruns/", "monitoring/generated/")
+MADE = (
+    "experiments/simulator/binaries/",
+    "results/",
+    "analysis/metrics.json",
+    "analysis/summary.png",
+    "mlruns/",
+    "monitoring/generated/",
+)
 """What runs make."""
 PATH = re.compile(r"`((?:\.ci|analysis|conf|docs|experiments|monitoring|record|services|tests)/[^\s`]*)`")
 MODULE = re.compile(r"python -m ((?:analysis|experiments|services)[\w.]*\w)")

@@ -162,7 +162,7 @@ def ended_early(place, env, mlflow):
     try:
         for name, arguments in commands.items():
             runs[name] = start(*arguments, env=env)
-            wait_for(lambda name=name: measuring(folders[name]), 60, f"{name} is under load")
+            wait_for(lambda name=name: measuring(folders[name]), 90, f"{name} is under load")
         companions = [p for run in runs.values() for p in of(run) if "experiments.tracking" in p.cmdline()]
         assert len(companions) == len(runs)
         runs["interrupted"].send_signal(signal.SIGINT)
