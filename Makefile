@@ -13,7 +13,7 @@ help: ## this list
 demo: $(STAMP) ## kill a replica under load, and see what the router makes of it
 	@$(BIN)/python -m experiments.run +scenario=failover load.fit=true
 
-fast: $(STAMP) ## compile the simulator: results are the same, in half the time; needs a C compiler
+fast: $(STAMP) ## compile the simulator: the same results in less than half the time; needs a C compiler
 	@$(BIN)/python -m experiments.compile
 
 quick: $(STAMP) ## tests of pure code, under a minute

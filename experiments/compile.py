@@ -1,7 +1,7 @@
 """Compile the simulator and the decisions that it calls with mypyc: `python -m experiments.compile` (`make fast`).
 
 Needs a C compiler and Python's headers. The binaries are used by runs with `engine=sim`, as long as the Python files
-stay as they are (experiments/simulator/compiled.py); results are the same to the last digit, in about half the time.
+stay as they are (experiments/simulator/compiled.py); the results are the same to the last digit, in half the time.
 `setup.py` calls `build` where it is told so (`AEGIS_COMPILE=1 pip install .`).
 """
 

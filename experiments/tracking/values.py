@@ -150,8 +150,8 @@ def series(folder: Path) -> Iterator[tuple[str, float, int]]:
 
 
 def artifacts(folder: Path) -> list[Path]:
-    """The files of a run that are kept in MLflow: results and logs, without hidden and half-written ones."""
-    paths = [*folder.glob("*"), *(folder / "logs").rglob("*")]
+    """The files of a run that are kept in MLflow: results, logs, Hydra's; without hidden and half-written ones."""
+    paths = [*folder.glob("*"), *(folder / "logs").rglob("*"), *(folder / ".hydra").glob("*")]
     kept = (p for p in paths if p.is_file() and not p.name.startswith(".") and p.suffix != PARTIAL)
     return sorted(p for p in kept if p.name != "tracking.json")
 
