@@ -14,7 +14,10 @@ from experiments.simulator.stack import VirtualStack
 from tests.experiments.test_sweeper import jobs_of
 from tests.running import manifest, metrics, run, start, wait_for
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # MLflow's own
+    pytest.mark.timeout(600),  # the first of them plays the sweep
+]
 LOAD = ["+scenario=routed", "engine=sim", "workload.rate_rps=100", "workload.duration_s=30"]
 SHORT = ["+scenario=routed", "engine=sim", "workload.duration_s=4", "workload.warmup_s=0"]
 RUNS = 60
