@@ -1,4 +1,4 @@
-"""How a run and a sweep end, as scripts and DVC's stage read it (docs/results.md, section 4)."""
+"""How a run and a sweep end, as scripts and DVC's stage read it."""
 
 from collections.abc import Iterable
 from enum import IntEnum
