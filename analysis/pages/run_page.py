@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.metrics.timeline import is_beyond
 from analysis.metrics.verdict import percent, table_rows, verdict
-from analysis.pages.rotation_panel import draw_rotation, lanes
+from analysis.pages.panels.rotation import draw_rotation, lanes
 from analysis.pages.style import (
     BLUE,
     GREEN,

@@ -1,0 +1,1 @@
+"""The panels of a run's page, one a file."""
