@@ -17,7 +17,8 @@ from rich.table import Table
 from analysis.comparison.advice import advise
 from analysis.comparison.arms import ComparisonError, sort_into_arms
 from analysis.comparison.comparison import Comparison, compare
-from analysis.comparison.text import best, cells, headline, left_out, notes
+from analysis.comparison.notes import left_out, notes
+from analysis.comparison.text import best, cells, headline
 from analysis.metrics import table as metric_table
 from analysis.metrics import timeline
 from record.files import FolderError, find, write_text

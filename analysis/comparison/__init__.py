@@ -1,7 +1,7 @@
 """From many runs to a verdict. It draws nothing.
 
 Begin with `comparison.compare`: runs become arms (`arms`), arms pairs of runs of one seed, pairs an effect for each
-metric of `compared`, effects verdicts (`verdicts`), and verdicts sentences (`text`).
+metric of `compared`, effects verdicts (`verdicts`), and verdicts sentences (`text`, `notes`).
 
     effects            ratio or difference on runs of their length; `counts`: of shares that are counted
     system_effects     the same of the system in the long run, by `system_quantiles` and `pooled`

@@ -12,7 +12,8 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from analysis.comparison.arms import Measured
 from analysis.comparison.compared import BY_KEY
 from analysis.comparison.comparison import Comparison, Row
-from analysis.comparison.text import best, effect, headline, left_out, notes, verdict_words
+from analysis.comparison.notes import left_out, notes
+from analysis.comparison.text import best, effect, headline, verdict_words
 from analysis.pages.style import (
     BLUE,
     GREEN,

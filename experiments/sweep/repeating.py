@@ -28,8 +28,9 @@ class Repetition:
             pairs: how many have been measured.
             has_failed: whether a run failed, which ends the sweep.
         """
+        from analysis.comparison.notes import left_out
         from analysis.comparison.sequential import planned_looks
-        from analysis.comparison.text import headline, left_out, progress
+        from analysis.comparison.text import headline, progress
 
         if not (has_failed or pairs in planned_looks(self.most)):
             return False

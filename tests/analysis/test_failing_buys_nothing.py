@@ -12,8 +12,9 @@ from analysis.comparison.advice import advise
 from analysis.comparison.arms import ComparisonError, sort_into_arms
 from analysis.comparison.compared import BY_KEY
 from analysis.comparison.comparison import best_sets, compare
+from analysis.comparison.notes import notes
 from analysis.comparison.sequential import extended
-from analysis.comparison.text import best, headline, notes, verdict_words
+from analysis.comparison.text import best, headline, verdict_words
 from tests.analysis import synthetic
 
 NAMES = {"policy": {"name": "round_robin"}}

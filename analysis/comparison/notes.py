@@ -1,0 +1,66 @@
+"""What a reader must know before he trusts a comparison, in sentences."""
+
+from analysis.comparison.arms import Pairs
+from analysis.comparison.compared import BY_KEY, FAILED
+from analysis.comparison.comparison import Comparison
+from analysis.comparison.outlying import Outlying
+from analysis.comparison.sign_flips import least_p
+from analysis.comparison.statistics import ALPHA
+from analysis.metrics.verdict import percent
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What a reader must know before he trusts the table, a sentence each."""
+    found = [_apart(one) for one in comparison.outlying]
+    for row in comparison.rows:
+        n = row.n
+        if row.permutation_p is None or not row.is_primary or n < 2:
+            continue
+        if least_p(n) > row.level >= row.p:
+            found.append(
+                f"{row.arm}: the verdict takes differences for normal ones; sign flips, which ask for no distribution, "
+                f"cannot have a p below {least_p(n):.2g} with {n} pairs."
+            )
+        elif least_p(n) <= row.level and (row.p <= row.level) != (row.permutation_p <= row.level):
+            found.append(
+                f"{row.arm}: Student's p is {row.p:.2g}, that of sign flips, which asks for no normal differences, "
+                f"{row.permutation_p:.2g}: they disagree at {row.level:.2g}."
+            )
+    pairs = min((row.n for row in comparison.rows if row.is_primary), default=0)
+    unseen = 1 - ALPHA ** (1 / pairs) if pairs else 0.0
+    if unseen >= 0.01:
+        found.append(f"What spoils up to {unseen * 100:.0f} % of the runs may, by chance, not be among {pairs} (95 %).")
+    headline_rows = sum(row.is_primary or row.metric == FAILED for row in comparison.rows)
+    others = len(comparison.rows) - headline_rows
+    if comparison.rows:
+        found.append(
+            "Intervals are those that the verdicts were given by, of 95 % where no level stands beside them: primary "
+            f"metric and failed requests are one family of {headline_rows} tests, all else one of {others} (Holm)."
+        )
+    return found
+
+
+def _apart(one: Outlying) -> str:
+    compared = BY_KEY[one.metric]
+
+    def of(value: float) -> str:
+        return percent(value) if compared.is_share else f"{value:,.1f} {compared.unit}"
+
+    return (
+        f"{one.folder} stands apart: {one.arm}, seed {one.seed}, {compared.label} {of(one.value)}, its fellows' median "
+        f"{of(one.fellows)}; intervals do not hold where some runs are of another kind."
+    )
+
+
+def left_out(pairs: Pairs) -> str:
+    """What did not enter, and whether the arms lost different numbers of runs; empty where nothing was lost."""
+    parts = []
+    if pairs.left_out:
+        counts = [f"{count} invalid of {label}" for label, count in pairs.invalid.items()]
+        parts.append(f"left out whole: {pairs.left_out} pair(s) ({', '.join(counts)})")
+        if len(set(pairs.invalid.values())) > 1:
+            parts.append("the arms lost different numbers of runs, so that the rest may be a biased choice")
+    alone = [f"{count} of {label}" for label, count in pairs.alone.items() if count]
+    if alone:
+        parts.append(f"without a partner: {', '.join(alone)}")
+    return "; ".join(parts).capitalize() + "." if parts else ""
