@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from analysis.comparison.arms import Arm, ComparisonError, Measured, Pairs, pair
+from analysis.comparison.arms import Arm, Measured, Pairs, pair
 from analysis.comparison.compared import BY_KEY, FAILED
 from analysis.comparison.effects import Effect, Estimand, find
 from analysis.comparison.outlying import Outlying, stand_apart
-from analysis.comparison.sequential import Look, extended, look
+from analysis.comparison.planned import Plan, look_reached, plan_of
+from analysis.comparison.sequential import Look
 from analysis.comparison.statistics import ALPHA, Verdict
 from analysis.comparison.system_effects import System
 from analysis.comparison.verdicts import BestSet, Judged, Smallest, best_set, judge_family, overall
@@ -120,17 +121,6 @@ class Comparison:
         return len(factors) == len(self.pairings) and max(factors) <= 1 + until
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What was set before the data, equal in all runs."""
-
-    primary: str
-    smallest: Smallest
-    estimand: Estimand
-    until: float | None
-    most: int
-
-
 def compare(arms: list[Arm]) -> Comparison:
     """Compare every arm with the first, and where there are more, all with each other.
 
@@ -139,9 +129,9 @@ def compare(arms: list[Arm]) -> Comparison:
     data (`repeat.until_ratio_ci`), or that a sweep was extended after its end, each errs with the level of the look.
     """
     runs = [run for arm in arms for runs in arm.runs.values() for run in runs]
-    plan = _plan(runs[0].run.manifest["config"])
+    plan = plan_of(runs[0].run.manifest["config"])
     pairings = [pair(arms[0], arm) for arm in arms[1:]]
-    reached = _look(plan, runs, max(1, *(pairs.measured for pairs in pairings)))
+    reached = look_reached(plan, runs, max(1, *(pairs.measured for pairs in pairings)))
     alpha = ALPHA if reached is None else reached.level
     found = _effects(pairings, list(BY_KEY), plan.estimand)
     judged: dict[int, Judged] = {}
@@ -166,40 +156,6 @@ def compare(arms: list[Arm]) -> Comparison:
     return comparison
 
 
-def _plan(config: dict[str, Any]) -> _Plan:
-    """What the manifests say; where older ones say nothing, the defaults.
-
-    Raises:
-        ComparisonError: it cannot be used.
-    """
-    given, repeat = config.get("comparison") or {}, config.get("repeat") or {}
-    primary, estimand = given.get("primary") or "latency_p99_ms", given.get("estimand") or "system"
-    try:
-        sizes = [
-            float(given.get(key, default))
-            for key, default in (("smallest_effect", 0.05), ("smallest_share", 0.001), ("smallest_seconds", 1.0))
-        ]
-        most = int(repeat.get("max") or 20)
-    except (TypeError, ValueError) as error:
-        raise ComparisonError(f"config.comparison of the manifests: {error}") from error
-    if primary not in BY_KEY or estimand not in ("system", "run") or min(sizes) <= 0:
-        raise ComparisonError(
-            f"config.comparison of the manifests: primary {primary}, estimand {estimand}, smallest effects {sizes}: "
-            "not what arms can be compared by"
-        )
-    about: Estimand = "run" if estimand == "run" else "system"
-    return _Plan(primary, Smallest(*sizes), about, repeat.get("until_ratio_ci"), most)
-
-
-def _look(plan: _Plan, runs: list[Measured], pairs: int) -> Look | None:
-    """Where the sweep stands, by its runs' plan and by the ends that it had before they were begun."""
-    told = max((run.run.manifest.get("looks") or [] for run in runs), key=len)
-    ended_at = tuple(sorted({int(pair) for pair in told if 0 < int(pair) < pairs}))
-    if ended_at:
-        return extended(pairs, ended_at)
-    return None if plan.until is None else look(pairs, plan.most)
-
-
 def _effects(pairings: Sequence[Pairs], keys: Sequence[str], estimand: Estimand) -> list[Effect]:
     """Every metric of every pairing that there is."""
     found = []
@@ -217,12 +173,12 @@ def best_sets(groups: Sequence[Sequence[Arm]]) -> list[BestSet]:
     that is not is at most 5 %, so that no winner stands out for there being many cells.
     """
     runs = [run for arms in groups for arm in arms for runs in arm.runs.values() for run in runs]
-    plan = _plan(runs[0].run.manifest["config"])
+    plan = plan_of(runs[0].run.manifest["config"])
     keys = list(dict.fromkeys((plan.primary, FAILED)))
     pairings = [[pair(*both) for both in itertools.combinations(arms, 2)] for arms in groups]
     every = [pairs for within in pairings for pairs in within]
     effects = _effects(every, keys, plan.estimand)
-    reached = _look(plan, runs, max((pairs.measured for pairs in every), default=1))
+    reached = look_reached(plan, runs, max((pairs.measured for pairs in every), default=1))
     alpha = ALPHA if reached is None else reached.level
     judged = {(id(j.effect.pairs), j.effect.compared.key): j for j in judge_family(effects, alpha, plan.smallest)}
     found = []
@@ -241,7 +197,7 @@ def best_sets(groups: Sequence[Sequence[Arm]]) -> list[BestSet]:
     return found
 
 
-def _place(arm: Arm, plan: _Plan) -> tuple[float, float]:
+def _place(arm: Arm, plan: Plan) -> tuple[float, float]:
     """How an arm looks: its lost requests in units of the smallest share, then its primary metric; lower is better."""
     valid = [one.metrics for runs in arm.runs.values() for one in runs if one.metrics["valid"]]
     lost = sum(m["failed_requests"] for m in valid) / max(1, sum(m["offered_requests"] for m in valid))
@@ -252,7 +208,7 @@ def _place(arm: Arm, plan: _Plan) -> tuple[float, float]:
     return round(lost / plan.smallest.share), mean if BY_KEY[plan.primary].lower_is_better else -mean
 
 
-def _row(judged: Judged, plan: _Plan, alpha: float) -> Row:
+def _row(judged: Judged, plan: Plan, alpha: float) -> Row:
     effect, estimate, level = judged.effect, judged.effect.estimate, judged.level
     compared, pairs = effect.compared, effect.pairs
     labels = (pairs.reference, pairs.arm)
