@@ -11,6 +11,8 @@ from analysis.comparison.sequential import look
 from analysis.comparison.statistics import paired
 from tests.analysis import synthetic
 
+pytestmark = pytest.mark.slow
+
 NAMES = {"policy": {"name": "round_robin"}}
 
 

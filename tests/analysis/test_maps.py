@@ -10,6 +10,8 @@ from analysis.regimes import draw, main, regimes
 from analysis.storm_map import told
 from tests.analysis import synthetic
 
+pytestmark = pytest.mark.slow
+
 EVEN = synthetic.even_requests()
 
 

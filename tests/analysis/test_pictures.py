@@ -13,6 +13,8 @@ from analysis.pages.rows import arrange
 from record.reading import read
 from tests.analysis import synthetic
 
+pytestmark = pytest.mark.slow
+
 
 def all_failed():
     requests = synthetic.even_requests()

@@ -10,6 +10,8 @@ from analysis.metrics.queueing import sojourn_s
 from record.reading import Run
 from tests.analysis import synthetic
 
+pytestmark = pytest.mark.slow
+
 DEMAND_S = 0.02
 
 
