@@ -1,12 +1,14 @@
 """A run's engine is one file, found by its name, in the tree or outside of it; who does not choose it does not pay for it."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
 from experiments.plan.engines import ENGINES
+from experiments.runner.guardian import DONE, MARK
 from record.reading import read
 from tests.running import run
 
@@ -119,3 +121,14 @@ def test_every_engine_of_the_tree_has_its_entry_in_the_configuration():
     from experiments.plan.installed import CONF
 
     assert set(ENGINES.usable()) == {path.stem for path in (CONF / "engine").glob("*.yaml")}
+
+
+@pytest.mark.parametrize(("word", "told"), [("", "aegis-cafe0000"), (f"{DONE}\n", None)])
+def test_what_an_engine_leaves_besides_processes_is_removed_where_the_runner_was_killed(word, told, tmp_path):
+    (tmp_path / "manifest.json").write_text('{"exit_reason": "running", "config": {}}')
+    left = tmp_path / "project"
+    (tmp_path / "tidying.py").write_text(f"import pathlib, sys\npathlib.Path({str(left)!r}).write_text(sys.argv[1])\n")
+    command = [sys.executable, "-m", "experiments.runner.guardian", str(tmp_path), "tidying"]
+    env = os.environ | {MARK: "cafe0000-engines", "PYTHONPATH": str(tmp_path)}
+    subprocess.run(command, input=word, env=env, text=True, capture_output=True, timeout=60, check=True)
+    assert (left.read_text() if left.exists() else None) == told
