@@ -20,7 +20,7 @@ quick: $(STAMP) ## tests of pure code, under a minute
 	@$(BIN)/python -m pytest --quick -n 2
 
 test: $(STAMP) ## all tests
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 verify: $(STAMP) ## measurements whose result is known before: a quarter of an hour, on an otherwise idle machine
 	@$(BIN)/python -m pytest tests/measuring --timeout 1200

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 VARIABLE = "AEGIS_PLUGINS"
-ROOMS = ("policies", "scalers", "manager_engines", "process_faults", "profiles", "engines")
-"""The folders that a plugins' folder may have."""
+ROOMS = ("policies", "scalers", "manager_engines", "process_faults", "profiles", "engines", "panels")
+"""The folders that a plugins' folder may have; `panels` are found by `analysis/pages/panels/`."""
 
 
 def folders() -> list[Path]:

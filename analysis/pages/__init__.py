@@ -1,6 +1,6 @@
 """From numbers to pictures. Nothing is decided here.
 
-    run_page         summary.png of one run; `rotation_panel`: its lane a replica
+    run_page         summary.png of one run, made of the `panels` that there are
     joint_page       many runs on one page, in the rows of `rows`; `intervals`: what those of a row say together
     comparison_page  comparison.png
     board_page       a Grafana board

@@ -24,6 +24,7 @@ from analysis.pages.style import (
     INK,
     MUTED,
     RED,
+    TIME,
     dress,
     exceedance,
     figure,
@@ -246,7 +247,7 @@ def _course(axes: Axes, entry: Entry) -> None:
     ]
     facts += ["not recovered"] if entry.metrics["recovered"] is False else []
     facts += [NOTHING_HARMED] if is_unharmed else []
-    time = "; ".join(("seconds from the run's start", *([", ".join(facts)] if facts else [])))
+    time = "; ".join((TIME, *([", ".join(facts)] if facts else [])))
     dress(axes, f"Run {_short(entry.label)}", time, "requests per second")
     seconds = timeline.build(run)
     middle = seconds["second"] + 0.5

@@ -30,6 +30,7 @@ FAR_MS = 1e12
 """Beyond any axis."""
 CURVE_POINTS = 600
 """Points that a distribution curve is drawn with; for drawing only."""
+TIME = "seconds from the run's start"
 
 
 def figure(width_px: int, height_px: int, header_px: int) -> Figure:
@@ -118,6 +119,20 @@ def shade_faults(axes: Axes, run: Run) -> None:
             spans.append((start, end))
     for start, end in spans:
         axes.axvspan(start, end, color=RED, alpha=0.1, linewidth=0)
+
+
+def over_time(axes: Axes, run: Run) -> None:
+    """An x axis over the whole run, in seconds, with its warm-up and faults as bands."""
+    if run.warmup_s:
+        axes.axvspan(0, min(run.warmup_s, run.end_s), color=GREY, alpha=0.13, linewidth=0)
+    shade_faults(axes, run)
+    axes.set_xlim(0, max(run.end_s, 1.0))
+
+
+def room_for_legend(axes: Axes, top: float, columns: int, least: float = 1.0) -> None:
+    """A y axis from 0 to beyond `top`, `least` at the least (NaN = nothing drawn), and a legend above what is drawn."""
+    axes.set_ylim(0, 1.28 * max(least, 0.0 if np.isnan(top) else float(top)))
+    axes.legend(loc="upper right", fontsize=9.5, ncols=columns, frameon=False, borderaxespad=0.1, columnspacing=1.2)
 
 
 def share_axis(axes: Axes, least: float) -> None:

@@ -72,7 +72,7 @@ def summary_of(folder):
 
 
 @pytest.mark.parametrize("make", EDGES.values(), ids=EDGES.keys())
-def test_a_picture_of_1600_px_is_drawn_whatever_the_run(tmp_path, make, recwarn):
+def test_a_picture_of_1600_px_is_drawn_whatever_the_run(tmp_path, make, recwarn, capsys):
     run, seconds, found = summary_of(make(tmp_path / "run"))
     before = settings()
     run_page.draw(run, seconds, found, tmp_path / "summary.png")
@@ -83,6 +83,7 @@ def test_a_picture_of_1600_px_is_drawn_whatever_the_run(tmp_path, make, recwarn)
     assert 300 < joint.height < 600
     assert len(page.convert("L").getcolors(256)) > 20  # not blank
     assert settings() == before
+    assert capsys.readouterr().err == ""  # no panel was left out
     assert not [str(w.message) for w in recwarn if "layout" in str(w.message) or "log" in str(w.message)]
 
 

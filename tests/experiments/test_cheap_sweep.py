@@ -96,7 +96,7 @@ def test_every_run_of_a_sweep_is_whole_in_mlflow(sweep, mlflow):
         assert child.data.params["seed"] == str(manifest(path)["seed"])
         assert child.data.params["policy.name"] == manifest(path)["config"]["policy"]["name"]
         kept = {item.path for item in mlflow.list_artifacts(child.info.run_id)}
-        own = {item.name for item in path.iterdir() if not item.name.startswith(".")} - {"tracking.json"}
+        own = {item.name for item in path.iterdir()} - {"tracking.json", ".claim"}
         assert kept == own
         assert {"manifest.json", "metrics.json", "requests.parquet", "timeline.parquet"} <= kept
 

@@ -10,11 +10,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from analysis.comparison.arms import identify
 from experiments.live.injection import Timeline
 from experiments.plan.fault_plan import Fault
 from experiments.process_faults import PROCESS_FAULTS, Step
+from tests.analysis.test_panels import attempts
 from tests.running import run
 from tests.services.test_plugins import LAST
 
@@ -116,6 +118,20 @@ def test_what_is_wrong_with_a_plugin_is_one_line(outside, typed, words, tmp_path
     done = run("+scenario=routed", *typed, f"hydra.run.dir={tmp_path / 'run'}")
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert all(word in done.stderr for word in words), done.stderr
+
+
+def test_a_runs_page_takes_panels_of_a_folder_with_nothing_else_and_a_broken_one_does_not_cost_it(tmp_path):
+    room = tmp_path / "mine" / "panels"
+    room.mkdir(parents=True)
+    (room / "attempts.py").write_text(attempts("attempts"))
+    (room / "torn.py").write_text("x = (")
+    without = run(*SHORT, f"hydra.run.dir={tmp_path / 'without'}")
+    done = run(*SHORT, f"hydra.run.dir={tmp_path / 'run'}", env={"AEGIS_PLUGINS": str(room.parent)})
+    assert (without.returncode, done.returncode) == (0, 0), done.stderr
+    told = [line for line in done.stderr.splitlines() if "panel" in line]
+    assert len(told) == 1 and "summary.png: without the panel torn: " in told[0] and "panel" not in without.stderr
+    heights = [Image.open(tmp_path / name / "summary.png").height for name in ("without", "run")]
+    assert heights[1] - heights[0] in (250 + 25, 250 + 50)  # the panel, and a note of one line or two
 
 
 def test_random_faults_may_draw_a_fault_of_outside(outside, tmp_path):

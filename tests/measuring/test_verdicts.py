@@ -44,7 +44,7 @@ def test_a_policy_that_avoids_the_slow_replica_is_better_than_one_that_does_not(
 def test_an_arm_that_refuses_a_quarter_of_its_requests_is_worse_however_fast_it_answers_the_rest(tmp_path):
     rows = sweep(
         tmp_path, "-m", "+scenario=routed", "seed=61,62,63", "replica.queue_limit=100,0", "workload.rate_rps=140",
-        "workload.duration_s=9", "workload.warmup_s=2", "router=no_retries", "engine=sim",
+        "workload.duration_s=9", "workload.warmup_s=2", "router=no_retries",
     )  # fmt: skip
     row = primary(rows)["replica.queue_limit=0"]
     assert row["overall"] == "worse" and "faster where it answers" in row["sentence"]

@@ -1,7 +1,10 @@
-"""The panel of `summary.png` that shows a lane a replica: when it was in rotation, and when a fault hit it."""
+"""A lane a replica: when it was in rotation, and when a fault hit it."""
+
+from typing import ClassVar
 
 from matplotlib.axes import Axes
 
+from analysis.pages.panels import Source
 from analysis.pages.style import GREEN, INK, RED, dress
 from record.reading import Run
 from record.schema import IN_ROTATION, OUT_OF_ROTATION
@@ -10,6 +13,59 @@ LANES = 12
 """Lanes drawn; replicas that a fault hit go first."""
 LEAVING = OUT_OF_ROTATION - {"drained", "removed", "expired"}
 """Events that are marked: those others follow on one that is, or on a lease that nobody renews."""
+
+
+class Rotation:
+    """The first lane on top; rotation in its upper half, faults in its lower."""
+
+    name: ClassVar[str] = "rotation"
+    place: ClassVar[tuple[int, int]] = (2, 1)
+    columns: ClassVar[int] = 12
+
+    def height_px(self, source: Source) -> int:
+        """Left out where nothing happened to any replica."""
+        shown = lanes(source.run)
+        return 62 + 34 * len(shown) if shown else 0
+
+    def draw(self, axes: Axes, source: Source) -> None:
+        """Draw the lanes."""
+        run = source.run
+        shown = lanes(run)
+        services = {fault.target for fault in run.faults if not fault.is_on_replica}
+        has_rotation = any(event.get("replica") for event in run.events)
+        parts = [*(["replicas in rotation"] if has_rotation else []), *(["faults"] if run.faults else [])]
+        dress(axes, " and ".join(parts).capitalize(), "", "")
+        for lane, name in enumerate(shown):
+            if has_rotation and name not in services:
+                for start, end in rotation(run, name):
+                    axes.barh(lane - 0.2, end - start, left=start, height=0.36, color=GREEN, alpha=0.35, linewidth=0)
+                _marks(axes, run, name, lane - 0.2)
+        for fault in run.faults:
+            if fault.target not in shown:
+                continue
+            middle, length = shown.index(fault.target) + 0.2, fault.ends_s(run.end_s) - fault.landed_s
+            axes.barh(middle, length, left=fault.landed_s, height=0.38, color=RED, alpha=0.4, linewidth=0)
+            axes.plot(
+                [fault.landed_s] * 2, [middle - 0.19, middle + 0.19], color=RED, linewidth=2.5, solid_capstyle="butt"
+            )
+            axes.annotate(
+                fault.action,
+                (fault.landed_s, middle),
+                xytext=(5, -0.5),
+                textcoords="offset points",
+                va="center",
+                fontsize=9,
+                color=INK,
+                clip_on=True,
+            )
+        axes.set_xlim(0, max(run.end_s, 1.0))
+        axes.set_yticks(range(len(shown)), shown)
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        axes.set_yticks([lane - 0.5 for lane in range(1, len(shown))], minor=True)
+        axes.grid(False, axis="y", which="major")
+        axes.grid(True, axis="y", which="minor", linewidth=0.5, alpha=0.4)
+        axes.tick_params(which="both", labelbottom=False, length=0)
+        _legend(axes, has_rotation)
 
 
 def lanes(run: Run) -> list[str]:
@@ -39,42 +95,6 @@ def rotation(run: Run, replica: str) -> list[tuple[float, float]]:
     if since is not None:
         spans.append((since, run.end_s))
     return [(max(0.0, start), min(run.end_s, end)) for start, end in spans if end > 0 and start < run.end_s]
-
-
-def draw_rotation(axes: Axes, run: Run, shown: list[str]) -> None:
-    """Draw the lanes `shown`, the first on top: rotation in the upper half of a lane, faults in the lower."""
-    services = {fault.target for fault in run.faults if not fault.is_on_replica}
-    has_rotation = any(event.get("replica") for event in run.events)
-    parts = [*(["replicas in rotation"] if has_rotation else []), *(["faults"] if run.faults else [])]
-    dress(axes, " and ".join(parts).capitalize(), "", "")
-    for lane, name in enumerate(shown):
-        if has_rotation and name not in services:
-            for start, end in rotation(run, name):
-                axes.barh(lane - 0.2, end - start, left=start, height=0.36, color=GREEN, alpha=0.35, linewidth=0)
-            _marks(axes, run, name, lane - 0.2)
-    for fault in run.faults:
-        if fault.target not in shown:
-            continue
-        middle, length = shown.index(fault.target) + 0.2, fault.ends_s(run.end_s) - fault.landed_s
-        axes.barh(middle, length, left=fault.landed_s, height=0.38, color=RED, alpha=0.4, linewidth=0)
-        axes.plot([fault.landed_s] * 2, [middle - 0.19, middle + 0.19], color=RED, linewidth=2.5, solid_capstyle="butt")
-        axes.annotate(
-            fault.action,
-            (fault.landed_s, middle),
-            xytext=(5, -0.5),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-            color=INK,
-            clip_on=True,
-        )
-    axes.set_yticks(range(len(shown)), shown)
-    axes.set_ylim(len(shown) - 0.5, -0.5)
-    axes.set_yticks([lane - 0.5 for lane in range(1, len(shown))], minor=True)
-    axes.grid(False, axis="y", which="major")
-    axes.grid(True, axis="y", which="minor", linewidth=0.5, alpha=0.4)
-    axes.tick_params(which="both", labelbottom=False, length=0)
-    _legend(axes, has_rotation)
 
 
 def _marks(axes: Axes, run: Run, name: str, at: float) -> None:
