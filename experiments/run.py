@@ -23,8 +23,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.calibration.fitting import fitted
-from experiments.plan import config as configuration
+from experiments.plan import store
 from experiments.plan.config import ConfigError
+from experiments.plan.engines import engine_of
 from experiments.plan.errors import WrongError, one_line
 from experiments.plan.installed import CONF
 from experiments.plan.resolve import resolve
@@ -65,7 +66,7 @@ def job(composed: DictConfig) -> Outcome:
     folder = Path(asked.runtime.output_dir)
     try:
         plan = resolve(composed, asked.overrides.task)
-        jobs.check_here(plan.config)
+        engine_of(plan.config).check_here(plan.config)
         if not (is_swept and is_ours):
             jobs.check_alone(plan.config)
             jobs.check_launcher(plan.config, asked.launcher._target_, is_swept=is_swept)
@@ -111,7 +112,7 @@ def main() -> int:
         say(f"no scenario: add +scenario=NAME, one of {', '.join(scenarios())}")
         return ExitStatus.WRONG
     try:
-        configuration.register()
+        store.register()
         if not asks_hydra:
             admin_token()
         if is_resumed:

@@ -6,20 +6,18 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from rich.console import Console
 from rich.table import Table
 
-from experiments.live.measurement import Measurement
 from experiments.plan.config import Config
+from experiments.plan.engines import Engine, RunError, engine_of
 from experiments.plan.outside import plugins_of
 from experiments.plan.resolve import Plan
 from experiments.runner.exit_status import ExitStatus
 from experiments.runner.guarding import Guardian, guard, guard_simulated
 from experiments.runner.progress import Progress
-from experiments.simulator.agenda import PastEventError
-from experiments.simulator.manager import ScalerError
 from experiments.tracking.companion import Companion
 from record import schema
 from record.files import FolderError
@@ -31,11 +29,7 @@ from record.writing import Recorder
 from services.manager.engines import EngineError
 from services.processes import StartError
 
-if TYPE_CHECKING:
-    from experiments.simulator.simulation import Simulation
-
 HYDRA = ".hydra"
-VIRTUAL_ERRORS = (PastEventError, ScalerError)
 
 
 @dataclass
@@ -127,6 +121,7 @@ class Session:
             "sweep_dir": None if self.sweep_dir is None else str(self.sweep_dir),
             "order": self.order,
             "looks": self.looks,
+            "virtual_time": self._engine.is_virtual,
             "plugins": plugins_of(self.config, self.plan.faults),
             "config": self.plan.resolved,
             "faults": [fault.as_dict() for fault in self.plan.faults],
@@ -136,35 +131,26 @@ class Session:
             (self.folder / HYDRA).mkdir(exist_ok=True)
             (self.folder / HYDRA / name).write_text(text)
         schedule.to_parquet(self.folder / "schedule.parquet", index=False)
-        made_with = provenance_of_process() if self._is_simulated else provenance()
+        made_with = provenance_of_process() if self._engine.is_virtual else provenance()
         self._recorder = Recorder(self.folder, cast(Manifest, {**manifest, **made_with}))
 
     def _guard(self) -> Guardian | None:
         """A guardian that is to be told of the run's end; None where it need not be."""
-        if not self._is_simulated:
-            return guard(self.folder)
+        if not self._engine.is_virtual:
+            return guard(self.folder, self._engine.cleanup)
         guard_simulated(self.folder)
         return None
 
     async def _measure(self, companion: Companion | None) -> tuple[str, str | None]:
         try:
-            await self._engine().run(companion)
+            execution = self._engine.create(self.config, self.plan.faults, self._recorder, self._progress)
+            await execution.run(companion)
         except asyncio.CancelledError:
             return "interrupted", None
-        except (StartError, EngineError, TimeoutError, OSError, *VIRTUAL_ERRORS) as error:
+        except (StartError, EngineError, TimeoutError, OSError, RunError) as error:
             print(f"{self.scenario} failed: {error}", file=sys.stderr)
             return "failed", str(error)
         return "complete", None
-
-    def _engine(self) -> "Measurement | Simulation":
-        what = (self.config, self.plan.faults, self._recorder, self._progress)
-        if not self._is_simulated:
-            return Measurement(*what)
-        from experiments.simulator.simulation import (
-            Simulation,  # pandas and pyarrow, which a live run's start does without
-        )
-
-        return Simulation(*what)
 
     async def _record(self, reason: str, error: str | None) -> None:
         await asyncio.shield(asyncio.to_thread(self._recorder.close, reason, error))
@@ -190,13 +176,13 @@ class Session:
         return ExitStatus.COMPLETE if metrics["valid"] else ExitStatus.INVALID
 
     @property
-    def _is_simulated(self) -> bool:
-        return self.config.engine.name == "sim"
+    def _engine(self) -> type[Engine]:
+        return engine_of(self.config)
 
     @property
     def _is_one_of_many(self) -> bool:
         """Whether it takes less time than to draw it, or to read of it."""
-        return self._is_simulated and self.sweep_dir is not None
+        return self._engine.is_virtual and self.sweep_dir is not None
 
     @property
     def _draws(self) -> bool:

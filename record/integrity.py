@@ -12,7 +12,7 @@ import pandas as pd
 
 from record.schedule_hash import schedule_hash
 from record.schema import MANIFEST, REQUESTS, SCHEDULE, SCHEDULE_COLUMNS, numbers
-from record.shapes import Manifest
+from record.shapes import Manifest, is_simulated
 
 SAME_S = 1e-6
 """Schedules are rounded to so much."""
@@ -109,10 +109,10 @@ def _is_closed(manifest: Manifest) -> bool:
 def _is_whole(manifest: Manifest) -> bool:
     """Whether the run and every generator that left a record came to its end; of a lost one all is there as dropped."""
     load, generators = manifest["config"].get("load") or {}, manifest.get("generator") or []
-    is_simulated = (manifest["config"].get("engine") or {}).get("name") == "sim"
     workers = int(load.get("remote_workers") or load.get("workers") or 1)
     came = all(generator.get("stopped") in ("complete", "lost") for generator in generators)
-    return manifest.get("exit_reason") == "complete" and (is_simulated or (came and len(generators) >= workers))
+    is_all = is_simulated(manifest) or (came and len(generators) >= workers)
+    return manifest.get("exit_reason") == "complete" and is_all
 
 
 def _number(value: float) -> str:

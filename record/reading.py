@@ -13,7 +13,7 @@ from record.files import FolderError, one_line, read_manifest
 from record.landed import LandedFault, landed
 from record.latency import Floats, ranked_ms
 from record.schema import OPTIONAL, OUTCOMES, PHASES, REQUEST_COLUMNS, SCHEDULE_COLUMNS
-from record.shapes import Event, Manifest, Sample
+from record.shapes import Event, Manifest, Sample, is_simulated
 
 NUMBERS = schema.numbers(REQUEST_COLUMNS)
 
@@ -46,7 +46,7 @@ class Run:
     @property
     def is_simulated(self) -> bool:
         """Whether it ran in virtual time, where nothing is late and no CPU is used."""
-        return bool((self.manifest["config"].get("engine") or {}).get("name") == "sim")
+        return is_simulated(self.manifest)
 
     @property
     def workers(self) -> int:

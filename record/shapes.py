@@ -104,12 +104,19 @@ class Manifest(_Configured, Provenance, total=False):
     looks: list[int]
     faults: list[dict[str, Any]]
     """As they are typed: `at_s`, `action`, `target`, `for_s`, and the action's own parameters."""
+    virtual_time: bool
     plugins: list[dict[str, str]]
     """Those outside the tree that the run took: `key`, `name`, `file` and `sha256` of its content."""
     clocks: list[ClockEntry]
     engine: SimulatedEngine
     generator: list[Generator]
     image: str
+
+
+def is_simulated(manifest: Manifest) -> bool:
+    """Whether a run was in virtual time, where nothing is late and no CPU is used; older manifests name the engine."""
+    named = (manifest["config"].get("engine") or {}).get("name") == "sim"
+    return manifest.get("virtual_time", named)
 
 
 class _Moment(TypedDict):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 VARIABLE = "AEGIS_PLUGINS"
-ROOMS = ("policies", "scalers", "manager_engines", "process_faults", "profiles", "panels")
+ROOMS = ("policies", "scalers", "manager_engines", "process_faults", "profiles", "engines", "panels")
 """The folders that a plugins' folder may have; `panels` are found by `analysis/pages/panels/`."""
 
 
@@ -51,6 +51,7 @@ class Point:
     kind: str
     """The key by which one is chosen, for the errors."""
     methods: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
     """What a class must have."""
 
     def __post_init__(self) -> None:
@@ -93,6 +94,7 @@ class Point:
         if plugin is None:
             raise ValueError(f'{self.kind}={name}: {_shown(file)} has no class with `name = "{name}"`')
         missing = [method for method in self.methods if not callable(getattr(plugin, method, None))]
+        missing += [value for value in self.values if not hasattr(plugin, value)]
         if missing:
             raise ValueError(f"{self.kind}={name}: {plugin.__name__} in {_shown(file)} lacks {', '.join(missing)}")
         return plugin

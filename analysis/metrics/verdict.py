@@ -4,7 +4,7 @@ from typing import Any
 
 from record.landed import SERVICES
 from record.metrics import Metrics, value_of
-from record.shapes import Manifest
+from record.shapes import Manifest, is_simulated
 
 DONE = {
     "kill": ("killed", "its restart"),
@@ -34,8 +34,7 @@ def verdict(manifest: Manifest, metrics: Metrics) -> str:
     parts.append(_failed(metrics))
     if metrics["latency_p99_ms"] is not None or metrics["latency_p99_beyond_ms"] is not None:
         parts.append(f"p99 latency {latency(metrics, 'p99')}" if _serves(metrics) else NONE_SERVED)
-    is_simulated = ((manifest.get("config") or {}).get("engine") or {}).get("name") == "sim"
-    return f"VALID{' (simulated)' if is_simulated else ''}. {_capital('; '.join(parts))}."
+    return f"VALID{' (simulated)' if is_simulated(manifest) else ''}. {_capital('; '.join(parts))}."
 
 
 def _capital(text: str) -> str:

@@ -118,8 +118,7 @@ def check(config: Config) -> None:
         ConfigError: with the reason and the ways out.
     """
     if (
-        config.engine.name == "sim"
-        or config.load.force
+        config.load.force
         or config.load.ui
         or config.load.remote_workers
         or (calibrated := load()) is None

@@ -6,19 +6,22 @@ import importlib
 import os
 import socket
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 from experiments.live.injection import Timeline
+from experiments.live.launching import Launcher
 from experiments.live.stack import Stack
 from experiments.load.command import ui_command
 from experiments.load.processes import GRACE_S, LoadProcesses
 from experiments.load.remote import generators
 from experiments.plan.config import Config
+from experiments.plan.engines import Readiness
 from experiments.plan.fault_plan import Fault
 from experiments.runner.clocks import Offset, as_entry, wall_clock
 from experiments.runner.progress import Progress
 from experiments.runner.sampling import CpuMeter
-from experiments.tracking.companion import Companion
 from record.shapes import Manifest, Sample
 from record.writing import Recorder
 from services.processes import ServiceProcess, StartError
@@ -29,7 +32,15 @@ UI_PORT = 8089
 class Measurement:
     """Runs one configuration; what it sees goes to the recorder."""
 
-    def __init__(self, config: Config, faults: list[Fault], recorder: Recorder, progress: Progress) -> None:
+    def __init__(
+        self,
+        config: Config,
+        faults: list[Fault],
+        recorder: Recorder,
+        progress: Progress,
+        launcher: Callable[[Config, Path], Launcher],
+    ) -> None:
+        """`launcher` makes, for the folder of logs, what starts the services."""
         folder = recorder.folder
         self.config = config
         self.recorder = recorder
@@ -38,7 +49,7 @@ class Measurement:
         self.logs = folder / "logs"
         self.raw.mkdir()
         self.logs.mkdir()
-        self.stack = Stack(config, faults, self.logs, recorder.event)
+        self.stack = Stack(config, faults, launcher(config, self.logs), self.logs, recorder.event)
         self.timeline = Timeline(faults, self.stack, recorder.event)
         self.load: LoadProcesses | None = None
         self.ui: ServiceProcess | None = None
@@ -46,7 +57,7 @@ class Measurement:
         self._ui_port = UI_PORT
         self._wall: Offset | None = None
 
-    async def run(self, companion: Companion | None) -> None:
+    async def run(self, companion: Readiness | None) -> None:
         """Measure; the folder's raw rows are complete when this returns.
 
         Raises:
@@ -61,7 +72,7 @@ class Measurement:
         finally:
             await asyncio.shield(self._end())
 
-    async def _start(self, companion: Companion | None) -> None:
+    async def _start(self, companion: Readiness | None) -> None:
         if self.config.load.ui:
             self._ui_port = _free_port(self.config.load.ui_port)
         # While the services start, a core is idle; after the load the user would wait for these imports.

@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 
-from experiments.live.launching import Launcher, LocalLauncher, Service
+from experiments.live.launching import Launcher, Service
 from experiments.plan.config import Config
 from experiments.plan.fault_plan import Fault
 from experiments.plan.replica_options import replica_options, scaling_settings
@@ -28,7 +28,9 @@ EventSink = Callable[..., None]
 class Stack:
     """Starts, observes, hurts and stops the services of one run."""
 
-    def __init__(self, config: Config, faults: list[Fault], logs: Path, sink: EventSink) -> None:
+    def __init__(
+        self, config: Config, faults: list[Fault], launcher: Launcher, logs: Path, sink: EventSink
+    ) -> None:
         """`faults` are the run's; `logs` is the folder for log files and the services' settings."""
         self.config = config
         self.router: Service | None = None
@@ -36,7 +38,7 @@ class Stack:
         self._faults = faults
         self._logs = logs
         self._sink = sink
-        self._launcher = _launcher(config, logs)
+        self._launcher = launcher
         self._engine: Engine | None = None
         self._replicas: dict[str, Running] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -295,11 +297,3 @@ class Stack:
             if replica.pid is not None:
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
                     await self.set_faults(id_, {})
-
-
-def _launcher(config: Config, logs: Path) -> Launcher:
-    if config.engine.name == "local":
-        return LocalLauncher(logs)
-    from experiments.live.containers import ContainerLauncher  # Docker's client, which a local run does without
-
-    return ContainerLauncher(config.engine.image, logs)

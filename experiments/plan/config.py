@@ -5,32 +5,34 @@ bounds and adds what one key alone cannot say. Importing this module stays cheap
 once.
 """
 
-import contextlib
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from analysis.comparison.compared import PRIMARY
 from experiments.plan.delays import Delay
 from experiments.plan.fault_plan import Fault, FaultPlanSettings
-from experiments.plan.profiles import PROFILES
 from experiments.plan.workload import WorkloadSettings
 from services.backend.settings import KINDS, ON_HANGUP
 from services.backend.work_queue import DISCIPLINES
 from services.bounds import Bounds, Choices
-from services.manager import scalers
 from services.manager.settings import ScalingSettings
-from services.plugins import check_folders
-from services.router import policies
 from services.router.settings import RouterSettings
-
-ENGINES = ("local", "compose", "sim")
 
 
 class ConfigError(ValueError):
     """The configuration is wrong; the text is one line that names the key and the choices."""
+
+
+def require(holds: bool, key: str, value: object, must: str) -> None:
+    """Refuse a value where something does not hold.
+
+    Raises:
+        ConfigError: `key=value: must be ...`.
+    """
+    if not holds:
+        raise ConfigError(f"{key}={value}: must be {must}")
 
 
 @dataclass
@@ -183,8 +185,9 @@ class DelaysConfig:
 class EngineConfig:
     """What runs the system under test."""
 
-    name: Annotated[str, Choices(*ENGINES)] = "local"
-    """`local`: processes on this machine; `compose`: containers on it; `sim`: virtual time."""
+    name: str = "local"
+    """A file of `experiments/engines/`. `local`: processes on this machine; `compose`: containers on it; `sim`: virtual
+    time."""
     image: str | None = None
     """Of engine=compose: the services' image; null = built from this tree."""
     delays: DelaysConfig | None = None
@@ -230,28 +233,3 @@ class Config:
         """The ids that replicas can have in this run."""
         count = max(self.replicas, self.autoscaling.max_replicas) if self.has_manager else self.replicas
         return [f"r{number}" for number in range(1, count + 1)]
-
-
-def register() -> None:
-    """Make the schema known to Hydra, under the name that `conf/config.yaml` begins with, and plugins of outside.
-
-    A policy outside the tree is chosen as any other, `policy=mine`: its group's entry follows from its constructor. One
-    that cannot be used has an entry, too, so that choosing it says what is wrong with it.
-
-    Raises:
-        ConfigError: a folder of plugins is none.
-    """
-    try:
-        check_folders()
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
-    for point in (policies.POLICIES, scalers.SCALERS):
-        for name in point.outsiders():
-            options = {}
-            with contextlib.suppress(ValueError):
-                options = point.options(name, "rng")
-            store.store(group=point.kind, name=name, node={"name": name, **options})
-    for name in PROFILES.outsiders():
-        store.store(group="workload", name=name, node={"profile": name})

@@ -67,12 +67,13 @@ def _is_writing(process: psutil.Process) -> bool:
         return False
 
 
-def main(folder: Path, mark: str | None) -> None:
+def main(folder: Path, mark: str | None, cleanup: str | None = None) -> None:
     """Wait for the runner's word or its end, then clear up.
 
     Args:
         folder: the run's, or the first one's.
         mark: that of the run's processes; None = it has none.
+        cleanup: module that removes what else a killed run leaves, by its project; None = nothing else.
     """
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
@@ -93,10 +94,10 @@ def main(folder: Path, mark: str | None) -> None:
     if manifest["exit_reason"] != "running":
         return
     os.environ.pop(MARK, None)
-    if mark is not None and manifest["config"]["engine"]["name"] == "compose":
-        subprocess.run([sys.executable, "-m", "experiments.live.containers", project_of(mark)], check=False)
+    if mark is not None and cleanup is not None:
+        subprocess.run([sys.executable, "-m", cleanup, project_of(mark)], check=False)
     subprocess.run([sys.executable, "-m", "record.writing", str(folder), "--exit-reason", "killed"], check=False)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), os.environ.get(MARK))
+    main(Path(sys.argv[1]), os.environ.get(MARK), *sys.argv[2:])

@@ -12,16 +12,17 @@ from experiments.runner.guardian import DONE, MARK
 class Guardian:
     """A process that closes the folder that it was told last, should this one die."""
 
-    def __init__(self, folder: Path, mark: str | None = None) -> None:
+    def __init__(self, folder: Path, mark: str | None = None, cleanup: str | None = None) -> None:
         """Start it.
 
         Args:
             folder: where a run goes on.
             mark: of the processes that it ends; None = there are none.
+            cleanup: module that removes what else a killed run leaves, by its project; None = nothing else.
         """
         env = {key: value for key, value in os.environ.items() if key != MARK}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "experiments.runner.guardian", str(folder)],
+            [sys.executable, "-m", "experiments.runner.guardian", str(folder), *([cleanup] if cleanup else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
@@ -49,11 +50,11 @@ _of_process: list[Guardian] = []
 """The one of the simulated runs of this process, once there is one."""
 
 
-def guard(folder: Path) -> Guardian:
-    """A guardian for a run with processes, all of which carry its mark from now on."""
+def guard(folder: Path, cleanup: str | None) -> Guardian:
+    """A guardian for a run with processes, all of which carry its mark from now on; `cleanup` as for `Guardian`."""
     os.environ[MARK] = str(uuid.uuid4())
     # Only its children carry the mark: the runner's own environment block is the one it was started with.
-    return Guardian(folder, os.environ[MARK])
+    return Guardian(folder, os.environ[MARK], cleanup)
 
 
 def guard_simulated(folder: Path) -> None:

@@ -12,12 +12,14 @@ import pyarrow.parquet as pq
 
 from experiments.load.rows import SCHEMA
 from experiments.plan.config import Config
+from experiments.plan.engines import Readiness, RunError
 from experiments.plan.fault_plan import Fault
 from experiments.runner.progress import Progress
 from experiments.simulator import compiled
+from experiments.simulator.agenda import PastEventError
+from experiments.simulator.manager import ScalerError
 from experiments.simulator.request import DROPPED
 from experiments.simulator.stack import Stopped, VirtualStack
-from experiments.tracking.companion import Companion
 from record.schema import OUTCOMES
 from record.writing import Recorder
 
@@ -35,11 +37,11 @@ class Simulation:
         self.progress = progress
         self._is_wanted = True
 
-    async def run(self, companion: Companion | None) -> None:
+    async def run(self, companion: Readiness | None) -> None:
         """Simulate; the folder's raw rows are complete when this returns.
 
         Raises:
-            PastEventError, ScalerError: a decision that cannot be carried out.
+            RunError: a decision that cannot be carried out.
         """
         simulating = asyncio.ensure_future(asyncio.to_thread(self._simulate))
         try:
@@ -48,6 +50,8 @@ class Simulation:
             self._is_wanted = False
             await asyncio.wait([simulating])
             raise
+        except (PastEventError, ScalerError) as error:
+            raise RunError(str(error)) from error
         finally:
             self.progress.end()
         if companion is not None:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from analysis.comparison.run_time import LIVE_OVERHEAD_S, SIMULATED_OVERHEAD_S, SWEEP_OVERHEAD_S, SWEPT_OVERHEAD_S
 from experiments.plan.config import Config, ConfigError
+from experiments.plan.engines import engine_of
 from experiments.plan.installed import CONF
 from experiments.sweep.jobs import Job, check_launcher, key_of, single
 from experiments.sweep.sweep import NAME, Sweep
@@ -109,7 +110,7 @@ def _totals(sweep: Sweep, arms: int) -> list[str]:
     jobs = sweep.jobs
     load_s = sum(job.config.workload.duration_s for job in jobs)
     requests = sum(expected_load(job.config).requests for job in jobs)
-    is_simulated = jobs[0].config.engine.name == "sim"
+    is_simulated = engine_of(jobs[0].config).is_virtual
     at_once = min(os.cpu_count() or 1, len(jobs)) if sweep.is_parallel else 1
     if is_simulated:
         once_s, a_job_s = (SWEEP_OVERHEAD_S, SWEPT_OVERHEAD_S) if len(jobs) > 1 else (0.0, SIMULATED_OVERHEAD_S)

@@ -14,9 +14,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import OmegaConf, flag_override
 
-from experiments.calibration import machine as calibration
 from experiments.plan.config import Config, ConfigError
-from experiments.plan.installed import CONF, IS_TREE, missing
+from experiments.plan.engines import engine_of
+from experiments.plan.installed import CONF
 from experiments.plan.resolve import Plan, resolve
 
 T = TypeVar("T")
@@ -77,19 +77,6 @@ def key_of(override: str) -> str:
     return override.lstrip("+~").partition("=")[0]
 
 
-def check_here(config: Config) -> None:
-    """Refuse what this machine cannot do: what is not installed, and a load that it does not send on time.
-
-    Raises:
-        ConfigError: with the key and the ways out.
-    """
-    if config.engine.name == "compose" and config.engine.image is None and not IS_TREE:
-        raise ConfigError("engine.image=null: Aegis is installed without the tree that images are built from; name one")
-    if config.engine.name != "sim" and (reason := missing("load")) is not None:
-        raise ConfigError(f"engine={config.engine.name}: {reason}; engine=sim does without")
-    calibration.check(config)
-
-
 def _compose(loader: ConfigLoader, number: int, overrides: Sequence[str]) -> tuple[Job, bool]:
     """The job, and whether a key of it follows from another by interpolation."""
     composed = loader.load_configuration(
@@ -99,7 +86,7 @@ def _compose(loader: ConfigLoader, number: int, overrides: Sequence[str]) -> tup
     with flag_override(composed, ["readonly", "struct"], False):
         del composed["hydra"]
     plan = resolve(composed, overrides)
-    check_here(plan.config)
+    engine_of(plan.config).check_here(plan.config)
     text = OmegaConf.to_yaml(composed)
     return Job(number, tuple(overrides), scenario, plan, text), "${" in text
 
@@ -159,7 +146,7 @@ def check_launcher(config: Config, target: str, *, is_swept: bool) -> None:
         return
     if not is_swept:
         raise ConfigError("hydra/launcher: is for sweeps, add -m")
-    if config.engine.name != "sim":
+    if not engine_of(config).is_virtual:
         raise ConfigError("hydra/launcher: live runs at the same time spoil each other; add engine=sim")
 
 
@@ -170,7 +157,7 @@ def are_playable(jobs: Sequence[Job], launcher: str) -> bool:
         jobs: of a sweep.
         launcher: the class that Hydra would launch them with.
     """
-    return launcher in (ONE_BY_ONE, JOBLIB) and all(job.config.engine.name == "sim" for job in jobs)
+    return launcher in (ONE_BY_ONE, JOBLIB) and all(engine_of(job.config).is_virtual for job in jobs)
 
 
 def planned(loader: ConfigLoader, arguments: Sequence[str]) -> list[Job]:

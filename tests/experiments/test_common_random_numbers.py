@@ -10,9 +10,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from experiments.live.launching import LocalLauncher
 from experiments.live.stack import Stack
 from experiments.load.sender import LoadConfig
-from experiments.plan import config as configuration
+from experiments.plan import store
 from experiments.plan.check import check
 from experiments.plan.replica_options import replica_options
 from experiments.plan.schedule import build_schedule
@@ -37,7 +38,7 @@ ARMS = [
 
 @functools.cache
 def composed(*overrides):
-    configuration.register()
+    store.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return OmegaConf.to_object(compose("config", overrides=list(overrides)))
 
@@ -103,7 +104,7 @@ def told(command, monkeypatch):
 @pytest.mark.parametrize("starter", ["runner", "manager"])
 def test_whoever_starts_a_replica_it_has_the_runs_seed_and_noise(starter, tmp_path, monkeypatch):
     config = composed("+scenario=routed", *NOISY, *(SCALED if starter == "manager" else []))
-    stack = Stack(config, [], tmp_path, lambda *_, **__: None)
+    stack = Stack(config, [], LocalLauncher(tmp_path), tmp_path, lambda *_, **__: None)
     options = replica_options(config)
     if starter == "manager":
         stack._launcher.service("router", []).addresses = {"admin": "http://127.0.0.1:1"}

@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from experiments.plan import config as configuration
+from experiments.plan import store
 from experiments.plan.config import Config
 from experiments.plan.profiles import PROFILES
 from experiments.plan.resolve import as_composed, resolve
@@ -25,7 +26,7 @@ SCENARIOS = sorted(path.stem for path in (CONF / "scenario").glob("*.yaml"))
 
 
 def composed(*overrides):
-    configuration.register()
+    store.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", overrides=list(overrides))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.plan import config as configuration
+from experiments.plan import store
 from experiments.plan.config import ConfigError
 from experiments.sweep.dry_run import show
 from experiments.sweep.resuming import resumed
@@ -12,7 +12,7 @@ from tests.running import run
 
 @pytest.fixture(autouse=True)
 def schema():
-    configuration.register()
+    store.register()
 
 
 def said(capsys, *typed):

@@ -6,7 +6,7 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from experiments.plan import config as configuration
+from experiments.plan import store
 from experiments.plan.config import ConfigError
 from experiments.plan.installed import CONF
 from experiments.sweep.jobs import by_seed, planned
@@ -96,7 +96,7 @@ def test_what_is_wrong_with_the_runs_ends_it_in_a_line(tmp_path, capsys):
 
 
 def jobs_of(*overrides):
-    configuration.register()
+    store.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return planned(GlobalHydra.instance().config_loader(), [*SWEEP, *overrides])
 

@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from experiments import replay
-from experiments.plan import config as configuration
+from experiments.plan import store
 from experiments.plan.original import as_planned, differences, read_original
 from experiments.plan.resolve import resolve
 from experiments.plan.schedule import build_schedule
@@ -20,7 +20,7 @@ from tests.running import ROOT
 
 def manifest_of(scenario, *overrides):
     """The manifest of a run that this version of the code would run again as it was."""
-    configuration.register()
+    store.register()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         composed = compose("config", overrides=[f"+scenario={scenario}", *overrides])
     plan = resolve(composed)

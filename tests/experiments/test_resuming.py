@@ -8,7 +8,7 @@ import yaml
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from experiments.plan import config as configuration
+from experiments.plan import store
 from experiments.plan.config import ConfigError
 from experiments.plan.installed import CONF
 from experiments.sweep.dry_run import sweep_of
@@ -24,7 +24,7 @@ SWEEP = [*SIM, "seed=1,2,3", "policy=round_robin,peak_ewma"]
 
 def left(folder, typed=SWEEP, reasons=("complete",) * 6, *, params=None):
     """A sweep's folder whose jobs ended so; None = one that was not begun."""
-    configuration.register()
+    store.register()
     asked = {"overrides": {"task": typed, "hydra": []}, "sweeper": {"_target_": NAME, "params": params}}
     (folder / "multirun.yaml").write_text(yaml.safe_dump({"hydra": asked}, sort_keys=False))
     with initialize_config_dir(str(CONF), version_base="1.3"):

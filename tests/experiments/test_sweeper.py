@@ -4,7 +4,7 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from experiments.plan import config as configuration
+from experiments.plan import store
 from experiments.plan.config import ConfigError
 from experiments.plan.installed import CONF
 from experiments.sweep.jobs import by_seed, consecutive, planned
@@ -14,7 +14,7 @@ SIM = ["+scenario=routed", "engine=sim", "workload.duration_s=3", "workload.warm
 
 
 def jobs_of(*overrides):
-    configuration.register()
+    store.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return planned(GlobalHydra.instance().config_loader(), list(overrides))
 
