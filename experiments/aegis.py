@@ -79,7 +79,7 @@ Keys: `aegis run +scenario=NAME --cfg job` shows them all with their values; tho
   {keys}
 Results go to results/ in the working folder, and runs to mlflow.db there, where MLflow is installed.
 Exit status: 0 complete and valid; 1 it failed; 2 the configuration is wrong (nothing was started); 3 complete, but the
-measurement is not valid; 4 complete and valid, but an expectation did not hold; 130 and 143 interrupted.
+measurement is not valid; 130 and 143 interrupted.
 """
 COMPLETION = """\
 _aegis() {{

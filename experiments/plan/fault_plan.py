@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 from experiments.process_faults import PROCESS_FAULTS, ProcessFault
-from services.backend.faults import BOUNDS, PARAMETERS
+from services.backend.faults import BOUNDS, PARAMETERS, strength
 from services.bounds import hold
 
 T = TypeVar("T")
@@ -245,21 +245,9 @@ def _draw(
 
 
 def _strength(mode: str, rng: random.Random) -> dict[str, float]:
-    match mode:
-        case "error":
-            return {"rate": round(rng.uniform(0.3, 1.0), 2)}
-        case "slow":
-            return {"factor": round(rng.uniform(3, 8), 1)}
-        case "latency":
-            return {"added_ms": float(rng.randrange(100, 401, 50)), "share": round(rng.uniform(0.3, 1.0), 2)}
-        case "hang" | "reset":
-            return {"share": round(rng.uniform(0.3, 1.0), 2)}
-        case "flap":
-            return {"period_s": round(rng.uniform(1.0, 2.0), 1)}
-        case "refuse" | "lie":
-            return {}
-        case _:
-            return cast(ProcessFault, PROCESS_FAULTS.find(mode)()).strength(rng)
+    if mode in PARAMETERS:
+        return strength(mode, rng)
+    return cast(ProcessFault, PROCESS_FAULTS.find(mode)()).strength(rng)
 
 
 def _fold(planned: list[Fault]) -> list[Fault]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from random import Random
 
 PARAMETERS: dict[str, dict[str, float]] = {
     "error": {"rate": 1.0},
@@ -22,6 +23,14 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "period_s": (0.1, 600.0),
 }
 """Smallest and largest value of a parameter."""
+DRAWS: dict[str, Callable[[Random], float]] = {
+    "rate": lambda rng: round(rng.uniform(0.3, 1.0), 2),
+    "share": lambda rng: round(rng.uniform(0.3, 1.0), 2),
+    "factor": lambda rng: round(rng.uniform(3, 8), 1),
+    "added_ms": lambda rng: float(rng.randrange(100, 401, 50)),
+    "period_s": lambda rng: round(rng.uniform(1.0, 2.0), 1),
+}
+"""How a parameter is drawn for a random fault. Seeds are compared across versions, so a change here changes runs."""
 
 FaultSet = dict[str, dict[str, float]]
 
@@ -48,6 +57,11 @@ def parse(body: object) -> FaultSet:
                 raise ValueError(f"{kind}.{name}={value}: must be a number between {low:g} and {high:g}")
         parsed[kind] = PARAMETERS[kind] | {name: float(value) for name, value in given.items()}
     return parsed
+
+
+def strength(kind: str, rng: Random) -> dict[str, float]:
+    """The parameters of a random fault, drawn in the order in which the kind has them."""
+    return {name: DRAWS[name](rng) for name in PARAMETERS[kind]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ def test_what_an_extra_brings_is_named_where_it_is_missing(tmp_path):
 @pytest.mark.parametrize(
     "typed, proposed",
     [
-        ("aegis comp", {"compare", "completion"}),
+        ("aegis comp", {"compare", "compile", "completion"}),
         ("aegis run policy=least", {"policy=least_request"}),
         ("aegis sweep +scenario=mm", {"+scenario=mm1", "+scenario=mmc", "+scenario=mmck"}),
     ],

@@ -1,6 +1,7 @@
 """What each fault does to a request, and the draws that decide."""
 
 import statistics
+from random import Random
 
 import pytest
 
@@ -100,3 +101,25 @@ def test_a_drawn_demand_has_its_mean_and_spread(distribution, sigma, deviation):
     assert statistics.fmean(drawn) == pytest.approx(50, rel=0.01)
     assert statistics.pstdev(drawn) / 50 == pytest.approx(deviation, rel=0.05)
     assert demand_ms(settings, 5e-324) >= 0 and demand_ms(settings, 1 - 2**-53) < 1e6
+
+
+def test_a_seed_draws_the_strengths_that_it_drew_in_earlier_runs():
+    rng = Random("x7")
+    assert {kind: faults.strength(kind, rng) for kind in faults.PARAMETERS} == {
+        "error": {"rate": 0.52},
+        "slow": {"factor": 3.9},
+        "latency": {"added_ms": 300.0, "share": 0.75},
+        "hang": {"share": 0.41},
+        "reset": {"share": 0.88},
+        "refuse": {},
+        "flap": {"period_s": 1.2},
+        "lie": {},
+    }
+
+
+@pytest.mark.parametrize("kind", faults.PARAMETERS)
+def test_what_is_drawn_is_a_fault_that_a_replica_takes(kind):
+    rng = Random(kind)
+    for _ in range(200):
+        drawn = faults.strength(kind, rng)
+        assert faults.parse({kind: drawn}) == {kind: drawn}
