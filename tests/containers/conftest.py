@@ -32,6 +32,12 @@ def docker(*arguments, check=True, env=None, timeout_s=120):
     return done.stdout.strip()
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "tools" in item.fixturenames:
+            item.add_marker(pytest.mark.timeout(1000))  # the first of them builds the image
+
+
 def missing(reason):
     """Skip; a failure in CI, which has everything."""
     (pytest.fail if os.environ.get("AEGIS_CI") == "1" else pytest.skip)(reason)
