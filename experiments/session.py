@@ -66,19 +66,22 @@ class Session:
         companion = Companion(self._warn) if logs_itself else None
         if companion is not None:
             await companion.spawn()
+        guardian: Guardian | None = None
         try:
             self._claim = claim(self.folder.absolute(), may_rename=self.may_rename)
             self.folder = self._claim.folder
+            guardian = self._guard()  # before there is a manifest that somebody has to close
             self._prepare()
         except (FolderError, OSError, ValueError) as error:
             print(f"{self.scenario}: {error}", file=sys.stderr)
             if companion is not None:
                 companion.kill()
+            if guardian is not None:
+                guardian.done()
             if self._claim is not None:
                 self._claim.release()
             return ExitStatus.FAILED
         self._progress.say(f"{self.scenario}, seed {self.config.seed}: {self._in_words()}")
-        guardian = self._guard()
         if companion is not None:
             companion.open(self.folder)
         reason, error_text = await self._measure(companion)
