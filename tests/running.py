@@ -17,7 +17,7 @@ def command(*overrides):
     return [sys.executable, "-m", "experiments.run", *overrides]
 
 
-def run(*overrides, timeout_s=120, env=None):
+def run(*overrides, timeout_s=220, env=None):
     return subprocess.run(
         command(*overrides),
         cwd=ROOT,
