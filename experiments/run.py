@@ -31,8 +31,8 @@ from experiments.plan.installed import CONF
 from experiments.plan.resolve import resolve
 from experiments.runner.exit_status import ExitStatus
 from experiments.runner.supervision import Interrupted, say, supervise
-from experiments.sweep import jobs, sweeper
-from experiments.sweep.ending import end_interrupted
+from experiments.sweep import jobs, optuna, sweeper
+from experiments.sweep.ending import end_interrupted, end_without_result
 from experiments.sweep.jobs import place
 from experiments.sweep.outcome import NotMeasuredError, Outcome, check_direction, outcome_of
 from experiments.sweep.resuming import resumed
@@ -137,7 +137,10 @@ def main() -> int:
         status = 128 + int(error.args[0]) if isinstance(error, Interrupted) else ExitStatus.INTERRUPTED
         end_interrupted(status)
         return status
-    except Exception:  # nothing of ours: let it be seen, but leave no sweep open
+    except Exception as error:  # nothing of ours: let it be seen, but leave no sweep open
+        if optuna.found_nothing(error):
+            say("the search has no result: no trial has a value that counts (why, is said above for each)")
+            return end_without_result()
         end_interrupted(ExitStatus.FAILED)
         raise
     return ExitStatus.COMPLETE

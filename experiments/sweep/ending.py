@@ -10,10 +10,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from experiments.plan.installed import missing
 from experiments.runner.exit_status import ExitStatus
+from experiments.sweep import optuna
 from experiments.sweep.jobs import ONE_BY_ONE
 from experiments.sweep.outcome import NotMeasuredError
 from experiments.sweep.sweep import NAME
@@ -37,6 +38,7 @@ class Ending(Callback):
         """Let the sweep be known from now on, so that it can be ended when it is interrupted."""
         HydraConfig.instance().set_config(config)
         (Path(config.hydra.sweep.dir) / STATUSES).unlink(missing_ok=True)
+        optuna.let_end(OmegaConf.select(config, "hydra.sweeper.sampler._target_"))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **about: Any) -> None:  # noqa: ANN401
         """In the job's process: note how it ended."""
@@ -54,6 +56,14 @@ def note_status(folder: Path, status: int) -> None:
     """Note how a job of the sweep in `folder` ended."""
     with (folder / STATUSES).open("a") as file:
         file.write(f"{status:d}\n")
+
+
+def end_without_result() -> int:
+    """End a search of which no trial counts; return how its runs ended."""
+    config = cast(DictConfig, HydraConfig.instance().cfg)
+    status = ExitStatus.of_all(_statuses(Path(config.hydra.sweep.dir)))
+    end(config, status, is_whole=True)
+    return status
 
 
 def end_interrupted(status: int) -> None:

@@ -4,12 +4,10 @@ Job i has number and folder i whenever it is measured, so that the reference sta
 """
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -17,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments.runner.exit_status import ExitStatus
 from experiments.runner.supervision import warn
+from experiments.sweep import optuna
 from experiments.sweep.jobs import Job, are_playable, by_seed, consecutive, planned
 from experiments.sweep.playing import Played, joblib_settings
 from experiments.sweep.resuming import recorded_params, what_is_missing
@@ -162,17 +161,4 @@ def register() -> None:
     gives.
     """
     Plugins.instance().class_name_to_class[NAME] = SeedBySeed
-    if find_spec("hydra_plugins.hydra_optuna_sweeper") is not None:
-        _register_optuna()
-
-
-def _register_optuna() -> None:
-    """Optuna's sweeper with other defaults: a run that failed or is not valid is a failed trial, not the study's end;
-    and each trial knows those before it.
-
-    Under the name of its plugin, since Hydra holds a file of that name in `conf/` against the plugin's entry.
-    """
-    from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf
-
-    node = OptunaSweeperConf(max_failure_rate=1.0, n_jobs=1)
-    ConfigStore.instance().store(group="hydra/sweeper", name="optuna", node=node, provider="aegis")
+    optuna.register()

@@ -12,6 +12,7 @@ import yaml
 
 from experiments.plan.config import ConfigError
 from experiments.runner.exit_status import ExitStatus
+from experiments.sweep.optuna import let_end
 from experiments.sweep.outcome import Outcome, check_direction, outcome_of, value_of
 from tests.running import ROOT, manifest, metrics, run
 
@@ -41,6 +42,30 @@ def test_a_trial_that_is_not_valid_has_no_value_and_does_not_end_the_search(tmp_
     assert sorted(metrics(tmp_path / str(n))["valid"] for n in range(2)) == [False, True]
     best = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
     assert best["best_params"] == {"validity.min_sent_share": 0}
+
+
+@pytest.mark.parametrize("last", ["complete", "failed"])
+def test_a_grid_search_ends_with_whatever_its_last_trial_was(last, monkeypatch):
+    samplers = pytest.importorskip("optuna.samplers")
+    import optuna
+    from optuna.trial import TrialState
+
+    monkeypatch.setattr(samplers.GridSampler, "after_trial", samplers.GridSampler.after_trial)  # put back afterwards
+    let_end("optuna.samplers.GridSampler")
+    study = optuna.create_study(sampler=samplers.GridSampler({"replicas": [2, 4]}))
+    for values in ([1.0], [2.0]) if last == "complete" else ([1.0], None):
+        trial = study.ask()
+        trial.suggest_categorical("replicas", [2, 4])
+        study.tell(trial, values, TrialState.FAIL if values is None else TrialState.COMPLETE)
+    assert study.best_value == 1.0 and len(study.trials) == 2
+
+
+def test_a_search_of_which_no_trial_counts_says_so(tmp_path):
+    search = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "validity.min_sent_share=choice(2,3)"]
+    done = run("-m", *SIM, *search, f"hydra.sweep.dir={tmp_path}")
+    assert done.returncode == ExitStatus.INVALID, done.stderr
+    assert "the search has no result" in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+    assert not (tmp_path / ".statuses").exists()
 
 
 def test_another_sweepers_jobs_in_other_processes_say_how_they_ended(tmp_path):
