@@ -184,7 +184,9 @@ def _url(text: str) -> str:
 
 def main() -> int:
     """Read the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.load_worker", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.load_worker", description=(__doc__ or "").partition("\n\n")[0]
+    )
     parser.add_argument(
         "--master", type=_address, required=True, metavar="HOST:PORT", help="where the runs' master listens"
     )
