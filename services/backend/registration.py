@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 
+from services.backend.settings import DRAIN_S, SETTLE_S
 from services.door.access import auth_headers
 
 LEASE_S = 3.0
@@ -44,6 +45,20 @@ class Renewal:
     def farewell(self, longest_s: float) -> dict[str, Any]:
         """Ask the router to send nothing more; what is in flight may take `longest_s` seconds."""
         return {"url": self.url, "lease_s": longest_s + LEASE_S, "state": "draining"}
+
+
+def may_leave(elapsed_s: float, here: int, coming: int | None) -> bool:
+    """Whether a replica that drains may end. Pure.
+
+    Args:
+        elapsed_s: seconds since the router has heard of it.
+        here: requests that are here, whose bodies may still be coming.
+        coming: requests that the router counts as under way here, of which nothing need have come yet: it connects, or
+            waits for its client. None = not known.
+    """
+    if elapsed_s >= DRAIN_S:
+        return True
+    return elapsed_s >= SETTLE_S and not here and not coming
 
 
 class Registration:
@@ -88,6 +103,17 @@ class Registration:
             await asyncio.gather(self._task, return_exceptions=True)
         if self._renewal is not None:
             await self._put(self._renewal.farewell(longest_s))
+
+    async def coming(self) -> int | None:
+        """Requests that the router counts as under way here; None where it cannot tell."""
+        if self._renewal is None:
+            return None
+        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            async with self._session.get(self._url) as response:
+                seen = await response.json()
+                if response.status == 200 and seen["url"] == self._renewal.url:
+                    return int(seen["in_flight"])
+        return None
 
     async def leave(self) -> None:
         """Deregister."""
