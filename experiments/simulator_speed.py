@@ -65,9 +65,9 @@ def simpy(replicas: int, requests: int) -> tuple[float, float, float]:
     import simpy as library
 
     from services.router import policies
+    from services.router.check_pacing import pause_s
     from services.router.dispatch import Dispatcher
     from services.router.fleet import Fleet
-    from services.router.health import pause_s
     from services.router.settings import RouterSettings
 
     config, faults = configured(replicas, requests)

@@ -16,5 +16,5 @@ def schedule_hash(schedule: pd.DataFrame) -> str:
     digest.update(schedule["request_id"].to_numpy(dtype="<i8").tobytes())
     for column in ("scheduled_s", "demand_s"):
         digest.update(np.round(schedule[column].to_numpy() * 1e6).astype("<i8").tobytes())
-    digest.update("\n".join(schedule["key"].astype(str)).encode())
+    digest.update("\n".join(schedule["key"].astype(str).to_numpy(dtype=object)).encode())
     return digest.hexdigest()

@@ -9,7 +9,6 @@ from collections import deque
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 
 
 def sojourn_s(
@@ -93,6 +92,8 @@ def mmc_sojourn_quantile_s(share: float, arrival_rate: float, service_rate: floa
     most = 1 / service_rate
     while mmc_sojourn_exceeds(most, arrival_rate, service_rate, servers) > 1 - share:
         most *= 2
+    from scipy.optimize import brentq  # half a second, which every process that plays runs would spend
+
     return float(brentq(lambda t: mmc_sojourn_exceeds(t, arrival_rate, service_rate, servers) - (1 - share), 0.0, most))
 
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from experiments.plan.delays import Delay
 from experiments.simulator.agenda import Agenda
 from experiments.simulator.process import Process
-from services.backend.registration import Renewal
+from services.backend.renewal import Renewal
 from services.backend.settings import DRAIN_S, ReplicaSettings
 
 ANSWER_TIMEOUT_S = 1.0

@@ -13,7 +13,7 @@ from experiments.simulator.request import Flight, Node
 from services.backend import work_queue
 from services.backend.draws import attempt_demand_ms, uniform
 from services.backend.faults import Effects, FaultSet
-from services.backend.registration import may_leave
+from services.backend.renewal import may_leave
 from services.backend.settings import ReplicaSettings
 from services.backend.work_queue import Job, QueueFullError
 

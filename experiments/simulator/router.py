@@ -13,9 +13,9 @@ from experiments.simulator.registering import Registration
 from experiments.simulator.replica import VirtualReplica
 from experiments.simulator.request import HTTP_ERROR, NEVER, OK, REFUSED, RESET, TIMEOUT, Flight, Owner, Records
 from services.backend.draws import uniform
+from services.router.check_pacing import pause_s
 from services.router.dispatch import FAILURE_STATUS, Dispatcher, NoReplicaError, PolicyError, outcome_of
 from services.router.fleet import Emit, Fleet, NotOwnerError, Replica, describe
-from services.router.health import pause_s
 from services.router.policy import Outcome, Policy
 from services.router.settings import TICK_S, RouterSettings
 
@@ -65,6 +65,7 @@ class VirtualRouter(Owner):
     def _begin(self) -> None:
         """What a new process knows."""
         self.process.begin()
+        self._began_at = self._agenda.now
         self.fleet = Fleet(self.settings.health, self.settings.ejection, self._emit)
         self.fleet.watch = self._watch
         self._dispatcher = Dispatcher(self.settings, self.fleet, self._make_policy())
@@ -154,7 +155,12 @@ class VirtualRouter(Owner):
         """What the manager reads of `/stats`; None = no answer."""
         if not self.process.runs:
             return None
-        return {"monotonic_s": now, "replicas": [describe(r, now) for r in self.fleet.replicas.values()]}
+        return {
+            "monotonic_s": now,
+            "began_s": self._began_at,
+            "work_seconds_total": round(self.fleet.work_seconds(now), 6),
+            "replicas": [describe(r, now) for r in self.fleet.replicas.values()],
+        }
 
     def ready(self) -> int | None:
         """Replicas in rotation; None = no answer."""

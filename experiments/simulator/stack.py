@@ -20,7 +20,7 @@ from experiments.simulator.replica import VirtualReplica
 from experiments.simulator.request import Owner, Records
 from experiments.simulator.router import VirtualRouter
 from record.shapes import Sample
-from services.backend.registration import RENEW_S
+from services.backend.renewal import RENEW_S
 from services.backend.settings import ReplicaSettings
 from services.manager import scalers
 from services.manager.deciding import Deciding

@@ -35,19 +35,20 @@ def finish(folder: Path, status: int, *, is_whole: bool) -> None:
 
 def _report(folder: Path) -> None:
     """Comparison and page of the runs in `folder`; one arm alone is not compared."""
-    from rich.console import Console
-
-    from analysis.compare import TABLE_WIDTH, compare_runs, read_each, read_runs, show, write
-    from analysis.comparison.arms import ComparisonError
-    from analysis.pages.joint_page import draw_many
-    from analysis.pages.rows import arrange
-
     if read_manifest(find([folder])[0])["scenario"] == MAP_SCENARIO:
+        from analysis.compare import read_each
         from analysis.storm_map import NAME, draw
 
         draw(list(read_each([folder])), folder / NAME)
         print(f"map: {folder / NAME}", flush=True)
         return
+    from rich.console import Console
+
+    from analysis.compare import TABLE_WIDTH, compare_runs, read_runs, show, write
+    from analysis.comparison.arms import ComparisonError
+    from analysis.pages.joint_page import draw_many
+    from analysis.pages.rows import arrange
+
     runs = read_runs([folder])
     try:
         comparison = compare_runs(runs)

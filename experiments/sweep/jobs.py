@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from random import Random
@@ -11,8 +12,10 @@ import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.types import RunMode
-from omegaconf import OmegaConf, flag_override
+from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf.errors import OmegaConfBaseException
 
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.engines import engine_of
@@ -77,18 +80,62 @@ def key_of(override: str) -> str:
     return override.lstrip("+~").partition("=")[0]
 
 
-def _compose(loader: ConfigLoader, number: int, overrides: Sequence[str]) -> tuple[Job, bool]:
-    """The job, and whether a key of it follows from another by interpolation."""
-    composed = loader.load_configuration(
-        config_name="config", overrides=list(overrides), run_mode=RunMode.RUN, validate_sweep_overrides=False
-    )
-    scenario = composed.hydra.runtime.choices["scenario"]
-    with flag_override(composed, ["readonly", "struct"], False):
-        del composed["hydra"]
-    plan = resolve(composed, overrides)
-    engine_of(plan.config).check_here(plan.config)
-    text = OmegaConf.to_yaml(composed)
-    return Job(number, tuple(overrides), scenario, plan, text), "${" in text
+class _Composer:
+    """Composes jobs. Those that choose the same groups are composed once, and then given their values as Hydra does."""
+
+    def __init__(self, loader: ConfigLoader) -> None:
+        self._loader = loader
+        self._known: dict[tuple[str, ...], tuple[DictConfig, str]] = {}
+        self._parsed: dict[str, Override] = {}
+        self._groups: dict[str, bool] = {}
+
+    def compose(self, number: int, overrides: Sequence[str]) -> tuple[Job, bool]:
+        """The job, and whether a key of it follows from another by interpolation."""
+        composed, scenario = self._given_values(overrides) or self._by_hydra(overrides)
+        plan = resolve(composed, overrides)
+        engine_of(plan.config).check_here(plan.config)
+        text = OmegaConf.to_yaml(composed)
+        return Job(number, tuple(overrides), scenario, plan, text), "${" in text
+
+    def _given_values(self, overrides: Sequence[str]) -> tuple[DictConfig, str] | None:
+        """None where a value is more than another one of a key that is there, or is wrong, which Hydra words better."""
+        parsed = [self._parse(text) for text in overrides]
+        choices = [override for override in parsed if self._is_choice(override)]
+        values = [override for override in parsed if not self._is_choice(override)]
+        if not all(value.type == OverrideType.CHANGE and not value.is_hydra_override() for value in values):
+            return None
+        key = tuple(str(choice.input_line) for choice in choices)
+        if key not in self._known:
+            self._known[key] = self._by_hydra(key)
+        known, scenario = self._known[key]
+        composed = deepcopy(known)
+        try:
+            for value in values:
+                OmegaConf.update(composed, value.key_or_group, value.value(), merge=True)
+        except OmegaConfBaseException:
+            return None
+        return composed, scenario
+
+    def _by_hydra(self, overrides: Sequence[str]) -> tuple[DictConfig, str]:
+        """Without Hydra's own section; and the scenario."""
+        composed = self._loader.load_configuration(
+            config_name="config", overrides=list(overrides), run_mode=RunMode.RUN, validate_sweep_overrides=False
+        )
+        scenario = composed.hydra.runtime.choices["scenario"]
+        with flag_override(composed, ["readonly", "struct"], False):
+            del composed["hydra"]
+        return composed, scenario
+
+    def _parse(self, text: str) -> Override:
+        if text not in self._parsed:
+            self._parsed[text] = OverridesParser.create().parse_override(text)
+        return self._parsed[text]
+
+    def _is_choice(self, override: Override) -> bool:
+        key = override.key_or_group
+        if key not in self._groups:
+            self._groups[key] = bool(self._loader.get_group_options(key))
+        return self._groups[key] and not isinstance(override.value(), dict)
 
 
 def _composed(loader: ConfigLoader, split: Sequence[Sequence[str]]) -> list[Job]:
@@ -98,6 +145,7 @@ def _composed(loader: ConfigLoader, split: Sequence[Sequence[str]]) -> list[Job]
     """
     jobs: list[Job] = []
     first: dict[tuple[str, ...], Job] = {}
+    composer = _Composer(loader)
     for number, overrides in enumerate(split):
         seeds = [text.partition("=")[2] for text in overrides if key_of(text) == "seed"]
         known = first.get(tuple(text for text in overrides if key_of(text) != "seed"))
@@ -106,7 +154,7 @@ def _composed(loader: ConfigLoader, split: Sequence[Sequence[str]]) -> list[Job]
             if bool(job.plan.faults) == bool(known.plan.faults):  # on which the primary metric may depend
                 jobs.append(job)
                 continue
-        job, has_interpolations = _compose(loader, number, overrides)
+        job, has_interpolations = composer.compose(number, overrides)
         if not has_interpolations:
             first[tuple(text for text in overrides if key_of(text) != "seed")] = job
         jobs.append(job)
@@ -119,7 +167,7 @@ def single(loader: ConfigLoader, overrides: Sequence[str]) -> Job:
     Raises:
         ConfigError, HydraException, OmegaConfBaseException: it is wrong.
     """
-    job, _ = _compose(loader, 0, overrides)
+    job, _ = _Composer(loader).compose(0, overrides)
     check_alone(job.config)
     return job
 

@@ -14,7 +14,8 @@ import uvloop
 
 from services.backend.app import build_app
 from services.backend.listener import Listener
-from services.backend.registration import Registration, may_leave
+from services.backend.registration import Registration
+from services.backend.renewal import may_leave
 from services.backend.replica import Replica
 from services.backend.settings import DISTRIBUTIONS, DRAIN_S, KINDS, ON_HANGUP, PARENT_S, ReplicaSettings
 from services.backend.work_queue import DISCIPLINES

@@ -8,57 +8,11 @@ from typing import Any
 
 import aiohttp
 
-from services.backend.settings import DRAIN_S, SETTLE_S
+from services.backend.renewal import RENEW_S, Renewal
 from services.door.access import auth_headers
 
-LEASE_S = 3.0
-RENEW_S = 1.0
-"""A third of the lease: two renewals may be lost."""
 LONGEST_REASON_BYTES = 300
 """So much of a refusal is told on stderr."""
-CREATED = 201
-"""The router's answer about a replica that it did not know."""
-
-
-class Renewal:
-    """What a replica says to its router, and when. Pure."""
-
-    def __init__(self, about: dict[str, Any]) -> None:
-        """`about` holds url, weight, concurrency, admin_url."""
-        self._about = about
-        self.url: str = about["url"]
-        self._known = False
-
-    def body(self) -> dict[str, Any]:
-        """The next word; a renewal says nothing of weight and state, which the router's operator may have changed."""
-        about = {"url": self.url} if self._known else {**self._about, "state": "ready"}
-        return {**about, "lease_s": LEASE_S}
-
-    def pause_s(self, status: int | None) -> float:
-        """Seconds until the next word, after an answer of `status` (None = there was none)."""
-        if self._known and status == CREATED:  # the router began anew
-            self._known = False
-            return 0.0
-        self._known = self._known or (status is not None and status < 300)
-        return RENEW_S if self._known else RENEW_S / 4
-
-    def farewell(self, longest_s: float) -> dict[str, Any]:
-        """Ask the router to send nothing more; what is in flight may take `longest_s` seconds."""
-        return {"url": self.url, "lease_s": longest_s + LEASE_S, "state": "draining"}
-
-
-def may_leave(elapsed_s: float, here: int, coming: int | None) -> bool:
-    """Whether a replica that drains may end. Pure.
-
-    Args:
-        elapsed_s: seconds since the router has heard of it.
-        here: requests that are here, whose bodies may still be coming.
-        coming: requests that the router counts as under way here, of which nothing need have come yet: it connects, or
-            waits for its client. None = not known.
-    """
-    if elapsed_s >= DRAIN_S:
-        return True
-    return elapsed_s >= SETTLE_S and not here and not coming
 
 
 class Registration:

@@ -37,6 +37,7 @@ class Admin:
         self._events = events
         self._telemetry = telemetry
         self._policy = policy
+        self._began_at = time.monotonic()
         self._gate = Gate(limits_changes=False)  # every replica renews its lease every second
 
     def app(self) -> web.Application:
@@ -98,7 +99,9 @@ class Admin:
                 "monotonic_s": now,
                 "unix_s": time.time(),
                 "policy": self._policy,
+                "began_s": self._began_at,
                 "in_flight": proxy.in_flight,
+                "work_seconds_total": round(self._fleet.work_seconds(now), 6),
                 **{f"{name}_total": count for name, count in proxy.totals.items()},
                 "responses": proxy.responses,
                 "replicas": [describe(replica, now) for replica in self._fleet.replicas.values()],

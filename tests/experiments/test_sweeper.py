@@ -1,12 +1,15 @@
 """A sweep's jobs: what is refused before the first, in which order they run, and where they go."""
 
 import pytest
-from hydra import initialize_config_dir
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException
+from omegaconf import OmegaConf
 
 from experiments.plan import store
 from experiments.plan.config import ConfigError
 from experiments.plan.installed import CONF
+from experiments.plan.resolve import resolve
 from experiments.sweep.jobs import by_seed, consecutive, planned
 from tests.running import manifest, run
 
@@ -44,6 +47,24 @@ def test_jobs_fall_into_runs_of_consecutive_numbers():
     jobs = jobs_of("+scenario=routed", "seed=range(6)")
     found = consecutive(jobs[number] for number in (5, 0, 1, 3))
     assert [[job.number for job in group] for group in found] == [[0, 1], [3], [5]]
+
+
+def test_arms_that_differ_in_values_are_composed_as_hydra_composes_each():
+    sweep = ["+scenario=failover", "policy=random,peak_ewma", "replicas=3,4", "faults.0.at_s=11"]
+    sweep += ["workload.rate_rps=30", "workload={rate_rps: 9}", "replica.speeds=[]", "++random_faults.count=0"]
+    for arguments in (sweep[:-1], sweep):  # a key that is added is composed by Hydra itself
+        jobs = jobs_of(*arguments)
+        store.register()
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            for job in jobs:
+                composed = compose("config", list(job.overrides))
+                assert OmegaConf.to_yaml(composed) == job.composed
+                assert resolve(composed, job.overrides) == job.plan
+
+
+def test_a_wrong_value_in_a_sweep_is_told_in_hydras_words():
+    with pytest.raises(ConfigCompositionException, match=r"Could not override 'replica\.speed'"):
+        jobs_of("+scenario=routed", "replica.speed=1,2")
 
 
 @pytest.mark.parametrize(

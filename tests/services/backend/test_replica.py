@@ -9,7 +9,7 @@ import sys
 import aiohttp
 import pytest
 
-from services.backend.registration import may_leave
+from services.backend.renewal import may_leave
 from services.backend.settings import DRAIN_S, SETTLE_S
 from tests.running import ROOT
 from tests.services.live import Service, backend, client, eventually, json_of, router, until
