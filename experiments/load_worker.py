@@ -32,6 +32,7 @@ from locust.rpc import Message
 from experiments.load import handshake as load_handshake
 from experiments.load.job import Job, JobError
 from experiments.load.transfer import PIECE, PULL, Transfer, TransferError
+from services.descriptors import raise_limit
 
 TARGET_VARIABLE = "AEGIS_LOAD_TARGET"
 GONE_S = 6.0
@@ -201,6 +202,7 @@ def main() -> int:
         targets = arguments.target or [_url(url) for url in os.environ.get(TARGET_VARIABLE, "").split(",") if url]
     except argparse.ArgumentTypeError as error:
         parser.error(f"{TARGET_VARIABLE}: {error}")
+    raise_limit()
     greenlet = gevent.spawn(work, *arguments.master, targets, arguments.once)
     for number in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number, greenlet.kill, block=False)

@@ -54,6 +54,8 @@ class Generator(TypedDict, total=False):
 
     shard: int
     nice: int
+    descriptors: int
+    lacked: dict[str, int]
     sent: int
     completed: int
     dropped: int

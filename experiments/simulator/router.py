@@ -136,6 +136,11 @@ class VirtualRouter(Owner):
         except NotOwnerError:
             return 409
 
+    def coming(self, id_: str) -> int | None:
+        """Requests that it counts as under way at a replica; None = no answer."""
+        replica = self.fleet.replicas.get(id_)
+        return replica.in_flight if replica is not None and self.process.runs else None
+
     def forget(self, id_: str, url: str, now: float) -> None:
         """A replica deregisters."""
         if self.process.runs and id_ in self.fleet.replicas:

@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
+from services.descriptors import raise_limit
 from services.door.access import check_bind
 from services.door.head_limit import HeadLimited
 from services.manager import scalers
@@ -156,6 +157,7 @@ def main() -> None:
             raise ValueError(f"replicas={replicas}: must be between {scaling.min_replicas} and {scaling.max_replicas}")
     except (OSError, ValueError, TypeError) as error:
         parser.error(" ".join(str(error).split()))
+    raise_limit()  # each replica that it starts takes some
     try:
         uvloop.run(serve(arguments, content, scaling))
     except (StartError, EngineError) as error:

@@ -79,7 +79,8 @@ class Admin:
 
     async def _readyz(self, _: web.Request) -> web.Response:
         ready = any(replica.state == "ready" for replica in self._fleet.replicas.values())
-        return web.json_response({"status": "ready" if ready else "no replica"}, status=200 if ready else 503)
+        status = "draining" if self._proxy.draining else "ready" if ready else "no replica"
+        return web.json_response({"status": status}, status=200 if status == "ready" else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         self._telemetry.in_flight.set(self._proxy.in_flight)
