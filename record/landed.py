@@ -50,14 +50,21 @@ def landed(events: list[Event]) -> list[LandedFault]:
     return sorted(faults, key=lambda fault: (fault.landed_s, fault.index))
 
 
-def left_rotation(events: list[Event], replica: str, start_s: float, end_s: float) -> float | None:
-    """When a replica first left the rotation within [start_s, end_s]; None = it did not."""
-    moments = [
-        e["t_s"]
+def left_rotation(events: list[Event], replica: str, start_s: float, end_s: float) -> Event | None:
+    """The event by which a replica first left the rotation within [start_s, end_s]; None = it did not."""
+    leaving = [
+        e
         for e in events
         if e.get("replica") == replica and e["event"] in OUT_OF_ROTATION and start_s <= e["t_s"] <= end_s
     ]
-    return min(moments, default=None)
+    return min(leaving, key=lambda e: e["t_s"], default=None)
+
+
+def detector(event: Event) -> str:
+    """What took a replica out of rotation: `health_check`, `consecutive_failures`, `lease`, or the event's own name."""
+    if event["event"] == "expired":
+        return "lease"
+    return event.get("cause", event["event"])
 
 
 def is_in_rotation(events: list[Event], replica: str, moment_s: float) -> bool:

@@ -95,6 +95,7 @@ class Metrics(TypedDict, total=False):
     # faults
     faults_injected: int
     detection_s: float | None
+    detected_by: str | None
     faults_undetected: int | None
     fault_harm: bool | None
     recovery_s: float | None

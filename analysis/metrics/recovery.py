@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics.harm import is_harmed, steady_latencies, why_not_judged
-from record.landed import LandedFault, is_in_rotation, left_rotation
+from record.landed import LandedFault, detector, is_in_rotation, left_rotation
 from record.latency import quantile
 from record.reading import Run
 
@@ -24,6 +24,8 @@ class Recovery:
 
     detection_s: float | None
     """The slowest detection among the faults that were detected; None = no fault was."""
+    detected_by: str | None
+    """What detected that one, as `record.landed.detector` calls it; None likewise."""
     recovery_s: float | None
     """The slowest recovery; 0 where there was no harm; None = not well again by the run's end, or not judged."""
     recovered: bool | None
@@ -50,18 +52,19 @@ def assess(run: Run, timeline: pd.DataFrame) -> Recovery:
     episode, whose recovery counts from its last heal. Neither is judged where `why_not_judged` says so.
     """
     if not run.faults:
-        return Recovery(None, None, None, None, None)
+        return Recovery(None, None, None, None, None, None)
     detected, undetected = detections(run)
-    detection_s = max(detected.values(), default=None)
+    detection_s, by = max(detected.values(), default=(None, None))
     if why_not_judged(run) is not None:
-        return Recovery(detection_s, None, None, None, undetected)
+        return Recovery(detection_s, by, None, None, None, undetected)
     if not is_harmed(run):
-        return Recovery(detection_s, 0.0, True, False, undetected)
+        return Recovery(detection_s, by, 0.0, True, False, undetected)
     good = good_seconds(run, timeline)
     times = [None if well is None else max(0.0, well - since) for since, well in _episodes(run.faults, good)]
     recovered = None not in times
     return Recovery(
         detection_s=detection_s,
+        detected_by=by,
         recovery_s=max((time for time in times if time is not None), default=None) if recovered else None,
         recovered=recovered,
         fault_harm=True,
@@ -69,9 +72,9 @@ def assess(run: Run, timeline: pd.DataFrame) -> Recovery:
     )
 
 
-def detections(run: Run) -> tuple[dict[int, float], int]:
-    """Seconds from landing to detection by fault index, and how many faults nobody noticed."""
-    detected: dict[int, float] = {}
+def detections(run: Run) -> tuple[dict[int, tuple[float, str]], int]:
+    """Seconds from landing to detection, and what detected, by fault index; and how many faults nobody noticed."""
+    detected: dict[int, tuple[float, str]] = {}
     undetected = 0
     for fault in run.faults:
         if not fault.is_on_replica or not is_in_rotation(run.events, fault.target, fault.landed_s):
@@ -82,7 +85,7 @@ def detections(run: Run) -> tuple[dict[int, float], int]:
         if left is None:
             undetected += 1
         else:
-            detected[fault.index] = left - fault.landed_s
+            detected[fault.index] = left["t_s"] - fault.landed_s, detector(left)
     return detected, undetected
 
 

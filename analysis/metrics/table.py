@@ -45,6 +45,7 @@ def compute(run: Run, timeline: pd.DataFrame) -> Metrics:
     faults = recovery.assess(run, timeline)
     values |= {
         "detection_s": faults.detection_s,
+        "detected_by": faults.detected_by,
         "recovery_s": faults.recovery_s,
         "recovered": faults.recovered,
         "fault_harm": faults.fault_harm,

@@ -13,6 +13,14 @@ DONE = {
 }
 """Action: what happened to the target, and what recovery counts from."""
 
+DETECTORS = {
+    "health_check": "by the health check",
+    "consecutive_failures": "by failures in a row",
+    "lease": "as its lease ran out",
+    "draining": "as it said farewell",
+}
+"""What detected a fault (`detected_by`), in words; the rest are events by which a replica was taken out by hand."""
+
 NOTHING_HARMED = "nothing to recover from"
 NONE_SERVED = "no request was served"
 
@@ -62,7 +70,7 @@ def _faults(faults: list[dict[str, Any]], metrics: Metrics) -> list[str]:
         since = "that"
     noticed = metrics["detection_s"]
     if noticed is not None:
-        text = f"{name} was out of rotation {noticed:.1f} s after it was {done}"
+        text = f"{name} was out of rotation {noticed:.1f} s after it was {done}{_by(metrics)}"
     elif metrics["faults_undetected"]:
         text = f"{name} was {done} and stayed in rotation"
     else:
@@ -74,10 +82,16 @@ def _several(injected: int, metrics: Metrics) -> str:
     undetected, slowest = metrics["faults_undetected"], metrics["detection_s"]
     text = f"{injected} faults landed"
     if slowest is not None:
-        text += f", the slowest was noticed after {slowest:.1f} s"
+        text += f", the slowest was noticed after {slowest:.1f} s{_by(metrics)}"
     if undetected:
         text += f", {undetected} not at all" if slowest is not None else _unnoticed(injected, undetected)
     return f"{text}; {_recovered(metrics, 'the heal at worst')}"
+
+
+def _by(metrics: Metrics) -> str:
+    """By what; empty where the events do not say it, as those of a drill by hand."""
+    words = DETECTORS.get(metrics.get("detected_by") or "")
+    return "" if words is None else f" ({words})"
 
 
 def _unnoticed(injected: int, undetected: int) -> str:
@@ -169,7 +183,7 @@ def table_rows(metrics: Metrics) -> list[tuple[str, str]]:
         ("router's own time p50 / p99", _pair(metrics, ("router_overhead_p50_ms", "router_overhead_p99_ms"), "ms", 2)),
         ("sent late by p50 / p99", _pair(metrics, ("lateness_p50_ms", "lateness_p99_ms"), "ms", 2)),
         ("CPU generator / router", _pair(metrics, ("cpu_generator_cores", "cpu_router_cores"), "cores", 2)),
-        ("replica-seconds", quantity(metrics["replica_seconds"], "s", 0)),
+        ("replica-seconds, with warm-up", quantity(metrics["replica_seconds"], "s", 0)),
         ("seconds outside the objective", quantity(metrics["slo_violation_s"], "s", 0)),
     ]
     if metrics["exact_error_p50_ms"] is not None:
@@ -177,4 +191,6 @@ def table_rows(metrics: Metrics) -> list[tuple[str, str]]:
         rows.append(("off the exact sojourn by p50 / p99", _pair(metrics, keys, "ms", 2)))
     if metrics["faults_injected"]:
         rows.insert(5, ("detection / recovery", f"{quantity(metrics['detection_s'], 's', 2)} / {_recovery(metrics)}"))
+        if words := _by(metrics):
+            rows.insert(6, ("detected", words.strip(" ()")))
     return rows

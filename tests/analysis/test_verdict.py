@@ -30,6 +30,20 @@ CASES = [
         f"VALID. r2 was out of rotation 0.4 s after it was killed; recovered 1.0 s after its restart; {FAILED}",
     ),
     (
+        "noticed by requests",
+        (injected(0, 10.0), {**router("ejected", 10.4), "cause": "consecutive_failures"}, healed(0, 15.0)),
+        (KILL,),
+        "VALID. r2 was out of rotation 0.4 s after it was killed (by failures in a row); recovered 1.0 s after its "
+        f"restart; {FAILED}",
+    ),
+    (
+        "noticed by its lease",
+        (injected(0, 10.0), router("expired", 12.0), healed(0, 15.0)),
+        (KILL,),
+        "VALID. r2 was out of rotation 2.0 s after it was killed (as its lease ran out); recovered 1.0 s after its "
+        f"restart; {FAILED}",
+    ),
+    (
         "not noticed",
         (injected(0, 10.0, action="slow"), healed(0, 20.0, action="slow")),
         ({**KILL, "action": "slow", "for_s": 10.0},),
@@ -88,6 +102,9 @@ def test_the_table_has_labels_values_and_units_for_a_run_with_and_without_data(t
     assert rows["latency p50 / p90 / p99"] == "100 / 100 / beyond 100 ms"
     assert rows["served within the objective"] == "97.86 %"
     assert rows["detection / recovery"] == "- / 1.0 s"
+    checked = {**router("ejected", 10.4), "cause": "health_check"}
+    _, seen = of(tmp_path / "c", (injected(0, 10.0), checked, healed(0, 15.0)), (KILL,))
+    assert (seen["detected_by"], dict(table_rows(seen))["detected"]) == ("health_check", "by the health check")
     assert rows["router's own time p50 / p99"] == "0.50 / 0.50 ms"
     about = synthetic.manifest(exit_reason="killed")
     run = read(synthetic.write(tmp_path / "b", None, about=about, samples=[]))

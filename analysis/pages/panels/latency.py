@@ -35,6 +35,8 @@ class Latency:
         dropped = requests[requests["outcome"] == "dropped"]
         dress(axes, "Latency, from the moment a request was due", TIME, "latency (ms)")
         over_time(axes, run)
+        if run.warmup_s:  # the band has no handle that a legend could show
+            axes.plot([], [], color=GREY, alpha=0.25, linewidth=9, label="warm-up")
         fine = _thin(requests[~failed], MAX_POINTS)
         bad = _thin(requests[failed & requests["latency_ms"].notna()], MAX_FAILED_POINTS)
         if len(fine):
@@ -89,7 +91,7 @@ class Latency:
             loc="lower right",
             bbox_to_anchor=(1, 1.0),
             fontsize=10,
-            ncols=7,
+            ncols=8,
             frameon=False,
             borderaxespad=0.1,
             columnspacing=1.4,

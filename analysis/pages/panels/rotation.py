@@ -6,13 +6,16 @@ from matplotlib.axes import Axes
 
 from analysis.pages.panels import Source
 from analysis.pages.style import GREEN, INK, RED, dress
+from record.landed import detector, is_in_rotation
 from record.reading import Run
 from record.schema import IN_ROTATION, OUT_OF_ROTATION
 
 LANES = 12
 """Lanes drawn; replicas that a fault hit go first."""
 LEAVING = OUT_OF_ROTATION - {"drained", "removed", "expired"}
-"""Events that are marked: those others follow on one that is, or on a lease that nobody renews."""
+"""Events that are marked: those others follow on one that is; a lease runs out after an ejection, or by itself."""
+CAUSES = {"health_check": "check", "consecutive_failures": "failures", "lease": "lease"}
+"""What stands beside a mark."""
 
 
 class Rotation:
@@ -65,7 +68,7 @@ class Rotation:
         axes.grid(False, axis="y", which="major")
         axes.grid(True, axis="y", which="minor", linewidth=0.5, alpha=0.4)
         axes.tick_params(which="both", labelbottom=False, length=0)
-        _legend(axes, has_rotation)
+        _legend(axes, has_rotation, any(fault.target in shown for fault in run.faults))
 
 
 def lanes(run: Run) -> list[str]:
@@ -103,16 +106,21 @@ def _marks(axes: Axes, run: Run, name: str, at: float) -> None:
             continue
         if event["event"] == IN_ROTATION:
             axes.plot(event["t_s"], at, "^", color=GREEN, markersize=8, markeredgecolor="white", clip_on=False)
-        elif event["event"] in LEAVING:
+        elif event["event"] in LEAVING or (
+            event["event"] == "expired" and is_in_rotation(run.events, name, event["t_s"])
+        ):
             axes.plot(event["t_s"], at, "v", color=INK, markersize=8, markeredgecolor="white", clip_on=False)
+            if words := CAUSES.get(detector(event)):
+                place = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "clip_on": True}
+                axes.annotate(words, (event["t_s"], at), fontsize=8, color=INK, **place)
 
 
-def _legend(axes: Axes, has_rotation: bool) -> None:
-    handles = [axes.plot([], [], color=RED, alpha=0.4, linewidth=9, label="fault lasts")[0]] if axes.texts else []
+def _legend(axes: Axes, has_rotation: bool, has_faults: bool) -> None:
+    handles = [axes.plot([], [], color=RED, alpha=0.4, linewidth=9, label="fault lasts")[0]] if has_faults else []
     if has_rotation:
         handles += [
             axes.plot([], [], color=GREEN, alpha=0.35, linewidth=9, label="in rotation")[0],
-            axes.plot([], [], "v", color=INK, markersize=8, linestyle="none", label="leaves it (ejected, draining)")[0],
+            axes.plot([], [], "v", color=INK, markersize=8, linestyle="none", label="leaves it, by what")[0],
             axes.plot([], [], "^", color=GREEN, markersize=8, linestyle="none", label="readmitted")[0],
         ]
     axes.legend(
