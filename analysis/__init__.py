@@ -11,3 +11,7 @@ The files here are commands:
 and the folders subjects: `metrics/` (one run in numbers), `comparison/` (many runs to a verdict), `pages/` (pictures),
 `calibration/` (how often the comparison is right). Begin with `metrics.table.compute`.
 """
+
+from record import environment
+
+environment.check(__name__, "pandas")

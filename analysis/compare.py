@@ -5,6 +5,7 @@ comparison.json and comparison.png beside the runs. Exit status: 0 an answer was
 """
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Iterator
@@ -19,8 +20,7 @@ from analysis.comparison.arms import ComparisonError, sort_into_arms
 from analysis.comparison.comparison import Comparison, compare
 from analysis.comparison.notes import left_out, notes
 from analysis.comparison.text import best, cells, headline
-from analysis.metrics import table as metric_table
-from analysis.metrics import timeline
+from analysis.metrics.measured import numbers_of
 from record.files import FolderError, find, write_text
 from record.metrics import Metrics
 from record.reading import Run, read
@@ -37,13 +37,18 @@ def read_each(places: list[Path]) -> Iterator[Run]:
         FolderError: a place holds no run.
     """
     for folder in find(places):
-        try:
+        with _left_out():
             run = read(folder)
-        except FolderError as error:
-            print(f"left out: {error}", file=sys.stderr)
-            continue
-        if run.manifest.get("mode") != "ui":
-            yield run
+            if run.manifest.get("mode") != "ui":
+                yield run
+
+
+@contextlib.contextmanager
+def _left_out() -> Iterator[None]:
+    try:
+        yield
+    except (FolderError, OSError) as error:
+        print(f"left out: {error}", file=sys.stderr)
 
 
 def read_runs(places: list[Path]) -> list[tuple[Run, Metrics]]:
@@ -52,7 +57,11 @@ def read_runs(places: list[Path]) -> list[tuple[Run, Metrics]]:
     Raises:
         FolderError: a place holds no run.
     """
-    return [(run, metric_table.compute(run, timeline.build(run))) for run in read_each(places)]
+    runs = []
+    for run in read_each(places):
+        with _left_out():
+            runs.append((run, numbers_of(run).metrics))
+    return runs
 
 
 def compare_runs(runs: list[tuple[Run, Metrics]]) -> Comparison:
@@ -97,7 +106,7 @@ def show(comparison: Comparison, console: Console) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Compare what the command line names; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.compare", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m analysis.compare", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("places", nargs="+", type=Path, metavar="DIR", help="a sweep's folder, or several runs")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where to write (default: the first DIR)")
     chosen = parser.parse_args(arguments)

@@ -137,7 +137,7 @@ def _table(row: Row, wanted: float, pairs: Pairs, arms: int, level: float) -> Ta
 
 def main(arguments: list[str] | None = None) -> int:
     """Plan from what the command line names; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.plan", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m analysis.plan", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("places", nargs="+", type=Path, metavar="DIR", help="a sweep's folder, or several runs")
     parser.add_argument(
         "--effect", type=float, metavar="X", help="to be found: relative, of a share absolute (default: the smallest)"

@@ -151,7 +151,7 @@ def draw(cells: list[Cell], x: str, y: str, primary: Compared, path: Path) -> No
 
 def main(arguments: list[str] | None = None) -> int:
     """Draw what the command line names; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.regimes", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m analysis.regimes", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("place", type=Path, metavar="DIR", help="a sweep's folder")
     parser.add_argument("--x", metavar="KEY", help="horizontal key (default: the first that differs)")
     parser.add_argument("--y", metavar="KEY", help="vertical key (default: the second)")

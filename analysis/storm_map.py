@@ -100,7 +100,9 @@ def _draw_edge(axes: Axes, loads: list[float], edge: float) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Draw what the command line names; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.storm_map", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.storm_map", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("place", type=Path, metavar="DIR", help="a sweep's folder")
     chosen = parser.parse_args(arguments)
     try:

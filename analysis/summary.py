@@ -9,12 +9,11 @@ from pathlib import Path
 
 import yaml
 
-from analysis.metrics import table as metric_table
-from analysis.metrics import timeline
+from analysis.metrics.measured import in_numbers
 from analysis.metrics.verdict import table_rows, verdict
-from record.files import FolderError, dump, find, read_manifest, whole, write_text
+from record.files import FolderError, dump, find, read_manifest, told_of, whole, write_text
 from record.metrics import Metrics
-from record.reading import Run, read
+from record.reading import Run
 from record.schema import METRICS, PICTURE, TIMELINE
 
 
@@ -32,16 +31,15 @@ def summarise(folder: Path, *, draws: bool = True) -> Metrics:
 
 
 def _summarise(folder: Path, *, draws: bool = True) -> tuple[Run, Metrics]:
-    run = read(folder)
-    seconds = timeline.build(run)
-    metrics = metric_table.compute(run, seconds)
+    run, seconds, metrics = in_numbers(folder)
     with whole(folder / TIMELINE) as partial:
         seconds.to_parquet(partial, index=False)
     write_text(folder / METRICS, dump(metrics))
     if draws:
         from analysis.pages.run_page import draw  # matplotlib
 
-        draw(run, seconds, metrics, folder / PICTURE)
+        with told_of(folder):
+            draw(run, seconds, metrics, folder / PICTURE)
     return run, metrics
 
 
@@ -76,12 +74,13 @@ def _each(folders: list[Path]) -> tuple[list[tuple[Run, Metrics]], int]:
                 print(f"{folder}: a session of the web UI, nothing measured")
                 continue
             run, metrics = _summarise(folder)
+            with told_of(folder):
+                print(f"{folder}: {verdict(run.manifest, metrics)}")
         except (FolderError, OSError) as error:
             print(error, file=sys.stderr)
             broken += 1
             continue
         done.append((run, metrics))
-        print(f"{folder}: {verdict(run.manifest, metrics)}")
     return done, broken
 
 
@@ -120,7 +119,7 @@ def _pipeline_folders(params: Path) -> list[Path]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Summarise the runs that the command line names; return the exit status: 0, or 1 where a folder is damaged."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.summary", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m analysis.summary", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("places", nargs="*", type=Path, metavar="DIR", help="a run's folder, or a folder above runs")
     parser.add_argument("--params", type=Path, metavar="YAML", help="the pipeline's parameters, instead of DIR")
     parser.add_argument(

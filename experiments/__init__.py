@@ -1,5 +1,9 @@
 """Experiments: from a configuration to a run's folder. Starts services as processes and speaks HTTP to them."""
 
-from experiments.simulator import compiled
+from record import environment
+
+environment.check(__name__, "hydra")
+
+from experiments.simulator import compiled  # noqa: E402 - only where there is what it needs
 
 compiled.install()

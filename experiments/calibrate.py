@@ -162,7 +162,7 @@ async def _quick(on: Bench, peak_rps: float) -> list[Step]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Calibrate as the command line says; return the exit status."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rates", type=positive, nargs="+", default=list(RATES), metavar="RPS", help="the ladder")
     parser.add_argument("--workers", type=int, nargs="+", metavar="N", help="generator processes (default: 1 to cores)")
     parser.add_argument("--seconds", type=positive, default=4.0, help="length of a step")

@@ -20,6 +20,7 @@ from pathlib import Path
 from experiments.simulator.compiled import ABI, FOLDER, RECORD, ROOT, digest
 
 MODULES = (
+    "services.router.work",
     "services.router.fleet",
     "services.router.retries",
     "services.router.dispatch",

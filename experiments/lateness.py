@@ -149,7 +149,9 @@ async def _measure(rates: list[float], rounds: int, seconds: float) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure as the command line says; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.lateness", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.lateness", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("--rates", type=positive, nargs="+", default=list(RATES), metavar="RPS")
     parser.add_argument("--rounds", type=int, default=3, choices=range(1, 21), metavar="N")
     parser.add_argument("--seconds", type=positive, default=5.0, help="length of a step")

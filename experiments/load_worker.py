@@ -32,6 +32,7 @@ from locust.rpc import Message
 from experiments.load import handshake as load_handshake
 from experiments.load.job import Job, JobError
 from experiments.load.transfer import PIECE, PULL, Transfer, TransferError
+from services.descriptors import raise_limit
 
 TARGET_VARIABLE = "AEGIS_LOAD_TARGET"
 GONE_S = 6.0
@@ -184,7 +185,9 @@ def _url(text: str) -> str:
 
 def main() -> int:
     """Read the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.load_worker", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.load_worker", description=(__doc__ or "").partition("\n\n")[0]
+    )
     parser.add_argument(
         "--master", type=_address, required=True, metavar="HOST:PORT", help="where the runs' master listens"
     )
@@ -199,6 +202,7 @@ def main() -> int:
         targets = arguments.target or [_url(url) for url in os.environ.get(TARGET_VARIABLE, "").split(",") if url]
     except argparse.ArgumentTypeError as error:
         parser.error(f"{TARGET_VARIABLE}: {error}")
+    raise_limit()
     greenlet = gevent.spawn(work, *arguments.master, targets, arguments.once)
     for number in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number, greenlet.kill, block=False)

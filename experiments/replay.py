@@ -30,7 +30,9 @@ TABLE_WIDTH = 120
 
 def main(arguments: list[str] | None = None) -> int:
     """Replay what the command line names; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.replay", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.replay", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("run", type=Path, metavar="DIR", help="a run's folder")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="how often it is run again (default 3)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where to (default: results/replays/<time>-<run>)")

@@ -102,6 +102,9 @@ def job(composed: DictConfig) -> Outcome:
 
 def main() -> int:
     """Run what the command line says; return the exit status, where Hydra's callback has not ended with it."""
+    if sys.flags.optimize:
+        say(f"PYTHONOPTIMIZE={sys.flags.optimize}: takes out assertions, by which Hydra reads overrides; unset it")
+        return ExitStatus.WRONG
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that the status and the wording are ours
     sweeper.register()
     is_dry = DRY_RUN in sys.argv[1:]

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import cast
 
 from rich.console import Console
@@ -20,16 +21,14 @@ from experiments.runner.guarding import Guardian, guard, guard_simulated
 from experiments.runner.progress import Progress
 from experiments.tracking.companion import Companion
 from record import schema
-from record.files import FolderError
+from record.files import FolderError, one_line, write_text
 from record.metrics import Metrics
-from record.place import Claim, check_space, claim
+from record.place import Claim, claim, reserve_space
 from record.provenance import now_iso, provenance, provenance_of_process
-from record.shapes import Manifest
+from record.shapes import Manifest, Plugin
 from record.writing import Recorder
 from services.manager.engines import EngineError
 from services.processes import StartError
-
-HYDRA = ".hydra"
 
 
 @dataclass
@@ -86,7 +85,10 @@ class Session:
             companion.open(self.folder)
         reason, error_text = await self._measure(companion)
         try:
-            await self._record(reason, error_text)
+            if not await self._record(reason, error_text):
+                if companion is not None:
+                    companion.kill()
+                return ExitStatus.FAILED
             return await asyncio.shield(self._conclude(reason, companion))
         finally:
             if guardian is not None:
@@ -108,7 +110,7 @@ class Session:
 
         schedule = build_schedule(self.config.workload, self.config.seed)
         self._requests = len(schedule)
-        check_space(self.folder, self._requests)
+        reserve_space(self.folder, self._requests)
         manifest: Manifest = {
             "schema_version": schema.VERSION,
             "run_id": self.folder.name if self.sweep_dir is None else f"{self.folder.parent.name}/{self.folder.name}",
@@ -125,14 +127,14 @@ class Session:
             "order": self.order,
             "looks": self.looks,
             "virtual_time": self._engine.is_virtual,
-            "plugins": plugins_of(self.config, self.plan.faults),
+            "plugins": cast(list[Plugin], plugins_of(self.config, self.plan.faults)),
             "config": self.plan.resolved,
             "faults": [fault.as_dict() for fault in self.plan.faults],
         }
         # Not by Hydra itself, which would write them before the folder is known to be this run's.
         for name, text in self.hydra_files.items():
-            (self.folder / HYDRA).mkdir(exist_ok=True)
-            (self.folder / HYDRA / name).write_text(text)
+            (self.folder / schema.COMPOSED).mkdir(exist_ok=True)
+            write_text(self.folder / schema.COMPOSED / name, text)
         schedule.to_parquet(self.folder / "schedule.parquet", index=False)
         made_with = provenance_of_process() if self._engine.is_virtual else provenance()
         self._recorder = Recorder(self.folder, cast(Manifest, {**manifest, **made_with}))
@@ -155,8 +157,19 @@ class Session:
             return "failed", str(error)
         return "complete", None
 
-    async def _record(self, reason: str, error: str | None) -> None:
-        await asyncio.shield(asyncio.to_thread(self._recorder.close, reason, error))
+    async def _record(self, reason: str, error: str | None) -> bool:
+        """Close the folder; where the disk does not take it, say how to do it later."""
+        try:
+            await asyncio.shield(asyncio.to_thread(self._recorder.close, reason, error))
+        except OSError as problem:
+            print(
+                f"{self.scenario}: {self.folder}: the results cannot be closed ({one_line(problem)}); the rows that "
+                f"were written are in {schema.RAW}/: make room, then python -m record.writing "
+                f"{quote(str(self.folder))} --exit-reason {reason if reason != 'complete' else 'failed'}",
+                file=sys.stderr,
+            )
+            return False
+        return True
 
     async def _conclude(self, reason: str, companion: Companion | None) -> ExitStatus:
         """Analyse, log, print; return the status."""

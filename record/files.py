@@ -2,12 +2,15 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
 from record import schema
-from record.shapes import Manifest
+from record.misfits import misfits
+from record.shapes import Manifest, Sections
 
 SKIPPED_FOLDERS = frozenset({"mlruns", "mlartifacts"})
 """Below these lie copies of runs."""
@@ -26,14 +29,43 @@ def one_line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
+def told_of(folder: Path) -> Iterator[None]:
+    """What a value in a run's folder breaks is a `FolderError` of that folder: it stops nobody who has others to read.
+
+    Raises:
+        FolderError: in place of whatever it was but an OSError.
+    """
+    try:
+        yield
+    except (FolderError, OSError):
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {one_line(error)}"
+        raise FolderError(f"{folder}: a value in its files cannot be used ({what})") from error
+
+
+def create(path: Path) -> None:
+    """Make an empty file that was not there: what lies there by that name, a link too, is taken away, not written into.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
+
+
+@contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Where to write what is to be found at `path`: there it is afterwards, whole or not at all.
+
+    A link by either name is replaced, never followed: in a folder from elsewhere it may lead to any file.
 
     Raises:
         OSError: the place cannot be written to.
     """
     partial = path.with_name(path.name + PARTIAL)
     try:
+        create(partial)
         yield partial
         partial.replace(path)
     except BaseException:
@@ -62,14 +94,14 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of a run's folder.
 
     Raises:
-        FolderError: there is none, it cannot be read, or another version wrote it.
+        FolderError: there is none, it cannot be read, another version wrote it, or a value is not of its type.
     """
     path = folder / schema.MANIFEST
     if not path.is_file():
         raise FolderError(f"{folder}: not a run's folder (no manifest.json)")
     try:
         manifest = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FolderError(f"{path}: cannot be read ({one_line(error)})") from error
     config = manifest.get("config") if isinstance(manifest, dict) else None
     if not isinstance(config, dict) or not isinstance(config.get("workload"), dict):
@@ -80,6 +112,8 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path}: schema {manifest.get('schema_version')}, but {known} are read here; measure again, or read it "
             "with the commit that it names"
         )
+    for text in chain(misfits(manifest, Manifest), misfits(config, Sections, "config")):
+        raise FolderError(f"{path}: {text}")
     return cast(Manifest, manifest)
 
 

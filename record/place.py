@@ -1,5 +1,6 @@
 """The folder that a run takes for its own, and the room in it."""
 
+import contextlib
 import errno
 import json
 import os
@@ -8,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from record.files import FolderError
-from record.schema import CONTRACT_FILES, LOGS, MANIFEST, RAW
+from record.files import FolderError, create
+from record.schema import COMPOSED, CONTRACT_FILES, LOGS, MANIFEST, RAW, UI
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 LOCK = ".claim"
 PATIENCE_S = 0.5
 """Longest wait for a folder: who only looks whether a run has it has it himself for a moment."""
+CLEARING_S = 15.0
+"""Longest wait for the folder of a run that was killed: its guardian has it until it is closed."""
+SPACE = ".space"
+"""Holds the room that a run's results will need."""
 BYTES_PER_REQUEST = 250
 """Rough upper bound of what a request leaves on disk, raw rows and picture included."""
 SPARE_BYTES = 8 << 20
@@ -37,20 +42,21 @@ class Claim:
 
     def release(self) -> None:
         """Leave the folder to others."""
+        give_back(self.folder)
         # While it is held: who waits for a file that is no more is told by its count of links, and looks again.
         (self.folder / LOCK).unlink(missing_ok=True)
         self._lock.release()
 
 
-def hold(folder: Path) -> Claim | None:
-    """Take a folder as it is; None where a run has it that is still going on.
+def hold(folder: Path, patience_s: float = PATIENCE_S) -> Claim | None:
+    """Take a folder as it is; None where a run has it that is still going on after `patience_s` seconds.
 
     Raises:
         OSError: it cannot be written to.
     """
     from filelock import FileLock, Timeout  # a tenth of a second, which a wrong configuration is not to wait for
 
-    lock = FileLock(folder / LOCK, timeout=PATIENCE_S, thread_local=False)
+    lock = FileLock(folder / LOCK, timeout=patience_s, thread_local=False)
     try:
         lock.acquire(poll_interval=0.02)
     except Timeout:
@@ -74,6 +80,9 @@ def is_held(folder: Path) -> bool:
 def claim(folder: Path, *, may_rename: bool) -> Claim:
     """Make `folder` this run's: no other run's, and emptied of an earlier run's files.
 
+    One whose run was killed is waited for while its guardian clears up: what the killed run's processes still write
+    must not come among this run's files.
+
     Args:
         folder: where the run is to be.
         may_rename: take `folder-2`, `folder-3`, ... where another run has the name, one that is complete included.
@@ -86,6 +95,8 @@ def claim(folder: Path, *, may_rename: bool) -> Claim:
         try:
             candidate.mkdir(parents=True, exist_ok=True)
             claimed = hold(candidate)
+            if claimed is None and not may_rename and _is_dead(candidate):
+                claimed = hold(candidate, CLEARING_S)
         except OSError as error:
             raise FolderError(
                 f"{candidate}: cannot write results here ({error.strerror}); set hydra.run.dir"
@@ -99,12 +110,34 @@ def claim(folder: Path, *, may_rename: bool) -> Claim:
         if may_rename and told.get("exit_reason") == "complete":
             claimed.release()
             continue
-        for name in CONTRACT_FILES:
-            (candidate / name).unlink(missing_ok=True)
-        for name in (RAW, LOGS):
-            shutil.rmtree(candidate / name, ignore_errors=True)
+        _empty(candidate)
         return claimed
     raise FolderError(f"{folder}: a thousand runs of that name; set hydra.run.dir")
+
+
+def _empty(folder: Path) -> None:
+    """Take away an earlier run's files; of a link in their place the link: nothing is written where it leads."""
+    for name in (*CONTRACT_FILES, SPACE):
+        (folder / name).unlink(missing_ok=True)
+    for name in (RAW, LOGS, UI):
+        if (folder / name).is_symlink():
+            (folder / name).unlink()
+        shutil.rmtree(folder / name, ignore_errors=True)
+    if (folder / COMPOSED).is_symlink():
+        (folder / COMPOSED).unlink()
+
+
+def _is_dead(folder: Path) -> bool:
+    """Whether the process that the manifest names is gone; of one on another machine that cannot be told: True."""
+    try:
+        os.kill(int(_told(folder)["pid"]), 0)
+    except (KeyError, TypeError, ValueError):
+        return False
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def _told(folder: Path) -> dict[str, Any]:
@@ -127,18 +160,25 @@ def _take(descriptor: int, folder: Path, needed: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def check_space(folder: Path, requests: int) -> None:
-    """Make sure that the results will fit, by taking the space for a moment.
+def reserve_space(folder: Path, requests: int) -> None:
+    """Make sure that the results will fit, by taking the room for them until `give_back`.
+
+    A disk that others fill while the run goes on then costs it nothing. On macOS the room is only looked for.
 
     Raises:
         FolderError: they will not.
     """
     needed = SPARE_BYTES + requests * BYTES_PER_REQUEST
-    probe = folder / ".space"
     try:
-        with probe.open("wb") as file:
+        create(folder / SPACE)
+        with (folder / SPACE).open("wb") as file:
             _take(file.fileno(), folder, needed)
     except OSError as error:
+        give_back(folder)
         raise FolderError(f"{folder}: no room for about {needed >> 20} MiB of results ({error.strerror})") from error
-    finally:
-        probe.unlink(missing_ok=True)
+
+
+def give_back(folder: Path) -> None:
+    """Free the room that `reserve_space` took: what it was taken for is about to be written."""
+    with contextlib.suppress(OSError):  # of a medium that is only read by now
+        (folder / SPACE).unlink(missing_ok=True)

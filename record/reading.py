@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from record import integrity, schema
-from record.files import FolderError, one_line, read_manifest
+from record.files import FolderError, one_line, read_manifest, told_of
 from record.landed import LandedFault, landed
 from record.latency import Floats, ranked_ms
+from record.misfits import is_finite, misfits
 from record.schema import OPTIONAL, OUTCOMES, PHASES, REQUEST_COLUMNS, SCHEDULE_COLUMNS
 from record.shapes import Event, Manifest, Sample, is_simulated
 
@@ -34,9 +35,17 @@ class Run:
     """The schedule's `demand_s`; empty where there is no schedule."""
 
     def setting(self, section: str, key: str, default: float) -> float:
-        """A number of the run's configuration, or `default` where the manifest has none."""
+        """A number of the run's configuration, or `default` where the manifest has none.
+
+        Raises:
+            FolderError: it is no number.
+        """
         value = (self.manifest["config"].get(section) or {}).get(key)
-        return default if value is None else float(value)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not is_finite(value):
+            raise FolderError(f"{self.folder / schema.MANIFEST}: config.{section}.{key}={value!r}: is no number")
+        return float(value)
 
     @property
     def is_complete(self) -> bool:
@@ -64,6 +73,9 @@ class Run:
         """Where it ends: `workload.duration_s`, or where an incomplete run broke off as far as its files tell."""
         last = float(self.planned.max()) if len(self.planned) else 0.0
         planned = self.setting("workload", "duration_s", last)
+        if not 0 <= planned <= schema.LONGEST_S:
+            where = f"{self.folder / schema.MANIFEST}: config.workload.duration_s={planned:g}"
+            raise FolderError(f"{where}: must be between 0 and {schema.LONGEST_S:,}")
         if self.is_complete:
             return planned
         seen = [float(sample["t_s"]) for sample in self.samples]
@@ -103,6 +115,11 @@ def read(folder: Path) -> Run:
     Raises:
         FolderError: it is not a run's folder, a file is damaged or not this run's, or a complete run lacks one.
     """
+    with told_of(folder):
+        return _read(folder)
+
+
+def _read(folder: Path) -> Run:
     manifest = read_manifest(folder)
     requests = _requests(folder / schema.REQUESTS)
     schedule = _schedule(folder / schema.SCHEDULE)
@@ -123,8 +140,8 @@ def read(folder: Path) -> Run:
         folder,
         manifest,
         requests,
-        _lines(folder / schema.EVENTS, ("t_s", "event")),
-        _lines(folder / schema.SAMPLES, ("t_s",)),
+        _lines(folder / schema.EVENTS, Event),
+        _lines(folder / schema.SAMPLES, Sample),
         planned["scheduled_s"],
         pd.Series(dtype="float64") if schedule is None else schedule["demand_s"],
     )
@@ -174,8 +191,8 @@ def _parquet(path: Path, columns: tuple[str, ...]) -> pd.DataFrame | None:
     return table
 
 
-def _lines(path: Path, keys: tuple[str, ...]) -> list[Any]:
-    """The objects of a JSON-lines file; a torn last line is what a killed runner leaves, and is left out."""
+def _lines(path: Path, shape: Any) -> list[Any]:  # noqa: ANN401 - a TypedDict
+    """The objects of a JSON-lines file, each a `shape`; a torn last line, as a killed runner leaves it, is left out."""
     if not path.exists():
         return []
     try:
@@ -186,12 +203,11 @@ def _lines(path: Path, keys: tuple[str, ...]) -> list[Any]:
     for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
-            entries.append({**entry, "t_s": float(entry["t_s"])})
-            missing = [key for key in keys if key not in entry]
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, RecursionError) as error:
             if number == len(lines):
                 break
             raise FolderError(f"{path}: line {number} cannot be read ({one_line(error)})") from error
-        if missing:
-            raise FolderError(f"{path}: line {number} lacks {', '.join(missing)}")
+        for text in misfits(entry, shape):
+            raise FolderError(f"{path}: line {number} {text}")
+        entries.append({**entry, "t_s": float(entry["t_s"])})
     return entries

@@ -13,8 +13,12 @@ MANIFEST, SCHEDULE, REQUESTS = "manifest.json", "schedule.parquet", "requests.pa
 EVENTS, SAMPLES = "events.jsonl", "samples.jsonl"
 TIMELINE, METRICS, PICTURE, TRACKED = "timeline.parquet", "metrics.json", "summary.png", "tracking.json"
 CONTRACT_FILES = (MANIFEST, SCHEDULE, REQUESTS, EVENTS, SAMPLES, TIMELINE, METRICS, PICTURE, TRACKED)
-RAW, LOGS = "raw", "logs"
-"""Folders of a run: the rows that each generator process leaves until they are merged, and what processes print."""
+RAW, LOGS, COMPOSED, UI = "raw", "logs", ".hydra", "locust"
+"""Folders of a run: the rows that each generator process leaves until they are merged, what processes print, the
+configuration as Hydra composed it, and what Locust says of a session of its web UI."""
+
+LONGEST_S = 86_400
+"""The longest `workload.duration_s`, in which a run has a row a second."""
 
 SCHEDULE_COLUMNS = {"request_id": "int64", "scheduled_s": "float64", "demand_s": "float64", "key": "string"}
 """Column of `schedule.parquet` -> Arrow's name of its type."""

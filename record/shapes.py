@@ -11,6 +11,28 @@ Config = dict[str, Any]
 """A resolved configuration as sections and keys; those of `experiments.plan.config.Config` of the run's version."""
 
 
+_Section = dict[str, Any] | None
+
+
+class Sections(TypedDict, total=False):
+    """The sections of a configuration that readers look into; null = there is none, as no router."""
+
+    workload: dict[str, Any]
+    replica: _Section
+    load: _Section
+    router: _Section
+    policy: _Section
+    scaler: _Section
+    autoscaling: _Section
+    random_faults: _Section
+    engine: _Section
+    validity: _Section
+    slo: _Section
+    comparison: _Section
+    repeat: _Section
+    tracking: _Section
+
+
 class Commit(TypedDict):
     """The state of the code; null where it is not under git."""
 
@@ -32,6 +54,8 @@ class Generator(TypedDict, total=False):
 
     shard: int
     nice: int
+    descriptors: int
+    lacked: dict[str, int]
     sent: int
     completed: int
     dropped: int
@@ -50,6 +74,15 @@ class Generator(TypedDict, total=False):
     cpu_max_cores: float | None
     cpu_foreign_cores: float | None
     cpu_steal_cores: float | None
+
+
+class Plugin(TypedDict):
+    """A file outside the tree; `sha256` is that of its content."""
+
+    key: str
+    name: str
+    file: str
+    sha256: str
 
 
 class SimulatedEngine(TypedDict):
@@ -105,8 +138,8 @@ class Manifest(_Configured, Provenance, total=False):
     faults: list[dict[str, Any]]
     """As they are typed: `at_s`, `action`, `target`, `for_s`, and the action's own parameters."""
     virtual_time: bool
-    plugins: list[dict[str, str]]
-    """Those outside the tree that the run took: `key`, `name`, `file` and `sha256` of its content."""
+    plugins: list[Plugin]
+    """Those outside the tree that the run took."""
     clocks: list[ClockEntry]
     engine: SimulatedEngine
     generator: list[Generator]

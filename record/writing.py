@@ -4,21 +4,57 @@
 """
 
 import argparse
+import contextlib
 import json
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from record import schema
-from record.files import whole, write_json, write_text
-from record.place import hold
+from record.files import FolderError, read_manifest, told_of, whole, write_json, write_text
+from record.place import give_back, hold
 from record.provenance import now_iso
 from record.shapes import ClockEntry, Event, Manifest, Sample
 
 
+class Lines:
+    """A file of lines; each is on disk at once, or as soon as the disk takes it."""
+
+    def __init__(self, path: Path) -> None:
+        """`path` is gone on with where it is there."""
+        self._file = path.open("ab", buffering=0)
+        self._waiting = bytearray()
+
+    def add(self, content: object) -> None:
+        """Add a line of JSON; what JSON does not know becomes text."""
+        self._waiting += json.dumps(content, default=str).encode() + b"\n"
+        with contextlib.suppress(OSError):  # a disk that is full now need not be so at the end
+            self._write()
+
+    def close(self) -> None:
+        """Close the file.
+
+        Raises:
+            OSError: the disk still does not take all lines.
+        """
+        try:
+            self._write()
+        finally:
+            self._file.close()
+
+    def _write(self) -> None:
+        while self._waiting:
+            del self._waiting[: self._file.write(self._waiting)]
+
+
 class Recorder:
-    """Writes manifest, events and samples while the run goes on; every line is on disk at once."""
+    """Writes manifest, events and samples while the run goes on.
+
+    A disk that fills meanwhile ends no run: what it does not take is written at the end, when the room that the run
+    took for its results is given back.
+    """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         """`manifest` is written at once, with `exit_reason` running."""
@@ -26,13 +62,18 @@ class Recorder:
         self.t0 = time.monotonic()
         self.manifest = manifest
         self._early: list[tuple[float, dict[str, object]]] = []
-        self._events: Any = None
-        self._samples: Any = None
-        self.write_manifest()
+        self._events: Lines | None = None
+        self._samples: Lines | None = None
+        write_json(self.folder / schema.MANIFEST, self.manifest)
 
     def write_manifest(self) -> None:
-        """Write the manifest as it is now."""
-        write_json(self.folder / schema.MANIFEST, self.manifest)
+        """Write the manifest as it is now; where the disk does not take it, `close` does."""
+        with contextlib.suppress(OSError):
+            write_json(self.folder / schema.MANIFEST, self.manifest)
+
+    def give_back(self) -> None:
+        """Free the room that was taken for the results: they are about to be written."""
+        give_back(self.folder)
 
     def begin(self, t0: float | None) -> None:
         """The run starts at `t0` on the monotonic clock; what was recorded before gets negative times.
@@ -40,13 +81,13 @@ class Recorder:
         None = in virtual time, in which every run starts at 0.
         """
         self.t0 = t0 or 0.0
-        self._events = (self.folder / schema.EVENTS).open("a", buffering=1)
-        self._samples = (self.folder / schema.SAMPLES).open("a", buffering=1)
+        self._events = Lines(self.folder / schema.EVENTS)
+        self._samples = Lines(self.folder / schema.SAMPLES)
         self.manifest["t0_unix"] = None if t0 is None else time.time() + (t0 - time.monotonic())
         self.manifest["t0_monotonic"] = t0
         self.write_manifest()
         for moment, event in self._early:
-            self._write_event(moment, event)
+            self._add(self._events, moment, event)
         self._early.clear()
 
     def clocks(self, entries: list[ClockEntry]) -> None:
@@ -61,36 +102,54 @@ class Recorder:
         if self._events is None:
             self._early.append((moment, entry))
         else:
-            self._write_event(moment, entry)
+            self._add(self._events, moment, entry)
 
-    def _write_event(self, moment: float, entry: dict[str, object]) -> None:
-        self._events.write(json.dumps({"t_s": round(moment - self.t0, 6), **entry}, default=str) + "\n")
+    def _add(self, events: Lines, moment: float, entry: dict[str, object]) -> None:
+        events.add({"t_s": round(moment - self.t0, 6), **entry})
 
     def sample(self, sample: Sample) -> None:
         """Record one second's sample."""
         if self._samples is not None:
-            self._samples.write(json.dumps(sample) + "\n")
+            self._samples.add(sample)
 
     def close(self, exit_reason: str, error: str | None = None) -> None:
-        """End the recording and build `requests.parquet`."""
+        """End the recording and build `requests.parquet`.
+
+        Raises:
+            OSError: the disk does not take it; the rows are in `raw/` still, and `python -m record.writing` closes.
+        """
+        self.give_back()
         if self._events is None:
             self.begin(time.monotonic())
-        self._events.close()
-        self._samples.close()
-        finish(self.folder, exit_reason, error)
+        assert self._events is not None and self._samples is not None  # `begin` made them
+        try:
+            self._events.close()
+        finally:
+            self._samples.close()
+        finish(self.folder, exit_reason, error, self.manifest)
         self.manifest = json.loads((self.folder / schema.MANIFEST).read_text())
 
 
-def finish(folder: Path, exit_reason: str, error: str | None = None) -> None:
-    """Close a run's folder: merge the load's rows, order the events, set `exit_reason`."""
-    manifest: Manifest = json.loads((folder / schema.MANIFEST).read_text())
+def finish(folder: Path, exit_reason: str, error: str | None = None, manifest: Manifest | None = None) -> None:
+    """Close a run's folder: merge the load's rows, order the events, set `exit_reason`.
+
+    Args:
+        folder: the run's.
+        exit_reason: how it ended.
+        error: why it failed.
+        manifest: as it is by now; None = as it was written.
+
+    Raises:
+        FolderError: the manifest cannot be read.
+        OSError: the disk does not take it. The rows stay in `raw/`, and this can be done again.
+    """
+    give_back(folder)
+    manifest = read_manifest(folder) if manifest is None else manifest
     events: list[Event] = []
     if (folder / schema.EVENTS).exists():
         for line in (folder / schema.EVENTS).read_text().splitlines():
-            try:
+            with contextlib.suppress(ValueError):  # the last line of a runner that was killed while it wrote
                 events.append(json.loads(line))
-            except ValueError:  # the last line of a runner that was killed while it wrote
-                continue
     events.sort(key=lambda event: event["t_s"])
     write_text(folder / schema.EVENTS, "".join(json.dumps(event) + "\n" for event in events))
     _merge_requests(folder, manifest, events)
@@ -148,18 +207,34 @@ def main() -> None:
     """Close a folder whose runner was killed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--exit-reason", default="killed")
+    parser.add_argument("--exit-reason", default="killed", help="what the manifest is to say (default: killed)")
     arguments = parser.parse_args()
-    claim = hold(arguments.folder)
-    if claim is None:
-        parser.exit(0, f"{arguments.folder}: another run has it by now\n")
+    folder: Path = arguments.folder
     try:
-        manifest = json.loads((arguments.folder / schema.MANIFEST).read_text())
-        if manifest["exit_reason"] != "running":
-            parser.exit(0, f"{arguments.folder}: closed already ({manifest['exit_reason']})\n")
-        finish(arguments.folder, arguments.exit_reason)
-    finally:
-        claim.release()
+        claim = hold(folder) if folder.is_dir() else parser.error(f"{folder}: is no folder")
+        if claim is None:
+            parser.exit(0, f"{folder}: another run has it by now\n")
+        try:
+            close(folder, arguments.exit_reason)
+        finally:
+            claim.release()
+    except (FolderError, OSError, ModuleNotFoundError) as error:
+        parser.exit(1, f"{error}\n")
+
+
+def close(folder: Path, exit_reason: str) -> None:
+    """Close the folder of a run that is gone, and say what was done; the caller holds it.
+
+    Raises:
+        FolderError: it is not a run's folder, or a file in it is damaged.
+        OSError: the disk does not take it.
+    """
+    with told_of(folder):
+        manifest = read_manifest(folder)
+        if manifest.get("exit_reason") != "running":
+            print(f"{folder}: closed already ({manifest.get('exit_reason')})", file=sys.stderr)
+            return
+        finish(folder, exit_reason)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+BACKLOG = 2048
+"""Connections that may wait to be accepted (uvicorn's default; aiohttp would make it 128)."""
+
 
 def read_config(value: str | None) -> Any:  # noqa: ANN401 - JSON
     """What `--config` says: JSON itself (a container needs no file then), or the file that holds it; None = `{}`.
@@ -18,7 +21,7 @@ def read_config(value: str | None) -> Any:  # noqa: ANN401 - JSON
     return json.loads(value if value.lstrip().startswith("{") else Path(value).read_text())
 
 
-def listen(host: str, port: int, backlog: int = 2048) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """A listening TCP socket on `host:port`; port 0 picks a free one.
 
     Raises:
@@ -33,7 +36,7 @@ def listen(host: str, port: int, backlog: int = 2048) -> socket.socket:
         sock.close()
         reason = error.strerror if isinstance(error, OSError) else "no such port"
         raise SystemExit(f"cannot listen on {host}:{port}: {reason}; choose another port, or 0") from error
-    sock.listen(backlog)
+    sock.listen(BACKLOG)
     sock.setblocking(False)
     return sock
 

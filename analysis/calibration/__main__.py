@@ -58,7 +58,9 @@ def report(tables: list[Table]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Calibrate; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.calibration", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.calibration", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument(
         "--experiments", type=int, default=1000, metavar="N", help="in a cell of the largest subject (default: 1000)"
     )

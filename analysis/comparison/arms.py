@@ -86,10 +86,8 @@ def sort_into_arms(runs: Iterable[tuple[Run, Metrics]]) -> list[Arm]:
     for identity, members in grouped.items():
         arm = Arm(_label(dict(identity), differing))
         for member in members:
-            try:
-                seed = int(member.run.manifest["seed"])
-            except (KeyError, TypeError, ValueError):
-                raise ComparisonError(f"{member.run.folder}: its manifest has no seed that is a number") from None
+            if (seed := member.run.manifest.get("seed")) is None:
+                raise ComparisonError(f"{member.run.folder}: its manifest has no seed")
             arm.runs.setdefault(seed, []).append(member)
         arms.append(arm)
     return arms

@@ -54,6 +54,19 @@ def _completion(run: Run) -> Iterator[str]:
             yield f"{generator['reason']}: what became of its {generator['dropped']:,} requests is not known"
         elif generator.get("stopped") != "complete":
             yield f"{_name(run, generator.get('shard', number))} stopped early ({generator.get('stopped')})"
+        if lacked := generator.get("lacked"):
+            yield _lacking(_name(run, generator.get("shard", number)), lacked, generator.get("descriptors"))
+
+
+def _lacking(name: str, lacked: dict[str, int], descriptors: int | None) -> str:
+    """What the machine of a generator process ran out of, and what helps."""
+    remedies = {
+        "EMFILE": f"it may have {descriptors or 0:,} descriptors: raise the hard limit (ulimit -Hn), or load.workers",
+        "EADDRNOTAVAIL": "no local port is free: widen net.ipv4.ip_local_port_range, or lower the rate",
+    }
+    remedy = next((remedies[error] for error in lacked if error in remedies), "the machine's limits: see dmesg")
+    counts = ", ".join(f"{error} {count:,} times" for error, count in sorted(lacked.items()))
+    return f"{name} could not send all: {counts} ({remedy})"
 
 
 def _name(run: Run, shard: int) -> str:

@@ -76,8 +76,13 @@ def _several(injected: int, metrics: Metrics) -> str:
     if slowest is not None:
         text += f", the slowest was noticed after {slowest:.1f} s"
     if undetected:
-        text += f", {undetected} not at all"
+        text += f", {undetected} not at all" if slowest is not None else _unnoticed(injected, undetected)
     return f"{text}; {_recovered(metrics, 'the heal at worst')}"
+
+
+def _unnoticed(injected: int, undetected: int) -> str:
+    """Of several faults that nobody noticed, what the sentence goes on with."""
+    return ", none took a replica out of rotation" if undetected == injected else f", {undetected} of them unnoticed"
 
 
 def _recovered(metrics: Metrics, since: str) -> str:

@@ -52,7 +52,7 @@ async def _serve(port: int) -> None:
 
 def main() -> None:
     """Serve until a signal ends it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--port", type=int, default=0, help="0 = a free one")
     uvloop.run(_serve(parser.parse_args().port))
 

@@ -106,11 +106,11 @@ class ContainerLauncher:
         self._services.append(service)
         return service
 
-    def replicas(self, options: dict[str, Any], *, with_router: bool) -> Engine:
+    def replicas(self, options: dict[str, Any], startup_timeout_s: float, *, with_router: bool) -> Engine:
         """Containers."""
         assert self._docker is not None
         router = f"http://router:{PORTS['router']['admin']}" if with_router else None
-        self._engine = ComposeEngine(self._docker, self._place, options, router)
+        self._engine = ComposeEngine(self._docker, self._place, options, router, startup_timeout_s)
         return self._engine
 
     async def settle(self) -> dict[str, str]:

@@ -47,5 +47,7 @@ class LiveEngine:
     def create(cls, config: Config, faults: list[Fault], recorder: "Recorder", progress: "Progress") -> "Execution":
         """A measurement."""
         from experiments.live.measurement import Measurement
+        from services.descriptors import raise_limit
 
+        raise_limit()  # each process that it starts takes some
         return Measurement(config, faults, recorder, progress, cls.launcher)

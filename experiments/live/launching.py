@@ -40,7 +40,7 @@ class Launcher(Protocol):
     def service(self, name: str, options: list[str]) -> Service:
         """`router` or `manager`, with its options; not started."""
 
-    def replicas(self, options: dict[str, Any], *, with_router: bool) -> Engine:
+    def replicas(self, options: dict[str, Any], startup_timeout_s: float, *, with_router: bool) -> Engine:
         """What runs the replicas of a run without manager."""
 
     async def settle(self) -> dict[str, str]:
@@ -123,9 +123,10 @@ class LocalLauncher:
         self._services[name] = LocalService(name, options, PORTS[name], self._logs / f"{name}.log")
         return self._services[name]
 
-    def replicas(self, options: dict[str, Any], *, with_router: bool) -> Engine:
+    def replicas(self, options: dict[str, Any], startup_timeout_s: float, *, with_router: bool) -> Engine:
         """Child processes."""
-        return LocalEngine(options, self.inside("router", "admin") if with_router else None, self._logs)
+        router = self.inside("router", "admin") if with_router else None
+        return LocalEngine(options, router, self._logs, startup_timeout_s)
 
     async def settle(self) -> dict[str, str]:
         """The manifest says all of it."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -22,11 +23,14 @@ from experiments.plan.fault_plan import Fault
 from experiments.runner.clocks import Offset, as_entry, wall_clock
 from experiments.runner.progress import Progress
 from experiments.runner.sampling import CpuMeter
+from record.schema import UI
 from record.shapes import Manifest, Sample
 from record.writing import Recorder
 from services.processes import ServiceProcess, StartError
 
 UI_PORT = 8089
+REPORT_S = 5.0
+"""Longest wait for Locust's report of a session."""
 
 
 class Measurement:
@@ -50,7 +54,7 @@ class Measurement:
         self.raw.mkdir()
         self.logs.mkdir()
         self.stack = Stack(config, faults, launcher(config, self.logs), self.logs, recorder.event)
-        self.timeline = Timeline(faults, self.stack, recorder.event)
+        self.timeline = Timeline(faults, self.stack, self._fault if config.load.ui else recorder.event)
         self.load: LoadProcesses | None = None
         self.ui: ServiceProcess | None = None
         self._running: list[asyncio.Task[None]] = []
@@ -133,7 +137,10 @@ class Measurement:
         """One sample a second until the last scheduled one."""
         meter = CpuMeter()
         meter.read(self._pids(), time.monotonic())
-        for second in range(1, int(self.config.workload.duration_s) + 1):
+        last = int(self.config.workload.duration_s)
+        for second in range(1, last + 1):
+            if second == last:
+                self.recorder.give_back()  # the load writes its rows as soon as the last answer is there
             await asyncio.sleep(max(0.0, t0 + second - time.monotonic()))
             now = time.monotonic()
             cpu = meter.read(self._pids(), now)
@@ -158,20 +165,31 @@ class Measurement:
             await asyncio.sleep(0.25)
 
     async def _serve_ui(self) -> None:
-        """Locust's web UI against the stack, until it or the user ends."""
-        command = ui_command(self.stack.targets[0], self._ui_port, self.config.load.ui_users)
+        """Locust's web UI against the stack, until it or the user ends; the faults count from when it answers."""
+        report = self.recorder.folder / UI
+        report.mkdir()
+        command = ui_command(self.stack.targets[0], self._ui_port, self.config.load.ui_users, report)
         process = ServiceProcess("locust-ui", command, self.logs / "locust-ui.log")
         self.ui = process
-        self.recorder.begin(time.monotonic())
         await process.spawn()
         while process.returncode is None and _is_free(self._ui_port):  # noqa: ASYNC110 - a process is watched
             await asyncio.sleep(0.1)
         if process.returncode is None:
             self.progress.say(f"Locust's web UI: http://127.0.0.1:{self._ui_port} (Ctrl-C ends it)")
-        self._running = [asyncio.create_task(self._collect())]
+        t0 = time.monotonic()
+        self.recorder.begin(t0)
+        for fault in self.timeline.faults:
+            self.progress.step(f"{fault.at_s:g} s from now: {fault.action} on {fault.target}{_lasting(fault)}")
+        self._running = [asyncio.create_task(task) for task in (self._collect(), self.timeline.run(t0))]
         while process.returncode is None:  # noqa: ASYNC110 - a process is watched
             await asyncio.sleep(0.2)
         raise StartError(f"Locust's web UI ended by itself (exit status {process.returncode})\n{process.tail()}")
+
+    def _fault(self, source: str, event: str, monotonic_s: float | None = None, **detail: object) -> None:
+        """Record what became of a fault, and tell who looks at the web UI."""
+        self.recorder.event(source, event, monotonic_s=monotonic_s, **detail)
+        why = f": {detail['reason']}" if "reason" in detail else ""
+        self.progress.step(f"{event.replace('_', ' ')}: {detail['action']} on {detail['target']}{why}")
 
     async def _end(self) -> None:
         """Stop everything, whatever state it is in; the load first, so that it writes its rows."""
@@ -181,14 +199,22 @@ class Measurement:
         for task in self._running:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
+        self.recorder.give_back()
         if self.load is not None:
             await self.load.stop()
         if self.ui is not None:
+            self.ui.signal(signal.SIGINT)  # at SIGTERM Locust writes no report
+            if self.ui.pid is not None:
+                await self.ui.wait(REPORT_S)
             await self.ui.stop(GRACE_S + 3)
         await self.timeline.heal_all()
         if self._wall is not None:
             await self._compare_clocks("end")
         await self.stack.stop()
+
+
+def _lasting(fault: Fault) -> str:
+    return "" if fault.for_s is None else f" for {fault.for_s:g} s"
 
 
 def _import_analysis() -> None:

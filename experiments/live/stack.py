@@ -15,10 +15,11 @@ import aiohttp
 from experiments.live.launching import Launcher, Service
 from experiments.plan.config import Config
 from experiments.plan.fault_plan import Fault
-from experiments.plan.replica_options import replica_options, scaling_settings
+from experiments.plan.replica_options import manager_startup_s, replica_options, scaling_settings
 from experiments.runner.clocks import EXCHANGES, Offset, estimate
 from services.door.access import auth_headers
 from services.manager.engines import Engine, EngineError, Running
+from services.manager.starting import start_all
 from services.processes import STOP_DEADLINE_S
 
 EventSink = Callable[..., None]
@@ -28,9 +29,7 @@ EventSink = Callable[..., None]
 class Stack:
     """Starts, observes, hurts and stops the services of one run."""
 
-    def __init__(
-        self, config: Config, faults: list[Fault], launcher: Launcher, logs: Path, sink: EventSink
-    ) -> None:
+    def __init__(self, config: Config, faults: list[Fault], launcher: Launcher, logs: Path, sink: EventSink) -> None:
         """`faults` are the run's; `logs` is the folder for log files and the services' settings."""
         self.config = config
         self.router: Service | None = None
@@ -50,7 +49,7 @@ class Stack:
     # -- start and stop
 
     async def start(self, progress: Callable[[str], None]) -> None:
-        """Bring everything up, one process after another.
+        """Bring everything up: the router, then the replicas side by side.
 
         Raises:
             StartError: with the tail of the log of what did not come up.
@@ -66,13 +65,13 @@ class Stack:
         if self.config.has_manager:
             progress(f"starting the manager and {self.config.replicas} replica(s)")
             self.manager = self._launcher.service("manager", self._manager_options())
-            await self.manager.start(self.config.engine.startup_timeout_s * (1 + self.config.replicas))
+            await self.manager.start(manager_startup_s(self.config))
         else:
-            options = replica_options(self.config)
-            self._engine = self._launcher.replicas(options, with_router=self.router is not None)
-            for number in range(1, self.config.replicas + 1):
-                progress(f"starting replica {number} of {self.config.replicas}")
-                await self._engine.start(f"r{number}")
+            progress(f"starting {self.config.replicas} replica(s)")
+            options, timeout_s = replica_options(self.config), self.config.engine.startup_timeout_s
+            self._engine = self._launcher.replicas(options, timeout_s, with_router=self.router is not None)
+            first = self.config.replica_ids[: self.config.replicas]
+            await start_all(self._engine.start, first, self.config.autoscaling.max_starting)
         await self._look()
         await self._until_ready()
         self.about = await self._launcher.settle()
@@ -113,7 +112,8 @@ class Stack:
             },
         )
         router = self._launcher.inside("router", "admin")
-        return ["--router", router, *self._launcher.manager_flags, "--config", settings]
+        timeout = ["--startup-timeout", str(self.config.engine.startup_timeout_s)]
+        return ["--router", router, *timeout, *self._launcher.manager_flags, "--config", settings]
 
     def _write(self, name: str, content: dict[str, Any]) -> str:
         path = self._logs / name
@@ -234,6 +234,8 @@ class Stack:
             KeyError: there is no such replica now.
         """
         assert self._session is not None
+        if self._replicas[id_].state == "starting":
+            raise KeyError(id_)
         url = self._replicas[id_].admin_url + "/faults"
         async with self._session.put(url, json=faults) as response:
             if response.status >= 400:
@@ -279,11 +281,11 @@ class Stack:
             assert self.manager is not None
             await self.manager.stop()
             self._seen["manager"] = 0
-            await self.manager.start(self.config.engine.startup_timeout_s * (1 + self.config.replicas))
+            await self.manager.start(manager_startup_s(self.config))
         else:
             assert self.manager is not None and self._session is not None
             url = f"{self.manager.addresses['url']}/replicas/{target}/restart"
-            # It is answered when the replica runs again; another start may be under way before it.
+            # It is answered when the replica runs again; it may be starting already.
             timeout = aiohttp.ClientTimeout(total=STOP_DEADLINE_S + 2 * self.config.engine.startup_timeout_s)
             async with self._session.post(url, timeout=timeout) as response:
                 response.raise_for_status()

@@ -5,17 +5,29 @@ geventhttpclient (the library under Locust's FastHttpUser) gives sockets, pool a
 pool has connections (client.py, `attempts_left`), which would hide a failing server.
 """
 
+import select
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
+from gevent.monkey import get_original
 from geventhttpclient.connectionpool import ConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
+
+from services.descriptors import own_fault
+
+MOST = 1e9
+"""Largest number in a header that is believed, NaN is none."""
+MOST_ATTEMPTS = 32_767
+"""So many have room in a row."""
+POLL = get_original("select", "poll")
+"""gevent's own would give way to other greenlets."""
 
 
 @dataclass(slots=True)
 class Answer:
-    """How a request ended: `outcome` is ok, http_error, timeout, refused or reset."""
+    """How a request ended: `outcome` is ok, http_error, timeout, refused, reset, or dropped: it could not be sent."""
 
     outcome: str
     status: int | None = None
@@ -24,6 +36,23 @@ class Answer:
     queue_s: float | None = None
     service_s: float | None = None
     router_s: float | None = None
+    lacks: str | None = None
+    """What this machine lacked for sending it (`EMFILE`, ...); says nothing of the system under test."""
+
+
+class Pool(ConnectionPool):
+    """Connections to one target, kept open between requests, however many there are."""
+
+    def _is_socket_alive(self, sock: Any) -> bool:  # noqa: ANN401 - gevent's
+        """Whether an idle connection is as it was left: no farewell and nothing unasked has come.
+
+        The library asks select(2), which fails from descriptor 1,024 on, so that nothing would be kept open there.
+        """
+        if sock is None or sock.fileno() < 0:
+            return False
+        poll = POLL()
+        poll.register(sock.fileno(), select.POLLIN)
+        return not poll.poll(0)
 
 
 class Target:
@@ -33,7 +62,7 @@ class Target:
         """`size` is the largest number of requests in flight."""
         parts = urlsplit(url)
         host, port = parts.hostname or "127.0.0.1", parts.port or 80
-        self._pool = ConnectionPool(
+        self._pool = Pool(
             host,
             port,
             host,
@@ -69,8 +98,9 @@ class Target:
             return Answer("timeout")
         except ConnectionRefusedError:
             return Answer("refused")
-        except (OSError, HTTPParseError):
-            return Answer("reset")
+        except (OSError, HTTPParseError) as error:
+            lacks = own_fault(error)
+            return Answer("reset") if lacks is None else Answer("dropped", lacks=lacks)
         finally:
             if sock is not None:
                 self._pool.release_socket(sock)
@@ -87,16 +117,23 @@ def _answer(response: HTTPSocketPoolResponse) -> Answer:
         value = response.get(header)
         return value if isinstance(value, str) or value is None else value[-1]
 
-    def seconds(header: str) -> float | None:
-        value = text(header)
-        return None if value is None else float(value) / 1e3
+    def number(header: str) -> float | None:
+        try:
+            value = float(text(header) or "")
+        except ValueError:  # a server of someone else's, which means something else by it
+            return None
+        return value if abs(value) <= MOST else None
 
-    attempts = text("x-aegis-attempts")
+    def seconds(header: str) -> float | None:
+        value = number(header)
+        return None if value is None else value / 1e3
+
+    attempts = number("x-aegis-attempts")
     return Answer(
         "ok" if status < 400 else "http_error",
         status,
         text("x-aegis-replica"),
-        None if attempts is None else int(attempts),
+        None if attempts is None or abs(attempts) > MOST_ATTEMPTS else int(attempts),
         seconds("x-aegis-queue-ms"),
         seconds("x-aegis-service-ms"),
         seconds("x-aegis-router-ms"),

@@ -30,8 +30,11 @@ def locust_command(locustfile: Path = LOCUSTFILE, *more: str) -> list[str]:
     ]
 
 
-def ui_command(host: str, port: int, users: int) -> list[str]:
-    """Locust's web UI with closed-loop users against `host`; the form begins with `users` users."""
+def ui_command(host: str, port: int, users: int, folder: Path) -> list[str]:
+    """Locust's web UI with closed-loop users against `host`; the form begins with `users` users.
+
+    Its statistics go to `folder` as CSV files (`load_*.csv`), and its report at the end (`report.html`, on SIGINT).
+    """
     return [
         sys.executable,
         "-m",
@@ -48,6 +51,11 @@ def ui_command(host: str, port: int, users: int) -> list[str]:
         str(users),
         "--spawn-rate",
         str(users),
+        "--csv",
+        str(folder / "load"),
+        "--csv-full-history",
+        "--html",
+        str(folder / "report.html"),
         "--loglevel",
         "WARNING",
     ]

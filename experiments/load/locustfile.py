@@ -14,6 +14,7 @@ from locust import FastHttpUser, User, events, task
 
 from experiments.load.client import Answer
 from experiments.load.sender import LoadConfig, Replay
+from services.descriptors import raise_limit
 
 if path := os.environ.get("AEGIS_LOAD"):
     config = LoadConfig.read(path)
@@ -60,6 +61,8 @@ else:
         """What the web UI's form offers beside the number of users."""
         parser.add_argument("--think-time-s", type=float, default=1.0, help="Mean pause of a user between requests (s)")
         parser.add_argument("--demand-mean-ms", type=float, default=50.0, help="Mean service demand of a request (ms)")
+
+    raise_limit()
 
     class ClosedLoopUser(FastHttpUser):
         """Asks, waits for the answer, thinks (exponential), asks again: more users, more load."""

@@ -33,6 +33,7 @@ from experiments.load.rows import Rows, are_of
 from experiments.load.sender import LoadConfig
 from experiments.load.transfer import PIECE, PULL
 from record.files import write_json
+from services.descriptors import raise_limit
 
 POLL_S = 0.02
 SLACK_S = 15.0
@@ -257,6 +258,7 @@ class Master:
 
 def main() -> int:
     """Serve the run whose settings are in the file named on the command line; returns the exit status."""
+    raise_limit()
     settings = Settings(**json.loads(Path(sys.argv[1]).read_text()))
     master = None
     try:

@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from experiments.load.alarm import Alarm
 from experiments.load.client import Answer, Target
 from experiments.load.rows import Rows
 from record.files import write_json
+from services.descriptors import raise_limit
 
 NICE = -20
 """Wished-for priority: a late generator falsifies every latency. Needs the right to it; the result is recorded."""
@@ -93,7 +95,10 @@ class Replay:
         self._rows = Rows()
         self._open: dict[int, tuple[float, float]] = {}
         self._recent: list[float] = []
+        self._lacked: Counter[str] = Counter()
+        """Requests that could not be sent, by what this machine lacked."""
         self._sent = 0
+        self._descriptors = 0
         self._stop = ""
         self._t0 = 0.0
         self._stopped = gevent.event.Event()
@@ -106,6 +111,7 @@ class Replay:
     def run(self) -> None:
         """Wait for the start, replay, write the rows."""
         config = self._config
+        self._descriptors = raise_limit()
         targets = [Target(url, config.timeout_s, config.max_in_flight) for url in config.targets]
         off = self._config.off
         nice = _raise_priority("priority" not in off)
@@ -123,6 +129,8 @@ class Replay:
             sender.kill()
             sender.get()  # raises what ended it
             self._await_answers()
+            for target in targets:
+                target.close()  # their descriptors are needed for the rows
             ticker.kill()
             self._print_progress()
         watcher.kill()
@@ -182,6 +190,12 @@ class Replay:
         completed_s = time.monotonic() - self._t0
         if self._open.pop(request_id, None) is None:
             return  # given up when the run broke off
+        if answer.lacks is not None:
+            self._lacked[answer.lacks] += 1
+            self._sent -= 1
+            self._rows.drop(request_id, scheduled_s, None)
+            self._report(completed_s - scheduled_s, answer)
+            return
         if answer.outcome == "timeout":
             completed_s = sent_s + self._config.timeout_s
         self._rows.add(request_id, scheduled_s, sent_s, completed_s, answer)
@@ -238,6 +252,8 @@ class Replay:
         about: dict[str, Any] = {
             "shard": self._config.shard,
             "nice": nice,
+            "descriptors": self._descriptors,
+            "lacked": dict(self._lacked),
             "sent": self._sent,
             "completed": len(self._rows) - self._rows.dropped,
             "dropped": self._rows.dropped,

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from omegaconf import MISSING
 
 from analysis.comparison.compared import PRIMARY
-from experiments.plan.delays import Delay
+from experiments.plan.delays import Delay, StartUp
 from experiments.plan.fault_plan import Fault, FaultPlanSettings
 from experiments.plan.workload import WorkloadSettings
 from services.backend.settings import KINDS, ON_HANGUP
@@ -177,7 +177,7 @@ class DelaysConfig:
     """The router's own time for a request."""
     replica: Delay = field(default_factory=Delay)
     """From the router to a replica and back."""
-    startup: Delay = field(default_factory=Delay)
+    startup: StartUp = field(default_factory=StartUp)
     """From the start of a process until it serves."""
 
 
@@ -193,7 +193,8 @@ class EngineConfig:
     delays: DelaysConfig | None = None
     """Of engine=sim."""
     startup_timeout_s: Annotated[float, Bounds(least=1)] = 20.0
-    """A service that is not ready after so many seconds fails the run."""
+    """A service, or one of the first replicas, that is not ready after so many seconds fails the run; one that the
+    manager adds is given up, and tried again."""
 
 
 @dataclass

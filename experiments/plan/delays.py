@@ -59,6 +59,13 @@ class Delay:
         return np.round(self.median_s * np.exp(self.sigma * rng.standard_normal(count)), 7)
 
 
+@dataclass
+class StartUp(Delay):
+    """How long the start of a process takes: what loads a model first takes minutes."""
+
+    median_ms: Annotated[float, Bounds(0, 3_600_000)] = 0.0
+
+
 def fit(samples_s: NDArray[np.float64]) -> Delay:
     """The lognormal delay with the samples' median and their 90th percentile.
 

@@ -1,6 +1,7 @@
 """What replicas and manager are told of a run's configuration, live and simulated."""
 
 import dataclasses
+import math
 from typing import Any
 
 from experiments.plan.config import Config
@@ -26,3 +27,9 @@ def scaling_settings(config: Config, faults: list[Fault]) -> ScalingSettings:
     faults_restart = any(fault.restarts for fault in faults)
     settings = config.autoscaling
     return dataclasses.replace(settings, self_heal=settings.self_heal and not faults_restart)
+
+
+def manager_startup_s(config: Config) -> float:
+    """The longest time until a manager serves, seconds: its first replicas start before, so many at a time."""
+    rounds = math.ceil(config.replicas / config.autoscaling.max_starting)
+    return config.engine.startup_timeout_s * (1 + rounds)

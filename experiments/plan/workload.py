@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.plan.profiles import PROFILES, Profile
+from record.schema import LONGEST_S
 from services.bounds import Bounds, Choices, hold, written
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class WorkloadSettings:
     """Mean rate before the profile's factors, requests a second."""
     utilisation: Annotated[float | None, Bounds(above=0, most=10)] = None
     """Sets `rate_rps`: the share of what the replicas that a run begins with can do. Unset = `rate_rps` is as given."""
-    duration_s: Annotated[float, Bounds(1, 86_400)] = 30.0
+    duration_s: Annotated[float, Bounds(1, LONGEST_S)] = 30.0
     """From the run's start, warm-up included, seconds."""
     warmup_s: Annotated[float, Bounds(0, 86_400)] = 5.0
     """Left out of every metric, seconds."""

@@ -1,15 +1,15 @@
 """The run's guardian: ends what a killed runner left behind.
 
 It holds the read end of a pipe whose other end the runner holds. When the runner dies, however it dies
-(SIGKILL included), the pipe closes; the guardian then lets the load write its rows, ends every process that
-carries the run's mark in its environment (also stopped ones, and the manager's replicas), and closes the
-run's folder. An orderly runner says `done` first, and the guardian goes at once.
+(SIGKILL included), the pipe closes; the guardian then takes the run's folder, lets the load write its rows, ends
+every process that carries the run's mark in its environment (also stopped ones, and the manager's replicas), and
+closes the folder. Where the next run has the folder already nothing is written there any more: the processes are
+ended at once. An orderly runner says `done` first, and the guardian goes at once.
 
 A process that plays many simulated runs, which start no processes, has one guardian for all: it is told the folder of
 each further run on a line, and closes the last.
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -18,6 +18,9 @@ import time
 from pathlib import Path
 
 import psutil
+
+from record.files import FolderError, read_manifest
+from record.place import Claim, give_back, hold
 
 MARK = "AEGIS_RUN"
 """Environment variable that every process of a run inherits."""
@@ -82,21 +85,44 @@ def main(folder: Path, mark: str | None, cleanup: str | None = None) -> None:
         if is_orderly := line.strip() == DONE:
             break
         folder = Path(line.rstrip("\n"))
+    claim = None if is_orderly else _take(folder)
     if mark is not None:
-        if not is_orderly:
+        if claim is not None:
             deadline = time.monotonic() + LOAD_DEADLINE_S
             while time.monotonic() < deadline and any(_is_writing(p) for p in marked(mark)):
                 time.sleep(0.05)
         kill_marked(mark)
-    if is_orderly or not (folder / "manifest.json").exists():
-        return
-    manifest = json.loads((folder / "manifest.json").read_text())
-    if manifest["exit_reason"] != "running":
-        return
-    os.environ.pop(MARK, None)
-    if mark is not None and cleanup is not None:
-        subprocess.run([sys.executable, "-m", cleanup, project_of(mark)], check=False)
-    subprocess.run([sys.executable, "-m", "record.writing", str(folder), "--exit-reason", "killed"], check=False)
+        if not is_orderly and cleanup is not None:
+            os.environ.pop(MARK, None)
+            subprocess.run([sys.executable, "-m", cleanup, project_of(mark)], check=False)
+    if claim is not None:
+        _close(claim)
+
+
+def _take(folder: Path) -> Claim | None:
+    """The folder, with the room for its rows free; None where there is nothing to close, or another run has it."""
+    try:
+        if read_manifest(folder).get("exit_reason") != "running":
+            return None
+        claim = hold(folder)
+    except (FolderError, OSError):  # the run did not come to it, or it was removed
+        return None
+    if claim is not None:
+        give_back(folder)
+    return claim
+
+
+def _close(claim: Claim) -> None:
+    """Close the folder and leave it to others."""
+    from record.writing import close
+
+    try:
+        close(claim.folder, "killed")
+    except (FolderError, OSError) as error:
+        later = f"python -m record.writing {claim.folder}"
+        print(f"{claim.folder}: the killed run is not closed ({error}); later: {later}", file=sys.stderr)
+    finally:
+        claim.release()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The runner's side of the guardian (`guardian.py`): a run's own, or one for all that a process simulates."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -35,14 +36,16 @@ class Guardian:
 
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(line.encode() + b"\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # somebody ended it
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
 
     def done(self) -> None:
         """Nothing is left to guard; wait until it has gone."""
         assert self._process.stdin is not None
         self._tell(DONE)
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.wait()
 
 

@@ -12,7 +12,7 @@ from experiments.simulator.replica import VirtualReplica
 from experiments.simulator.router import VirtualRouter
 from services.backend import faults as replica_faults
 from services.backend.draws import uniform
-from services.router.settings import DRAIN_S
+from services.router.settings import DRAIN_S, SETTLE_S
 
 Sink = Callable[..., None]
 """Called as `sink(source, event, t_s, **detail)`."""
@@ -151,16 +151,18 @@ class VirtualFaults:
                 target.start(now)
         else:
             target.stop(now)
-            self._agenda.at(now, self._start_router, (target, now + DRAIN_S, startup_s))
+            self._agenda.at(now, self._start_router, (target, now + DRAIN_S, now, startup_s))
 
     def _startup_s(self, name: str, now: float) -> float:
         return self._startup.at(uniform(self._seed, name, name, f"{now:.6f}", "startup"))
 
-    def _start_router(self, what: tuple[VirtualRouter, float, float], now: float) -> None:
+    def _start_router(self, what: tuple[VirtualRouter, float, float, float], now: float) -> None:
         """As soon as it has finished what was in flight."""
-        router, latest, startup_s = what
-        if router.in_flight and now < latest:
-            self._agenda.at(now + 0.01, self._start_router, what)
+        router, latest, busy_at, startup_s = what
+        if router.in_flight:
+            busy_at = now
+        if now < min(latest, busy_at + SETTLE_S):
+            self._agenda.at(now + 0.01, self._start_router, (router, latest, busy_at, startup_s))
         else:
             router.kill(now)
             self._agenda.at(now + startup_s, _start, router)

@@ -23,7 +23,7 @@ class ScalerError(Exception):
 
 
 class VirtualManager:
-    """Looks, decides, starts and drains, one start after another."""
+    """Looks, decides, starts and drains."""
 
     def __init__(
         self,
@@ -52,14 +52,15 @@ class VirtualManager:
         self._seed = seed
         self.process = Process(agenda)
         self._known: list[str] = []
+        self._draining: set[str] = set()
         self._begin(agenda.now)
         self._known += [f"r{number}" for number in range(1, self.deciding.desired + 1)]
 
     def _begin(self, now: float) -> None:
         self._known.clear()
+        self._draining.clear()
         self.deciding = self._make_deciding()
         self.process.begin()
-        self._is_starting = False
         self._seen = 0
         self.process.at_even_paused(now, self._step)
 
@@ -139,33 +140,36 @@ class VirtualManager:
         return [self._describe(self._nodes[id_]) for id_ in self._known]
 
     def _describe(self, node: VirtualReplica) -> Running:
-        lives = node.is_up or node.is_starting
-        state = "draining" if node.is_draining else "running" if lives else "dead"
-        return Running(node.id, node.url, "", 1 if lives else None, state)
+        if node.id in self._draining:  # one that somebody else has end is none of these
+            state = "draining"
+        else:
+            state = "running" if node.is_up else "starting" if node.is_starting else "dead"
+        return Running(node.id, node.url, "", 1 if node.is_up or node.is_starting else None, state)
 
     def _reconcile(self, now: float) -> None:
-        """Make it so: drain at once, start one after another."""
-        if self._is_starting or not self.process.runs:
+        """Make it so."""
+        if not self.process.runs:
             return
         plan = self.deciding.plan(self._running())
+        epoch = self.process.epoch
         for id_ in plan.drain:
-            self._nodes[id_].drain(now, lambda _, id_=id_: self._forget(id_))  # type: ignore[misc]
-        if plan.start:
-            self._is_starting = True
-            epoch, id_ = self.process.epoch, plan.start[0]
-            self._nodes[id_].start(now, lambda moment: self._started(epoch, id_, moment))
+            self._draining.add(id_)
+            self._nodes[id_].drain(now, lambda _, id_=id_: self._forget(epoch, id_))  # type: ignore[misc]
+        for id_ in plan.start:
+            if id_ not in self._known:
+                self._known.append(id_)
+            self._nodes[id_].start(now, lambda moment, id_=id_: self._started(epoch, id_, moment))  # type: ignore[misc]
 
     def _started(self, epoch: int, id_: str, now: float) -> None:
+        """It serves, or has ended before."""
         if epoch != self.process.epoch:  # its parent has gone meanwhile
             self._nodes[id_].drain(now, _nothing)
-            return
-        self._is_starting = False
-        if id_ not in self._known:
-            self._known.append(id_)
-        self._reconcile(now)
+        elif self._nodes[id_].is_up:
+            self._reconcile(now)  # others may have waited for it
 
-    def _forget(self, id_: str) -> None:
-        if id_ in self._known:
+    def _forget(self, epoch: int, id_: str) -> None:
+        if epoch == self.process.epoch:
+            self._draining.discard(id_)
             self._known.remove(id_)
 
 

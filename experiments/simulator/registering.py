@@ -25,6 +25,9 @@ class Registry(Protocol):
     def register(self, registration: Registration, now: float) -> int | None:
         """A replica registers, renews or says farewell; the status of the answer, None where there is none."""
 
+    def coming(self, id_: str) -> int | None:
+        """Requests that it counts as under way at a replica; None = no answer."""
+
     def forget(self, id_: str, url: str, now: float) -> None:
         """A replica deregisters."""
 
@@ -76,6 +79,11 @@ class Registering:
             farewell = Renewal({"url": self.url}).farewell(DRAIN_S)
             self._agenda.at(now + self._round_trip.median_s / 2, router.register, (self._settings.id, farewell))
         return now + self._round_trip.median_s
+
+    def coming(self) -> int | None:
+        """Requests that the routers count as under way here; None where none of them answers."""
+        told = [count for router in self._routers if (count := router.coming(self._settings.id)) is not None]
+        return sum(told) if told else None
 
     def leave(self, now: float) -> None:
         """Deregister."""

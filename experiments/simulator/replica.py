@@ -13,7 +13,8 @@ from experiments.simulator.request import Flight, Node
 from services.backend import work_queue
 from services.backend.draws import attempt_demand_ms, uniform
 from services.backend.faults import Effects, FaultSet
-from services.backend.settings import DRAIN_S, SETTLE_S, ReplicaSettings
+from services.backend.renewal import may_leave
+from services.backend.settings import ReplicaSettings
 from services.backend.work_queue import Job, QueueFullError
 
 POLL_S = 0.01
@@ -162,7 +163,7 @@ class VirtualReplica(Node):
         self.process.at(self._registering.announce_drain(now) + POLL_S, self._leave, now)
 
     def _leave(self, began: float, now: float) -> None:
-        if now < began + (DRAIN_S if self.in_flight else SETTLE_S):
+        if not may_leave(now - began, self.in_flight, self._registering.coming()):
             self.process.at(now + POLL_S, self._leave, began)
             return
         self._registering.leave(now)

@@ -65,6 +65,7 @@ class VirtualRouter(Owner):
     def _begin(self) -> None:
         """What a new process knows."""
         self.process.begin()
+        self._began_at = self._agenda.now
         self.fleet = Fleet(self.settings.health, self.settings.ejection, self._emit)
         self.fleet.watch = self._watch
         self._dispatcher = Dispatcher(self.settings, self.fleet, self._make_policy())
@@ -135,6 +136,11 @@ class VirtualRouter(Owner):
         except NotOwnerError:
             return 409
 
+    def coming(self, id_: str) -> int | None:
+        """Requests that it counts as under way at a replica; None = no answer."""
+        replica = self.fleet.replicas.get(id_)
+        return replica.in_flight if replica is not None and self.process.runs else None
+
     def forget(self, id_: str, url: str, now: float) -> None:
         """A replica deregisters."""
         if self.process.runs and id_ in self.fleet.replicas:
@@ -149,7 +155,12 @@ class VirtualRouter(Owner):
         """What the manager reads of `/stats`; None = no answer."""
         if not self.process.runs:
             return None
-        return {"monotonic_s": now, "replicas": [describe(r, now) for r in self.fleet.replicas.values()]}
+        return {
+            "monotonic_s": now,
+            "began_s": self._began_at,
+            "work_seconds_total": round(self.fleet.work_seconds(now), 6),
+            "replicas": [describe(r, now) for r in self.fleet.replicas.values()],
+        }
 
     def ready(self) -> int | None:
         """Replicas in rotation; None = no answer."""

@@ -77,6 +77,7 @@ class Simulation:
             for sample in stack.samples:
                 recorder.sample(sample)
             columns = rows(stack, schedule)
+            recorder.give_back()
             pq.write_table(columns, recorder.folder / "raw" / "load-0.parquet")
             recorder.manifest["engine"] = {
                 "name": self.config.engine.name,

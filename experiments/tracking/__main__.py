@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TextIO
 
 from experiments.tracking.store import Store, TrackingError, import_mlflow, shown_uri
+from experiments.tracking.values import read_entry
 from record.files import FolderError, find, one_line, read_manifest
 from record.place import is_held
 
@@ -127,6 +128,7 @@ def log_later(folders: list[Path], answers: TextIO) -> int:
             if manifest["exit_reason"] == "running" and is_held(folder):
                 print(f"{folder}: still running, left alone", file=answers, flush=True)
                 continue
+            read_entry(folder)  # a folder that is damaged leaves no open run in MLflow, and stops no other
         except FolderError as error:
             print(error, file=sys.stderr, flush=True)
             status = 1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from analysis.comparison.comparison import Row
 from experiments.tracking.store import Store, TrackingError
-from experiments.tracking.values import SWEEP_FILES, TAG_LIMIT, Point
+from experiments.tracking.values import SWEEP_FILES, TAG_LIMIT, Point, is_file
 
 ARM_LIMIT = 180
 """Characters of an arm's name in a metric's key, so that the key stays below MLflow's limit of 250."""
@@ -31,7 +31,7 @@ def finish_sweep(store: Store, sweep_dir: Path, status: str | None = None) -> bo
             return False
         run_id = parent.info.run_id
         for path in (sweep_dir / name for name in SWEEP_FILES):
-            if path.exists():
+            if is_file(path):
                 store.client.log_artifact(run_id, str(path))
         if (sweep_dir / "comparison.json").exists():
             _log_comparison(store, run_id, sweep_dir / "comparison.json")

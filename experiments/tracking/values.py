@@ -9,8 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from record.files import PARTIAL, read_manifest
+from record.files import PARTIAL, FolderError, one_line, read_manifest, told_of
 from record.metrics import Metrics
+from record.schema import COMPOSED, LOGS, METRICS, TIMELINE, TRACKED, UI
 from record.settings import leaves
 from record.shapes import Manifest
 
@@ -64,8 +65,13 @@ def read_entry(folder: Path) -> Entry:
     """All of a run's folder.
 
     Raises:
-        FolderError: it is not a run's.
+        FolderError: it is not a run's, or a file is damaged.
     """
+    with told_of(folder):
+        return _read_entry(folder)
+
+
+def _read_entry(folder: Path) -> Entry:
     manifest = read_manifest(folder)
     metrics = read_metrics(folder)
     start, end = start_ms(manifest), milliseconds(manifest.get("ended_at"))
@@ -119,9 +125,21 @@ def run_status(manifest: Manifest) -> str:
 
 
 def read_metrics(folder: Path) -> Metrics:
-    """What `metrics.json` holds; empty where there is none."""
-    path = folder / "metrics.json"
-    return cast(Metrics, json.loads(path.read_text())) if path.exists() else {}
+    """What `metrics.json` holds; empty where there is none.
+
+    Raises:
+        FolderError: it is damaged.
+    """
+    path = folder / METRICS
+    if not path.exists():
+        return {}
+    try:
+        metrics = json.loads(path.read_text())
+    except ValueError as error:
+        raise FolderError(f"{path}: cannot be read ({one_line(error)})") from error
+    if not isinstance(metrics, dict):
+        raise FolderError(f"{path}: is no table of metrics")
+    return cast(Metrics, metrics)
 
 
 def numbers(metrics: Metrics) -> dict[str, float]:
@@ -131,7 +149,7 @@ def numbers(metrics: Metrics) -> dict[str, float]:
 
 def series(folder: Path) -> Iterator[tuple[str, float, int]]:
     """Every number of `timeline.parquet` as (`timeline/<column>`, value, second)."""
-    path = folder / "timeline.parquet"
+    path = folder / TIMELINE
     if not path.exists():
         return
     import pyarrow.parquet as pq
@@ -150,10 +168,19 @@ def series(folder: Path) -> Iterator[tuple[str, float, int]]:
 
 
 def artifacts(folder: Path) -> list[Path]:
-    """The files of a run that are kept in MLflow: results, logs, Hydra's; without hidden and half-written ones."""
-    paths = [*folder.glob("*"), *(folder / "logs").rglob("*"), *(folder / ".hydra").glob("*")]
-    kept = (p for p in paths if p.is_file() and not p.name.startswith(".") and p.suffix != PARTIAL)
-    return sorted(p for p in kept if p.name != "tracking.json")
+    """The files of a run that are kept in MLflow: results, logs, Hydra's, Locust's; no hidden and half-written ones.
+
+    Links are left out, and what lies behind one: in a folder from elsewhere they may lead to any file of this machine.
+    """
+    below = ((folder / LOGS, "**/*"), (folder / COMPOSED, "*"), (folder / UI, "*"))
+    paths = [*folder.glob("*"), *(path for place, what in below if not place.is_symlink() for path in place.glob(what))]
+    kept = (p for p in paths if is_file(p) and not p.name.startswith(".") and p.suffix != PARTIAL)
+    return sorted(p for p in kept if p.name != TRACKED)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there, itself and not a link to one."""
+    return path.is_file() and not path.is_symlink()
 
 
 def inside(folder: Path, path: Path) -> str | None:

@@ -15,15 +15,21 @@ import uvloop
 from services.backend.app import build_app
 from services.backend.listener import Listener
 from services.backend.registration import Registration
+from services.backend.renewal import may_leave
 from services.backend.replica import Replica
-from services.backend.settings import DISTRIBUTIONS, DRAIN_S, KINDS, ON_HANGUP, PARENT_S, SETTLE_S, ReplicaSettings
+from services.backend.settings import DISTRIBUTIONS, DRAIN_S, KINDS, ON_HANGUP, PARENT_S, ReplicaSettings
 from services.backend.work_queue import DISCIPLINES
+from services.descriptors import raise_limit
 from services.door.access import check_bind
 from services.startup import announce, listen, url_for, url_of
+
+DRAIN_POLL_S = 0.01
+"""Pause between two looks of a replica that drains at whether it may go, seconds."""
 
 
 async def serve(arguments: argparse.Namespace, settings: ReplicaSettings) -> None:
     """Serve until SIGTERM; then announce draining, finish, deregister."""
+    raise_limit()
     data_socket = listen(arguments.host, arguments.port)
     admin_socket = listen(arguments.host, arguments.admin_port) if arguments.admin_port is not None else None
     replica = Replica(settings)
@@ -71,7 +77,7 @@ async def serve(arguments: argparse.Namespace, settings: ReplicaSettings) -> Non
     if registration is not None:
         await registration.drain(DRAIN_S)
     replica.draining = True
-    await _finish(replica)
+    await _finish(replica, registration)
     if registration is not None:
         await registration.leave()
     for listener in listeners:
@@ -79,12 +85,15 @@ async def serve(arguments: argparse.Namespace, settings: ReplicaSettings) -> Non
     await asyncio.gather(*serving)
 
 
-async def _finish(replica: Replica) -> None:
-    """Wait for what is in flight, with a deadline."""
+async def _finish(replica: Replica, registration: Registration | None) -> None:
+    """Wait for what is in flight, here and on its way, with a deadline."""
     loop = asyncio.get_running_loop()
     began = loop.time()
-    while loop.time() < began + (DRAIN_S if replica.in_flight else SETTLE_S):  # noqa: ASYNC110 - a counter and a deadline
-        await asyncio.sleep(0.01)
+    while True:
+        coming = None if registration is None else await registration.coming()
+        if may_leave(loop.time() - began, replica.in_flight, coming):
+            return
+        await asyncio.sleep(DRAIN_POLL_S)
 
 
 def main() -> None:

@@ -58,6 +58,17 @@ class Registration:
         if self._renewal is not None:
             await self._put(self._renewal.farewell(longest_s))
 
+    async def coming(self) -> int | None:
+        """Requests that the router counts as under way here; None where it cannot tell."""
+        if self._renewal is None:
+            return None
+        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            async with self._session.get(self._url) as response:
+                seen = await response.json()
+                if response.status == 200 and seen["url"] == self._renewal.url:
+                    return int(seen["in_flight"])
+        return None
+
     async def leave(self) -> None:
         """Deregister."""
         if self._renewal is not None:

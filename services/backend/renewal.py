@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from services.backend.settings import DRAIN_S, SETTLE_S
+
 LEASE_S = 3.0
 RENEW_S = 1.0
 """A third of the lease: two renewals may be lost."""
@@ -34,3 +36,17 @@ class Renewal:
     def farewell(self, longest_s: float) -> dict[str, Any]:
         """Ask the router to send nothing more; what is in flight may take `longest_s` seconds."""
         return {"url": self.url, "lease_s": longest_s + LEASE_S, "state": "draining"}
+
+
+def may_leave(elapsed_s: float, here: int, coming: int | None) -> bool:
+    """Whether a replica that drains may end. Pure.
+
+    Args:
+        elapsed_s: seconds since the router has heard of it.
+        here: requests that are here, whose bodies may still be coming.
+        coming: requests that the router counts as under way here, of which nothing need have come yet: it connects, or
+            waits for its client. None = not known.
+    """
+    if elapsed_s >= DRAIN_S:
+        return True
+    return elapsed_s >= SETTLE_S and not here and not coming

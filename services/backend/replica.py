@@ -107,15 +107,13 @@ class Replica:
         except ValueError as error:
             self._telemetry.ended("invalid", "422")
             return self._answer(422, {"error": str(error)})
+        self.in_flight += 1  # from its head on: who drains waits for the body, too
         try:
             async for _ in request.stream():
                 continue  # the body is work's input; nothing is kept of it
-        except ClientDisconnect:
-            self._telemetry.ended("cancelled")
-            return Response(status_code=GONE)
-        self.in_flight += 1
-        try:
             answer = await self._unless_gone(request, lambda: self._work_or_fail(request, request_id, attempt, demand))
+        except ClientDisconnect:
+            answer = Response(status_code=GONE)
         finally:
             self.in_flight -= 1
         if answer.status_code == GONE:

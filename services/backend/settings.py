@@ -16,7 +16,7 @@ PARENT_S = 0.5
 DRAIN_S = 5.0
 """Longest wait for requests in flight after SIGTERM, seconds."""
 SETTLE_S = 0.1
-"""Requests that the router sent before it heard of the draining still arrive for so long, seconds."""
+"""Shortest wait after SIGTERM: requests of those that ask a replica directly may be on their way, seconds."""
 DISTRIBUTIONS = ("exponential", "lognormal", "constant")
 
 

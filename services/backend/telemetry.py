@@ -29,7 +29,7 @@ class Telemetry:
         self.queue = self._histogram("queue", "Planned time in line of requests served")
         self.service = self._histogram("service", "Planned time in service of requests served")
         self.late = self._histogram("timer_lateness", "What the event loop's timer added to the planned end")
-        self._in_flight = self._gauge("in_flight_requests", "Requests here, those that a fault holds included")
+        self._in_flight = self._gauge("in_flight_requests", "Requests here, also those held by a fault or still coming")
         self._waiting = self._gauge("waiting_requests", "Requests in line, before the slots")
         self._busy = self._gauge("busy_slots", "Slots that are serving")
         self._gauge("slots", "Requests that can be served at the same time").set(slots)

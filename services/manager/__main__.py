@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
+from services.descriptors import raise_limit
 from services.door.access import check_bind
 from services.door.head_limit import HeadLimited
 from services.manager import scalers
@@ -88,6 +89,17 @@ async def serve(arguments: argparse.Namespace, content: dict[str, Any], scaling:
         await asyncio.gather(*tasks[:1])
 
 
+def _seconds(text: str) -> float:
+    """A time above 0. Raises ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: must be a number of seconds above 0")
+    return value
+
+
 def parse() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     """Read the command line: first which engine it names, whose file declares options of its own."""
     parser = argparse.ArgumentParser(
@@ -102,6 +114,12 @@ def parse() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     parser.add_argument("--router", default="http://127.0.0.1:8081", help="the router's admin URL")
     parser.add_argument("--scaler", default="target_tracking", help=f"one of {SCALERS.listed()}; options by --config")
     parser.add_argument("--replicas", type=int, default=1, help="to begin with")
+    parser.add_argument(
+        "--startup-timeout",
+        type=_seconds,
+        metavar="S",
+        help="seconds that a replica may take to start (default: the engine's own; local 20, compose 30, swarm 60)",
+    )
     parser.add_argument("--config", help='JSON or a file of it: {"scaling", "scaler", "replica", "replicas"}')
     choice = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for each in (choice, parser):
@@ -139,6 +157,7 @@ def main() -> None:
             raise ValueError(f"replicas={replicas}: must be between {scaling.min_replicas} and {scaling.max_replicas}")
     except (OSError, ValueError, TypeError) as error:
         parser.error(" ".join(str(error).split()))
+    raise_limit()  # each replica that it starts takes some
     try:
         uvloop.run(serve(arguments, content, scaling))
     except (StartError, EngineError) as error:

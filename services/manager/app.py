@@ -17,6 +17,8 @@ from services.manager.engines import Engine, EngineError
 from services.manager.telemetry import Telemetry
 from services.processes import StartError
 
+HELD = 'the autoscaler is off, so that this number holds; PUT /autoscaler {"enabled": true} lets it decide again'
+
 
 class Scale(BaseModel):
     """A number of replicas."""
@@ -54,7 +56,7 @@ def build_app(control: Control, engine: Engine, scaler: str) -> FastAPI:
             raise HTTPException(409, "this manager only recommends (--engine fixed): start it with one that scales")
 
     async def status() -> dict[str, Any]:
-        running = await engine.running()
+        running = await control.replicas()
         return {
             "monotonic_s": time.monotonic(),
             "desired": control.desired,
@@ -99,13 +101,13 @@ def build_app(control: Control, engine: Engine, scaler: str) -> FastAPI:
 
     @app.put("/scale", dependencies=token, responses=answers | fixed)
     async def scale(body: Scale) -> dict[str, Any]:
-        """Set the number by hand; while the autoscaler is enabled it goes on from there."""
+        """Set the number by hand; it holds until `PUT /autoscaler` with `enabled: true` releases it."""
         refuse_where_fixed()
         s = control.limits.settings
         if not s.min_replicas <= body.replicas <= s.max_replicas:
             raise HTTPException(422, f"replicas: must be between {s.min_replicas} and {s.max_replicas}")
         control.scale(body.replicas)
-        return await status()
+        return await status() | {"note": HELD}
 
     @app.put("/autoscaler", dependencies=token, responses=answers)
     async def autoscaler(body: Autoscaler) -> dict[str, Any]:
@@ -128,12 +130,9 @@ def build_app(control: Control, engine: Engine, scaler: str) -> FastAPI:
         refuse_where_fixed()
         if id_ not in {r.id for r in await engine.running()}:
             raise HTTPException(404, f"no replica {id_}")
-        await engine.stop_process(id_)
-        control.counts["starts"] += 1
         try:
-            await engine.start(id_)
+            await control.restart(id_)
         except StartError as error:
-            control.counts["failed_starts"] += 1
             raise HTTPException(502, str(error)) from error
         return await status()
 

@@ -4,15 +4,17 @@ import asyncio
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 
 from services.manager.deciding import Deciding
-from services.manager.engines import Engine, EngineError
+from services.manager.engines import Engine, EngineError, Running
 from services.manager.limits import Limits
 from services.manager.scalers import Observation, Scaler
 from services.manager.settings import ScalingSettings
+from services.manager.starting import start_all
 from services.processes import StartError
 
 
@@ -29,6 +31,8 @@ class Control:
         self._reconciling = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
         self._drains: set[asyncio.Task[None]] = set()
+        self._starts: dict[str, asyncio.Task[None]] = {}
+        """Under way, by the replica's id."""
         self.counts: Counter[str] = Counter()
         """`failed_looks` at the router, `engine_errors`, `starts` that were begun, `failed_starts`."""
 
@@ -43,7 +47,7 @@ class Control:
         return self.deciding.limits
 
     async def begin(self) -> None:
-        """Start the first replicas, one after another, or take over those that an earlier manager has left.
+        """Start the first replicas, or take over those that an earlier manager has left.
 
         Raises:
             StartError, EngineError: one did not come up.
@@ -52,9 +56,23 @@ class Control:
         if set(states) & {"starting", "running"} or not self.engine.acts:
             self.deciding.take_over(len(states), time.monotonic(), time.time())
             return
-        for number in range(1, self.desired + 1):
-            self.counts["starts"] += 1
-            await self.engine.start(f"r{number}")
+        first = [f"r{number}" for number in range(1, self.desired + 1)]
+        await start_all(self._start, first, self.limits.settings.max_starting)
+
+    async def replicas(self) -> list[Running]:
+        """The engine's replicas, those included whose start is under way; whether an engine shows these is its own.
+
+        Raises:
+            EngineError: it cannot tell.
+        """
+        found = {replica.id: replica for replica in await self.engine.running()}
+        for id_ in self._starts:
+            shown = found.get(id_)
+            if shown is None:
+                found[id_] = Running(id_, "", "", None, "starting")
+            elif shown.state != "draining":
+                found[id_] = replace(shown, state="starting")
+        return list(found.values())
 
     async def run(self) -> None:
         """Decide every interval, for ever."""
@@ -73,9 +91,24 @@ class Control:
         self._reconcile_soon()
 
     def scale(self, replicas: int) -> None:
-        """Set the wanted number by hand; an enabled autoscaler goes on from there."""
+        """Set the wanted number by hand: it holds until the autoscaler is enabled again, and decides from there on."""
+        self.enabled = False
         self.deciding.set_by_hand(replicas, time.monotonic(), time.time())
         self._reconcile_soon()
+
+    async def restart(self, id_: str) -> None:
+        """End a replica in order if it lives, and start it again with the same id and address.
+
+        Raises:
+            KeyError: there is none.
+            StartError, EngineError: it did not come up again.
+        """
+        await self.engine.stop_process(id_)
+        task = self._start_soon(id_)
+        await asyncio.wait([task])  # whoever waits no longer does not end it
+        if task.cancelled():
+            raise StartError(f"{id_} is not wanted any more")
+        task.result()
 
     def set_bounds(self, settings: ScalingSettings) -> None:
         """Change what limits the scaler; the wanted number follows at once, whether or not the scaler is on."""
@@ -89,7 +122,7 @@ class Control:
     async def _observe(self) -> Observation | None:
         try:
             async with self._session.get(self._stats_url) as response:
-                return self.deciding.observe(await response.json(), await self.engine.running())
+                return self.deciding.observe(await response.json(), await self.replicas())
         except EngineError:
             self.counts["engine_errors"] += 1
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError):
@@ -98,7 +131,7 @@ class Control:
         return None
 
     def _reconcile_soon(self) -> None:
-        """Make it so in the background: a slow start must not stop the looking."""
+        """Make it so in the background: a slow engine must not stop the looking."""
         task = asyncio.create_task(self._reconcile())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
@@ -109,24 +142,50 @@ class Control:
         async with self._reconciling:
             try:
                 await self._make_it_so()
-            except (StartError, EngineError) as error:
-                self.counts["engine_errors"] += isinstance(error, EngineError)
-                sys.stderr.write(f"{error}\n")
-                sys.stderr.flush()
+            except EngineError as error:
+                self._complain(error)
 
     async def _make_it_so(self) -> None:
-        while True:  # planned anew after each start, which takes a while
-            plan = self.deciding.plan(await self.engine.running())
-            for id_ in plan.drain:
+        plan = self.deciding.plan(await self.replicas())
+        for id_ in plan.drain:
+            if id_ in self._starts:  # what it leaves behind is drained at the next look
+                self._starts[id_].cancel()
+            else:
                 self._drain_soon(id_)
-            if not plan.start:
-                return
-            self.counts["starts"] += 1
-            try:
-                await self.engine.start(plan.start[0])
-            except (StartError, EngineError):
-                self.counts["failed_starts"] += 1
-                raise
+        for id_ in plan.start:
+            self._start_soon(id_).add_done_callback(self._started)
+
+    def _start_soon(self, id_: str) -> asyncio.Task[None]:
+        """Start in the background: others start beside it, and a slow one must not stop the looking."""
+        if id_ not in self._starts:
+            task = self._starts[id_] = asyncio.create_task(self._start(id_))
+            task.add_done_callback(lambda _: self._starts.pop(id_, None))
+        return self._starts[id_]
+
+    async def _start(self, id_: str) -> None:
+        self.counts["starts"] += 1
+        try:
+            await self.engine.start(id_)
+        except (StartError, EngineError):
+            self.counts["failed_starts"] += 1
+            raise
+
+    def _started(self, task: asyncio.Task[None]) -> None:
+        """Go on with those that had to wait for it; a failed one is tried again at the next look."""
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self._reconcile_soon()
+        elif isinstance(error, StartError | EngineError):
+            self._complain(error)
+        else:
+            raise error
+
+    def _complain(self, error: StartError | EngineError) -> None:
+        self.counts["engine_errors"] += isinstance(error, EngineError)
+        sys.stderr.write(f"{error}\n")
+        sys.stderr.flush()
 
     def _drain_soon(self, id_: str) -> None:
         """Drain in the background: it may take as long as the longest request, and others must not wait for it."""
@@ -138,14 +197,13 @@ class Control:
         try:
             await self.engine.drain(id_)
         except EngineError as error:  # the next look plans it again
-            self.counts["engine_errors"] += 1
-            sys.stderr.write(f"{error}\n")
-            sys.stderr.flush()
+            self._complain(error)
 
     async def close(self) -> None:
         """Stop deciding; drain every replica, and wait for the drains that have begun (a second SIGTERM cuts them)."""
-        for task in list(self._background):
+        begun = [*self._background, *self._starts.values()]
+        for task in begun:
             task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.gather(*begun, return_exceptions=True)
         await asyncio.gather(self.engine.close(), *self._drains, return_exceptions=True)
         await self._session.close()

@@ -15,10 +15,19 @@ CAPACITY = 10_000
 
 @dataclass
 class Plan:
-    """What makes it so, in this order."""
+    """What makes it so."""
 
     start: list[str] = field(default_factory=list)
     drain: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What the router's counters showed at a look."""
+
+    now: float
+    work_s: float
+    in_flight_s: dict[str, float]
 
 
 class Deciding:
@@ -29,7 +38,9 @@ class Deciding:
         self.desired = replicas
         self.limits = limits
         self._scaler = scaler
-        self._readings: dict[str, tuple[float, float]] = {}
+        self._last: _Reading | None = None
+        self._own: set[str] = set()
+        """Those of the router's replicas that the engine runs, or ran."""
         self._decisions: deque[dict[str, Any]] = deque(maxlen=CAPACITY)
         self._seq = 0
         self.counts: Counter[str] = Counter()
@@ -50,44 +61,63 @@ class Deciding:
             KeyError, TypeError, ValueError: `stats` is none.
         """
         seen = {replica["id"]: replica for replica in stats["replicas"]}
-        means = self._mean_in_flight(stats["monotonic_s"], seen)
+        by_url = {replica["url"]: replica for replica in stats["replicas"]}  # Swarm's tasks register under other ids
+        found = [(replica, seen.get(replica.id) or by_url.get(replica.url)) for replica in running]
+        self._own = (self._own & seen.keys()) | {known["id"] for _, known in found if known is not None}
+        means, work = self._means(stats, seen)
         loads = []
-        for replica in running:
+        for replica, known in found:
             if replica.state == "draining":
                 continue
-            known = seen.get(replica.id)
             is_ready = known is not None and known["state"] == "ready"
-            slots = (known or {}).get("concurrency") or 1
-            loads.append(ReplicaLoad(replica.id, means.get(replica.id), slots, is_ready))
-        self.ready = sum(load.ready for load in loads)
-        return Observation(loads, self.desired)
+            slots, mean = ((known["concurrency"] or 1), means.get(known["id"])) if known is not None else (1, None)
+            loads.append(ReplicaLoad(replica.id, mean, slots, is_ready))
+        observation = Observation(loads, self.desired, work)
+        self.ready = observation.ready
+        return observation
 
-    def _mean_in_flight(self, now: float, seen: dict[str, dict[str, Any]]) -> dict[str, float]:
-        """Requests in flight by replica, averaged since the last look; at a first one, those of the moment.
+    def _means(self, stats: dict[str, Any], seen: dict[str, dict[str, Any]]) -> tuple[dict[str, float], float | None]:
+        """Requests in flight by replica, and of all of the manager's, averaged since the last look.
 
-        One moment's number scatters so much that a scaler would follow its noise.
+        One moment's number scatters so much that a scaler would follow its noise: at a first look, also after the
+        router began anew, there is none. Whoever is new since the last look was idle before. The sum is the router's,
+        which knows what those did who have gone meanwhile; replicas that somebody else has started are taken off it.
         """
-        readings = {id_: (now, float(replica["in_flight_seconds_total"])) for id_, replica in seen.items()}
+        last, self._last = (
+            self._last,
+            _Reading(
+                float(stats["monotonic_s"]),
+                float(stats["work_seconds_total"]),
+                {id_: float(replica["in_flight_seconds_total"]) for id_, replica in seen.items()},
+            ),
+        )
+        new = self._last
+        if last is None or not last.now < new.now or last.now < stats["began_s"]:
+            return {}, None
         means = {}
-        for id_, (_, total) in readings.items():
-            then, before = self._readings.get(id_, (now, total))
-            is_new = then >= now or total < before  # also after the router, or the replica's entry, began anew
-            means[id_] = float(seen[id_]["in_flight"]) if is_new else (total - before) / (now - then)
-        self._readings = readings
-        return means
+        for id_, total in new.in_flight_s.items():
+            before = last.in_flight_s.get(id_, 0.0)
+            is_new = total < before  # the same id has registered again
+            means[id_] = (total if is_new else total - before) / (new.now - last.now)
+        foreign = sum(mean for id_, mean in means.items() if id_ not in self._own)
+        return means, max(0.0, (new.work_s - last.work_s) / (new.now - last.now) - foreign)
 
     def decide(self, observation: Observation | None, now: float, unix_s: float) -> None:
         """One decision, `now` on the caller's clock; None = the router did not answer."""
         wish = self._scaler.decide(observation, now) if observation is not None else None
         self.demanded = wish
-        decision = self.limits.decide(wish, self.desired, now)
-        if observation is None:
+        if observation is not None:
+            there = {"ready": observation.ready, "present": len(observation.replicas)}
+            decision = self.limits.decide(wish, self.desired, now, **there)
+        else:
+            decision = self.limits.decide(None, self.desired, now)
             decision = Decision(decision.desired, "no_router", "cannot tell: the router does not answer")
         self._note(decision, wish, observation, now, unix_s)
 
     def set_by_hand(self, replicas: int, now: float, unix_s: float) -> None:
-        """Set the wanted number; an enabled autoscaler goes on from there."""
-        self._note(Decision(replicas, "by_hand", "set by hand"), None, None, now, unix_s)
+        """Set the wanted number, as long as nobody has this decide again."""
+        reason = "set by hand: it holds until the autoscaler is enabled again"
+        self._note(Decision(replicas, "by_hand", reason), None, None, now, unix_s)
 
     def take_over(self, replicas: int, now: float, unix_s: float) -> None:
         """There are `replicas` of an earlier manager; their number is kept, within the bounds."""
@@ -110,7 +140,7 @@ class Deciding:
         previous, self.desired = self.desired, decision.desired
         self._seq += 1
         self.counts[decision.kind] += 1
-        seen = observation.replicas if observation is not None else []
+        seen, work = (observation.replicas, observation.in_flight) if observation is not None else ([], None)
         self._decisions.append(
             {
                 "seq": self._seq,
@@ -125,7 +155,7 @@ class Deciding:
                     "replicas": len(seen),
                     "ready": sum(r.ready for r in seen),
                     "slots": sum(r.slots for r in seen),
-                    "in_flight": round(sum(r.in_flight or 0 for r in seen), 3),
+                    "in_flight": None if work is None else round(work, 3),
                 },
             }
         )
@@ -135,7 +165,7 @@ class Deciding:
         return {"decisions": [d for d in self._decisions if d["seq"] > since], "next": self._seq}
 
     def plan(self, running: Sequence[Running]) -> Plan:
-        """Whom to start, one after another, and whom to drain, so that there are as many as wanted."""
+        """Whom to start now, and whom to drain, so that there are as many as wanted, and not too many start at once."""
         states = {replica.id: replica.state for replica in running}
         living = {id_ for id_, state in states.items() if state in ("starting", "running")}
         dead = {id_ for id_, state in states.items() if state == "dead"}
@@ -148,15 +178,17 @@ class Deciding:
                 present.add(id_)
             else:
                 plan.drain.append(id_)  # forgotten: it is not wanted any more
-        number = 0
-        while len(present) < self.desired:
+        number = due = 0
+        while len(present) + due < self.desired:
             number += 1
             if states.get(f"r{number}") == "draining":
-                return plan  # it has the number that is due; the next look finds it gone
-            if f"r{number}" not in present:
+                due += 1  # it has this number; a later look finds it gone
+            elif f"r{number}" not in present:
                 plan.start.append(f"r{number}")
                 present.add(f"r{number}")
         plan.drain += sorted(present, key=_number)[self.desired :]
+        starting = sum(state == "starting" for state in states.values())
+        del plan.start[max(0, self.limits.settings.max_starting - starting) :]
         return plan
 
 

@@ -30,20 +30,37 @@ class Limits:
     def __init__(self, settings: ScalingSettings) -> None:
         self.settings = settings
         self._wishes: deque[tuple[float, int]] = deque()
+        self._grows = False
+        """Whether those that were added last have not all been in rotation for a whole interval yet."""
+        self._was_full = False
+        """Whether at the last look as many were in rotation as were wanted."""
 
-    def decide(self, wish: float | None, current: int, now: float) -> Decision:
+    def decide(
+        self, wish: float | None, current: int, now: float, *, ready: int | None = None, present: int | None = None
+    ) -> Decision:
         """The decision at `now`.
 
         Args:
             wish: what the scaler wants; None, NaN = it cannot tell; infinity = as many as there may be.
             current: replicas wanted until now.
             now: seconds.
+            ready: replicas in rotation; None = all that are wanted.
+            present: replicas there are, starting ones too; likewise.
         """
-        s = self.settings
         if wish is None or math.isnan(wish):
             return Decision(self._bound(current), "no_numbers", "cannot tell: the scaler has no numbers")
+        ready = current if ready is None else ready
         wish = min(max(wish, 0.0), 1e6)
-        whole = current if current and abs(wish / current - 1) <= s.tolerance else math.ceil(wish - 1e-9)
+        whole = self._whole(wish, current, ready, current if present is None else present)
+        decision = self._decide(wish, whole, current, now)
+        is_full = ready >= decision.desired
+        self._grows = decision.kind == "up" or (self._grows and not (is_full and self._was_full))
+        self._was_full = is_full
+        return decision
+
+    def _decide(self, wish: float, whole: int, current: int, now: float) -> Decision:
+        """What bounds, windows and rates leave of it."""
+        s = self.settings
         kind: Kind = "steady" if whole == self._bound(whole) else "bounded"
         whole = self._bound(whole)
         self._wishes.append((now, whole))
@@ -55,6 +72,25 @@ class Limits:
         if whole < current:
             return self._down(wish, whole, current, now)
         return Decision(whole, kind, f"wish {wish:.2f}: within tolerance or bounds of {current}")
+
+    def _whole(self, wish: float, current: int, ready: int, present: int) -> int:
+        """The next whole number up, unless the metric is near its target, or the change would go the other way.
+
+        Kubernetes' tolerance is on the metric over its target, hence on the wish over those that the metric is of: for
+        more, over all there are, of whom those that are not ready count as idle; for fewer, over those in rotation. In
+        between, the assumption has turned the change round: nothing is done. Likewise where the number of those that
+        are measured alone would turn it round (replica_calculator.go, `GetResourceReplicas`).
+
+        One thing is not Kubernetes': a fleet that has been told to grow and has not been seen at that size for an
+        interval goes on without tolerance. A mean lags behind a load that rises, so its first number is too small, and
+        would be kept for being nearly right. Tolerance is there for a fleet that has settled.
+        """
+        tolerance = self.settings.tolerance
+        if wish > present * (1 + (0 if self._grows else tolerance)) + 1e-9:
+            return max(current, math.ceil(wish - 1e-9))
+        if wish < ready * (1 - tolerance) - 1e-9:
+            return min(current, math.ceil(wish - 1e-9))
+        return current
 
     def _up(self, wish: float, whole: int, current: int, now: float) -> Decision:
         s = self.settings

@@ -15,7 +15,7 @@ class ScalingSettings:
     interval_s: Annotated[float, Bounds(0.1, 600)] = 1.0
     """Seconds between two decisions (Kubernetes: 15)."""
     tolerance: Annotated[float, Bounds(0, 1)] = 0.1
-    """A wish within this share of the present number changes nothing (Kubernetes' default)."""
+    """A metric within this share of its target, over those that it is of, changes nothing (Kubernetes' default)."""
     stabilization_up_s: Annotated[float, Bounds(0, 3600)] = 0.0
     """Scaling up takes the lowest wish of so many seconds (Kubernetes: 0)."""
     stabilization_down_s: Annotated[float, Bounds(0, 3600)] = 5.0
@@ -24,6 +24,9 @@ class ScalingSettings:
     """At most so many replicas more in one decision."""
     max_down: int = 1
     """At most so many fewer in one decision."""
+    max_starting: int = 16
+    """At most so many replicas start at the same time, those of a run's beginning too (Kubernetes' ReplicaSet: 500;
+    here they share one machine's cores)."""
     self_heal: bool = True
     """Start a replica again when its process ended by itself."""
 
@@ -33,7 +36,7 @@ class ScalingSettings:
         Raises:
             ValueError: with the key, its value and its bounds.
         """
-        for name in ("min_replicas", "max_replicas", "max_up", "max_down"):
+        for name in ("min_replicas", "max_replicas", "max_up", "max_down", "max_starting"):
             Bounds(1, most_replicas).check(f"autoscaling.{name}", getattr(self, name))
         hold(self, "autoscaling")
         if self.min_replicas > self.max_replicas:

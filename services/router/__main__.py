@@ -3,27 +3,37 @@
 import argparse
 import asyncio
 import dataclasses
+import logging
 import random
 import signal
 import time
 import typing
+from collections.abc import Callable
 from typing import Any
 
 import uvloop
 from aiohttp import web
 
+from services.descriptors import raise_limit
 from services.door.access import check_bind
 from services.plugins import check_folders
 from services.router import policies
 from services.router.admin import Admin
+from services.router.connections import DataServer, Malformed, most_clients
 from services.router.events import EventLog
 from services.router.fleet import Fleet
 from services.router.health import HealthChecker
 from services.router.policies import POLICIES, Policy
-from services.router.proxy import Proxy, client_session
-from services.router.settings import DRAIN_S, TICK_S, RouterSettings
+from services.router.proxy import Proxy
+from services.router.settings import DRAIN_S, SETTLE_S, TICK_S, RouterSettings
 from services.router.telemetry import Telemetry
-from services.startup import announce, listen, read_config, url_of
+from services.router.upstream import client_session
+from services.startup import BACKLOG, announce, listen, read_config, url_of
+
+DRAIN_POLL_S = 0.01
+"""How often a router that drains looks whether it may go, seconds."""
+CUT_S = 0.1
+"""Longest wait for what has not ended by the end of the drain, seconds."""
 
 
 def settings_from(content: dict[str, Any], cls: type = RouterSettings, prefix: str = "router") -> Any:  # noqa: ANN401
@@ -46,6 +56,24 @@ def settings_from(content: dict[str, Any], cls: type = RouterSettings, prefix: s
     )
 
 
+async def drain(proxy: Proxy, site: web.BaseSite, tick: Callable[[float], None]) -> None:
+    """Accept no more connections, finish what is in flight, bodies that are still coming included.
+
+    Clients that are connected may ask once more; they are told that it was the last time (Envoy's and HAProxy's way).
+    aiohttp's own shutdown would read nothing more from anybody.
+    """
+    proxy.draining = True
+    await site.stop()
+    began = busy_at = time.monotonic()
+    while (now := time.monotonic()) < began + DRAIN_S:
+        if proxy.in_flight:
+            busy_at = now
+        elif now >= busy_at + SETTLE_S:
+            return
+        tick(now)
+        await asyncio.sleep(DRAIN_POLL_S)
+
+
 async def serve(arguments: argparse.Namespace, settings: RouterSettings, policy: Policy, name: str) -> None:
     """Serve both ports until SIGTERM or SIGINT; then finish what is in flight."""
     data, admin = listen(arguments.host, arguments.port), listen(arguments.admin_host, arguments.admin_port)
@@ -54,19 +82,18 @@ async def serve(arguments: argparse.Namespace, settings: RouterSettings, policy:
     telemetry.watch(fleet, events.counts)
     session = client_session(settings)
     proxy = Proxy(settings, fleet, policy, telemetry, session)
-    checker = HealthChecker(settings.health, fleet, random.Random(arguments.seed + 1))
-    server = web.ServerRunner(
-        web.Server(
-            proxy.handle, handler_cancellation=True, access_log=None, keepalive_timeout=75, auto_decompress=False
-        ),
-        access_log=None,
-    )
+    checker = HealthChecker(settings.health, fleet, random.Random(arguments.seed + 1), proxy.exhausted)
+    clients = DataServer(proxy.handle, proxy.refuse, most_clients(raise_limit()))
+    server = web.ServerRunner(clients, shutdown_timeout=CUT_S)
     fleet.watch = checker.watch
     app = Admin(fleet, proxy, events, telemetry, name).app()
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    logging.getLogger("aiohttp.server").addFilter(Malformed())
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=CUT_S)
+    sites = []
     for each, sock in ((server, data), (runner, admin)):
         await each.setup()
-        await web.SockSite(each, sock, shutdown_timeout=DRAIN_S).start()
+        sites.append(web.SockSite(each, sock, backlog=BACKLOG))
+        await sites[-1].start()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -77,6 +104,7 @@ async def serve(arguments: argparse.Namespace, settings: RouterSettings, policy:
             await asyncio.wait_for(stopping.wait(), TICK_S)
         except TimeoutError:
             continue
+    await drain(proxy, sites[0], fleet.tick)
     await server.cleanup()
     await checker.stop()
     await runner.cleanup()

@@ -37,6 +37,7 @@ class Admin:
         self._events = events
         self._telemetry = telemetry
         self._policy = policy
+        self._began_at = time.monotonic()
         self._gate = Gate(limits_changes=False)  # every replica renews its lease every second
 
     def app(self) -> web.Application:
@@ -78,7 +79,8 @@ class Admin:
 
     async def _readyz(self, _: web.Request) -> web.Response:
         ready = any(replica.state == "ready" for replica in self._fleet.replicas.values())
-        return web.json_response({"status": "ready" if ready else "no replica"}, status=200 if ready else 503)
+        status = "draining" if self._proxy.draining else "ready" if ready else "no replica"
+        return web.json_response({"status": status}, status=200 if status == "ready" else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         self._telemetry.in_flight.set(self._proxy.in_flight)
@@ -97,7 +99,9 @@ class Admin:
                 "monotonic_s": now,
                 "unix_s": time.time(),
                 "policy": self._policy,
+                "began_s": self._began_at,
                 "in_flight": proxy.in_flight,
+                "work_seconds_total": round(self._fleet.work_seconds(now), 6),
                 **{f"{name}_total": count for name, count in proxy.totals.items()},
                 "responses": proxy.responses,
                 "replicas": [describe(replica, now) for replica in self._fleet.replicas.values()],

@@ -9,7 +9,48 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from services.router.dispatch import FAILURE_STATUS
 from services.router.forwarding import origin_form, to_replica
+
+REJECTIONS = {
+    **FAILURE_STATUS,
+    "client_timeout": 408,
+    "malformed": 400,
+    "target": 501,
+    "loop": 508,
+    "no_replica": 503,
+    "policy": 500,
+    "bad_answer": 502,
+    "exhausted": 503,
+}
+"""Why the router answers for itself, with the status that it answers."""
+
+
+class BadAnswerError(Exception):
+    """The replica's answer cannot be passed on; the text says why."""
+
+
+@dataclass(slots=True)
+class Failure:
+    """Why there is no answer of a replica's to pass on."""
+
+    reason: str
+    """A key of `REJECTIONS`."""
+    detail: str
+    sent: bool
+    """Whether any of the request may have reached the replica."""
+
+
+def failure_of(error: BaseException, body_started: bool, limit: float) -> Failure:
+    """What an exception while a replica was asked means; it had `limit` seconds to answer."""
+    connecting = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+    if isinstance(error, connecting):
+        return Failure("connect", f"cannot connect to the replica: {error}", sent=body_started)
+    if isinstance(error, TimeoutError):
+        return Failure("timeout", f"the replica did not answer within {limit:.3g} s", sent=True)
+    if isinstance(error, BadAnswerError):
+        return Failure("bad_answer", f"the replica's answer: {error}", sent=True)
+    return Failure("reset", f"the replica broke off: {str(error) or type(error).__name__}", sent=True)
 
 
 @dataclass(slots=True)
@@ -39,17 +80,13 @@ class Exchange:
         self.attempt_at = began
         self.waited_s = 0.0
         self.body_started = False
-        self.client_stalled = False
+        self.client_fault: Failure | None = None
+        """What the client did wrong in its body; no replica is blamed for it."""
         self.patience: asyncio.Timeout | None = None
         """Ends the attempt under way; None once it has been answered."""
         self._idle_s = idle_s
         self._kept: bytes | None = None
         self._has_body = request.can_read_body
-
-    @property
-    def stalled(self) -> str:
-        """What a client hears that stops in the middle of its body."""
-        return f"the request's body did not go on for {self._idle_s:g} s"
 
     def own_ms(self) -> str:
         """The router's own time until now, milliseconds."""
@@ -65,14 +102,8 @@ class Exchange:
         """Whether an answer has no body, whatever its headers say (RFC 9112, section 6.3)."""
         return self.request.method == "HEAD" or upstream.status in (204, 304)
 
-    def closed_after_upgrade(self, response: web.StreamResponse) -> web.StreamResponse:
-        """Close the connection after an answer to `Upgrade`: aiohttp reads no further request from it."""
-        if "Upgrade" in self.request.headers:
-            response.force_close()
-        return response
-
     async def take_body(self, keep_up_to: int) -> bool:
-        """Keep a small body, so that it can be sent again; False where the client does not finish it."""
+        """Keep a small body, so that it can be sent again; False where it does not come whole (`client_fault`)."""
         request = self.request
         if not self._has_body:
             return True
@@ -84,20 +115,29 @@ class Exchange:
             began = time.monotonic()
             try:
                 self._kept = b"".join([chunk async for chunk in self._pieces()])
-            except TimeoutError:
+            except (TimeoutError, web.RequestPayloadError):
                 return False
             finally:
                 self.waited_s += time.monotonic() - began
         return True
 
     async def _pieces(self) -> AsyncIterator[bytes]:
-        """The body as it comes; TimeoutError where the client pauses for too long."""
+        """The body as it comes.
+
+        Raises:
+            TimeoutError: the client pauses for too long.
+            RequestPayloadError: it cannot be read, since its coding is wrong.
+        """
         while True:
             try:
                 async with asyncio.timeout(self._idle_s):
                     chunk = await self.request.content.readany()
             except TimeoutError:
-                self.client_stalled = True
+                detail = f"the request's body did not go on for {self._idle_s:g} s"
+                self.client_fault = Failure("client_timeout", detail, sent=True)
+                raise
+            except web.RequestPayloadError as error:
+                self.client_fault = Failure("malformed", f"the request's body: {error}", sent=True)
                 raise
             if not chunk:
                 return

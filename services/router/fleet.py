@@ -6,8 +6,9 @@ Plain objects, no I/O: every method is told the time (seconds on a monotonic clo
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal, get_args
 
-from services.router.policy import Candidate, Outcome
+from services.router.policy import Outcome
 from services.router.settings import EjectionSettings, HealthCheckSettings
+from services.router.work import Departed, Worker
 
 State = Literal["pending", "ready", "ejected", "draining"]
 STATES: tuple[State, ...] = get_args(State)
@@ -15,26 +16,23 @@ Emit = Callable[..., None]
 """Called as `emit(event, replica_id, now, **detail)`."""
 
 
-class Replica(Candidate):
+class Replica(Worker):
     """One replica as the router sees it."""
 
     __slots__ = (
         "admin_url", "concurrency", "draining", "ejected_until", "ejections_in_row", "ejections_total", "fails",
-        "failures_in_row", "failures_total", "healthy", "id", "in_flight", "in_flight_at", "in_flight_s",
-        "latency_s", "lease_until", "passes", "requests_total", "url", "weight",
+        "failures_in_row", "failures_total", "healthy", "id", "latency_s", "lease_until", "passes", "requests_total",
+        "url", "weight",
     )  # fmt: skip
 
     def __init__(self, id: str, url: str) -> None:
         """It has just registered."""
+        super().__init__()
         self.id = id
         self.url = url
         self.admin_url: str | None = None
         self.weight = 1.0
         self.concurrency: int | None = None
-        self.in_flight = 0
-        self.in_flight_s = 0.0
-        """Integral of `in_flight` over time, request-seconds, until `in_flight_at`."""
-        self.in_flight_at = 0.0
         self.requests_total = 0
         self.failures_total = 0
         self.ejections_total = 0
@@ -57,10 +55,6 @@ class Replica(Candidate):
         if self.healthy is None:
             return "pending"
         return "ready" if self.healthy and self.ejected_until is None else "ejected"
-
-    def in_flight_seconds(self, now: float) -> float:
-        """Request-seconds spent here until `now`; the difference of two readings over their distance is a mean."""
-        return self.in_flight_s + self.in_flight * (now - self.in_flight_at)
 
 
 def describe(replica: Replica, now: float) -> dict[str, Any]:
@@ -98,6 +92,7 @@ class Fleet:
         self._rotation: tuple[Replica, ...] | None = None
         """Who may be picked; None = to be found out, something changed."""
         self._in_rotation: set[int] = set()
+        self._departed = Departed()
         self.watch: Callable[[str], None] = lambda _: None
         """Called with the id of a replica whose health is to be checked from now on."""
 
@@ -133,8 +128,9 @@ class Fleet:
         if is_new:
             if url is None:
                 raise KeyError(id_)
-            replica = Replica(id_, url)
-            self.replicas[id_] = replica
+            if replica is not None:
+                self._part_from(replica, now, works_on=replica.draining)
+            replica = self.replicas[id_] = Replica(id_, url)
             self._rotation = None
             self._emit("registered", id_, now, url=url)
         assert replica is not None
@@ -147,11 +143,11 @@ class Fleet:
             replica.lease_until = None
         if state == "draining" and not replica.draining:
             replica.draining = True
-            self._rotation = None
+            self._turned(replica, now)
             self._emit("draining", id_, now, in_flight=replica.in_flight)
         elif state == "ready" and replica.draining:
             replica.draining, replica.healthy, replica.passes = False, None, 0
-            self._rotation = None
+            self._turned(replica, now)
             self._emit("registered", id_, now, url=replica.url)
             self.watch(id_)
         if is_new:
@@ -169,8 +165,8 @@ class Fleet:
             return False
         if url is not None and url != replica.url:
             raise NotOwnerError(f"{id_} is registered at {replica.url}")
-        self._rotation = None
         del self.replicas[id_]
+        self._part_from(replica, now, works_on=True)
         self._emit("drained" if replica.draining else "removed", id_, now, in_flight=replica.in_flight)
         return True
 
@@ -178,15 +174,34 @@ class Fleet:
         """Let leases and ejections run out."""
         for replica in list(self.replicas.values()):
             if replica.lease_until is not None and now >= replica.lease_until:
-                self._rotation = None
                 del self.replicas[replica.id]
+                self._part_from(replica, now, works_on=replica.draining)
                 self._emit("expired", replica.id, now, in_flight=replica.in_flight)
             elif replica.ejected_until is not None and now >= replica.ejected_until:
-                self._rotation = None
                 replica.ejected_until = None
                 replica.failures_in_row = 0
+                self._turned(replica, now)
                 if replica.state == "ready":
                     self._emit("readmitted", replica.id, now, cause="ejection_over")
+
+    def _part_from(self, replica: Replica, now: float, *, works_on: bool) -> None:
+        """It is no member any more; `works_on`: it goes on with what it has."""
+        self._rotation = None
+        if not works_on:
+            replica.set_aside(now)
+        self._departed.add(replica, now)
+
+    def _turned(self, replica: Replica, now: float) -> None:
+        """Its state may have changed."""
+        self._rotation = None
+        if replica.state in ("ready", "draining"):
+            replica.take_up(now)
+        else:
+            replica.set_aside(now)
+
+    def work_seconds(self, now: float) -> float:
+        """Request-seconds spent until `now` at replicas in rotation or draining, those that have left included."""
+        return self._departed.work_seconds(now) + sum(r.work_seconds(now) for r in self.replicas.values())
 
     # -- rotation
 
@@ -252,11 +267,11 @@ class Fleet:
         ejected = sum(r.ejected_until is not None for r in self.replicas.values())
         if others < 1 or ejected + 1 > max(1, int(self._ejection.max_share * len(self.replicas))):
             return
-        self._rotation = None
         replica.ejections_in_row += 1
         replica.ejections_total += 1
         for_s = min(self._ejection.max_s, self._ejection.base_s * replica.ejections_in_row)
         replica.ejected_until = now + for_s
+        self._turned(replica, now)
         self._emit(
             "ejected",
             replica.id,
@@ -283,7 +298,7 @@ class Fleet:
         elif not passed and replica.healthy and replica.fails >= self._health.unhealthy_threshold:
             replica.healthy = False
         if replica.state != was or healthy_before != replica.healthy:
-            self._rotation = None
+            self._turned(replica, now)
         if was == "ready" and replica.state == "ejected":
             replica.ejections_total += 1
             self._emit("ejected", id_, now, cause="health_check", failures=replica.fails, reason=reason)

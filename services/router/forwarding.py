@@ -2,10 +2,10 @@
 
 import itertools
 import os
+import re
 
 from aiohttp import HttpVersion, HttpVersion11, web
 from multidict import CIMultiDict, CIMultiDictProxy
-from yarl import URL
 
 HOP_BY_HOP = frozenset(
     {
@@ -21,13 +21,17 @@ HOP_BY_HOP = frozenset(
     }
 )
 """RFC 9110, section 7.6.1; the other two of HTTP/1.1's, RFC 2616, section 13.5.1."""
-PSEUDONYM = "aegis"
-"""The router's name in `Via`."""
-VIA = f"1.1 {PSEUDONYM}"
-"""Of the router's own answers."""
-
 _prefix = os.urandom(4).hex()
 _numbers = itertools.count(1)
+PSEUDONYM = f"aegis-{_prefix}"
+"""The router's name in `Via`, this process' own: a request that bears it has been here before."""
+VIA = f"1.1 {PSEUDONYM}"
+"""Of the router's own answers, and of its health checks."""
+AUTHORITY = re.compile("[^/?#]*")
+"""Of an absolute URL, what stands before its path (RFC 3986, section 3.2)."""
+UNFIT = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+"""What does not pass: control characters, which no field may hold (RFC 9110, section 5.5), and bytes that are no UTF-8,
+which aiohttp keeps as lone surrogates and leaves out where it writes them. UTF-8 passes as it came."""
 
 
 def end_to_end(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
@@ -60,15 +64,29 @@ def passed_via(headers: CIMultiDictProxy[str], version: HttpVersion | None) -> s
     return ", ".join((*headers.getall("Via", ()), f"{major}.{minor} {PSEUDONYM}"))
 
 
+def was_here(headers: CIMultiDictProxy[str]) -> bool:
+    """Whether this router has passed the request on before: a replica of its leads back to it (RFC 9110, 7.6.3)."""
+    return any(PSEUDONYM in via for via in headers.getall("Via", ()))
+
+
+def unfit(headers: CIMultiDictProxy[str], line: str) -> str | None:
+    """What of a message cannot be passed on as it is, a few words; None = all can. `line`: of its first line."""
+    if UNFIT.search(line + "".join(headers.values())) is None:
+        return None
+    name = next((name for name, value in headers.items() if UNFIT.search(value)), None)
+    where = "the first line" if name is None else f"the header {name[:40]}"
+    return f"{where} holds a control character or a byte that is no UTF-8"
+
+
 def origin_form(target: str) -> str | None:
-    """The path and query to ask a replica for, from a request's target (RFC 9112, section 3.2).
+    """The path and query to ask a replica for, from a request's target (RFC 9112, section 3.2), to the byte.
 
     None for what is not passed on: CONNECT's `host:port`, and `*`, which asks about the proxy itself.
     """
     if target.startswith("/"):
         return target
-    try:
-        url = URL(target, encoded=True)
-    except ValueError:
+    scheme, _, rest = target.partition("://")
+    if scheme.lower() not in ("http", "https"):
         return None
-    return url.raw_path_qs if url.scheme in ("http", "https") else None
+    path = rest[len(AUTHORITY.match(rest)[0]) :]  # type: ignore[index] # it matches the empty one, too
+    return path if path.startswith("/") else f"/{path}"

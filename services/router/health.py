@@ -3,22 +3,28 @@
 import asyncio
 import random
 import time
+from collections.abc import Callable
 
 import aiohttp
 
+from services.descriptors import own_fault
 from services.router.check_pacing import pause_s
 from services.router.fleet import Fleet
+from services.router.forwarding import VIA
 from services.router.settings import HealthCheckSettings
 
 
 class HealthChecker:
     """One task a replica; the first check is made at once."""
 
-    def __init__(self, settings: HealthCheckSettings, fleet: Fleet, rng: random.Random) -> None:
-        """Checks begin with `watch`."""
+    def __init__(
+        self, settings: HealthCheckSettings, fleet: Fleet, rng: random.Random, exhausted: Callable[[str], None]
+    ) -> None:
+        """Checks begin with `watch`; `exhausted` is told what the router itself lacked for one (`EMFILE`, ...)."""
         self._settings = settings
         self._fleet = fleet
         self._rng = rng
+        self._exhausted = exhausted
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -31,16 +37,19 @@ class HealthChecker:
     async def _loop(self, id_: str) -> None:
         while (replica := self._fleet.replicas.get(id_)) is not None:
             passed, reason = await self._check(replica.url)
-            if self._fleet.replicas.get(id_) is replica and not replica.draining:
+            if passed is not None and self._fleet.replicas.get(id_) is replica and not replica.draining:
                 self._fleet.on_check(id_, passed, time.monotonic(), reason)
             await asyncio.sleep(pause_s(self._settings, replica.healthy, self._rng))
         self._tasks.pop(id_, None)
 
-    async def _check(self, url: str) -> tuple[bool, str]:
+    async def _check(self, url: str) -> tuple[bool | None, str]:
+        """Whether it passed, and why not; None: the router itself could not ask, which says nothing of the replica."""
         if self._session is None:
             # A connection a check: what is asked is also whether it still accepts connections.
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, force_close=True), cookie_jar=aiohttp.DummyCookieJar()
+                connector=aiohttp.TCPConnector(limit=0, force_close=True),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"Via": VIA},  # a replica that leads back here must not pass
             )
         try:
             # No redirects: whom the router asks is said by who registers a replica, not by the replica.
@@ -50,6 +59,9 @@ class HealthChecker:
         except TimeoutError:
             return False, f"no answer within {self._settings.timeout_s:g} s"
         except (aiohttp.ClientError, OSError) as error:
+            if (lacks := own_fault(error)) is not None:
+                self._exhausted(lacks)
+                return None, lacks
             return False, str(error) or type(error).__name__
 
     async def stop(self) -> None:

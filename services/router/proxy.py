@@ -3,40 +3,29 @@
 import asyncio
 import json
 import time
-from dataclasses import dataclass
 
 import aiohttp
 from aiohttp import web
-from yarl import URL
 
-from services.router.dispatch import FAILURE_STATUS, Dispatcher, NoReplicaError, PolicyError, outcome_of
-from services.router.exchange import Answer, Exchange
+from services.descriptors import own_fault
+from services.router.connections import Connection
+from services.router.dispatch import Dispatcher, NoReplicaError, PolicyError, outcome_of
+from services.router.exchange import REJECTIONS, Answer, BadAnswerError, Exchange, Failure, failure_of
 from services.router.fleet import Fleet, Replica
-from services.router.forwarding import VIA, end_to_end, passed_via
+from services.router.forwarding import VIA, end_to_end, passed_via, unfit, was_here
 from services.router.policies import Outcome, Policy
 from services.router.retries import IDEMPOTENT, Attempts
 from services.router.settings import RouterSettings
-from services.router.telemetry import Telemetry
+from services.router.telemetry import CLIENTS, Telemetry
+from services.router.upstream import CHUNK_BYTES, exact_url
 
-KEEPALIVE_S = 15.0
-"""Idle connections to replicas are closed by the router first: the replicas wait for 75 s (caddy #6452)."""
 SMALL_BODY_BYTES = 65_536
 """An answer up to this size is passed on in one piece."""
-CHUNK_BYTES = 65_536
 RETRY_AFTER_S = 1
 
 
 class BrokenAnswerError(Exception):
     """The replica broke off after its headers had been passed on."""
-
-
-@dataclass(slots=True)
-class Failure:
-    """An attempt without an answer."""
-
-    reason: str
-    detail: str
-    sent: bool
 
 
 class Proxy:
@@ -50,13 +39,16 @@ class Proxy:
         telemetry: Telemetry,
         session: aiohttp.ClientSession,
     ) -> None:
-        """`session` is made by `client_session`."""
+        """`session` is made by `upstream.client_session`."""
         self._settings = settings
         self._dispatcher = Dispatcher(settings, fleet, policy)
         self._telemetry = telemetry
         self._session = session
         self.in_flight = 0
-        self.totals: dict[str, int] = {"requests": 0, "retries": 0, "rejected": 0, "cancelled": 0, "broken": 0}
+        self.draining = False
+        """Every answer is now the last on its connection, and says so."""
+        counted = ("requests", "retries", "rejected", "cancelled", "broken", "exhausted")
+        self.totals: dict[str, int] = dict.fromkeys(counted, 0)
         self.responses: dict[str, int] = {}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -78,29 +70,47 @@ class Proxy:
             raise asyncio.CancelledError from error
         finally:
             self.in_flight -= 1
+        self._answered(response, time.monotonic() - began)
+        return response
+
+    def _answered(self, response: web.StreamResponse, seconds: float) -> None:
         status_class = f"{response.status // 100}xx"
         self.responses[status_class] = self.responses.get(status_class, 0) + 1
-        self._telemetry.ended(status_class, time.monotonic() - began)
+        self._telemetry.ended(status_class, seconds)
+
+    def refuse(self, detail: str) -> web.StreamResponse:
+        """Answer what could not be read as a request; `detail` says why."""
+        self.totals["requests"] += 1
+        response = self._own_answer("malformed", detail, {"Via": VIA})
+        response.force_close()
+        self._answered(response, 0.0)
         return response
+
+    def exhausted(self, error: str) -> None:
+        """A connection to a replica could not be made for want of something of the router's own (`EMFILE`, ...)."""
+        self.totals["exhausted"] += 1
+        self._telemetry.exhausted(error)
 
     async def _serve(self, request: web.BaseRequest, began: float) -> web.StreamResponse:
         settings = self._settings
         exchange = Exchange(request, began, settings.timeouts.idle_s)
+        if isinstance(request.protocol, Connection) and request.protocol.is_surplus:
+            return self._turn_away(exchange)
         complete = await exchange.take_body(settings.retry.max_body_bytes)
         # The time that a request may take begins when its body is there, as in Envoy: a slow client is no slow replica.
         attempts = self._dispatcher.open(time.monotonic(), idempotent=request.method in IDEMPOTENT)
-        if not complete:
-            return self._reject(exchange, attempts, 408, "client_timeout", exchange.stalled)
-        if exchange.target is None:
-            return self._reject(exchange, attempts, 501, "target", f"{request.method} {request.raw_path}: not proxied")
+        if not complete and exchange.client_fault is not None:
+            return self._reject(exchange, attempts, exchange.client_fault)
+        if (failure := _refused(exchange)) is not None:
+            return self._reject(exchange, attempts, failure)
         while True:
             now = time.monotonic()
             try:
                 replica, limit = self._dispatcher.choose(attempts, exchange.id, exchange.key, now)
             except NoReplicaError:
-                return self._reject(exchange, attempts, 503, "no_replica", "no replica is in rotation")
+                return self._reject(exchange, attempts, Failure("no_replica", "no replica is in rotation", sent=False))
             except PolicyError as error:
-                return self._reject(exchange, attempts, 500, "policy", str(error))
+                return self._reject(exchange, attempts, Failure("policy", str(error), sent=False))
             if attempts.count > 1:
                 self.totals["retries"] += 1
                 self._telemetry.retries.inc()
@@ -108,8 +118,7 @@ class Proxy:
             if isinstance(answer, web.StreamResponse):
                 return answer
             if answer is not None:
-                status = FAILURE_STATUS.get(answer.reason, 408)
-                return self._reject(exchange, attempts, status, answer.reason, answer.detail)
+                return self._reject(exchange, attempts, answer)
 
     async def _attempt(
         self, exchange: Exchange, attempts: Attempts, replica: Replica, limit: float
@@ -118,14 +127,19 @@ class Proxy:
         exchange.headers["X-Aegis-Attempt"] = str(attempts.count)
         outcome: Outcome = "cancelled"
         reason = ""
+        is_own = False
         answer: Answer | None = None
         try:
             try:
                 answer = await self._send(exchange, replica, limit)
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                if exchange.client_stalled:
-                    return Failure("client_timeout", exchange.stalled, sent=True)
-                failure = _failure(error, exchange.body_started, limit)
+            except (aiohttp.ClientError, OSError, TimeoutError, BadAnswerError) as error:
+                if exchange.client_fault is not None:
+                    return exchange.client_fault
+                if (lacks := own_fault(error)) is not None:
+                    self.exhausted(lacks)
+                    is_own = True
+                    return Failure("exhausted", f"the router itself can make no connection: {lacks}", sent=False)
+                failure = failure_of(error, exchange.body_started, limit)
                 outcome, reason = "error", failure.reason
                 return None if self._again(attempts, exchange, outcome, failure.sent) else failure
             status = answer.upstream.status
@@ -145,7 +159,7 @@ class Proxy:
             if answer is not None:
                 answer.upstream.release() if outcome == "ok" else answer.upstream.close()
             self._dispatcher.finish(replica, outcome, exchange.latency_s(answer), time.monotonic(), reason)
-            self._telemetry.attempted(outcome)
+            self._telemetry.attempted("exhausted" if is_own else outcome)
 
     def _again(self, attempts: Attempts, exchange: Exchange, outcome: Outcome, sent: bool) -> bool:
         now = time.monotonic()
@@ -153,7 +167,7 @@ class Proxy:
 
     async def _send(self, exchange: Exchange, replica: Replica, limit: float) -> Answer:
         """Send the request; return when the answer's headers are there, of a small answer the body, too."""
-        url = URL(f"{replica.url}{exchange.target}", encoded=True)
+        url = exact_url(replica.url, exchange.target or "/")
         began = exchange.attempt_at = exchange.asked_at = time.monotonic()
         try:
             async with asyncio.timeout(limit) as exchange.patience:
@@ -165,6 +179,9 @@ class Proxy:
                     allow_redirects=False,
                 )
                 answer = Answer(upstream, time.monotonic())
+                if (what := unfit(upstream.headers, upstream.reason or "")) is not None:
+                    upstream.close()
+                    raise BadAnswerError(what)
                 length = upstream.content_length
                 if length is not None and length <= SMALL_BODY_BYTES and not exchange.is_bodiless(upstream):
                     try:
@@ -192,9 +209,9 @@ class Proxy:
         if answer.body is not None:
             headers.pop("Content-Length", None)
             whole = web.Response(status=upstream.status, reason=upstream.reason, headers=headers, body=answer.body)
-            return exchange.closed_after_upgrade(whole)
+            return self._closing(exchange, whole)
         response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=headers)
-        exchange.closed_after_upgrade(response)
+        self._closing(exchange, response)
         is_bodiless = exchange.is_bodiless(upstream)
         if upstream.content_length is None and not is_bodiless and request.version >= aiohttp.HttpVersion11:
             response.enable_chunked_encoding()
@@ -223,43 +240,47 @@ class Proxy:
                     exchange.request.transport.abort()
                 raise asyncio.CancelledError from error
 
-    def _reject(
-        self, exchange: Exchange, attempts: Attempts, status: int, reason: str, detail: str
-    ) -> web.StreamResponse:
-        """An answer of the router's own."""
-        self.totals["rejected"] += 1
-        self._telemetry.rejected(reason)
+    def _turn_away(self, exchange: Exchange) -> web.StreamResponse:
+        """A client beyond those that the router has descriptors for; others are not to suffer for it."""
+        self.exhausted(CLIENTS)
+        attempts = self._dispatcher.open(time.monotonic(), idempotent=False)
+        failure = Failure("exhausted", "more clients are connected than the router has descriptors for", sent=False)
+        response = self._reject(exchange, attempts, failure)
+        response.force_close()
+        return response
+
+    def _closing(self, exchange: Exchange, response: web.StreamResponse) -> web.StreamResponse:
+        """Close the connection after its last answer: at the end, and after `Upgrade`, when aiohttp reads no more."""
+        if self.draining or "Upgrade" in exchange.request.headers:
+            response.force_close()
+        return response
+
+    def _reject(self, exchange: Exchange, attempts: Attempts, failure: Failure) -> web.StreamResponse:
+        """An answer of the router's own to a request."""
         headers: dict[str, str] = {"X-Aegis-Attempts": str(attempts.count), "Via": VIA}
         headers["X-Aegis-Router-Ms"] = exchange.own_ms()
+        response = self._own_answer(failure.reason, failure.detail, headers)
+        if exchange.client_fault is not None:
+            response.force_close()  # where its next request begins cannot be known
+        return self._closing(exchange, response)
+
+    def _own_answer(self, reason: str, detail: str, headers: dict[str, str]) -> web.StreamResponse:
+        self.totals["rejected"] += 1
+        self._telemetry.rejected(reason)
+        status = REJECTIONS[reason]
         if status == 503:
             headers["Retry-After"] = str(RETRY_AFTER_S)
         body = json.dumps({"error": detail, "reason": reason})
-        response = web.Response(status=status, text=body, content_type="application/json", headers=headers)
-        return exchange.closed_after_upgrade(response)
+        return web.Response(status=status, text=body, content_type="application/json", headers=headers)
 
 
-def _failure(error: BaseException, body_started: bool, limit: float) -> Failure:
-    """What an exception of the client means."""
-    connecting = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-    if isinstance(error, connecting):
-        return Failure("connect", f"cannot connect to the replica: {error}", sent=body_started)
-    if isinstance(error, TimeoutError):
-        return Failure("timeout", f"the replica did not answer within {limit:.3g} s", sent=True)
-    return Failure("reset", f"the replica broke off: {str(error) or type(error).__name__}", sent=True)
-
-
-def client_session(settings: RouterSettings) -> aiohttp.ClientSession:
-    """The client towards replicas: no cookies, no redirects, no pool limit, no silent retries."""
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-        timeout=aiohttp.ClientTimeout(
-            total=None, sock_connect=settings.timeouts.connect_s, sock_read=settings.timeouts.idle_s
-        ),
-        read_bufsize=CHUNK_BYTES,
-    )
-    # The client would resend idempotent requests by itself, past the retry budget (client.py, _retry_connection).
-    session._retry_connection = False
-    return session
+def _refused(exchange: Exchange) -> Failure | None:
+    """Why a request is not passed on to anybody; None = it is."""
+    request = exchange.request
+    if was_here(request.headers):
+        return Failure("loop", "a replica of this router leads back to it (Via)", sent=False)
+    if (what := unfit(request.headers, request.raw_path)) is not None:
+        return Failure("malformed", what, sent=False)
+    if exchange.target is None:
+        return Failure("target", f"{request.method} {request.raw_path}: not proxied", sent=False)
+    return None

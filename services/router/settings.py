@@ -9,6 +9,8 @@ TICK_S = 0.1
 """How often leases and ejections are looked at, seconds."""
 DRAIN_S = 5.0
 """Longest wait for requests in flight after SIGTERM, seconds."""
+SETTLE_S = 0.1
+"""Nothing must have been in flight for so long before a router ends: the next request may be on its way, seconds."""
 
 
 @dataclass

@@ -7,15 +7,20 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from services.descriptors import OWN
 from services.exposition import LATENCY_S, new_registry
 from services.router.events import KINDS
+from services.router.exchange import REJECTIONS
 from services.router.fleet import STATES, Fleet
-from services.router.policies import OUTCOMES, Outcome
+from services.router.policies import OUTCOMES
 
 ENDS = ("1xx", "2xx", "3xx", "4xx", "5xx", "cancelled", "broken")
 """How a request ends: the class of its status, the client hung up, or the replica broke off in the answer's body."""
-REJECTIONS = ("client_timeout", "target", "no_replica", "policy", "connect", "reset", "timeout")
-"""Why the router answers for itself."""
+CLIENTS = "clients"
+"""The name of what has run out where more clients are connected than the router has descriptors for."""
+ATTEMPTS = (*OUTCOMES, "exhausted")
+"""How an attempt ends: what that says of the replica, or, of nobody but the router, that it lacks what a connection
+needs."""
 
 
 class FleetCollector(Collector):
@@ -92,7 +97,14 @@ class Telemetry:
         self.in_flight = Gauge("aegis_router_in_flight_requests", "Requests being served", registry=self.registry)
         self._ends = {end: requests.labels(end) for end in ENDS}
         self._rejections = {reason: rejections.labels(reason) for reason in REJECTIONS}
-        self._attempts = {outcome: attempts.labels(outcome) for outcome in OUTCOMES}
+        self._attempts = {outcome: attempts.labels(outcome) for outcome in ATTEMPTS}
+        exhausted = Counter(
+            "aegis_router_exhausted",
+            "Connections that the router lacked a descriptor, a port or memory for: of attempts, checks and clients",
+            ["error"],
+            registry=self.registry,
+        )
+        self._exhausted = {error: exhausted.labels(error) for error in (*OWN.values(), CLIENTS)}
 
     def watch(self, fleet: Fleet, events: Tally[str]) -> None:
         """Show this fleet, too; `events` counts what happens in it by kind."""
@@ -107,6 +119,10 @@ class Telemetry:
         """The router answers for itself."""
         self._rejections[reason].inc()
 
-    def attempted(self, outcome: Outcome) -> None:
-        """An attempt ended."""
-        self._attempts[outcome].inc()
+    def attempted(self, end: str) -> None:
+        """An attempt ended, in one of the ways of `ATTEMPTS`."""
+        self._attempts[end].inc()
+
+    def exhausted(self, error: str) -> None:
+        """A connection could not be made for want of something here; `error` as `own_fault` names it, or `CLIENTS`."""
+        self._exhausted[error].inc()

@@ -64,6 +64,24 @@ def second_late(requests, name):
     requests["completed_s"] += 0.05
 
 
+def lacking(**lacked):
+    return {"about": synthetic.manifest(generator=[{"shard": 0, "stopped": "complete", "descriptors": 64, **lacked}])}
+
+
+@pytest.mark.parametrize(
+    ("lacked", "remedy"),
+    [
+        ({"EMFILE": 1300}, "EMFILE 1,300 times (it may have 64 descriptors: raise the hard limit (ulimit -Hn)"),
+        ({"EADDRNOTAVAIL": 2}, "EADDRNOTAVAIL 2 times (no local port is free: widen net.ipv4.ip_local_port_range"),
+        ({"ENOBUFS": 1}, "ENOBUFS 1 times (the machine's limits"),
+    ],
+)
+def test_a_generator_that_ran_out_of_what_it_needs_says_of_what_and_how_to_help(tmp_path, lacked, remedy):
+    (reason,) = reasons(tmp_path, **lacking(lacked=lacked))
+    assert remedy in reason
+    assert reasons(tmp_path, **lacking(lacked={})) == []
+
+
 WORKERS = [
     ("late", by_workers({"requests": requests_with(sent_s=second_late)}), ["worker b-2 left 41.0 ms late", "limit 25"]),
     (

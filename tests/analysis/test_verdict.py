@@ -57,6 +57,16 @@ CASES = [
         "VALID. 2 faults landed, the slowest was noticed after 1.2 s, 1 not at all; "
         f"recovered 1.0 s after the heal at worst; {FAILED}",
     ),
+    (
+        "several that nobody noticed",
+        (
+            injected(0, 10.0, action="slow"), healed(0, 15.0, action="slow"),
+            injected(1, 10.0, "r3", "slow"), healed(1, 15.0, "r3", "slow"),
+        ),
+        ({**KILL, "action": "slow"}, {**KILL, "action": "slow", "target": "r3"}),
+        "VALID. 2 faults landed, none took a replica out of rotation; "
+        f"recovered 1.0 s after the heal at worst; {FAILED}",
+    ),
 ]  # fmt: skip
 
 

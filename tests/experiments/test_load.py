@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from resource import RLIMIT_NOFILE, setrlimit
 
 import numpy as np
 import pandas as pd
@@ -66,7 +67,7 @@ def serving(handler):
 class Load:
     """Generator processes on one schedule, started and waited for as the runner does."""
 
-    def __init__(self, folder, targets, schedule, shards=1, parent_pid=None, **settings):
+    def __init__(self, folder, targets, schedule, shards=1, parent_pid=None, descriptors=None, **settings):
         self.folder = folder
         schedule.to_parquet(folder / "schedule.parquet", index=False)
         self.processes = []
@@ -83,6 +84,7 @@ class Load:
                 subprocess.Popen(
                     locust_command(), cwd=ROOT, env={**os.environ, "AEGIS_LOAD": str(path)}, stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT, text=True,
+                    preexec_fn=None if descriptors is None else lambda: setrlimit(RLIMIT_NOFILE, descriptors),
                 )
             )  # fmt: skip
 
@@ -221,6 +223,19 @@ def test_beyond_the_cap_requests_are_dropped_and_told(tmp_path):
     dropped = rows[rows["outcome"] == "dropped"]
     assert len(dropped) > 20 and dropped["sent_s"].isna().all() and dropped["completed_s"].isna().all()
     assert load.about()["dropped"] == len(dropped)
+
+
+def test_a_server_that_means_something_else_by_the_headers_is_measured_all_the_same(tmp_path):
+    async def odd(_request):
+        headers = {"X-Aegis-Attempts": "99999", "X-Aegis-Queue-Ms": "soon", "X-Aegis-Service-Ms": "nan"}
+        return web.Response(headers=headers)
+
+    with serving(odd) as server:
+        load = Load(tmp_path, [server.url], schedule(rate_rps=20.0, duration_s=0.5))
+        load.start()
+        rows = load.end()
+    assert set(rows["outcome"]) == {"ok"}
+    assert rows[["attempts", "queue_s", "service_s"]].isna().all(axis=None)
 
 
 def test_two_processes_send_one_schedule_and_two_targets_take_turns(tmp_path):

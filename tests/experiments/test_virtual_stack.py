@@ -8,7 +8,7 @@ import pytest
 
 from analysis.metrics import queueing
 from experiments.plan.config import DelaysConfig, EngineConfig
-from experiments.plan.delays import Delay
+from experiments.plan.delays import Delay, StartUp
 from experiments.plan.fault_plan import Fault
 from experiments.plan.schedule import build_schedule
 from experiments.simulator.agenda import Agenda, PastEventError
@@ -20,7 +20,7 @@ from services.manager import scalers
 from services.router import policies
 from tests.experiments.simulated import configured, run
 
-DELAYS = DelaysConfig(Delay(2.0, 0.3), Delay(1.0, 0.3), Delay(2.0, 0.3), Delay(900, 0.2))
+DELAYS = DelaysConfig(Delay(2.0, 0.3), Delay(1.0, 0.3), Delay(2.0, 0.3), StartUp(900, 0.2))
 
 
 @pytest.mark.parametrize(("slots", "limit", "speed"), [(1, 100_000, 1.0), (3, 100_000, 1.0), (1, 4, 1.0), (2, 0, 1.25)])
@@ -287,7 +287,7 @@ def scaling(wishes, faults, monkeypatch):
 
 def test_what_is_not_wanted_any_more_cannot_be_healed(monkeypatch):
     kill = [Fault(at_s=5, action="kill", target="r3", for_s=20)]
-    stack, up, words = scaling([3] * 10 + [2] * 99, kill, monkeypatch)
+    stack, up, words = scaling([3] * 10 + [1.7] * 99, kill, monkeypatch)
     assert "fault_failed" in words
     assert up == ["r1", "r2"] and stack.manager.deciding.desired == 2
 

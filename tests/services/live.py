@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ TOKEN = "a-token-for-tests-0123456789"
 class Service:
     """`python -m services.<name>` with its ports picked freely; its addresses stand in `url`, `admin` and so on."""
 
-    def __init__(self, name, *arguments, env=None):
+    def __init__(self, name, *arguments, env=None, descriptors=None):
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
         self.process = subprocess.Popen(
             [sys.executable, "-m", f"services.{name}", *map(str, arguments)],
@@ -31,6 +32,7 @@ class Service:
             stderr=self.log,
             text=True,
             env={**os.environ, **(env or {})},
+            preexec_fn=None if descriptors is None else lambda: resource.setrlimit(resource.RLIMIT_NOFILE, descriptors),
         )
         watchdog = threading.Timer(READY_S, self.process.kill)
         watchdog.start()
@@ -61,8 +63,8 @@ class Service:
 
 
 @contextlib.contextmanager
-def service(name, *arguments, env=None):
-    started = Service(name, *arguments, env=env)
+def service(name, *arguments, env=None, descriptors=None):
+    started = Service(name, *arguments, env=env, descriptors=descriptors)
     try:
         yield started
     finally:
@@ -70,17 +72,17 @@ def service(name, *arguments, env=None):
         started.log.close()
 
 
-def router(*arguments, settings=None, env=None):
-    """A router; `settings` is what its --config file holds."""
+def router(*arguments, settings=None, env=None, descriptors=None):
+    """A router; `settings` is what its --config file holds, `descriptors` its soft and hard limit of open files."""
     if settings is not None:
         path = Path(tempfile.mkdtemp()) / "router.json"
         path.write_text(json.dumps(settings))
         arguments = (*arguments, "--config", path)
-    return service("router", "--port", 0, "--admin-port", 0, *arguments, env=env)
+    return service("router", "--port", 0, "--admin-port", 0, *arguments, env=env, descriptors=descriptors)
 
 
-def backend(*arguments, env=None):
-    return service("backend", "--port", 0, "--admin-port", 0, *arguments, env=env)
+def backend(*arguments, env=None, descriptors=None):
+    return service("backend", "--port", 0, "--admin-port", 0, *arguments, env=env, descriptors=descriptors)
 
 
 async def eventually(condition, timeout_s=10, what="condition"):

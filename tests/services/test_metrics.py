@@ -143,6 +143,10 @@ async def test_the_manager_tells_wanted_asked_for_and_present_replicas_and_why(s
         assert now["aegis_manager_decisions_total", ("reason", "steady")] > 0
         async with session.put(f"{manager.url}/scale", json={"replicas": 2}) as response:
             assert response.status == 200
+        now = await metrics(session, manager.url)
+        assert now["aegis_manager_autoscaler_enabled",] == 0 and ("aegis_manager_demanded_replicas",) not in now
+        async with session.put(f"{manager.url}/autoscaler", json={"enabled": True}) as response:
+            assert response.status == 200
         now = await eventually(lambda: settled(2), 20, "all show two replicas")
         assert now["aegis_manager_decisions_total", ("reason", "by_hand")] == 1
         assert now["aegis_manager_starts_total",] == 2 and now["aegis_manager_failed_starts_total",] == 0

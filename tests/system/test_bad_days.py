@@ -3,6 +3,7 @@
 import resource
 import signal
 import subprocess
+import sys
 
 import pandas as pd
 import psutil
@@ -123,6 +124,26 @@ def test_a_full_disk_is_an_error_before_the_load_starts(tmp_path):
     assert done.returncode == 1
     assert "no room" in done.stderr
     assert "starting" not in done.stdout
+
+
+def test_a_disk_that_fills_in_mid_run_ends_in_a_line_that_says_how_to_rescue_the_rows(tmp_path):
+    if sys.platform != "linux":
+        pytest.skip("no limit can be set for another process")
+    process = start("+scenario=routed", *SHORT, f"hydra.run.dir={tmp_path}")
+    wait_for(lambda: measuring(tmp_path), 60, "the load has begun")
+    _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1, hard))
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, printed
+    assert "Traceback" not in printed
+    assert f"then python -m record.writing {tmp_path}" in printed
+    assert manifest(tmp_path)["exit_reason"] == "running"
+    close = [sys.executable, "-m", "record.writing", str(tmp_path), "--exit-reason", "failed"]
+    done = subprocess.run(close, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert manifest(tmp_path)["exit_reason"] == "failed"
+    assert len(pd.read_parquet(tmp_path / "requests.parquet")) > 100
+    assert processes_of(tmp_path) == []
 
 
 def test_two_runs_at_once_do_not_disturb_each_other(tmp_path):

@@ -53,7 +53,8 @@ class Engine(Protocol):
         """The engine that the command line asks for.
 
         Args:
-            arguments: the command line; `router` is the router's admin URL.
+            arguments: the command line; `router` is the router's admin URL, `startup_timeout` the longest time that a
+                replica may take to start, seconds (None = the engine's own).
             replica: as for `replica_flags`.
 
         Raises:
@@ -63,6 +64,7 @@ class Engine(Protocol):
     async def running(self) -> list[Running]:
         """The replicas there are, dead ones included until they are started again or drained.
 
+        One whose start is under way may be left out: who has asked for it knows.
         Also those that an earlier manager has left, where they outlive it.
 
         Raises:
@@ -71,6 +73,8 @@ class Engine(Protocol):
 
     async def start(self, id_: str) -> None:
         """Start replica `id_`, a dead one with the id it had; nothing where it lives. Returns when it is up.
+
+        Several are started at the same time. One that is cancelled meanwhile is not wanted any more.
 
         Raises:
             StartError: with its last words.

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+from collections import defaultdict
 from dataclasses import replace
 from typing import Any
 
@@ -37,18 +38,27 @@ class ComposeEngine:
         except EngineError:
             await docker.close()
             raise
-        return cls(docker, place, replica, arguments.router)
+        return cls(docker, place, replica, arguments.router, arguments.startup_timeout or STARTUP_TIMEOUT_S)
 
-    def __init__(self, docker: Docker, place: Place, replica: dict[str, Any], router: str | None) -> None:
+    def __init__(
+        self,
+        docker: Docker,
+        place: Place,
+        replica: dict[str, Any],
+        router: str | None,
+        startup_timeout_s: float = STARTUP_TIMEOUT_S,
+    ) -> None:
         """`replica` as for `replica_flags`; `router` is its admin URL as a container sees it."""
         self._docker = docker
         self._place = place
         self._replica = replica
         self._router = router
+        self._startup_timeout_s = startup_timeout_s
         self._known: dict[str, ContainerProcess] = {}
         self._starting: set[str] = set()
         self._draining: set[str] = set()
-        self._lock = asyncio.Lock()
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Starts of one replica wait for each other, those of several do not."""
 
     def _process(self, id_: str) -> ContainerProcess:
         command = ["python", "-m", "services.backend", "--host", "0.0.0.0", "--port", str(PORT)]
@@ -101,7 +111,7 @@ class ComposeEngine:
             StartError: it did not come up; ends with the tail of its log.
             EngineError: Docker refuses.
         """
-        async with self._lock:
+        async with self._locks[id_]:
             await self._look()
             process = self._known.get(id_)
             if process is not None and process.pid is not None:
@@ -111,7 +121,7 @@ class ComposeEngine:
                 process = self._known[id_] = self._process(id_)
             self._starting.add(id_)
             try:
-                await process.start(STARTUP_TIMEOUT_S)
+                await process.start(self._startup_timeout_s)
             except BaseException:
                 if is_new:
                     self._known.pop(id_, None)

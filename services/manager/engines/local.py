@@ -1,13 +1,14 @@
-"""Replicas as processes of this machine, started one after another (five at once would stall two cores)."""
+"""Replicas as processes of this machine."""
 
 import argparse
 import asyncio
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from services.manager.engines import Running, replica_flags
-from services.processes import ServiceProcess, StartError, python_module
+from services.processes import ServiceProcess, python_module
 
 STARTUP_TIMEOUT_S = 20.0
 
@@ -50,16 +51,21 @@ class LocalEngine:
     @classmethod
     async def create(cls, arguments: argparse.Namespace, replica: dict[str, Any]) -> "LocalEngine":
         """It needs nothing."""
-        return cls(replica, arguments.router, arguments.log_dir or Path(tempfile.mkdtemp(prefix="aegis-")))
+        logs = arguments.log_dir or Path(tempfile.mkdtemp(prefix="aegis-"))
+        return cls(replica, arguments.router, logs, arguments.startup_timeout or STARTUP_TIMEOUT_S)
 
-    def __init__(self, replica: dict[str, Any], router: str | None, logs: Path) -> None:
+    def __init__(
+        self, replica: dict[str, Any], router: str | None, logs: Path, startup_timeout_s: float = STARTUP_TIMEOUT_S
+    ) -> None:
         """`replica` as for `replica_command`; `logs` is a folder for their log files."""
         self._replica = replica
         self._router = router
         self._logs = logs
+        self._startup_timeout_s = startup_timeout_s
         self._processes: dict[str, ServiceProcess] = {}
         self._draining: set[str] = set()
-        self._lock = asyncio.Lock()
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Starts of one replica wait for each other, those of several do not."""
 
     async def running(self) -> list[Running]:
         """The replicas there are."""
@@ -81,7 +87,7 @@ class LocalEngine:
         Raises:
             StartError: it did not come up; ends with the tail of its log.
         """
-        async with self._lock:
+        async with self._locks[id_]:
             old = self._processes.get(id_)
             if old is not None and old.pid is not None:
                 return
@@ -91,10 +97,10 @@ class LocalEngine:
             process.addresses = dict(old.addresses) if old is not None else {}
             self._processes[id_] = process
             try:
-                await process.start(STARTUP_TIMEOUT_S)
-            except StartError:
+                await process.start(self._startup_timeout_s)
+            except BaseException:  # given up: nothing is left of it
                 if old is None:
-                    del self._processes[id_]
+                    self._processes.pop(id_, None)
                 await process.stop()
                 raise
 

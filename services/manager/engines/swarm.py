@@ -63,15 +63,16 @@ class SwarmEngine:
         """For the stack of the manager's own container; what a replica is told stands in the stack's file."""
         docker = connect()
         try:
-            return cls(docker, await own_service(docker))
+            return cls(docker, await own_service(docker), arguments.startup_timeout or STARTUP_TIMEOUT_S)
         except EngineError:
             await docker.close()
             raise
 
-    def __init__(self, docker: Docker, service: str) -> None:
+    def __init__(self, docker: Docker, service: str, startup_timeout_s: float = STARTUP_TIMEOUT_S) -> None:
         """`docker` is a manager node's engine; `service` the service's name."""
         self._docker = docker
         self._service = service
+        self._startup_timeout_s = startup_timeout_s
         self._lock = asyncio.Lock()
         """Between a reading of the service and its tasks nobody here changes them."""
         self._leaving: set[str] = set()
@@ -139,13 +140,13 @@ class SwarmEngine:
         """One task more, unless `id_` is there; returns when all of them run.
 
         Raises:
-            StartError: not within a minute; with what the last task says.
+            StartError: not within the time for a start; with what the last task says.
             EngineError: Docker refuses.
         """
         async with self._lock:
             if id_ not in {replica.id for replica in await self._running() if replica.state != "draining"}:
                 await self._add(1)
-        deadline = time.monotonic() + STARTUP_TIMEOUT_S
+        deadline = time.monotonic() + self._startup_timeout_s
         while True:
             wanted, tasks, _ = await self._read()
             if sum(task["Status"]["State"] == "running" for task in tasks.values()) >= wanted:

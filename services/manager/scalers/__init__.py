@@ -20,9 +20,10 @@ class ReplicaLoad:
 
     id: str
     in_flight: float | None
-    """Mean number of requests in flight since the last look; None = it was not seen."""
+    """Mean number of requests in flight here since the last look; None = it was not seen, or nothing was before."""
     slots: int
     ready: bool
+    """Whether it is in rotation at this look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,17 @@ class Observation:
     """What a scaler may look at."""
 
     replicas: Sequence[ReplicaLoad]
+    """Those that there are, starting ones too; without those that are drained to be fewer."""
     current: int
     """Replicas that are wanted now."""
+    in_flight: float | None
+    """Mean number of requests in flight since the last look at all replicas in rotation or draining, those that have
+    left meanwhile included: all the work there was, counted once. None = there was no look before."""
+
+    @property
+    def ready(self) -> int:
+        """How many of them are in rotation."""
+        return sum(replica.ready for replica in self.replicas)
 
 
 class Scaler(Protocol):

@@ -6,9 +6,10 @@ from services.manager.scalers import Observation
 class TargetTracking:
     """desired = current * metric / target (HorizontalPodAutoscaler, "Algorithm details").
 
-    The metric is the mean of in_flight / slots over the replicas. A replica that was not seen, or is not ready,
-    counts as 0 when the others ask for more and as the target when they ask for fewer, which dampens both ways
-    (the same page). The next whole number up and the tolerance are the wrapper's.
+    The metric is requests in flight per slot of the replicas in rotation, all of the work over all of their slots (as
+    Kubernetes' utilisation is usage over requests). Replicas that are not ready carry none of it: `current` are those
+    in rotation, and whoever joins or leaves does not change the number that the work needs. What the page says of pods
+    that are not ready yet, of the tolerance and of the next whole number up is the wrapper's (`limits`).
     """
 
     name = "target_tracking"
@@ -20,15 +21,8 @@ class TargetTracking:
         self._target = target
 
     def decide(self, observation: Observation, now: float) -> float | None:
-        """The number by the formula; None where no replica was seen."""
-        seen = [r.in_flight / r.slots for r in observation.replicas if r.ready and r.in_flight is not None]
-        missing = len(observation.replicas) - len(seen)
-        if not seen:
+        """The number by the formula; None where no replica is in rotation, or nothing was seen before."""
+        ready, slots = observation.ready, sum(replica.slots for replica in observation.replicas if replica.ready)
+        if observation.in_flight is None or not ready:
             return None
-        ratio = sum(seen) / len(seen) / self._target
-        if missing:
-            assumed = 0.0 if ratio > 1 else self._target
-            dampened = (sum(seen) + missing * assumed) / (len(seen) + missing) / self._target
-            # Assumptions may slow a change, never turn it round.
-            ratio = dampened if (dampened > 1) == (ratio > 1) else 1.0
-        return ratio * len(observation.replicas)
+        return ready * (observation.in_flight / slots) / self._target

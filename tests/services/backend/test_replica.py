@@ -9,6 +9,8 @@ import sys
 import aiohttp
 import pytest
 
+from services.backend.renewal import may_leave
+from services.backend.settings import DRAIN_S, SETTLE_S
 from tests.running import ROOT
 from tests.services.live import Service, backend, client, eventually, json_of, router, until
 
@@ -286,6 +288,22 @@ def test_a_replica_that_could_never_register_does_not_start(arguments):
     )  # fmt: skip
     assert done.returncode == 2
     assert arguments[0].removeprefix("--") in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("elapsed_s", "here", "coming", "may"),
+    [
+        (SETTLE_S / 2, 0, 0, False),
+        (SETTLE_S, 0, 0, True),
+        (SETTLE_S, 1, 0, False),
+        (SETTLE_S, 0, 1, False),
+        (SETTLE_S, 0, None, True),
+        (DRAIN_S - 0.01, 0, 1, False),
+        (DRAIN_S, 1, 1, True),
+    ],
+)
+def test_a_replica_ends_when_nothing_is_here_or_on_its_way_or_its_time_is_over(elapsed_s, here, coming, may):
+    assert may_leave(elapsed_s, here, coming) is may
 
 
 @pytest.mark.parametrize(("on_hangup", "waits"), [("cancel", False), ("finish", True)])

@@ -63,7 +63,8 @@ async def test_it_scales_up_and_down_by_hand_and_loses_no_request(pair):
 
         sender = asyncio.create_task(send())
         for count in (3, 1, 2):
-            assert (await put(session, manager, "/scale", replicas=count))[0] == 200
+            code, answer = await put(session, manager, "/scale", replicas=count)
+            assert code == 200 and answer["autoscaler"] is False and "PUT /autoscaler" in answer["note"]
             found = await settled(session, pair, count)
             assert [replica["id"] for replica in found["replicas"]] == [f"r{n}" for n in range(1, count + 1)]
             assert all(replica["pid"] and replica["url"] for replica in found["replicas"])

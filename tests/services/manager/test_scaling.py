@@ -10,41 +10,75 @@ from services.manager.scalers import Observation, ReplicaLoad
 from services.manager.settings import ScalingSettings
 
 
-def observed(*loads, slots=1):
-    """Replicas with that many requests in flight; None = not seen."""
-    replicas = [ReplicaLoad(f"r{n}", load, slots, load is not None) for n, load in enumerate(loads, 1)]
-    return Observation(replicas, len(replicas))
+def observed(*loads, slots=()):
+    """Replicas with that many requests in flight; None = not in rotation. `slots` = 1 unless given."""
+    each = slots or [1] * len(loads)
+    replicas = [ReplicaLoad(f"r{n}", x, s, x is not None) for n, (x, s) in enumerate(zip(loads, each, strict=True), 1)]
+    return Observation(replicas, len(replicas), sum(load for load in loads if load is not None))
 
 
-def wish(*loads, target=0.5, **options):
-    return scalers.create("target_tracking", {"target": target}).decide(observed(*loads, **options), 0.0)
+def wish(*loads, target=0.5, slots=()):
+    return scalers.create("target_tracking", {"target": target}).decide(observed(*loads, slots=slots), 0.0)
+
+
+def decided(*loads, target, current=None, slots=()):
+    """What becomes of it without windows and rates: the number by the formula and the tolerance."""
+    free = Limits(ScalingSettings(max_replicas=64, max_up=64, max_down=64, stabilization_down_s=0))
+    seen = observed(*loads, slots=slots)
+    current = len(loads) if current is None else current
+    asked = wish(*loads, target=target, slots=slots)
+    return free.decide(asked, current, 100.0, ready=seen.ready, present=len(loads)).desired
 
 
 @pytest.mark.parametrize(
-    ("loads", "replicas"),
+    ("loads", "target", "replicas"),
     [
-        ((1.0, 1.0), 4),  # twice the target: twice the pods
-        ((0.25, 0.25, 0.25, 0.25), 2),
-        ((0.9, 0.9, 0.9, None), 6),  # missing counts 0 when scaling up: 4 * (2.7/4)/0.5 = 5.4
-        ((0.2, 0.2, 0.2, None), 3),  # missing counts the target when scaling down: 4 * (1.1/4)/0.5 = 2.2
-        ((0.52, 0.52), 2),  # within 10 %
-        ((0.9, None, None, None), 4),  # the assumption would turn it round: stay
+        ((0.3, 0.5, 0.7), 0.3, 5),  # ScaleUp
+        ((None, 0.5, 0.7), 0.3, 4),  # ScaleUpUnreadyLessScale
+        ((0.4, None, None), 0.3, 3),  # ScaleUpUnreadyNoScale: the assumption would turn it round
+        ((0.5, 0.7), 0.3, 4),  # ScaleUpIgnoresDeletionPods: those that drain are not among them
+        ((20, 10, 30), 15, 4),  # ScaleUpCM
+        ((0.1, 0.3, 0.5, 0.25, 0.25), 0.5, 3),  # ScaleDown
+        ((12, 12, 12, 12, 12), 20, 3),  # ScaleDownCM
+        ((0.1, 0.3, 0.5, None, None), 0.5, 2),  # ScaleDownIncludeUnreadyPods
+        ((0.1, None, None, None, None), 0.5, 1),  # ScaleDownExcludeUnscheduledPods
+        ((20, 21, 21), 20, 3),  # ToleranceCM
     ],
 )
-def test_the_horizontal_pod_autoscalers_numbers(loads, replicas):
-    limits = Limits(ScalingSettings(max_replicas=64, max_up=64, max_down=64, stabilization_down_s=0))
-    assert limits.decide(wish(*loads), len(loads), 100.0).desired == replicas
+def test_kubernetes_own_tests_of_its_autoscaler_come_out_the_same(loads, target, replicas):
+    # pkg/controller/podautoscaler/replica_calculator_test.go, TestReplicaCalc...
+    assert decided(*loads, target=target) == replicas
 
 
-def test_load_is_per_slot_and_replicas_that_are_not_ready_count_as_missing():
-    assert wish(1.0, 1.0, slots=2) == pytest.approx(2.0)
-    starting = Observation([ReplicaLoad("r1", 1.0, 1, True), ReplicaLoad("r2", 0.0, 1, False)], 2)
-    assert scalers.create("target_tracking", {"target": 0.5}).decide(starting, 0.0) == pytest.approx(2.0)
+def test_the_metric_is_all_of_the_work_over_all_of_the_slots():
+    # TestReplicaCalcTolerance: requests of 0.9, 1.0 and 1.1 cores, usage of 1.01, 1.03 and 1.02, target 100 %
+    assert decided(1010, 1030, 1020, target=1.0, slots=(900, 1000, 1100)) == 3
+    assert wish(1.0, 1.0, slots=(2, 2)) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("loads", "current", "replicas"),
+    [
+        ((0.5, 0.5), 4, 4),  # two of four run, exactly on target: the wish of 2 is no reason for fewer
+        ((0.5, 0.5, None, None), 4, 4),
+        ((0.5,) * 4, 2, 2),  # two too many that nobody wants any more
+        ((0.544,) * 4, 4, 4),
+        ((0.556,) * 4, 4, 5),
+        ((0.456,) * 8, 8, 8),
+        ((0.44,) * 8, 8, 8),  # 7.04: the next whole number up
+        ((0.43,) * 8, 8, 7),
+        ((1.4, 1.4, None, None), 8, 8),  # 5.6 of 8 wanted, four of which have yet to be begun: not turned round
+    ],
+)
+def test_the_tolerance_is_on_the_metric_over_its_target(loads, current, replicas):
+    assert decided(*loads, target=0.5, current=current) == replicas
 
 
 def test_nothing_seen_is_cannot_tell():
     assert wish(None, None) is None
     assert wish() is None
+    first = Observation([ReplicaLoad("r1", None, 1, True)], 1, None)
+    assert scalers.create("target_tracking", {"target": 0.5}).decide(first, 0.0) is None
 
 
 def limits(**settings):
@@ -65,6 +99,16 @@ def test_no_wish_passes_the_bounds(wish_, desired):
 @pytest.mark.parametrize(("wish_", "desired"), [(4.39, 4), (4.41, 5), (3.61, 4), (3.59, 4), (2.99, 3)])
 def test_within_the_tolerance_nothing_changes_and_beyond_it_is_the_next_whole_number_up(wish_, desired):
     assert limits(max_up=64, max_down=64).decide(wish_, 4, 0.0).desired == desired
+
+
+def test_a_fleet_that_grows_is_not_kept_short_by_the_tolerance_and_one_that_has_grown_is_not_moved_by_it():
+    held, free = limits(max_replicas=16, max_up=64), {"ready": 2, "present": 7}
+    assert held.decide(6.86, 2, 0.0).desired == 7  # a mean over a second in which the load began
+    assert held.decide(7.62, 7, 1.0, **free).desired == 8, "7.62 over 7 is within 10 %, but nothing has settled"
+    assert [held.decide(7.62, 8, float(t)).desired for t in (2, 3)] == [8, 8]
+    assert held.decide(8.6, 8, 4.0).desired == 8, "in rotation for an interval: settled"
+    assert held.decide(8.6, 8, 5.0, ready=7, present=8).desired == 8, "nor does one that restarts begin it again"
+    assert held.decide(8.9, 8, 6.0).desired == 9
 
 
 def test_rate_limits_hold_in_both_directions():

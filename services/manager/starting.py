@@ -1,0 +1,25 @@
+"""Starts that go on side by side, so many at a time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+
+async def start_all(start: Callable[[str], Awaitable[object]], ids: Iterable[str], at_once: int) -> None:
+    """Start every one of `ids`, at most `at_once` at a time, in their order; where one fails, the others are given up.
+
+    Raises:
+        StartError, EngineError: of the first that did not come up.
+    """
+    free = asyncio.Semaphore(at_once)
+
+    async def one(id_: str) -> None:
+        async with free:
+            await start(id_)
+
+    tasks = [asyncio.create_task(one(id_)) for id_ in ids]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,104 @@
+"""The router's connections to replicas: kept open between requests, and only as long as nothing unasked comes in.
+
+What a replica sends between two answers belongs to no request. Read as the next answer, it would go to another client;
+so a connection on which it comes is closed (RFC 9112, section 9.2: the response to the last request is the end of what
+is expected; HAProxy closes such idle connections, too).
+"""
+
+import functools
+import select
+from typing import Any, cast
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from yarl import URL
+
+from services.router.settings import RouterSettings
+
+KEEPALIVE_S = 15.0
+"""Idle connections to replicas are closed by the router first: the replicas wait for 75 s (caddy #6452)."""
+CHUNK_BYTES = 65_536
+"""So much of a body is read at once."""
+
+
+class Upstream(ResponseHandler):
+    """One connection to a replica."""
+
+    is_asked = False
+    """Whether a request is under way on it."""
+
+    def set_response_params(self, **params: Any) -> None:  # noqa: ANN401 - aiohttp's own
+        """A request is about to be sent."""
+        self.is_asked = True
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on what belongs to an answer, and nothing, with which aiohttp wakes its own parser."""
+        if self.is_asked or not data:
+            super().data_received(data)
+        else:
+            self.close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The replica is gone; an answer that ends with its connection is whole only where that was closed in order."""
+        if exc is not None and self._payload is not None and not self._payload.is_eof():
+            self._payload.set_exception(aiohttp.ClientPayloadError(f"the connection broke off: {exc}"))
+        super().connection_lost(exc)
+
+    def has_news(self) -> bool:
+        """Whether the kernel has something from the peer that was not read yet: unasked bytes, or its farewell."""
+        sock = None if self.transport is None else self.transport.get_extra_info("socket")
+        if sock is None:
+            return True
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+
+class Connector(aiohttp.TCPConnector):
+    """Makes such connections, and gives out an idle one only where it is as it was left."""
+
+    def __init__(self) -> None:
+        """Needs a running event loop."""
+        super().__init__(limit=0, keepalive_timeout=KEEPALIVE_S)
+        self._factory: functools.partial[Any] = functools.partial(Upstream, loop=self._loop)
+
+    async def _get(self, key: Any, traces: Any) -> Any:  # noqa: ANN401 - aiohttp's own
+        while (connection := await super()._get(key, traces)) is not None:
+            if not cast(Upstream, connection.protocol).has_news():
+                return connection
+            connection.close()
+        return None
+
+    def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:  # noqa: ANN401
+        super()._release(key, protocol, should_close=should_close)
+        cast(Upstream, protocol).is_asked = False
+
+
+def client_session(settings: RouterSettings) -> aiohttp.ClientSession:
+    """The client towards replicas: no cookies, no redirects, no pool limit, no silent retries."""
+    session = aiohttp.ClientSession(
+        connector=Connector(),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+        timeout=aiohttp.ClientTimeout(
+            total=None, sock_connect=settings.timeouts.connect_s, sock_read=settings.timeouts.idle_s
+        ),
+        read_bufsize=CHUNK_BYTES,
+    )
+    # The client would resend idempotent requests by itself, past the retry budget (client.py, _retry_connection).
+    session._retry_connection = False
+    return session
+
+
+def exact_url(base: str, target: str) -> URL:
+    """The URL that is asked for as `target` (path and query), to the byte: yarl forgets the mark of an empty query.
+
+    A fragment, which no request has (RFC 9112, section 3.2.1), is left out, as by Envoy.
+    """
+    asked = target.partition("#")[0]
+    url = URL(f"{base}{asked}", encoded=True)
+    if asked.endswith("?"):
+        url._cache["raw_path_qs"] = asked  # what aiohttp sends; equal URLs share it, and mean the same
+    return url

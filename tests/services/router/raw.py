@@ -1,0 +1,93 @@
+"""Replicas and clients of a test's own that put every byte on the wire themselves."""
+
+import asyncio
+import contextlib
+
+from tests.services.live import until
+
+
+def port_of(url):
+    return int(url.rsplit(":", 1)[1])
+
+
+class RawReplica:
+    """Reads requests, and lets `answer(request, writer)` write what it likes; healthy to the checks."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.seen = []
+        self.closed = 0
+        self.writers = []
+        self.server = None
+
+    async def serve(self, reader, writer):
+        self.writers.append(writer)
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                if head.startswith(b"GET /readyz "):
+                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                    break
+                body = b""
+                if b"chunked" in head.lower():
+                    while not body.endswith(b"0\r\n\r\n"):
+                        body += await reader.readuntil(b"\r\n")
+                elif (at := head.lower().find(b"content-length:")) >= 0:
+                    body = await reader.readexactly(int(head[at:].split(b"\r\n")[0].split(b":")[1]))
+                self.seen.append((head, body))
+                await self.answer(head, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.closed += 1
+        finally:
+            writer.close()
+
+
+@contextlib.asynccontextmanager
+async def raw_replica(front, session, answer, id_="raw"):
+    """One that is in rotation at the router, and gone afterwards."""
+    replica = RawReplica(answer)
+    server = await asyncio.start_server(replica.serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        async with session.put(f"{front.admin}/replicas/{id_}", json={"url": url}) as response:
+            assert response.status == 201
+        await until(session, front.admin, id_, "ready")
+        yield replica
+    finally:
+        await session.delete(f"{front.admin}/replicas/{id_}")
+        for writer in replica.writers:
+            writer.close()
+        server.close()
+
+
+class RawClient:
+    """One connection to a router's data port."""
+
+    def __init__(self, reader, writer):
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, data):
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def answer(self, timeout_s=5.0):
+        """Status, headers (lower case; bytes) and body of the next answer, whose length must be told."""
+        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), timeout_s)
+        first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+        headers = {name.lower().decode(): value for name, _, value in (line.partition(b": ") for line in lines)}
+        body = await asyncio.wait_for(self.reader.readexactly(int(headers["content-length"])), timeout_s)
+        return int(first.split()[1]), headers, body
+
+    async def rest(self, timeout_s=5.0):
+        """Everything until the router closes."""
+        return await asyncio.wait_for(self.reader.read(), timeout_s)
+
+
+@contextlib.asynccontextmanager
+async def raw_client(front):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(front.url))
+    try:
+        yield RawClient(reader, writer)
+    finally:
+        writer.close()

@@ -1,0 +1,214 @@
+"""Whoever ends in order loses nothing: neither what is in flight nor what is still being sent."""
+
+import asyncio
+import itertools
+import signal
+import time
+
+import pytest
+
+from tests.services.live import Service, client, eventually, json_of, router, service, until
+from tests.services.router.raw import raw_client, raw_replica
+
+QUICK = {"router": {"health": {"interval_s": 0.1}}, "policy": {"name": "round_robin"}}
+SIZES = [10, 200_000]
+
+
+def post(size, path="/work", more=""):
+    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n{more}\r\n".encode()
+
+
+async def in_flight(session, front):
+    return (await json_of(session, f"{front.admin}/stats"))["in_flight"]
+
+
+async def gone(started):
+    return await asyncio.to_thread(started.process.wait, 10) == 0
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_router_that_ends_reads_the_bodies_that_are_under_way(size):
+    async def length(_head, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nread")
+
+    with router(settings=QUICK) as front:
+        async with client() as session, raw_replica(front, session, length) as replica, raw_client(front) as one:
+            await one.send(post(size) + b"a" * (size // 2))
+
+            async def begun():
+                return await in_flight(session, front) == 1
+
+            await eventually(begun, 5, "the request has begun")
+            front.process.send_signal(signal.SIGTERM)
+
+            async def drains():
+                async with session.get(f"{front.admin}/readyz") as response:
+                    return response.status == 503 and (await response.json())["status"] == "draining"
+
+            await eventually(drains, 5, "the router drains")
+            await asyncio.sleep(0.5)  # longer than what it waits for nobody
+            await one.send(b"b" * (size - size // 2))
+            status, headers, body = await one.answer()
+            assert (status, headers["connection"], body) == (200, b"close", b"read")
+            assert [body for _, body in replica.seen] == [b"a" * (size // 2) + b"b" * (size - size // 2)]
+        assert await gone(front)
+
+
+async def test_a_client_that_is_connected_may_ask_once_more_and_is_told_that_it_was_the_last_time():
+    async def slow(head, writer):
+        if b"/slow" in head:
+            await asyncio.sleep(1.0)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhere")
+
+    with router(settings=QUICK) as front:
+        async with client() as session, raw_replica(front, session, slow):
+            async with raw_client(front) as kept, raw_client(front) as busy:
+                await kept.send(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert (await kept.answer())[1].get("connection") != b"close"
+                await busy.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+
+                async def begun():
+                    return await in_flight(session, front) == 1
+
+                await eventually(begun, 5, "the request has begun")
+                front.process.send_signal(signal.SIGTERM)
+
+                async def refused():
+                    try:
+                        async with raw_client(front):
+                            return False
+                    except ConnectionError:
+                        return True
+
+                await eventually(refused, 5, "nobody else is let in")
+                for one in (kept, busy):
+                    if one is kept:
+                        await one.send(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+                    status, headers, _ = await one.answer()
+                    assert (status, headers["connection"]) == (200, b"close")
+                    assert await one.rest() == b""
+        assert await gone(front)
+
+
+async def test_a_router_that_nobody_asks_anything_ends_at_once():
+    with router(settings=QUICK) as front:
+        async with raw_client(front):
+            began = time.monotonic()
+            front.process.send_signal(signal.SIGTERM)
+            assert await gone(front) and time.monotonic() - began < 3
+
+
+async def test_a_replica_that_ends_reads_the_bodies_that_are_under_way():
+    with service("backend", "--port", 0) as replica:
+        async with raw_client(replica) as one:
+            await one.send(post(10, more="X-Aegis-Demand-Ms: 1\r\n") + b"a" * 5)
+
+            async def here():
+                async with raw_client(replica) as other:
+                    await other.send(b"GET /probe HTTP/1.1\r\nHost: x\r\n\r\n")
+                    return b'"in_flight":1' in (await other.answer())[2]
+
+            await eventually(here, 5, "the request is here")
+            replica.process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.5)  # longer than what it waits for nobody
+            await one.send(b"b" * 5)
+            assert (await one.answer())[0] == 200
+        assert await gone(replica)
+
+
+async def test_a_replica_waits_for_a_request_of_which_nothing_has_come_yet():
+    """The router has chosen it for an upload whose client has sent no byte of its body: it still connects and sends."""
+    with router(settings=QUICK) as front:
+        with service("backend", "--port", 0, "--id", "d1", "--router", front.admin) as replica:
+            async with client() as session, raw_client(front) as one:
+                await until(session, front.admin, "d1", "ready")
+                await one.send(post(200_000, more="X-Aegis-Demand-Ms: 1\r\n"))
+
+                async def chosen():
+                    return (await json_of(session, f"{front.admin}/replicas/d1"))["in_flight"] == 1
+
+                await eventually(chosen, 5, "it is chosen")
+                replica.process.send_signal(signal.SIGTERM)
+                await until(session, front.admin, "d1", "draining")
+                await asyncio.sleep(0.5)  # longer than what it waits for nobody
+                await one.send(b"a" * 200_000)
+                status, headers, _ = await one.answer()
+                assert (status, headers["x-aegis-replica"], headers["x-aegis-attempts"]) == (200, b"d1", b"1")
+                await until(session, front.admin, "d1", None)
+            assert await gone(replica)
+
+
+class Traffic:
+    """GETs and POSTs with bodies of all kinds at a steady rate, each on a connection of its own."""
+
+    def __init__(self, front):
+        self.front = front
+        self.answers = []
+        self.stop = asyncio.Event()
+        self.sending = asyncio.create_task(self.send())
+
+    async def send(self):
+        kinds = itertools.cycle([(0, 0.0), (10, 0.0), (10, 0.3), (200_000, 0.0), (200_000, 1.6)])
+        async with asyncio.TaskGroup() as group:
+            for number in itertools.count():
+                group.create_task(self.one(f"q{number}", *next(kinds)))
+                try:
+                    await asyncio.wait_for(self.stop.wait(), 0.02)
+                except TimeoutError:
+                    continue
+                return
+
+    async def one(self, id_, size, pause_s):
+        try:
+            async with raw_client(self.front) as connection:
+                more = f"X-Request-Id: {id_}\r\nX-Aegis-Demand-Ms: 5\r\n"
+                if size == 0:
+                    await connection.send(f"GET /work HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode())
+                else:
+                    await connection.send(post(size, more=more) + b"a" * (size // 2))
+                    await asyncio.sleep(pause_s)
+                    await connection.send(b"b" * (size - size // 2))
+                status, headers, _ = await connection.answer(10)
+                self.answers.append((status, size, headers.get("x-aegis-attempts")))
+        except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
+            self.answers.append((repr(error), size, None))
+
+    async def end(self):
+        self.stop.set()
+        await self.sending
+
+
+@pytest.mark.slow
+async def test_a_restart_and_a_scale_down_lose_nothing_and_send_no_post_twice():
+    with router(settings=QUICK) as front:
+        ports = {}
+
+        def start(id_):
+            arguments = ("--port", ports.get(id_, 0), "--id", id_, "--router", front.admin, "--concurrency", 8)
+            replica = Service("backend", *arguments)
+            ports[id_] = replica.url.rsplit(":", 1)[1]
+            return replica
+
+        replicas = {id_: await asyncio.to_thread(start, id_) for id_ in ("d1", "d2")}
+        try:
+            async with client() as session:
+                for id_ in replicas:
+                    await until(session, front.admin, id_, "ready")
+                traffic = Traffic(front)
+                before = replicas["d1"]
+                assert await asyncio.to_thread(before.stop) == 0
+                replicas["d1"] = await asyncio.to_thread(start, "d1")
+                before.log.close()
+                await until(session, front.admin, "d1", "ready")
+                assert await asyncio.to_thread(replicas["d2"].stop) == 0
+                await until(session, front.admin, "d2", None)
+                await traffic.end()
+                events = [e["event"] for e in (await json_of(session, f"{front.admin}/events"))["events"]]
+        finally:
+            for replica in replicas.values():
+                replica.stop()
+                replica.log.close()
+        lost = [answer for answer in traffic.answers if answer[0] != 200]
+        assert lost == [] and len(traffic.answers) > 50
+        assert {attempts for _, size, attempts in traffic.answers if size} == {b"1"}
+        assert events.count("drained") == 2 and "expired" not in events

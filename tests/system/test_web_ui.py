@@ -1,0 +1,43 @@
+"""A session of Locust's web UI: the faults that were asked for land in it, and what Locust says of it is kept."""
+
+import csv
+import re
+import signal
+import urllib.parse
+import urllib.request
+
+from tests.running import SHORT, events, manifest, processes_of, start, wait_for
+
+FAULT = "faults=[{at_s: 2, action: kill, target: r2, for_s: 1}]"
+
+
+def told(folder):
+    return [event["event"] for event in events(folder)] if (folder / "events.jsonl").exists() else []
+
+
+def rows(path):
+    return list(csv.DictReader(path.open())) if path.exists() else []
+
+
+def test_a_session_of_the_web_ui_plays_the_faults_and_keeps_locusts_report(tmp_path):
+    process = start("+scenario=routed", *SHORT, FAULT, "load.ui=true", f"hydra.run.dir={tmp_path}")
+    try:
+        lines = iter(process.stdout.readline, "")
+        url = next(found[0] for line in lines if (found := re.findall(r"web UI: (http://\S+)", line)))
+        form = urllib.parse.urlencode({"user_count": 2, "spawn_rate": 2, "think_time_s": 0.1, "demand_mean_ms": 5})
+        urllib.request.urlopen(f"{url}/swarm", form.encode(), timeout=30).close()
+        wait_for(lambda: "fault_healed" in told(tmp_path), 60, "the fault has landed and was healed")
+        stats = tmp_path / "locust" / "load_stats.csv"
+        wait_for(lambda: any(row["Name"] == "/work" for row in rows(stats)), 30, "Locust has written its statistics")
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, printed
+    assert "2 s from now: kill on r2 for 1 s" in printed
+    assert "fault injected: kill on r2" in printed and "fault healed: kill on r2" in printed
+    assert told(tmp_path).count("fault_injected") == 1
+    assert "/work" in (tmp_path / "locust" / "report.html").read_text()
+    assert int(next(row for row in rows(stats) if row["Name"] == "/work")["Request Count"]) > 10
+    assert manifest(tmp_path)["exit_reason"] == "interrupted"
+    assert processes_of(tmp_path) == []
