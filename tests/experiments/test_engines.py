@@ -39,7 +39,9 @@ class SlowNetwork(Sim):
         engine = replace(config.engine, delays=replace(delays, client=client))
         return super().create(replace(config, engine=engine), faults, recorder, progress)
 '''
-SHORT = ["+scenario=routed", "tracking.enabled=false", "workload.duration_s=8", "workload.warmup_s=2"]
+SHORT = [
+    "+scenario=routed", "tracking.enabled=false", "summary=never", "workload.duration_s=8", "workload.warmup_s=2"
+]  # fmt: skip
 FAR = ["engine.delays.client.median_ms=100", "engine.delays.client.sigma=0"]
 
 

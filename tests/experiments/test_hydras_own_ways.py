@@ -16,7 +16,10 @@ from experiments.sweep.optuna import let_end
 from experiments.sweep.outcome import Outcome, check_direction, outcome_of, value_of
 from tests.running import ROOT, manifest, metrics, run
 
-SIM = ["+scenario=routed", "engine=sim", "workload.duration_s=3", "workload.warmup_s=0", "tracking.enabled=false"]
+SIM = [
+    "+scenario=routed", "engine=sim", "workload.duration_s=3", "workload.warmup_s=0", "tracking.enabled=false",
+    "summary=never",
+]  # fmt: skip
 
 
 def test_an_optimiser_finds_the_best_of_what_its_trials_measured(tmp_path):

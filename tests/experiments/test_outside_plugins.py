@@ -88,7 +88,7 @@ def manifest(folder):
 
 
 def test_a_run_takes_plugins_of_outside_and_says_which_content_they_had(outside, tmp_path):
-    done = run(*SHORT, *ALL, f"hydra.run.dir={tmp_path / 'run'}")
+    done = run(*SHORT, *ALL, "summary=never", f"hydra.run.dir={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr
     about = {entry["name"]: entry for entry in manifest(tmp_path / "run")["plugins"]}
     assert set(about) == {"mine", "two_steps", "stop_and_go"}
@@ -99,7 +99,7 @@ def test_a_run_takes_plugins_of_outside_and_says_which_content_they_had(outside,
     assert [(e["event"], e["t_s"]) for e in events if "fault" in e] == [("fault_injected", 2), ("fault_healed", 5)]
 
     file.write_text(file.read_text() + "\n# other\n")
-    assert run(*SHORT, *ALL, f"hydra.run.dir={tmp_path / 'other'}").returncode == 0
+    assert run(*SHORT, *ALL, "summary=never", f"hydra.run.dir={tmp_path / 'other'}").returncode == 0
     one, other = (SimpleNamespace(manifest=manifest(tmp_path / name)) for name in ("run", "other"))
     runs: list[Any] = [one, other]
     assert identify(runs[0]) != identify(runs[1])
@@ -137,7 +137,7 @@ def test_a_runs_page_takes_panels_of_a_folder_with_nothing_else_and_a_broken_one
 def test_random_faults_may_draw_a_fault_of_outside(outside, tmp_path):
     typed = ["random_faults.count=2", "random_faults.modes=[stop_and_go]", "random_faults.start_s=2"]
     typed += ["random_faults.duration_s=2", "random_faults.gap_s=0.5"]
-    done = run(*SHORT, *typed, f"hydra.run.dir={tmp_path / 'run'}")
+    done = run(*SHORT, *typed, "summary=never", f"hydra.run.dir={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr
     drawn = manifest(tmp_path / "run")["faults"]
     assert [fault["action"] for fault in drawn] == ["stop_and_go"] * 2

@@ -18,7 +18,10 @@ from experiments.sweep.sweep import NAME
 from record.place import hold
 from tests.running import manifest, run
 
-SIM = ["+scenario=routed", "engine=sim", "workload.duration_s=3", "workload.warmup_s=0", "tracking.enabled=false"]
+SIM = [
+    "+scenario=routed", "engine=sim", "workload.duration_s=3", "workload.warmup_s=0", "tracking.enabled=false",
+    "summary=never",
+]  # fmt: skip
 SWEEP = [*SIM, "seed=1,2,3", "policy=round_robin,peak_ewma"]
 
 

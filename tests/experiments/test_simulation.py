@@ -12,18 +12,18 @@ from record.metrics import Metrics
 from tests.running import events, manifest, metrics, run
 from tests.system.test_runs import FILES
 
-SIM = ["engine=sim", "tracking.enabled=false"]
+SIM = ["engine=sim", "tracking.enabled=false", "summary=never"]
 SHORT = ["workload.duration_s=8", "workload.warmup_s=2"]
 
 
 def simulated(folder, *overrides, status=0):
-    done = run(*overrides, *SIM, f"hydra.run.dir={folder}")
+    done = run(*SIM, *overrides, f"hydra.run.dir={folder}")
     assert done.returncode == status, done.stdout + done.stderr
     return done
 
 
 def test_it_leaves_the_same_files_as_a_live_run_and_null_for_what_has_no_meaning(tmp_path):
-    done = simulated(tmp_path, "+scenario=failover")
+    done = simulated(tmp_path, "+scenario=failover", "summary=always")
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == FILES
     found, about = metrics(tmp_path), manifest(tmp_path)
     assert "VALID (simulated)" in done.stdout

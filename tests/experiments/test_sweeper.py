@@ -13,7 +13,10 @@ from experiments.plan.resolve import resolve
 from experiments.sweep.jobs import by_seed, consecutive, planned
 from tests.running import manifest, run
 
-SIM = ["+scenario=routed", "engine=sim", "workload.duration_s=3", "workload.warmup_s=0", "tracking.enabled=false"]
+SIM = [
+    "+scenario=routed", "engine=sim", "workload.duration_s=3", "workload.warmup_s=0", "tracking.enabled=false",
+    "summary=never",
+]  # fmt: skip
 
 
 def jobs_of(*overrides):

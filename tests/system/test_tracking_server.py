@@ -82,7 +82,7 @@ def test_a_run_is_logged_to_a_server_on_postgresql(server, tmp_path):
             return False
 
     wait_for(is_up, 90, f"the server, see {log}")
-    overrides = [override for override in SHORT if not override.startswith("tracking")]
+    overrides = [override for override in SHORT if not override.startswith(("tracking", "summary"))]
     done = run(
         "+scenario=routed",
         "engine=sim",
