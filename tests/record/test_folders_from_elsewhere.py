@@ -1,6 +1,7 @@
 """A run's folder may come from anywhere: what is written into it stays in it, and what is damaged stops nobody else."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -28,9 +29,11 @@ def elsewhere(tmp_path):
 
 @pytest.mark.parametrize("name", ["metrics.json.part", "metrics.json", "timeline.parquet.part", "summary.png.part"])
 def test_a_link_in_a_folder_that_is_summarised_lets_nobody_overwrite_another_file(tmp_path, elsewhere, name, capsys):
-    folder = synthetic.write(tmp_path / "run", synthetic.even_requests())
+    odd = "a$\\bad$b"  # which is no formula
+    folder = synthetic.write(tmp_path / odd, synthetic.even_requests(), about=synthetic.manifest(run_id=odd))
     (folder / name).symlink_to(elsewhere)
-    assert summary.main([str(folder)]) == 0, capsys.readouterr().err
+    assert summary.main([str(folder)]) == 0
+    assert capsys.readouterr().err == ""
     assert elsewhere.read_text() == FOREIGN
     assert not (folder / "metrics.json").is_symlink()
     assert not (folder / "metrics.json.part").is_symlink()
@@ -184,3 +187,21 @@ def test_a_module_run_by_a_python_without_its_packages_says_so_in_a_line(module)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode != 0
     assert done.stderr.count("\n") == 1 and ".venv/bin/python" in done.stderr
+
+
+@pytest.mark.slow
+def test_without_docstrings_and_assertions_commands_have_their_help_and_a_run_is_refused_in_a_line():
+    without = os.environ | {"PYTHONOPTIMIZE": "2", "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def done(*command):
+        return subprocess.run(
+            [sys.executable, "-m", *command], cwd=ROOT, env=without, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    for module in ("analysis.compare", "experiments.replay"):
+        helped = done(module, "--help")
+        assert (helped.returncode, helped.stderr) == (0, ""), module
+        assert "usage: " in helped.stdout
+    refused = done("experiments.run", "+scenario=routed", "faults=[{at_s: 1, action: kill, target: r1}]")
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1 and "PYTHONOPTIMIZE=2" in refused.stderr
