@@ -111,8 +111,16 @@ def _marks(axes: Axes, run: Run, name: str, at: float) -> None:
         ):
             axes.plot(event["t_s"], at, "v", color=INK, markersize=8, markeredgecolor="white", clip_on=False)
             if words := CAUSES.get(detector(event)):
-                place = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "clip_on": True}
-                axes.annotate(words, (event["t_s"], at), fontsize=8, color=INK, **place)
+                axes.annotate(
+                    words,
+                    (event["t_s"], at),
+                    xytext=(7, 0),
+                    textcoords="offset points",
+                    va="center",
+                    fontsize=8,
+                    color=INK,
+                    clip_on=True,
+                )
 
 
 def _legend(axes: Axes, has_rotation: bool, has_faults: bool) -> None:
