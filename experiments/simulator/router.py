@@ -49,7 +49,6 @@ class VirtualRouter(Owner):
             emit: hears of every change of membership or rotation.
         """
         self.settings = settings
-        self._idle_s = settings.timeouts.idle_s
         self.process = Process(agenda)
         self._make_policy = make_policy
         self._seed = seed
@@ -223,7 +222,7 @@ class VirtualRouter(Owner):
             return
         flight.target = replica
         flight.began = now
-        limit_at = now + min(limit_s, self._idle_s)  # the live one's client reads no longer either
+        limit_at = now + limit_s
         flight.limit_at = limit_at if limit_at < flight.client_limit_at else flight.client_limit_at
         flight.node = node = self._nodes[replica.id]
         if attempts.count > 1:

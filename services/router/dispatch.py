@@ -82,6 +82,8 @@ class Dispatcher:
             sent: whether any of the request may have reached the replica.
             replayable: whether the request can still be sent from its beginning.
         """
+        if not self._fleet.candidates():
+            return False
         others = self._fleet.has_others(attempts.tried)
         return attempts.may_retry(outcome, now, sent=sent, replayable=replayable, others=others)
 

@@ -12,6 +12,9 @@ from services.router.work import Departed, Worker
 
 State = Literal["pending", "ready", "ejected", "draining"]
 STATES: tuple[State, ...] = get_args(State)
+ROUNDING = 1e-6
+"""0.29 * 100 is 28.999999999999996, and 29 of 100 replicas are no more than a share of 0.29. Larger than what products
+of that size are off by, smaller than what a share is written with."""
 Emit = Callable[..., None]
 """Called as `emit(event, replica_id, now, **detail)`."""
 
@@ -74,6 +77,11 @@ def describe(replica: Replica, now: float) -> dict[str, Any]:
         "latency_ewma_ms": None if latency is None else round(latency * 1e3, 3),
         "lease_remaining_s": None if lease is None else round(lease - now, 3),
     }
+
+
+def most_ejected(max_share: float, count: int) -> int:
+    """How many of `count` replicas may be ejected passively at a time: all that fit into the share, and always one."""
+    return max(1, int(max_share * count + ROUNDING))
 
 
 class NotOwnerError(Exception):
@@ -256,7 +264,7 @@ class Fleet:
         elif outcome == "error":
             replica.failures_total += 1
             replica.failures_in_row += 1
-            if replica.failures_in_row >= self._ejection.consecutive_failures:
+            if replica.failures_in_row >= self._ejection.consecutive_failures and self._ejection.enabled:
                 self._eject(replica, now, reason)
 
     def _eject(self, replica: Replica, now: float, reason: str) -> None:
@@ -265,7 +273,7 @@ class Fleet:
             return
         others = sum(r.state == "ready" for r in self.replicas.values()) - 1
         ejected = sum(r.ejected_until is not None for r in self.replicas.values())
-        if others < 1 or ejected + 1 > max(1, int(self._ejection.max_share * len(self.replicas))):
+        if others < 1 or ejected + 1 > most_ejected(self._ejection.max_share, len(self.replicas)):
             return
         replica.ejections_in_row += 1
         replica.ejections_total += 1

@@ -225,15 +225,17 @@ class Proxy:
         self, exchange: Exchange, upstream: aiohttp.ClientResponse, response: web.StreamResponse
     ) -> None:
         chunks = upstream.content.iter_chunked(CHUNK_BYTES)
+        idle_s = self._settings.timeouts.idle_s
         while True:
             try:
-                chunk = await anext(chunks, None)
+                async with asyncio.timeout(idle_s):
+                    chunk = await anext(chunks, None)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise BrokenAnswerError from error
             if chunk is None:
                 return
             try:
-                async with asyncio.timeout(self._settings.timeouts.idle_s):
+                async with asyncio.timeout(idle_s):
                     await response.write(chunk)
             except TimeoutError as error:
                 if exchange.request.transport is not None:

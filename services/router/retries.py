@@ -1,4 +1,13 @@
-"""Whether a failed attempt may be made again: per request, and for all requests together."""
+"""Whether a failed attempt may be made again: per request, and for all requests together.
+
+Where a retry goes: to a replica that the request has not tried, while there is one in rotation. Where there is none, a
+failed attempt is made again on one that was tried, as Envoy does it (its `previous_hosts` predicate gives way once no
+other host is found, and without it nothing speaks against the same host); nginx would give up after every server was
+tried once. A fault that hits a share of the requests, a lost connection or a crashed process that is back by then, is
+worth the second try, `max_attempts` means what it says for any number of replicas, and the budget bounds both. Not so
+`overloaded` (503): a queue that is full is full a moment later, and there is no pause before a retry here, unlike
+Envoy's back-off of 25 ms; asking the same replica at once again would only add to its load.
+"""
 
 from collections import deque
 
@@ -79,13 +88,13 @@ class Attempts:
             now: seconds.
             sent: whether any of the request may have reached the replica.
             replayable: whether the request can still be sent from its beginning.
-            others: whether there is a replica in rotation that has not been tried.
+            others: whether there is a replica in rotation that has not been tried; an overloaded one is not asked
+                again.
         """
         return (
-            outcome in ("error", "overloaded")
+            (outcome == "error" or (outcome == "overloaded" and others))
             and self.count < self._retry.max_attempts
             and replayable
-            and others
             and (self._idempotent or not sent)
             and now < self.deadline
             and self._budget.take(now)

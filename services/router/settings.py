@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from services.bounds import Bounds, hold
+from services.bounds import Bounds, hold, written
 
 TICK_S = 0.1
 """How often leases and ejections are looked at, seconds."""
@@ -33,6 +33,8 @@ class HealthCheckSettings:
 class EjectionSettings:
     """Passive ejection: a replica that fails at work is left out for a while (Envoy's outlier detection)."""
 
+    enabled: bool = True
+    """False: nobody is ejected for failing at work; health checks alone decide who is in rotation."""
     consecutive_failures: Annotated[int, Bounds(1, 1000)] = 5
     """Failed attempts in a row that eject (Envoy's default)."""
     base_s: Annotated[float, Bounds(0.1, 3600)] = 2.0
@@ -40,12 +42,13 @@ class EjectionSettings:
     max_s: Annotated[float, Bounds(0.1, 3600)] = 20.0
     """Longest ejection, seconds."""
     max_share: Annotated[float, Bounds(0, 1)] = 0.5
-    """No more than this share of the replicas is passively ejected at a time (one always may be)."""
+    """No more than this share of the replicas is passively ejected at a time (one always may be: Envoy's
+    `always_eject_one_host`)."""
 
 
 @dataclass
 class RetrySettings:
-    """When a failed attempt is made again, on another replica."""
+    """When a failed attempt is made again: on another replica, on the same where no other is left (`retries.py`)."""
 
     max_attempts: Annotated[int, Bounds(1, 10)] = 3
     """Attempts a request, the first included."""
@@ -66,11 +69,13 @@ class TimeoutSettings:
     connect_s: Annotated[float, Bounds(0.01, 60)] = 0.5
     """For a connection to a replica."""
     attempt_s: Annotated[float, Bounds(0.01, 600)] = 2.0
-    """For the answer of one attempt (its headers, where it is longer than 64 KiB), once the request has been sent."""
+    """For the answer of one attempt (its headers, where it is longer than 64 KiB), once the request has been sent;
+    at most `overall_s`."""
     overall_s: Annotated[float, Bounds(0.01, 600)] = 8.0
     """For the answer of a request, all attempts together, once its body is there."""
     idle_s: Annotated[float, Bounds(0.1, 3600)] = 30.0
-    """Between two pieces of a body, in either direction and on either side."""
+    """Between two pieces of a body, in either direction and on either side; how long an answer may take to begin is
+    `attempt_s`."""
 
 
 @dataclass
@@ -83,9 +88,22 @@ class RouterSettings:
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
 
     def validate(self) -> None:
-        """Check every bound.
+        """Check every bound, and that no key caps another one without a word.
 
         Raises:
             ValueError: with the key, its value and its bounds.
         """
         hold(self, "router")
+        if self.ejection.max_share == 0:
+            raise ValueError(
+                "router.ejection.max_share=0: must be above 0, since one replica always may be ejected; "
+                "router.ejection.enabled=false turns ejection off"
+            )
+        for section, key, cap in (("timeouts", "attempt_s", "overall_s"), ("ejection", "base_s", "max_s")):
+            settings = getattr(self, section)
+            value, most = getattr(settings, key), getattr(settings, cap)
+            if value > most:
+                raise ValueError(
+                    f"router.{section}.{key}={written(value)}: must be at most router.{section}.{cap}={written(most)}; "
+                    "set both"
+                )

@@ -82,9 +82,8 @@ def client_session(settings: RouterSettings) -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-        timeout=aiohttp.ClientTimeout(
-            total=None, sock_connect=settings.timeouts.connect_s, sock_read=settings.timeouts.idle_s
-        ),
+        # No `sock_read`: it would cap `attempt_s`, and `idle_s` is held where bodies are read.
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.timeouts.connect_s),
         read_bufsize=CHUNK_BYTES,
     )
     # The client would resend idempotent requests by itself, past the retry budget (client.py, _retry_connection).

@@ -46,7 +46,7 @@ class RawReplica:
 async def raw_replica(front, session, answer, id_="raw"):
     """One that is in rotation at the router, and gone afterwards."""
     replica = RawReplica(answer)
-    server = await asyncio.start_server(replica.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(replica.serve, "127.0.0.1", 0, limit=1 << 20)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         async with session.put(f"{front.admin}/replicas/{id_}", json={"url": url}) as response:

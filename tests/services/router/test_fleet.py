@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.router.fleet import Fleet, NotOwnerError
+from services.router.fleet import Fleet, NotOwnerError, most_ejected
 from services.router.settings import EjectionSettings, HealthCheckSettings
 
 
@@ -149,6 +149,25 @@ def test_one_of_two_may_be_ejected_but_not_when_the_other_is_unhealthy():
     sick.on_check("r2", False, 0.2)
     sick.fail("r1", 50)
     assert sick.ids() == ["r1"]
+
+
+def test_a_share_of_the_fleet_is_that_share_to_the_replica():
+    for hundredths in range(1, 101):
+        for count in (1, 7, 10, 50, 100, 300, 10_000):
+            assert most_ejected(hundredths / 100, count) == max(1, hundredths * count // 100)
+    fleet = ready_fleet(100, max_share=0.29)
+    for number in range(1, 101):
+        fleet.fail(f"r{number}", 50)
+    assert len(fleet.ids()) == 71
+
+
+def test_ejection_that_is_switched_off_ejects_nobody_and_checks_still_do():
+    fleet = ready_fleet(4, enabled=False)
+    fleet.fail("r1", 1000)
+    assert fleet.ids() == ["r1", "r2", "r3", "r4"] and fleet.words() == ["registered", "readmitted"]
+    fleet.on_check("r1", False, 0.1)
+    fleet.on_check("r1", False, 0.2)
+    assert fleet.ids() == ["r2", "r3", "r4"]
 
 
 def test_draining_takes_out_of_rotation_at_once_and_leaving_is_told():

@@ -77,6 +77,20 @@ def test_smooth_weighted_round_robin_is_exact_in_every_round_and_spreads_the_hea
     assert "r1 r1 r1 r1 r1" not in " ".join(chosen)  # nginx's example: a a b a c a a
 
 
+class First(random.Random):
+    """Draws 0, so that a round begins where nginx's does."""
+
+    def random(self):
+        return 0.0
+
+
+def test_five_one_one_is_nginx_sequence():
+    # The example of nginx's commit that brought it: { a, a, b, a, c, a, a }, where plain weights gave c b a a a a a.
+    candidates = [Candidate("a", 5), Candidate("b", 1), Candidate("c", 1)]
+    policy = policies.create("round_robin", {}, First())
+    assert "".join(picks(policy, candidates, 21)) == 3 * "aabacaa"
+
+
 def test_round_robins_of_many_routers_do_not_begin_with_the_same_replica():
     firsts = {picks(create("round_robin", seed), fleet(1, 1, 1, 1), 1)[0] for seed in range(50)}
     assert firsts == {"r1", "r2", "r3", "r4"}

@@ -1,9 +1,14 @@
 """The retry budget and the rules of one request's attempts, on a clock of the test's own."""
 
+import random
+
 import pytest
 
+from services.router import policies
+from services.router.dispatch import Dispatcher
+from services.router.fleet import Fleet
 from services.router.retries import IDEMPOTENT, Attempts, RetryBudget
-from services.router.settings import RetrySettings, RouterSettings, TimeoutSettings
+from services.router.settings import EjectionSettings, RetrySettings, RouterSettings, TimeoutSettings
 
 
 def budget(**settings):
@@ -64,7 +69,8 @@ def test_an_attempt_never_outlasts_the_whole_request():
         ({"outcome": "ok"}, False),
         ({"outcome": "cancelled"}, False),
         ({"replayable": False}, False),
-        ({"others": False}, False),
+        ({"others": False}, True),
+        ({"outcome": "overloaded", "others": False}, False),
     ],
 )
 def test_when_an_idempotent_request_is_sent_again(changed, again):
@@ -92,7 +98,7 @@ def test_a_refused_retry_is_not_paid_for():
     held = budget(budget_min_per_s=0.1, budget_ratio=0.0)  # one in ten seconds
     request = attempts(held=held)
     request.begin("r1", 0.0)
-    assert not request.may_retry("error", 0.1, sent=True, replayable=True, others=False)
+    assert not request.may_retry("overloaded", 0.1, sent=True, replayable=True, others=False)
     assert request.may_retry("error", 0.1, sent=True, replayable=True, others=True)
     assert not request.may_retry("error", 0.1, sent=True, replayable=True, others=True)
 
@@ -115,3 +121,63 @@ def test_settings_out_of_bounds_are_refused_by_name(section, name, value):
     setattr(getattr(settings, section), name, value)
     with pytest.raises(ValueError, match=rf"router\.{section}\.{name}={value:g}: must be between"):
         settings.validate()
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "words"),
+    [
+        ("timeouts", {"attempt_s": 60.0}, r"router\.timeouts\.attempt_s=60: .* router\.timeouts\.overall_s=8"),
+        ("timeouts", {"overall_s": 1.0}, r"router\.timeouts\.attempt_s=2: .* router\.timeouts\.overall_s=1;"),
+        ("ejection", {"base_s": 30.0}, r"router\.ejection\.base_s=30: .* router\.ejection\.max_s=20"),
+        ("ejection", {"max_share": 0.0}, r"router\.ejection\.max_share=0: .*router\.ejection\.enabled=false"),
+    ],
+)
+def test_a_setting_that_another_one_would_cap_without_a_word_is_refused(section, values, words):
+    settings = RouterSettings()
+    for name, value in values.items():
+        setattr(getattr(settings, section), name, value)
+    with pytest.raises(ValueError, match=words):
+        settings.validate()
+
+
+def tried(max_attempts, replicas, outcome="error"):
+    """The replicas that a request is sent to that always fails, in order."""
+    settings = RouterSettings(
+        retry=RetrySettings(max_attempts=max_attempts, budget_min_per_s=1000.0), ejection=EjectionSettings(enabled=False)
+    )
+    fleet = Fleet(settings.health, settings.ejection, lambda *_, **__: None)
+    for number in range(1, replicas + 1):
+        fleet.put(f"r{number}", 0.0, url=f"http://r{number}")
+        fleet.on_check(f"r{number}", True, 0.0)
+    dispatcher = Dispatcher(settings, fleet, policies.create("round_robin", {}, random.Random(1)))
+    attempts, again, chosen = dispatcher.open(0.0, idempotent=True), True, []
+    while again:
+        replica, _ = dispatcher.choose(attempts, "1", None, 0.0)
+        again = dispatcher.follows(attempts, outcome, 0.0, sent=True, replayable=True)
+        dispatcher.finish(replica, outcome, 0.01, 0.0, "reset")
+        chosen.append(replica.id)
+    return chosen
+
+
+@pytest.mark.parametrize(("max_attempts", "replicas"), [(1, 3), (3, 1), (3, 3), (10, 4)])
+def test_a_failing_request_is_sent_as_often_as_it_says_and_to_every_replica_first(max_attempts, replicas):
+    chosen = tried(max_attempts, replicas)
+    assert len(chosen) == max_attempts
+    assert len(set(chosen[:replicas])) == min(max_attempts, replicas)
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_a_replica_that_says_it_is_full_is_not_asked_again(replicas):
+    assert sorted(tried(10, replicas, "overloaded")) == [f"r{number}" for number in range(1, replicas + 1)]
+
+
+def test_nobody_in_rotation_is_no_reason_to_spend_the_budget():
+    settings = RouterSettings()
+    fleet = Fleet(settings.health, settings.ejection, lambda *_, **__: None)
+    fleet.put("r1", 0.0, url="http://r1")
+    fleet.on_check("r1", True, 0.0)
+    dispatcher = Dispatcher(settings, fleet, policies.create("round_robin", {}, random.Random(1)))
+    attempts = dispatcher.open(0.0, idempotent=True)
+    dispatcher.choose(attempts, "1", None, 0.0)
+    fleet.remove("r1", 0.1)
+    assert not dispatcher.follows(attempts, "error", 0.1, sent=True, replayable=True)  # its own answer is passed on
