@@ -13,8 +13,8 @@ from services.door.guard import REFUSALS, Guard, documented_token
 from services.door.wrong_input import WRONG_INPUT, answer_wrong_input
 
 FAULTS = "Faults by kind, each with its parameters: " + "; ".join(
-    f"`{kind}` ({', '.join(f'{name}={value:g}' for name, value in parameters.items()) or 'no parameters'})"
-    for kind, parameters in faults.PARAMETERS.items()
+    f"`{kind}` ({', '.join(f'{name}={default}' for name, default in defaults.items()) or 'no parameters'})"
+    for kind, defaults in faults.described().items()
 )
 REFUSE = "`refuse` without a second port, or with its port taken meanwhile"
 SCHEMA: dict[str, Any] = {

@@ -4,19 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-PARAMETERS: dict[str, dict[str, float]] = {
-    "error": {"rate": 1.0},
+PARAMETERS: dict[str, dict[str, float | None]] = {
+    "error": {"rate": 1.0, "check_rate": None},
     "slow": {"factor": 5.0},
     "latency": {"added_ms": 200.0, "share": 1.0},
     "hang": {"share": 1.0},
     "reset": {"share": 1.0},
     "refuse": {},
     "flap": {"period_s": 2.0},
-    "lie": {},
+    "lie": {"rate": 1.0, "check_rate": 0.0},
 }
-"""Every kind with its parameters and their defaults."""
+"""Every kind with its parameters and their defaults; None = as `rate`. `rate` is the share of the requests that fail,
+`check_rate` that of the health checks: 0 spares them, and with `rate` 0 they alone are hit."""
 BOUNDS: dict[str, tuple[float, float]] = {
     "rate": (0.0, 1.0),
+    "check_rate": (0.0, 1.0),
     "share": (0.0, 1.0),
     "factor": (0.01, 1000.0),
     "added_ms": (0.0, 60_000.0),
@@ -31,6 +33,8 @@ DRAWS: dict[str, Callable[[Random], float]] = {
     "period_s": lambda rng: round(rng.uniform(1.0, 2.0), 1),
 }
 """How a parameter is drawn for a random fault. Seeds are compared across versions, so a change here changes runs."""
+NOT_DRAWN = {"error": ("check_rate",), "lie": ("rate", "check_rate")}
+"""Parameters that keep their defaults in a random fault: they came after seeds had been drawn without them."""
 
 FaultSet = dict[str, dict[str, float]]
 
@@ -55,13 +59,23 @@ def parse(body: object) -> FaultSet:
             low, high = BOUNDS[name]
             if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
                 raise ValueError(f"{kind}.{name}={value}: must be a number between {low:g} and {high:g}")
-        parsed[kind] = PARAMETERS[kind] | {name: float(value) for name, value in given.items()}
+        filled = parsed[kind] = {}
+        for name, default in PARAMETERS[kind].items():
+            filled[name] = float(given.get(name, filled["rate"] if default is None else default))
     return parsed
+
+
+def described() -> dict[str, dict[str, str]]:
+    """Every kind with its parameters and what each is by default, for people."""
+    return {
+        kind: {name: "rate" if default is None else f"{default:g}" for name, default in defaults.items()}
+        for kind, defaults in PARAMETERS.items()
+    }
 
 
 def strength(kind: str, rng: Random) -> dict[str, float]:
     """The parameters of a random fault, drawn in the order in which the kind has them."""
-    return {name: DRAWS[name](rng) for name in PARAMETERS[kind]}
+    return {name: DRAWS[name](rng) for name in PARAMETERS[kind] if name not in NOT_DRAWN.get(kind, ())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +104,7 @@ def effects(active: FaultSet, draw: Callable[[str], float], elapsed_s: float, *,
         active: the set, as `parse` returns it (`slow` and `refuse` act elsewhere).
         draw: a uniform number for a purpose.
         elapsed_s: seconds since the set was put, for `flap` (good in the first half of each period).
-        check: whether it is a health check; `lie` is healthy to that.
+        check: whether it is a health check, for which `error` and `lie` have a rate of their own.
     """
     if not active:
         return NONE
@@ -99,10 +113,9 @@ def effects(active: FaultSet, draw: Callable[[str], float], elapsed_s: float, *,
     status = None
     if "flap" in active and (elapsed_s / active["flap"]["period_s"]) % 1.0 >= 0.5:
         status = 503
-    if "error" in active and draw("error") < active["error"]["rate"]:
-        status = 500
-    if "lie" in active and not check:
-        status = 500
+    for kind in ("error", "lie"):
+        if kind in active and draw(kind) < active[kind]["check_rate" if check else "rate"]:
+            status = 500
     return Effects(
         added_s=added_s,
         status=status,

@@ -22,7 +22,7 @@ def always(_purpose):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_fault_works_without_parameters(kind):
-    assert faults.parse({kind: {}}) == {kind: faults.PARAMETERS[kind]}
+    assert faults.parse({kind: {}}) == {kind: {"rate": 1.0, "check_rate": 1.0} if kind == "error" else faults.PARAMETERS[kind]}
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,8 @@ def test_every_fault_works_without_parameters(kind):
     [
         ({"eror": {}}, ["eror", "error", "lie"]),
         ({"slow": {"rate": 1}}, ["slow.rate", "factor"]),
-        ({"lie": {"rate": 1}}, ["lie.rate", "no parameters"]),
+        ({"refuse": {"rate": 1}}, ["refuse.rate", "no parameters"]),
+        ({"lie": {"check_rate": 2}}, ["lie.check_rate=2", "between 0 and 1"]),
         ({"error": {"rate": 1.5}}, ["error.rate=1.5", "between 0 and 1"]),
         ({"slow": {"factor": 0}}, ["slow.factor=0", "0.01"]),
         ({"slow": {"factor": float("nan")}}, ["slow.factor=nan"]),
@@ -64,9 +65,31 @@ def test_what_a_fault_does_to_work_and_to_a_health_check(kind, to_work, to_a_che
     assert faults.effects(active, always, 0.0, check=True) == faults.Effects(**to_a_check)
 
 
-@pytest.mark.parametrize("kind", ["latency", "hang", "reset", "error"])
+@pytest.mark.parametrize(
+    ("kind", "given", "of_work", "of_checks"),
+    [
+        ("error", {"rate": 0.3}, 0.3, 0.3),
+        ("error", {"rate": 0.3, "check_rate": 0}, 0.3, 0),  # the checks are spared
+        ("error", {"rate": 0, "check_rate": 0.3}, 0, 0.3),  # they alone are hit
+        ("lie", {"rate": 0.3}, 0.3, 0),
+        ("lie", {"rate": 0, "check_rate": 1}, 0, 1),
+        ("lie", {"rate": 0.6, "check_rate": 0.1}, 0.6, 0.1),
+    ],
+)
+def test_failing_has_a_rate_for_work_and_one_for_health_checks(kind, given, of_work, of_checks):
+    active = faults.parse({kind: given})
+
+    def failed(*, check):
+        draws = (lambda purpose, n=n: uniform(1, str(n), "r1", "1", purpose) for n in range(10_000))
+        return sum(faults.effects(active, draw, 0.0, check=check).status == 500 for draw in draws) / 10_000
+
+    assert failed(check=False) == pytest.approx(of_work, abs=0.02)
+    assert failed(check=True) == pytest.approx(of_checks, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", ["latency", "hang", "reset", "error", "lie"])
 def test_a_share_hits_that_share(kind):
-    name = "rate" if kind == "error" else "share"
+    name = "rate" if kind in ("error", "lie") else "share"
     active = faults.parse({kind: {name: 0.3}})
 
     def of_request(n):
@@ -122,4 +145,4 @@ def test_what_is_drawn_is_a_fault_that_a_replica_takes(kind):
     rng = Random(kind)
     for _ in range(200):
         drawn = faults.strength(kind, rng)
-        assert faults.parse({kind: drawn}) == {kind: drawn}
+        assert faults.parse({kind: drawn})[kind].items() >= drawn.items()

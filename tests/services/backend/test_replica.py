@@ -100,7 +100,13 @@ async def test_a_client_that_hangs_up_frees_its_slot(one):
 
 @pytest.mark.parametrize(
     ("active", "work_status", "ready_status"),
-    [({"error": {}}, 500, 500), ({"lie": {}}, 500, 200), ({"slow": {"factor": 2}}, 200, 200)],
+    [
+        ({"error": {}}, 500, 500),
+        ({"error": {"check_rate": 0}}, 500, 200),
+        ({"error": {"rate": 0, "check_rate": 1}}, 200, 500),
+        ({"lie": {}}, 500, 200),
+        ({"slow": {"factor": 2}}, 200, 200),
+    ],
 )
 async def test_a_fault_is_seen_by_work_and_by_the_health_check_as_it_should(one, active, work_status, ready_status):
     async with client() as session:
