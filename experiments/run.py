@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments.calibration.fitting import fitted
 from experiments.plan import store
+from experiments.plan.composing import is_of_composing, why
 from experiments.plan.config import ConfigError
 from experiments.plan.engines import engine_of
 from experiments.plan.errors import WrongError, one_line
@@ -76,6 +77,9 @@ def job(composed: DictConfig) -> Outcome:
         with contextlib.suppress(OSError):
             folder.rmdir()  # Hydra made it
         raise WrongError(one_line(error)) from error
+    if not (is_swept and is_ours):  # that sweeper has said them, once for all jobs
+        for note in plan.notes:
+            say(note)
     from experiments.session import Session
 
     session = Session(
@@ -140,7 +144,11 @@ def main() -> int:
         status = 128 + int(error.args[0]) if isinstance(error, Interrupted) else ExitStatus.INTERRUPTED
         end_interrupted(status)
         return status
-    except Exception as error:  # nothing of ours: let it be seen, but leave no sweep open
+    except Exception as error:
+        if is_of_composing(error):
+            say(why(arguments, error))
+            return ExitStatus.WRONG
+        # Nothing of ours: let it be seen, but leave no sweep open.
         if optuna.found_nothing(error):
             say("the search has no result: no trial has a value that counts (why, is said above for each)")
             return end_without_result()

@@ -45,6 +45,7 @@ OUTCOMES = ("ok", "http_error", "timeout", "refused", "reset", "dropped")
 PHASES = ("warmup", "steady", "fault", "recovery")
 
 FAULT_INJECTED, FAULT_HEALED, FAULT_FAILED = "fault_injected", "fault_healed", "fault_failed"
+FAULT_SPARED = "fault_spared"
 """The runner's events."""
 OUT_OF_ROTATION = frozenset({"ejected", "draining", "drained", "removed", "expired"})
 """Router events after which a replica gets no new requests."""

@@ -74,7 +74,7 @@ class Point:
             ValueError: there is no such file, there are two, or it cannot be used; one line that says why.
         """
         known = self.files()
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             where = self.package.replace(".", "/")
             raise ValueError(
                 f"{self.kind}={name or None}: there is no {name or '<name>'}.py in {where}/ or in {self.room}/ of a "

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from record.metrics import Metrics, value_of
 from record.reading import Run
-from record.schema import FAULT_FAILED, FAULT_HEALED, FAULT_INJECTED
+from record.schema import FAULT_FAILED, FAULT_HEALED, FAULT_INJECTED, FAULT_SPARED
 from record.shapes import Event
 
 LIMITS = {
@@ -152,7 +152,8 @@ def _faults(run: Run, limit_ms: float) -> Iterator[str]:
         if delay_ms > limit_ms:
             word = "healed" if event["event"] == FAULT_HEALED else "landed"
             yield f"fault {event['action']} on {event['target']} {word} {delay_ms:.0f} ms late (limit {limit_ms:g} ms)"
-    told = {event.get("fault") for event in run.events if event["event"] in (FAULT_INJECTED, FAULT_FAILED)}
+    ends = (FAULT_INJECTED, FAULT_FAILED, FAULT_SPARED)
+    told = {event.get("fault") for event in run.events if event["event"] in ends}
     for index, planned in enumerate(run.manifest.get("faults") or []):
         if run.is_complete and index not in told:
             what = f"fault {planned.get('action')} on {planned.get('target')}"

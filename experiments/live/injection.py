@@ -1,6 +1,7 @@
 """Carries out the planned faults, each at its moment, and says what was done when."""
 
 import asyncio
+import contextlib
 import signal
 import time
 from collections.abc import Iterator
@@ -9,13 +10,17 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from experiments.live.stack import EventSink, Stack
-from experiments.plan.fault_plan import ActiveFaults, Fault
+from experiments.plan.fault_plan import ActiveFaults, Fault, FaultOnAll, clash, is_on_process
 from experiments.process_faults import Act, Step
 from services.manager.engines import EngineError
 from services.processes import StartError
 
 SIGNALS: dict[Act, int] = {"kill": signal.SIGKILL, "pause": signal.SIGSTOP, "resume": signal.SIGCONT}
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, KeyError, StartError, EngineError)
+LOOK_S = 0.02
+"""How often a fault that waits looks whether it may land."""
+WATCH_S = 0.25
+"""How often it is asked who has started; meanwhile a replica that has just started is without its faults."""
 
 
 @dataclass
@@ -26,51 +31,131 @@ class Timeline:
     stack: Stack
     sink: EventSink
     _active: ActiveFaults = field(default_factory=ActiveFaults)
+    _waiting: set[int] = field(default_factory=set)
+    """Due, but without a process to land on, or behind a fault that lasts."""
     _open: set[int] = field(default_factory=set)
     _lasting: dict[int, asyncio.Task[None]] = field(default_factory=dict)
     """What goes on with a fault after its first step."""
+    _told: dict[str, int | None] = field(default_factory=dict)
+    """The process of a replica that was last told its faults, by the replica's id."""
 
     async def run(self, t0: float) -> None:
-        """Inject and heal everything that has its moment; `t0` is the run's start on the monotonic clock."""
-        await asyncio.gather(*(self._one(index, fault, t0) for index, fault in enumerate(self.faults)))
+        """Inject and heal everything that has its moment; `t0` is the run's start on the monotonic clock.
+
+        Goes on until it is cancelled where a fault may go over to a replica that starts later.
+        """
+        if self.faults:
+            await asyncio.gather(self._watch(), *(self._one(i, fault, t0) for i, fault in enumerate(self.faults)))
+
+    async def _watch(self) -> None:
+        """See who starts, as long as it matters: what waits lands then, and what was active before goes over."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            if not self._waiting and (self.stack.manager is None or not self._active.targets()):
+                continue
+            await self.stack.look()
+            for id_ in self._active.targets():
+                pid = self.stack.pid_of(id_)
+                if pid is not None and pid != self._told.get(id_):
+                    with contextlib.suppress(*FAILURES):  # it is looked at again
+                        await self._tell(id_)
 
     async def _one(self, index: int, fault: Fault, t0: float) -> None:
         await _until(t0 + fault.at_s)
-        await self._do(index, fault, "fault_injected", fault.at_s, permanent=fault.for_s is None)
-        if fault.for_s is not None and index in self._open:
-            await _until(t0 + fault.end_s)
-            await self._do(index, fault, "fault_healed", fault.end_s)
+        self._waiting.add(index)
+        began_s = await self._land(index, fault, t0)
+        if began_s is not None and fault.for_s is not None:
+            end_s = fault.ends_s(began_s)
+            await _until(t0 + end_s)
+            await self._end(index, fault, end_s)
 
-    async def _do(self, index: int, fault: Fault, event: str, planned_s: float, **detail: object) -> None:
-        about = {"fault": index, "action": fault.action, "target": fault.target, "planned_s": planned_s, **detail}
-        began = landed = time.monotonic()
-        is_heal = event == "fault_healed"
-        # A heal that starts the process is told when that begins: recovery then includes the start-up time.
-        is_told_first = is_heal and fault.process is not None and fault.process.heal() == "restart"
+    async def _land(self, index: int, fault: Fault, t0: float) -> float | None:
+        """Inject it as soon as it can be; returns when it began, in seconds from the run's start, None = it did not.
+
+        It may have to wait for its replica, or for the end of another fault.
+        """
+        planned_s: float | None = fault.at_s
+        is_on_all = isinstance(fault, FaultOnAll)
+        while True:
+            blocked = self._is_blocked(index)
+            if not blocked and (not fault.is_on_replica or self.stack.pid_of(fault.target) is not None):
+                landed = await self._try(index, fault, t0, planned_s)
+                if landed is not None:
+                    return fault.at_s if planned_s is not None else landed - t0
+                if index not in self._waiting:
+                    return None
+            elif is_on_all and not blocked and is_on_process(fault.action):
+                self._spare(index, fault)
+                return None
+            if is_on_all and time.monotonic() >= t0 + fault.end_s:
+                self._spare(index, fault)
+                return None
+            planned_s = None
+            await asyncio.sleep(LOOK_S)
+
+    def _is_blocked(self, index: int) -> bool:
+        lasting = {other for other in self._open if self.faults[other].lasts}
+        others = (other for other in self._waiting | lasting if other < index)
+        return any(clash(self.faults[other], self.faults[index]) for other in others)
+
+    async def _try(self, index: int, fault: Fault, t0: float, planned_s: float | None) -> float | None:
+        """Inject it; returns when it landed. None: it failed, or waits on, since its replica has just gone."""
+        about = self._about(index, planned_s)
+        began = time.monotonic()
+        self._open.add(index)
         try:
-            if is_heal:
-                self._open.discard(index)
-                if is_told_first:
-                    self.sink("runner", event, monotonic_s=began, **about)
-                landed = await self._heal(index, fault)
-            else:
-                self._open.add(index)
-                landed = await self._inject(index, fault)
+            landed = await self._inject(index, fault)
         except FAILURES as error:
             self._open.discard(index)
-            self._fail(event, began, error, about)
-            return
-        if not is_told_first:
-            self.sink("runner", event, monotonic_s=landed, **about)
+            self._active.change(fault, active=False)
+            await self.stack.look()
+            is_starting = isinstance(error, aiohttp.ClientConnectorError)
+            if not fault.is_on_replica or (self.stack.pid_of(fault.target) is not None and not is_starting):
+                self._waiting.discard(index)
+                self._fail("fault_injected", began, error, about)
+            return None
+        self._waiting.discard(index)
+        waited = {} if planned_s is not None else {"waited_s": round(landed - t0 - fault.at_s, 3)}
+        permanent = fault.for_s is None
+        self.sink("runner", "fault_injected", monotonic_s=landed, permanent=permanent, **about, **waited)
+        return landed
+
+    def _spare(self, index: int, fault: Fault) -> None:
+        self._waiting.discard(index)
+        self.sink("runner", "fault_spared", reason=f"{fault.target} did not run", **self._about(index, fault.at_s))
+
+    def _about(self, index: int, planned_s: float | None) -> dict[str, object]:
+        fault = self.faults[index]
+        return {"fault": index, "action": fault.action, "target": fault.target, "planned_s": planned_s}
+
+    async def _end(self, index: int, fault: Fault, planned_s: float) -> None:
+        """Heal it at its moment."""
+        about = self._about(index, planned_s)
+        began = time.monotonic()
+        # A heal that starts the process is told when that begins: recovery then includes the start-up time.
+        is_told_first = fault.process is not None and fault.process.heal() == "restart"
+        if is_told_first:
+            self.sink("runner", "fault_healed", monotonic_s=began, **about)
+        try:
+            healed = await self._heal(index, fault)
+        except FAILURES as error:
+            self._fail("fault_healed", began, error, about)
+        else:
+            if not is_told_first:
+                self.sink("runner", "fault_healed", monotonic_s=healed, **about)
+        finally:
+            self._open.discard(index)
 
     def _fail(self, phase: str, moment: float, error: BaseException, about: dict[str, object]) -> None:
-        reason = str(error) or type(error).__name__
+        gone = f"there is no process {about['target']} now"
+        reason = gone if isinstance(error, KeyError) else str(error) or type(error).__name__
         self.sink("runner", "fault_failed", monotonic_s=moment, reason=reason, phase=phase, **about)
 
     async def _inject(self, index: int, fault: Fault) -> float:
         """Do it; returns the moment at which it took effect."""
         if fault.process is None:
-            await self._set(fault, active=True)
+            self._active.change(fault, active=True)
+            await self._tell(fault.target)
             return time.monotonic()
         steps = fault.process.steps()
         began = time.monotonic()
@@ -85,8 +170,7 @@ class Timeline:
             try:
                 await self._act(fault.target, step.act)
             except FAILURES as error:
-                about = {"fault": index, "action": fault.action, "target": fault.target, "planned_s": None}
-                self._fail("fault_lasting", time.monotonic(), error, about)
+                self._fail("fault_lasting", time.monotonic(), error, self._about(index, None))
                 return
 
     async def _act(self, target: str, act: Act) -> float:
@@ -101,7 +185,13 @@ class Timeline:
         """End it; returns the moment at which it has ended."""
         await self._rest(index)
         if fault.process is None:
-            await self._set(fault, active=False)
+            self._active.change(fault, active=False)
+            try:
+                await self._tell(fault.target)
+            except FAILURES:  # what a replica plays on itself has ended with its process
+                await self.stack.look()
+                if self.stack.pid_of(fault.target) is not None:
+                    raise
             return time.monotonic()
         act = fault.process.heal()
         return time.monotonic() if act is None else await self._act(fault.target, act)
@@ -113,26 +203,28 @@ class Timeline:
             task.cancel()
             await asyncio.wait([task])
 
-    async def _set(self, fault: Fault, *, active: bool) -> None:
-        await self.stack.set_faults(fault.target, self._active.change(fault, active=active))
+    async def _tell(self, id_: str) -> None:
+        """Make what is active on a replica its whole set."""
+        pid = self.stack.pid_of(id_)
+        await self.stack.set_faults(id_, self._active.of(id_))
+        self._told[id_] = pid
 
     async def heal_all(self) -> None:
-        """End what still lasts at the run's end (a process killed for good stays dead)."""
+        """End what still lasts at the run's end (a process killed for good stays dead); what waits, waited in vain."""
         for index in list(self._lasting):
             await self._rest(index)
         await self.stack.resume_all()
+        for index in sorted(self._waiting):
+            fault = self.faults[index]
+            if isinstance(fault, FaultOnAll):
+                self._spare(index, fault)
+            else:
+                self._fail("fault_injected", time.monotonic(), KeyError(fault.target), self._about(index, fault.at_s))
         for index in sorted(self._open):
             fault = self.faults[index]
             if fault.process is None or fault.process.heal() == "resume":
-                self.sink(
-                    "runner",
-                    "fault_healed",
-                    fault=index,
-                    action=fault.action,
-                    target=fault.target,
-                    planned_s=None,
-                    at_end=True,
-                )
+                self.sink("runner", "fault_healed", at_end=True, **self._about(index, None))
+        self._waiting.clear()
         self._open.clear()
 
 

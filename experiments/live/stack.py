@@ -42,7 +42,7 @@ class Stack:
         self._replicas: dict[str, Running] = {}
         self._session: aiohttp.ClientSession | None = None
         self._seen = {"router": 0, "manager": 0}
-        self.desired: int | None = None
+        self.desired: int | None = config.replicas
         self.about: dict[str, str] = {}
         """What the manifest is to say of it, once it is up."""
 
@@ -72,7 +72,7 @@ class Stack:
             self._engine = self._launcher.replicas(options, timeout_s, with_router=self.router is not None)
             first = self.config.replica_ids[: self.config.replicas]
             await start_all(self._engine.start, first, self.config.autoscaling.max_starting)
-        await self._look()
+        await self.look()
         await self._until_ready()
         self.about = await self._launcher.settle()
 
@@ -88,7 +88,7 @@ class Stack:
     async def _stop(self) -> None:
         if self.manager is not None:
             await self.manager.stop()
-        await self._look()
+        await self.look()
         if self._engine is not None:
             await asyncio.gather(*(self._engine.stop_process(id_) for id_ in self._replicas))
         await self.collect_events()
@@ -144,11 +144,21 @@ class Stack:
             return [self.router.addresses["url"]]
         return [replica.url for replica in self._replicas.values()]
 
-    async def _look(self) -> None:
-        """Ask the engine which replicas there are, where no manager does."""
+    async def look(self) -> None:
+        """Ask who runs them which replicas there are, the manager what it wants; who gives no answer is asked again."""
         if self._engine is not None:
-            with contextlib.suppress(EngineError):  # it is asked again
+            with contextlib.suppress(EngineError):
                 self._replicas = {replica.id: replica for replica in await self._engine.running()}
+        elif self.manager is not None:
+            status = await self._get(self.manager, "url", "/status")
+            self.desired = status["desired"] if status else None
+            if status:
+                self._replicas = {entry["id"]: Running(**entry) for entry in status["replicas"]}
+
+    def pid_of(self, id_: str) -> int | None:
+        """The process of a replica that serves, as of the last look; None = there is none."""
+        replica = self._replicas.get(id_)
+        return None if replica is None or not replica.admin_url else replica.pid
 
     def pids(self) -> dict[str, list[int]]:
         """Process ids by role, the living ones."""
@@ -161,19 +171,13 @@ class Stack:
         """Replicas ready and desired, and requests in flight, as router and manager see them; None = no answer."""
         ready: int | None
         in_flight: int | None = None
-        await self._look()
+        await self.look()
         if self.router is None:
             ready = sum(replica.pid is not None for replica in self._replicas.values())
         else:
             stats = await self._get(self.router, "admin", "/stats")
             ready = sum(r["state"] == "ready" for r in stats["replicas"]) if stats else None
             in_flight = stats["in_flight"] if stats else None
-        self.desired = self.config.replicas
-        if self.manager is not None:
-            status = await self._get(self.manager, "url", "/status")
-            self.desired = status["desired"] if status else None
-            if status:
-                self._replicas = {entry["id"]: Running(**entry) for entry in status["replicas"]}
         return {"replicas_ready": ready, "replicas_desired": self.desired, "router_in_flight": in_flight}
 
     async def clock_offsets(self) -> dict[str, Offset | None]:
@@ -259,7 +263,7 @@ class Stack:
             raise KeyError(target)
         ago_s = await self._launcher.send(target, pid, number)
         landed = time.monotonic() - ago_s
-        await self._look()
+        await self.look()
         return landed
 
     async def restart(self, target: str) -> None:
@@ -276,7 +280,7 @@ class Stack:
         elif self._engine is not None:
             await self._engine.stop_process(target)
             await self._engine.start(target)
-            await self._look()
+            await self.look()
         elif target == "manager":
             assert self.manager is not None
             await self.manager.stop()

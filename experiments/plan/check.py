@@ -3,9 +3,10 @@
 import random
 
 from analysis.comparison.compared import RATIOS
-from experiments.plan.config import Config, ConfigError, require
+from experiments.plan.config import BY_SPEED, Config, ConfigError, require
 from experiments.plan.engines import Engine, engine_of
-from experiments.plan.fault_plan import Fault, plan_faults
+from experiments.plan.fault_plan import Fault
+from experiments.plan.fault_timeline import plan_faults
 from services.bounds import Bounds, hold
 from services.manager import scalers
 from services.router import policies
@@ -13,6 +14,7 @@ from services.router import policies
 BYTES_PER_REQUEST = 350
 """Memory that a request of a run takes, roughly, when it is analysed."""
 SPEEDS = Bounds(0.01, 100)
+WEIGHTS = Bounds(0.001, 1000)
 WITH_A_RATIO = "latency_p99_ms"
 """The metric that is proposed where one with a ratio is needed."""
 
@@ -78,6 +80,20 @@ def _check_replicas(config: Config) -> None:
         f"empty or {len(config.replica_ids)} numbers, one a replica (or set replicas={len(speeds)})",
     )
     require(all(map(SPEEDS.holds, speeds)), "replica.speeds", speeds, f"numbers {SPEEDS}")
+    _check_weights(config)
+
+
+def _check_weights(config: Config) -> None:
+    weights, count = config.replica.weights, len(config.replica_ids)
+    if weights == []:
+        return
+    must = f"empty, {BY_SPEED}, or {count} numbers {WEIGHTS}, one a replica"
+    if weights != BY_SPEED:
+        is_one = isinstance(weights, list) and all(type(w) in (int, float) and WEIGHTS.holds(w) for w in weights)
+        require(is_one, "replica.weights", weights, must)
+        require(len(weights) == count, "replica.weights", weights, f"{must} (or set replicas={len(weights)})")
+    if config.router is None:
+        raise ConfigError(f"replica.weights={weights}: goes with a router, which reads them; add router=default")
 
 
 def _check_load(config: Config, engine: type[Engine]) -> None:

@@ -20,6 +20,9 @@ from services.bounds import Bounds, Choices
 from services.manager.settings import ScalingSettings
 from services.router.settings import RouterSettings
 
+BY_SPEED = "by_speed"
+"""Of `replica.weights`."""
+
 
 class ConfigError(ValueError):
     """The configuration is wrong; the text is one line that names the key and the choices."""
@@ -45,7 +48,10 @@ class ReplicaConfig:
     """Requests that may wait; one more is answered 503."""
     speeds: list[float] = field(default_factory=list)
     """One factor a replica (service time = demand / speed); empty = all 1.0. Typed without `replicas`, it says how many
-    replicas there are."""
+    replicas there are; where that is another number than the scenario's, a line tells."""
+    weights: Any = field(default_factory=list)
+    """One a replica, its share of the requests relative to the others, as every policy takes it; `by_speed` = the
+    speeds; empty = all 1.0."""
     kind: Annotated[str, Choices(*KINDS)] = "sleep"
     """How the demand is spent: `sleep` or `cpu`."""
     discipline: Annotated[str, Choices(*DISCIPLINES)] = "fifo"

@@ -27,8 +27,13 @@ def check_keys(content: dict[str, Any], node: type = Config, prefix: str = "") -
         if key not in known:
             raise ConfigError(f"{prefix}{key}: there is no such key.{_advice(f'{prefix}{key}')}")
         inner = _section(hints[key])
-        if inner is not None and isinstance(value, dict):
+        if inner is None:
+            continue
+        if isinstance(value, dict):
             check_keys(value, inner, f"{prefix}{key}.")
+        elif isinstance(value, str):  # an interpolation, which may be anything
+            names = ", ".join(field.name for field in dataclasses.fields(inner))
+            raise ConfigError(f"{prefix}{key}={value}: must be a section with the keys {names}")
 
 
 def one_line(error: BaseException) -> str:

@@ -1,15 +1,17 @@
-"""What is done to the system during a run, and when: planned faults, and random ones drawn from the seed."""
+"""What is done to the system during a run: a fault, as it is typed and as it is carried out, live and simulated."""
 
 import dataclasses
-import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from experiments.process_faults import PROCESS_FAULTS, ProcessFault
-from services.backend.faults import BOUNDS, PARAMETERS, strength
-from services.bounds import hold
+from services.backend.faults import PARAMETERS
 
 T = TypeVar("T")
+ALL = "all"
+"""The target that is every replica, also those that start later."""
+SERVICES = ("router", "manager")
+"""Targets that are no replicas."""
 
 
 def parameters_of(action: str) -> list[str]:
@@ -37,10 +39,12 @@ class Fault:
     """Seconds from the run's start."""
     action: str = ""
     target: Any = None
-    """A replica id, a list of them, `router` or `manager`."""
+    """A replica id, a list of them, `all`, `router` or `manager`. One on a replica that does not run waits for it; one
+    that the replicas play on themselves on `all` is taken over by those that start while it lasts."""
     for_s: float | None = None
     """Seconds until it is healed; unset = at the run's end (a killed process stays dead)."""
     rate: float | None = None
+    check_rate: float | None = None
     factor: float | None = None
     added_ms: float | None = None
     share: float | None = None
@@ -73,13 +77,64 @@ class Fault:
 
     @property
     def end_s(self) -> float:
-        """When it is healed, in seconds from the run's start; infinity where that is the run's end."""
-        return float("inf") if self.for_s is None else self.at_s + self.for_s
+        """When it is over, in seconds from the run's start; infinity where that is the run's end."""
+        if self.for_s is not None:
+            return self.at_s + self.for_s
+        return float("inf") if self.lasts else self.at_s
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is a state of its target until it is healed, and no moment as `restart`."""
+        return self.action in PARAMETERS or bool(PROCESS_FAULTS.find(self.action).lasts)
+
+    @property
+    def is_on_replica(self) -> bool:
+        """Whether its target is a replica, for which it waits."""
+        return self.target not in SERVICES
+
+    def ends_s(self, began_s: float) -> float:
+        """When it is over, given when it began: it lasts as long as it was to, however long it waited."""
+        return self.end_s if began_s <= self.at_s else began_s + (self.end_s - self.at_s)
 
     def as_dict(self) -> dict[str, Any]:
         """What stands in the manifest: unset parameters left out."""
         core = {"at_s": self.at_s, "action": self.action, "target": self.target, "for_s": self.for_s}
         return core | self.parameters
+
+
+class FaultOnAll(Fault):
+    """One replica's part of a fault on `all`: it waits for its replica only while the others have it."""
+
+    def ends_s(self, began_s: float) -> float:
+        """When it is over: together with those of the others."""
+        return self.end_s
+
+
+
+def on_each(fault: Fault, targets: list[str]) -> list[Fault]:
+    """The parts of a fault on `all`, one a replica."""
+    values = {each.name: getattr(fault, each.name) for each in dataclasses.fields(fault)}
+    return [FaultOnAll(**{**values, "target": target}) for target in targets]
+
+
+def clash(one: Fault, other: Fault) -> bool:
+    """Whether two faults cannot last at the same time: a process takes one from outside, and one of a kind."""
+    either = is_on_process(one.action) or is_on_process(other.action)
+    return one.target == other.target and (either or one.action == other.action)
+
+
+def enders() -> dict[str, list[str]]:
+    """The words that end a fault of a process, with those that each ends."""
+    ended: dict[str, list[str]] = {}
+    for name, kind in PROCESS_FAULTS.usable().items():
+        if kind.ended_by is not None:
+            ended.setdefault(kind.ended_by, []).append(name)
+    return ended
+
+
+def is_on_process(action: str) -> bool:
+    """Whether it is done to a process from outside, a replica's or another's."""
+    return action not in PARAMETERS
 
 
 class ActiveFaults:
@@ -96,6 +151,14 @@ class ActiveFaults:
         else:
             faults.pop(fault.action, None)
         return faults
+
+    def targets(self) -> list[str]:
+        """The replicas on which something is active."""
+        return [target for target, faults in self._sets.items() if faults]
+
+    def of(self, target: str) -> dict[str, dict[str, float]]:
+        """A replica's whole set, which one that is started again takes over."""
+        return self._sets.get(target, {})
 
 
 @dataclass
@@ -116,168 +179,3 @@ class FaultPlanSettings:
     """Mean pause between two, seconds (exponential, at most three times as long)."""
     max_replicas: int = 2
     """How many of the replicas that the run begins with are hit, each as often as the others but for one."""
-
-
-def plan_faults(
-    faults: list[Fault],
-    settings: FaultPlanSettings,
-    *,
-    replicas: list[str],
-    initial: int,
-    has_router: bool,
-    has_manager: bool,
-    duration_s: float,
-    warmup_s: float,
-    seed: int,
-) -> list[Fault]:
-    """The run's faults, one target each, in order of time; `restart` and `resume` folded into what they heal.
-
-    Random ones hit only the first `initial` of `replicas`, those that the run begins with: with and without a scaler
-    a seed draws the same. Targets are drawn apart, so that more replicas change neither the modes nor the moments.
-
-    Raises:
-        ValueError: with the key and the choices, where an entry cannot be carried out in this run.
-    """
-    services = [name for name, there in (("router", has_router), ("manager", has_manager)) if there]
-    planned = []
-    for index, fault in enumerate(faults):
-        key = f"faults[{index}]"
-        _check_fault(key, fault, replicas, services, duration_s)
-        targets = fault.target if isinstance(fault.target, list) else [fault.target]
-        planned += [replace(fault, target=target) for target in targets]
-    planned += _draw(settings, replicas[:initial], duration_s, warmup_s, seed)
-    planned.sort(key=lambda fault: fault.at_s)
-    planned = _fold(planned)
-    _check_overlaps(planned)
-    return planned
-
-
-def enders() -> dict[str, list[str]]:
-    """The words that end a fault of a process, with those that each ends."""
-    ended: dict[str, list[str]] = {}
-    for name, kind in PROCESS_FAULTS.usable().items():
-        if kind.ended_by is not None:
-            ended.setdefault(kind.ended_by, []).append(name)
-    return ended
-
-
-def is_on_process(action: str) -> bool:
-    """Whether it is done to a process from outside, a replica's or another's."""
-    return action in PROCESS_FAULTS.files() or action in enders()
-
-
-def _check_fault(key: str, fault: Fault, replicas: list[str], services: list[str], duration_s: float) -> None:
-    known = sorted({*PROCESS_FAULTS.files(), *enders()})
-    if fault.action not in (*known, *PARAMETERS):
-        raise ValueError(f"{key}.action={fault.action or None}: must be one of {', '.join((*known, *PARAMETERS))}")
-    kind = PROCESS_FAULTS.find(fault.action) if fault.action in PROCESS_FAULTS.files() else None
-    choices = replicas + (services if is_on_process(fault.action) else [])
-    targets = fault.target if isinstance(fault.target, list) else [fault.target]
-    if not targets or any(target not in choices for target in targets):
-        raise ValueError(f"{key}.target={fault.target}: {fault.action} takes one of {', '.join(choices)}")
-    if len(set(targets)) != len(targets):
-        raise ValueError(f"{key}.target={fault.target}: names a target twice")
-    if not 0 <= fault.at_s < duration_s:
-        raise ValueError(f"{key}.at_s={fault.at_s:g}: must be within the run, 0 to workload.duration_s={duration_s:g}")
-    if fault.for_s is not None:
-        if fault.action not in PARAMETERS and (kind is None or not kind.lasts):
-            raise ValueError(f"{key}.for_s={fault.for_s:g}: {fault.action} is a moment, it takes no for_s")
-        if fault.for_s <= 0 or fault.end_s > duration_s:
-            raise ValueError(
-                f"{key}.for_s={fault.for_s:g}: must be above 0 and end by workload.duration_s={duration_s:g}; "
-                "leave it out to heal at the end"
-            )
-    allowed = list(PARAMETERS.get(fault.action, ())) or parameters_of(fault.action)
-    for name in fault.parameters:
-        if name not in allowed:
-            raise ValueError(f"{key}.{name}: {fault.action} takes {', '.join(allowed) or 'no parameters'}")
-    if kind is not None:
-        hold(kind(**fault.parameters), key)
-        return
-    for name, value in fault.parameters.items():
-        low, high = BOUNDS[name]
-        if not low <= value <= high:
-            raise ValueError(f"{key}.{name}={value:g}: must be between {low:g} and {high:g}")
-
-
-def _draw(
-    settings: FaultPlanSettings, replicas: list[str], duration_s: float, warmup_s: float, seed: int
-) -> list[Fault]:
-    if settings.count == 0:
-        return []
-    for name, least in (("count", 0), ("duration_s", 0.1), ("gap_s", 0), ("max_replicas", 1), ("start_s", warmup_s)):
-        value = getattr(settings, name)
-        if value < least:
-            raise ValueError(f"random_faults.{name}={value:g}: must be at least {least:g}")
-    known = [*PARAMETERS, *(name for name, kind in PROCESS_FAULTS.usable().items() if kind.lasts)]
-    if not settings.modes or any(mode not in known for mode in settings.modes):
-        raise ValueError(f"random_faults.modes={settings.modes}: must be some of {', '.join(known)}")
-    rng = random.Random(f"aegis-faults-{seed}")
-    target_rng = random.Random(f"aegis-fault-targets-{seed}")
-    hit = target_rng.sample(replicas, min(settings.max_replicas, len(replicas)))
-    drawn: list[Fault] = []
-    deck: list[str] = []
-    targets: list[str] = []
-    at_s = settings.start_s
-    for _ in range(settings.count):
-        if not deck:
-            deck = rng.sample(settings.modes, len(settings.modes))
-        if not targets:
-            targets = target_rng.sample(hit, len(hit))
-        mode = deck.pop()
-        drawn.append(
-            Fault(
-                at_s=round(at_s, 3),
-                action=mode,
-                target=targets.pop(),
-                for_s=settings.duration_s,
-                **_strength(mode, rng),
-            )
-        )
-        pause = rng.expovariate(1 / settings.gap_s) if settings.gap_s else 0.0
-        at_s += settings.duration_s + min(pause, 3 * settings.gap_s)
-    if drawn[-1].end_s > duration_s:
-        raise ValueError(
-            f"random_faults.count={settings.count}: the last fault would end at {drawn[-1].end_s:.1f} s, after "
-            f"workload.duration_s={duration_s:g}; take fewer, or shorter ones"
-        )
-    return drawn
-
-
-def _strength(mode: str, rng: random.Random) -> dict[str, float]:
-    if mode in PARAMETERS:
-        return strength(mode, rng)
-    return cast(ProcessFault, PROCESS_FAULTS.find(mode)()).strength(rng)
-
-
-def _fold(planned: list[Fault]) -> list[Fault]:
-    """`kill` then `restart` of one target is a kill that lasts until then; likewise `pause` and `resume`."""
-    folded: list[Fault] = []
-    ended = enders()
-    for fault in planned:
-        healed = ended.get(fault.action, [])
-        open_fault = next(
-            (f for f in reversed(folded) if f.target == fault.target and f.action in healed and f.for_s is None), None
-        )
-        if open_fault is not None:
-            open_fault.for_s = fault.at_s - open_fault.at_s
-        elif fault.action not in PARAMETERS and fault.action not in PROCESS_FAULTS.files():
-            raise ValueError(
-                f"faults: {fault.action} of {fault.target} at {fault.at_s:g} s, but no {' or '.join(healed)} lasts then"
-            )
-        else:
-            folded.append(fault)
-    return folded
-
-
-def _check_overlaps(planned: list[Fault]) -> None:
-    """A process can be hit by one process-level fault at a time, and by one fault of a kind at a time."""
-    for index, fault in enumerate(planned):
-        for other in planned[:index]:
-            if other.target != fault.target or other.end_s <= fault.at_s:
-                continue
-            if other.action == fault.action or is_on_process(other.action) or is_on_process(fault.action):
-                raise ValueError(
-                    f"faults: {fault.action} of {fault.target} at {fault.at_s:g} s, while {other.action} from "
-                    f"{other.at_s:g} s still lasts"
-                )

@@ -4,16 +4,17 @@ import dataclasses
 import math
 from typing import Any
 
-from experiments.plan.config import Config
+from experiments.plan.config import BY_SPEED, Config, ReplicaConfig
 from experiments.plan.fault_plan import Fault
 from services.manager.settings import ScalingSettings
 
 
 def replica_options(config: Config) -> dict[str, Any]:
-    """What every replica is told, as engines take it: options of services.backend, and `speeds`."""
+    """What every replica is told, as engines take it: options of services.backend, `speeds` and `weights`."""
     demand = config.workload.demand
     return {
         **dataclasses.asdict(config.replica),
+        "weights": weights(config.replica),
         "seed": config.seed,
         "replica_noise": demand.replica_noise,
         "demand_mean_ms": demand.mean_ms,
@@ -27,6 +28,11 @@ def scaling_settings(config: Config, faults: list[Fault]) -> ScalingSettings:
     faults_restart = any(fault.restarts for fault in faults)
     settings = config.autoscaling
     return dataclasses.replace(settings, self_heal=settings.self_heal and not faults_restart)
+
+
+def weights(replica: ReplicaConfig) -> list[float]:
+    """What each replica announces to the router; empty = all 1.0."""
+    return list(replica.speeds if replica.weights == BY_SPEED else replica.weights)
 
 
 def manager_startup_s(config: Config) -> float:

@@ -1,7 +1,7 @@
 """From a composed configuration to a plan: the one way, for a run, a sweep's jobs, a replay and a simulated twin."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -27,6 +27,8 @@ class Plan:
     """Planned ones and random ones, in order of time."""
     resolved: dict[str, Any]
     """The configuration as it stands in the manifest: that of `config`, without interpolations."""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """What was typed has changed besides itself, a line each, to be said before anything starts."""
 
     @property
     def primary(self) -> str:
@@ -41,18 +43,19 @@ class Plan:
             ConfigError: this seed makes the configuration wrong.
         """
         config = replace(self.config, seed=seed)
-        return Plan(config, check(config), self.resolved | {"seed": seed})
+        return replace(self, config=config, faults=check(config), resolved=self.resolved | {"seed": seed})
 
     def with_tracking(self, enabled: bool) -> "Plan":
         """The same, logged to MLflow or not."""
         config = replace(self.config, tracking=replace(self.config.tracking, enabled=enabled))
-        return Plan(config, self.faults, self.resolved | {"tracking": self.resolved["tracking"] | {"enabled": enabled}})
+        tracking = self.resolved["tracking"] | {"enabled": enabled}
+        return replace(self, config=config, resolved=self.resolved | {"tracking": tracking})
 
     def with_rate(self, rate_rps: float) -> "Plan":
         """The same at another rate, requests a second."""
         config = replace(self.config, workload=replace(self.config.workload, rate_rps=rate_rps))
         workload = self.resolved["workload"] | {"rate_rps": rate_rps}
-        return Plan(config, self.faults, self.resolved | {"workload": workload})
+        return replace(self, config=config, resolved=self.resolved | {"workload": workload})
 
 
 def resolve(composed: DictConfig, typed: Sequence[str] = ()) -> Plan:
@@ -74,11 +77,15 @@ def resolve(composed: DictConfig, typed: Sequence[str] = ()) -> Plan:
         config = replace(config, comparison=replace(config.comparison, primary=primary))
     check_repeat(config)
     resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
+    notes = []
+    if resolved["replicas"] != config.replicas:
+        was, now = resolved["replicas"], config.replicas
+        notes.append(f"replica.speeds lists {now} replicas: replicas={now} instead of {was}")
     resolved["replicas"] = config.replicas
     resolved["workload"]["rate_rps"] = config.workload.rate_rps
     resolved["tracking"]["enabled"] = config.tracking.enabled
     resolved["comparison"]["primary"] = config.comparison.primary
-    return Plan(config, faults, resolved)
+    return Plan(config, faults, resolved, tuple(notes))
 
 
 def as_composed(content: dict[str, Any]) -> DictConfig:

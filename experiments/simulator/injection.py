@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from experiments.plan.delays import Delay
-from experiments.plan.fault_plan import ActiveFaults, Fault
+from experiments.plan.fault_plan import ActiveFaults, Fault, FaultOnAll, clash, is_on_process
 from experiments.process_faults import Act, Step
 from experiments.simulator.agenda import Agenda
 from experiments.simulator.manager import VirtualManager
@@ -17,7 +17,8 @@ from services.router.settings import DRAIN_S, SETTLE_S
 Sink = Callable[..., None]
 """Called as `sink(source, event, t_s, **detail)`."""
 Target = VirtualReplica | VirtualRouter | VirtualManager
-POLL_S = 0.01
+EARLIEST_S = 1e-6
+"""What lands later than so many seconds after its moment has waited."""
 
 
 class VirtualFaults:
@@ -53,22 +54,75 @@ class VirtualFaults:
         self._seed = seed
         self._active = ActiveFaults()
         self._kinds = [fault.process for fault in faults]
+        self._waiting: set[int] = set()
         self._open: set[int] = set()
+        self._ends: dict[int, float] = {}
+        for target in targets.values():
+            if isinstance(target, VirtualReplica):
+                target.when_up = self._is_up
         for index, fault in enumerate(faults):
-            agenda.at(fault.at_s, self._inject, index)
+            agenda.at(fault.at_s, self._is_due, index)
+
+    def _is_due(self, index: int, now: float) -> None:
+        """Its moment has come; it may have to wait for its replica, or for the end of another fault."""
+        fault = self._faults[index]
+        self._waiting.add(index)
+        if isinstance(fault, FaultOnAll) and fault.for_s is not None:
+            self._agenda.at(fault.end_s, self._is_over, index)
+        self._try(index, now)
+
+    def _try(self, index: int, now: float) -> None:
+        fault = self._faults[index]
+        lasting = {other for other in self._open if self._faults[other].lasts}
+        if any(other < index and clash(self._faults[other], fault) for other in self._waiting | lasting):
+            return
+        if self._runs(fault.target):
+            self._waiting.discard(index)
+            self._inject(index, now)
+        elif isinstance(fault, FaultOnAll) and is_on_process(fault.action):
+            self._spare(index, now)  # what is done to processes is done to those there are
+        elif not fault.is_on_replica:
+            self._waiting.discard(index)
+            self._failed("fault_injected", self._about(index, fault.at_s), now)
 
     def _inject(self, index: int, now: float) -> None:
         fault = self._faults[index]
-        about = self._about(index, fault.at_s)
-        try:
-            self._hit(index, now)
-        except KeyError:
-            self._failed("fault_injected", about, now)
-            return
+        waited_s = now - fault.at_s
+        is_late = waited_s > EARLIEST_S
+        about = self._about(index, None if is_late else fault.at_s)
+        more = {"waited_s": round(waited_s, 6)} if is_late else {}
+        self._hit(index, now)
         self._open.add(index)
-        self._sink("runner", "fault_injected", now, permanent=fault.for_s is None, **about)
+        self._sink("runner", "fault_injected", now, permanent=fault.for_s is None, **about, **more)
         if fault.for_s is not None:
-            self._agenda.at(fault.end_s, self._heal, index)
+            self._ends[index] = fault.ends_s(now if is_late else fault.at_s)
+            self._agenda.at(self._ends[index], self._heal, index)
+
+    def _runs(self, name: str) -> bool:
+        return self._targets[name].is_up and self._has(name)
+
+    def _is_up(self, id_: str, now: float) -> None:
+        """A replica serves: it takes over what it had before, and what waits for it."""
+        active = self._active.of(id_)
+        if active:
+            self._put(id_, active, now)
+        self._go_on_waiting(id_, now)
+
+    def _go_on_waiting(self, name: str, now: float) -> None:
+        for index in sorted(self._waiting):
+            if self._faults[index].target == name and index in self._waiting:
+                self._try(index, now)
+
+    def _is_over(self, index: int, now: float) -> None:
+        """What was done to the others is over; whoever did not run meanwhile has not had it."""
+        if index in self._waiting:
+            self._spare(index, now)
+            self._go_on_waiting(self._faults[index].target, now)
+
+    def _spare(self, index: int, now: float) -> None:
+        self._waiting.discard(index)
+        about = self._about(index, self._faults[index].at_s)
+        self._sink("runner", "fault_spared", now, reason=f"{about['target']} did not run", **about)
 
     def _failed(self, phase: str, about: dict[str, Any], now: float) -> None:
         reason = f"there is no process {about['target']} now"
@@ -79,10 +133,7 @@ class VirtualFaults:
         return {"fault": index, "action": fault.action, "target": fault.target, "planned_s": planned_s}
 
     def _hit(self, index: int, now: float) -> None:
-        """Do it. KeyError: there is no such process now."""
         fault, kind = self._faults[index], self._kinds[index]
-        if not (self._targets[fault.target].is_up and self._has(fault.target)):
-            raise KeyError(fault.target)
         if kind is None:
             self._set(fault, now, active=True)
             return
@@ -121,21 +172,26 @@ class VirtualFaults:
 
     def _heal(self, index: int, now: float) -> None:
         fault, kind = self._faults[index], self._kinds[index]
-        about = self._about(index, fault.end_s)
+        about = self._about(index, self._ends[index])
         self._open.discard(index)
         act = None if kind is None else kind.heal()
-        if not self._has(fault.target) or (act != "restart" and not self._targets[fault.target].is_up):
+        if kind is not None and (not self._has(fault.target) or not (act == "restart" or self._runs(fault.target))):
             self._failed("fault_healed", about, now)
-            return
-        self._sink("runner", "fault_healed", now, **about)
-        if kind is None:
-            self._set(fault, now, active=False)
-        elif act is not None:
-            self._act(fault.target, act, now)
+        else:  # what a replica plays on itself has ended with its process, at the latest
+            self._sink("runner", "fault_healed", now, **about)
+            if kind is None:
+                self._set(fault, now, active=False)
+            elif act is not None:
+                self._act(fault.target, act, now)
+        self._go_on_waiting(fault.target, now)
 
     def _set(self, fault: Fault, now: float, *, active: bool) -> None:
         faults = self._active.change(fault, active=active)
-        target = self._targets[fault.target]
+        if self._targets[fault.target].is_up:
+            self._put(fault.target, faults, now)
+
+    def _put(self, id_: str, faults: dict[str, dict[str, float]], now: float) -> None:
+        target = self._targets[id_]
         assert isinstance(target, VirtualReplica)
         target.set_faults(replica_faults.parse(faults), now)
 
@@ -168,7 +224,12 @@ class VirtualFaults:
             self._agenda.at(now + startup_s, _start, router)
 
     def heal_all(self, now: float) -> None:
-        """What still lasts ends with the run (a process killed for good stays dead)."""
+        """What still lasts ends with the run (a process killed for good stays dead); what waits has waited in vain."""
+        for index in sorted(self._waiting):
+            if isinstance(self._faults[index], FaultOnAll):
+                self._spare(index, now)
+            else:
+                self._failed("fault_injected", self._about(index, self._faults[index].at_s), now)
         for index in sorted(self._open):
             kind = self._kinds[index]
             if kind is None or kind.heal() == "resume":

@@ -60,6 +60,8 @@ class VirtualReplica(Node):
         self._waiting: dict[Flight, None] = {}
         """Delayed, hanging, or not taken yet by a paused process."""
         self._waits_for_it: list[Callable[[float], None]] = []
+        self.when_up: Callable[[str, float], None] | None = None
+        """Called with its id when a process of it serves."""
 
     @property
     def is_up(self) -> bool:
@@ -106,6 +108,8 @@ class VirtualReplica(Node):
         self._playing.put({}, now)
         self._registering.begin(now)
         self._call(now)
+        if self.when_up is not None:
+            self.when_up(self.id, now)
 
     def _call(self, now: float) -> None:
         """Say to whom it matters that the process is up, or gone."""

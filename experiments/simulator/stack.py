@@ -58,19 +58,19 @@ class VirtualStack:
         self._sink = sink
         self.routers: list[VirtualRouter] = []
         options = replica_options(config)
-        speeds = options.pop("speeds") or [1.0] * len(config.replica_ids)
+        speeds, weights = (options.pop(each) or [1.0] * len(config.replica_ids) for each in ("speeds", "weights"))
         self._delays = delays = config.engine.delays or DelaysConfig()
         has_router = config.router is not None
         self.nodes = {
             id_: VirtualReplica(
                 number,
-                ReplicaSettings(id=id_, speed=speed, **options),
+                ReplicaSettings(id=id_, speed=speed, weight=weight, **options),
                 self.agenda,
                 self.routers,
                 delays.replica if has_router else delays.client,
                 delays.startup,
             )
-            for number, (id_, speed) in enumerate(zip(config.replica_ids, speeds, strict=True))
+            for number, (id_, speed, weight) in enumerate(zip(config.replica_ids, speeds, weights, strict=True))
         }
         if has_router:
             self.routers += [self._router(number) for number in range(config.router.count)]  # type: ignore[union-attr]

@@ -102,7 +102,7 @@ def _print(sweep: Sweep) -> None:
     console.print(table)
     if len(arms) > MOST_ARMS:
         console.print(f"... and {len(arms) - MOST_ARMS} more", highlight=False)
-    for text in _totals(sweep, len(arms)):
+    for text in [*sweep.notes, *_totals(sweep, len(arms))]:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -112,7 +112,7 @@ class _Composer:
         try:
             for value in values:
                 OmegaConf.update(composed, value.key_or_group, value.value(), merge=True)
-        except OmegaConfBaseException:
+        except (OmegaConfBaseException, AssertionError, AttributeError, TypeError, ValueError):
             return None
         return composed, scenario
 

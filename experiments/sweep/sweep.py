@@ -28,6 +28,11 @@ class Sweep:
     folder: Path = Path()
     is_parallel: bool = False
 
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of its jobs before the first one starts, each line once."""
+        return list(dict.fromkeys(note for job in self.jobs for note in job.plan.notes))
+
     def check_launcher(self, target: str) -> None:
         """Note how the jobs are launched.
 

@@ -14,7 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.runner.exit_status import ExitStatus
-from experiments.runner.supervision import warn
+from experiments.runner.supervision import say, warn
 from experiments.sweep import optuna
 from experiments.sweep.jobs import Job, are_playable, by_seed, consecutive, planned
 from experiments.sweep.playing import Played, joblib_settings
@@ -73,6 +73,8 @@ class SeedBySeed(Sweeper):
         """
         assert self.config is not None and self.hydra_context is not None  # `setup` came first
         sweep = sweep_asked_for(self.hydra_context.config_loader, self.config.hydra, arguments)
+        for note in sweep.notes:
+            say(note)
         sweep.folder.mkdir(parents=True, exist_ok=True)
         if not self.config.hydra.sweeper.resume:
             OmegaConf.save(self.config, sweep.folder / PLAN)

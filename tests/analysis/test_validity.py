@@ -161,6 +161,16 @@ TRIPS = [
 ]
 
 
+def test_a_fault_on_all_that_spared_who_did_not_run_and_one_that_waited_are_no_fault_of_the_instrument(tmp_path):
+    planned = [{"at_s": 5.0, "action": "slow", "target": f"r{number}", "for_s": 2.0} for number in (1, 2, 3)]
+    told = [
+        injected(0, 5.0, planned_s=5.0),
+        {**injected(1, 6.5, planned_s=None), "waited_s": 1.5},
+        {**injected(2, 7.0, planned_s=5.0), "event": "fault_spared", "reason": "r3 did not run"},
+    ]
+    assert reasons(tmp_path, about=synthetic.manifest(faults=planned), events=told) == []
+
+
 @pytest.mark.parametrize(("files", "words"), [case[1:] for case in TRIPS], ids=[case[0] for case in TRIPS])
 def test_each_gate_trips_and_names_its_number(tmp_path, files, words):
     found = reasons(tmp_path, **files)

@@ -31,7 +31,7 @@ def before(image):
 
 @pytest.mark.parametrize("scenario", ["failover", "baseline"])
 def test_a_run_in_containers_has_the_schema_of_a_local_one_and_leaves_nothing(before, tmp_path, scenario):
-    faults = [KILL] if scenario == "failover" else []
+    faults = [KILL, "policy=round_robin", "replica.weights=[3,1]"] if scenario == "failover" else []
     for engine in ("compose", "local"):
         done = run(f"+scenario={scenario}", f"engine={engine}", *SHORT, *faults, f"hydra.run.dir={tmp_path / engine}")
         assert done.returncode in (0, 3), done.stdout + done.stderr
@@ -46,6 +46,10 @@ def test_a_run_in_containers_has_the_schema_of_a_local_one_and_leaves_nothing(be
     if faults:
         landed = [e["t_s"] - e["planned_s"] for e in events(in_containers) if e["event"] == "fault_injected"]
         assert len(landed) == 1 and landed[0] > 0
+        for folder in (in_containers, local):
+            rows = pq.read_table(folder / "requests.parquet").to_pandas()
+            shares = rows[rows["completed_s"] < 1.9]["replica"].value_counts()
+            assert abs(shares["r1"] - 3 * shares["r2"]) <= 4  # before the kill each round is three and one
     cpu = pq.read_table(in_containers / "timeline.parquet").to_pydict()
     assert max(value or 0 for value in cpu["cpu_replicas_cores"]) > 0
     assert projects() <= before

@@ -13,10 +13,14 @@ from omegaconf import OmegaConf
 
 from experiments.plan import config as configuration
 from experiments.plan import store
+from experiments.plan.composing import is_of_composing, why
 from experiments.plan.config import Config
 from experiments.plan.profiles import PROFILES
+from experiments.plan.replica_options import replica_options
 from experiments.plan.resolve import as_composed, resolve
+from experiments.sweep.dry_run import sweep_of
 from services.manager import scalers
+from services.manager.engines import replica_flags
 from services.router import policies
 from tests.running import ROOT, run
 
@@ -128,6 +132,34 @@ def test_speeds_alone_say_how_many_replicas_there_are(typed, replicas):
     assert plan.config.replicas == plan.resolved["replicas"] == replicas
 
 
+def test_another_number_of_replicas_than_the_scenarios_is_said():
+    six = resolve(composed("+scenario=routed", "replicas=6", "replica.speeds=[1,1]"), ["replica.speeds=[1,1]"])
+    assert six.notes == ("replica.speeds lists 2 replicas: replicas=2 instead of 6",)
+    for same in ([], ["replica.speeds=[1,1,1,0.3]"], ["replica.speeds=[1,1]", "replicas=2"]):
+        assert planned("+scenario=routed", *same).notes == ()
+    assert planned("+scenario=routed", "replica.speeds=[1,1]").with_seed(2).notes != ()
+    with pytest.raises(configuration.ConfigError, match=r"replica\.speeds=.*6 numbers.*replicas=2"):
+        planned("+scenario=routed", "replicas=6", "replica.speeds=[1,1]")
+
+
+@pytest.mark.parametrize(
+    ("typed", "weights"),
+    [
+        ([], []),
+        (["replica.weights=[5,1,1,0.5]"], [5, 1, 1, 0.5]),
+        (["replica.weights=by_speed", "replica.speeds=[1,1,0.2,1]"], [1, 1, 0.2, 1]),
+        (["replica.weights=by_speed"], []),
+    ],
+)
+def test_weights_are_typed_or_follow_the_speeds_and_reach_the_replicas_command_line(typed, weights):
+    options = replica_options(planned("+scenario=routed", *typed).config)
+    assert options["weights"] == weights
+    for number, weight in enumerate(weights or [1.0] * 4, 1):
+        flags = replica_flags(f"r{number}", options)
+        assert float(flags[flags.index("--weight") + 1]) == weight
+        assert "--weights" not in flags and "--speeds" not in flags
+
+
 @pytest.mark.parametrize(
     ("typed", "primary"),
     [
@@ -189,6 +221,7 @@ WRONG = [
     (["policy.nope=1"], ["policy.nope"]),
     (["policy=least_request", "policy.choices=1"], ["policy.choices=1", "between 2 and 64"]),
     (["replica.speeds=[1,1]", "replicas=4"], ["replica.speeds", "4 numbers"]),
+    (["replica.weights=[5,1,1]"], ["replica.weights=[5, 1, 1]", "4 numbers", "replicas=3"]),
     (["load.timeout_s=0"], ["load.timeout_s=0: must be above 0 and at most 600"]),
     (["router=none", "scaler=target_tracking"], ["scaler", "router"]),
     (["faults=[{at_s: 5, action: kill, target: r9}]"], ["faults[0].target=r9", "r1, r2, r3, r4"]),
@@ -213,6 +246,71 @@ WRONG = [
     (["load.remote_workers=2", "load.master_bind=''"], ["load.master_bind", "address"]),
     (["load.remote_workers=2", "load.remote_wait_s=0"], ["load.remote_wait_s=0"]),
 ]
+
+
+WRONG_WEIGHTS = ["[1,1,1,x]", "[1,1,1,0]", "[1,1,1,nan]", "[1,1,1,true]", "[1,1,1,null]", "fastest", "null", "3"]
+
+
+@pytest.mark.parametrize("weights", WRONG_WEIGHTS)
+def test_a_weight_that_is_none_is_refused(weights):
+    with pytest.raises(configuration.ConfigError, match=r"replica\.weights=.*by_speed, or 4 numbers"):
+        planned("+scenario=routed", f"replica.weights={weights}")
+
+
+@pytest.mark.parametrize("weights", ["[1,1,1,1]", "by_speed"])
+def test_weights_that_no_router_reads_are_refused(weights):
+    with pytest.raises(configuration.ConfigError, match=r"replica\.weights.*router=default"):
+        planned("+scenario=baseline", f"replica.weights={weights}")
+
+
+UNCOMPOSED = [
+    (["+scenario=baseline", "router.health.interval_s=5"], ["router.health.interval_s=5: baseline has no router"]),
+    (["+scenario=mm1", "engine=sim", "router.count=2"], ["router.count=2: mm1 has no router; add router=default"]),
+    (["+scenario=mmc", "router.retry=null"], ["router.retry=null: mmc has no router"]),
+    (["+scenario=baseline", "++router={count: 2}"], ["default, no_retries, none"]),
+    (["+scenario=routed", "router=none", "router.count=2"], ["router.count=2: routed has no router"]),
+    (["-m", "+scenario=routed,baseline", "router.retry.max_attempts=2"], ["baseline has no router"]),
+    (["+scenario=routed", "engine.delays.client.median_ms=3"], ["routed has no engine.delays; add engine=sim"]),
+    (["+scenario=routed", "policy=null"], ["policy=null: must be one of least_request"]),
+    (["+scenario=routed", "workload=3"], ["workload=3: must be one of constant"]),
+    (["+scenario=routed", "workload=[1]"], ["workload=[1]: must be one of constant"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), UNCOMPOSED, ids=lambda value: " ".join(value))
+def test_what_hydra_ends_in_a_traceback_for_is_one_line_too(arguments, words):
+    """In this process: a test below holds the command line itself to it."""
+    store.register()
+    with pytest.raises(Exception) as caught:
+        sweep_of(arguments)
+    assert is_of_composing(caught.value)
+    said = why(arguments, caught.value)
+    assert "\n" not in said and all(word in said for word in words), said
+
+
+def test_a_group_that_a_scenario_lacks_is_status_2_with_one_line(tmp_path):
+    done = run("+scenario=baseline", "router.health.interval_s=5", f"hydra.run.dir={tmp_path / 'run'}")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr == "router.health.interval_s=5: baseline has no router; add router=default\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (["policy.name=[1]"], "policy="),
+        (["policy.name={a: 1}"], "policy="),
+        (["load='${seed}'"], r"load=\$\{seed\}: must be a section with the keys loop"),
+        (["workload.demand='${seed}'"], r"workload\.demand=.*must be a section"),
+        (["faults=[{at_s: 5, action: slow, target: r1, for_s: nan}]"], r"faults\[0\]\.for_s=nan"),
+        (["random_faults.count=2", "random_faults.gap_s=nan"], r"random_faults\.gap_s=nan"),
+        (["random_faults.count=2", "random_faults.duration_s=nan"], r"random_faults\.duration_s=nan"),
+        (["router.timeouts.attempt_s=60"], r"router\.timeouts\.attempt_s=60.*overall_s=8"),
+        (["router.ejection.max_share=0"], r"router\.ejection\.enabled=false"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_by_its_key(typed, words):
+    with pytest.raises(configuration.ConfigError, match=words):
+        planned("+scenario=routed", *typed)
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,28 @@ class Recorder:
         self.told.append((outcome, replica.id, latency, now))
 
 
+def test_weighted_round_robin_gives_each_replica_its_weight_in_every_round():
+    # 5, 1, 1 is the example of nginx's smooth weighted round robin; of any seven requests in a row the first gets five.
+    config = configured(0.5, replicas=3, requests=700, policy={"name": "round_robin"})
+    config.replica.weights = [5, 1, 1]
+    replica = np.frombuffer(run(config).records.replica, np.int32)
+    assert len(replica) > 500
+    for start in range(0, len(replica) - 7, 7):
+        assert Counter(replica[start : start + 7].tolist()) == {0: 5, 1: 1, 2: 1}
+
+
+def test_weights_by_speed_load_an_uneven_fleet_evenly():
+    config = configured(0.5, replicas=3, requests=3300, speeds=[1.0, 1.0, 0.2], policy={"name": "round_robin"})
+    loaded = {}
+    for weights in ([], "by_speed"):
+        config.replica.weights = weights
+        stack = run(config)
+        loaded[str(weights)] = Counter(np.frombuffer(stack.records.replica, np.int32).tolist())
+    assert max(loaded["[]"].values()) - min(loaded["[]"].values()) <= 1
+    fast, also_fast, slow = (loaded["by_speed"][number] for number in range(3))
+    assert abs(fast - 5 * slow) <= 5 and abs(also_fast - 5 * slow) <= 5
+
+
 def test_a_policy_hears_of_everything_once_and_in_the_order_of_time(monkeypatch):
     planned = pd.DataFrame(
         {"request_id": [0, 1, 2, 3], "scheduled_s": [0.0, 0.5, 0.5, 2.0], "demand_s": [1.0, 1.0, 1.0, 0.25]}
@@ -154,6 +176,15 @@ def test_without_a_router_the_client_sees_every_fault_itself():
         "reset",
     }
     assert all(node.in_flight == 0 and len(node.queue) == 0 for node in stack.nodes.values())
+
+
+def test_an_answer_may_take_longer_than_a_pause_in_a_body():
+    config = configured(0.3, requests=100, distribution="constant")
+    assert config.router is not None
+    service_s = config.workload.demand.mean_ms / 1e3
+    config.router.timeouts.attempt_s = config.router.timeouts.overall_s = 1000 * service_s
+    config.router.timeouts.idle_s = service_s / 2
+    assert set(run(config).records.outcome) == {OK}
 
 
 def test_the_same_seed_gives_the_same_values_and_another_seed_others():

@@ -85,7 +85,7 @@ def test_baseline_and_routed_share_a_schedule_and_another_seed_does_not(tmp_path
     for name, overrides in (
         ("baseline", ["+scenario=baseline"]),
         ("routed", ["+scenario=routed", "policy=round_robin", "load.workers=2"]),
-        ("other", ["+scenario=routed", "seed=2"]),
+        ("other", ["+scenario=routed", "seed=2", "policy=round_robin", "replica.weights=[3,1]"]),
     ):
         done = run(*overrides, *SHORT, f"hydra.run.dir={tmp_path / name}")
         assert done.returncode in (0, 3), done.stderr
@@ -96,12 +96,15 @@ def test_baseline_and_routed_share_a_schedule_and_another_seed_does_not(tmp_path
     ids = rows["replica"].str[1:].astype(int)
     assert (ids == rows["request_id"] % 2 + 1).all()
     assert len(manifest(tmp_path / "routed")["generator"]) == 2
+    shares = pd.read_parquet(tmp_path / "other" / "requests.parquet")["replica"].value_counts()
+    assert abs(shares["r1"] - 3 * shares["r2"]) <= 4  # a round that is begun and not ended
 
 
 def test_autoscale_goes_up_and_comes_down_again(tmp_path):
     done = run(
         "+scenario=autoscale", "tracking.enabled=false", f"hydra.run.dir={tmp_path}", "workload.duration_s=34",
         "workload.spike.at=0.2", "workload.spike.lasts=0.25", "autoscaling.stabilization_down_s=3",
+        "faults=[{at_s: 1, action: latency, target: all, added_ms: 1}, {at_s: 2, action: error, target: r3, rate: 0, for_s: 2}]",
     )  # fmt: skip
     assert done.returncode in (0, 3), done.stderr
     ready = pd.read_parquet(tmp_path / "timeline.parquet")["replicas_ready"]
@@ -111,6 +114,14 @@ def test_autoscale_goes_up_and_comes_down_again(tmp_path):
     assert all(decision["reason"] for decision in decisions)
     assert {"router", "manager", "wall"} == {entry["clock"] for entry in manifest(tmp_path)["clocks"]}
     assert metrics(tmp_path)["failed_requests"] == 0
+    told = [event for event in events(tmp_path) if event["event"].startswith("fault_")]
+    on_all = {event["target"]: event for event in told if (event["event"], event["action"]) == ("fault_injected", "latency")}
+    assert on_all["r1"]["planned_s"] == 1 and {"r2", "r3"} <= on_all.keys()  # those that started later have it, too
+    assert all(event["planned_s"] is None and event["waited_s"] > 0 for id_, event in on_all.items() if id_ != "r1")
+    assert {e["target"] for e in told if e["event"] == "fault_spared"} == {f"r{n}" for n in range(1, 7)} - on_all.keys()
+    waited = {event["event"]: event["t_s"] for event in told if event["action"] == "error"}
+    assert waited.keys() == {"fault_injected", "fault_healed"} and waited["fault_injected"] > 6
+    assert 2 <= waited["fault_healed"] - waited["fault_injected"] < 3
 
 
 def test_a_sweep_runs_every_job_with_the_arms_interleaved(tmp_path):

@@ -96,10 +96,11 @@ def replica_flags(id_: str, replica: dict[str, Any]) -> list[str]:
 
     Args:
         id_: `r` and a number, from 1.
-        replica: options of services.backend with underscores, and `speeds`, one a replica or empty.
+        replica: options of services.backend with underscores, and `speeds` and `weights`, one a replica or empty.
     """
     options = dict(replica)
-    speeds = options.pop("speeds", None) or []
     number = int(id_[1:])
-    options["speed"] = speeds[number - 1] if number <= len(speeds) else 1.0
+    for each, option in (("speeds", "speed"), ("weights", "weight")):
+        values = options.pop(each, None) or []
+        options[option] = values[number - 1] if number <= len(values) else 1.0
     return ["--id", id_, *(str(part) for k, v in options.items() for part in (f"--{k.replace('_', '-')}", v))]
