@@ -78,7 +78,11 @@ def _said(loader: ConfigLoader, text: str, before: list[str], error: BaseExcepti
     parts = key.split(".")
     for number in range(1, len(parts)):
         section = ".".join(parts[:number])
-        if OmegaConf.select(config, section, throw_on_missing=False) is None:
+        try:
+            there = OmegaConf.select(config, section, throw_on_missing=False)
+        except OmegaConfBaseException:  # a key of what has none, such as a list
+            break
+        if there is None:
             scenario = next((each.partition("=")[2] for each in before if each.startswith("+scenario=")), "it")
             return f"{text}: {scenario} has no {section}{_remedy(parts[:number])}"
     return f"{text}: {_line(error)}"

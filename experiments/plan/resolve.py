@@ -7,7 +7,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.plan.check import check, check_repeat
-from experiments.plan.config import Config, ConfigError
+from experiments.plan.config import Config, ConfigError, require
 from experiments.plan.errors import check_keys
 from experiments.plan.fault_plan import Fault
 from experiments.plan.installed import missing
@@ -109,6 +109,7 @@ def _filled(config: Config, typed: Sequence[str]) -> Config:
         config = replace(config, tracking=replace(config.tracking, enabled=missing("tracking") is None))
     keys = {text.lstrip("+").partition("=")[0] for text in typed}
     speeds = config.replica.speeds
+    require(isinstance(speeds, list), "replica.speeds", speeds, "a list of numbers")  # an interpolation may be anything
     if "replica.speeds" in keys and "replicas" not in keys and speeds and not config.has_manager:
         config = replace(config, replicas=len(speeds))
     share, mean_ms = config.workload.utilisation, config.workload.demand.mean_ms

@@ -271,6 +271,7 @@ UNCOMPOSED = [
     (["+scenario=routed", "router=none", "router.count=2"], ["router.count=2: routed has no router"]),
     (["-m", "+scenario=routed,baseline", "router.retry.max_attempts=2"], ["baseline has no router"]),
     (["+scenario=routed", "engine.delays.client.median_ms=3"], ["routed has no engine.delays; add engine=sim"]),
+    (["+scenario=routed", "++replica.speeds.x.y=1"], ["++replica.speeds.x.y=1: "]),
     (["+scenario=routed", "policy=null"], ["policy=null: must be one of least_request"]),
     (["+scenario=routed", "workload=3"], ["workload=3: must be one of constant"]),
     (["+scenario=routed", "workload=[1]"], ["workload=[1]: must be one of constant"]),
@@ -299,6 +300,7 @@ def test_a_group_that_a_scenario_lacks_is_status_2_with_one_line(tmp_path):
     [
         (["policy.name=[1]"], "policy="),
         (["policy.name={a: 1}"], "policy="),
+        (["replica.speeds='${seed}'"], r"replica\.speeds=1: must be a list"),
         (["load='${seed}'"], r"load=\$\{seed\}: must be a section with the keys loop"),
         (["workload.demand='${seed}'"], r"workload\.demand=.*must be a section"),
         (["faults=[{at_s: 5, action: slow, target: r1, for_s: nan}]"], r"faults\[0\]\.for_s=nan"),
