@@ -24,7 +24,7 @@ class ScalingSettings:
     """At most so many replicas more in one decision."""
     max_down: int = 1
     """At most so many fewer in one decision."""
-    max_starting: int = 16
+    max_starting: Annotated[int, Bounds(1, 10_000)] = 16
     """At most so many replicas start at the same time, those of a run's beginning too (Kubernetes' ReplicaSet: 500;
     here they share one machine's cores)."""
     self_heal: bool = True
@@ -36,7 +36,7 @@ class ScalingSettings:
         Raises:
             ValueError: with the key, its value and its bounds.
         """
-        for name in ("min_replicas", "max_replicas", "max_up", "max_down", "max_starting"):
+        for name in ("min_replicas", "max_replicas", "max_up", "max_down"):
             Bounds(1, most_replicas).check(f"autoscaling.{name}", getattr(self, name))
         hold(self, "autoscaling")
         if self.min_replicas > self.max_replicas:
