@@ -28,6 +28,8 @@ class _Reading:
     now: float
     work_s: float
     in_flight_s: dict[str, float]
+    foreign_s: dict[str, float]
+    """Work of those that somebody else has started."""
 
 
 class Deciding:
@@ -81,7 +83,8 @@ class Deciding:
 
         One moment's number scatters so much that a scaler would follow its noise: at a first look, also after the
         router began anew, there is none. Whoever is new since the last look was idle before. The sum is the router's,
-        which knows what those did who have gone meanwhile; replicas that somebody else has started are taken off it.
+        which knows what those did who have gone meanwhile; replicas that somebody else has started are taken off it,
+        as long as they can be: what one that has gone did since the last look, nobody knows.
         """
         last, self._last = (
             self._last,
@@ -89,6 +92,7 @@ class Deciding:
                 float(stats["monotonic_s"]),
                 float(stats["work_seconds_total"]),
                 {id_: float(replica["in_flight_seconds_total"]) for id_, replica in seen.items()},
+                {id_: float(r["work_seconds_total"]) for id_, r in seen.items() if id_ not in self._own},
             ),
         )
         new = self._last
@@ -99,8 +103,10 @@ class Deciding:
             before = last.in_flight_s.get(id_, 0.0)
             is_new = total < before  # the same id has registered again
             means[id_] = (total if is_new else total - before) / (new.now - last.now)
-        foreign = sum(mean for id_, mean in means.items() if id_ not in self._own)
-        return means, max(0.0, (new.work_s - last.work_s) / (new.now - last.now) - foreign)
+        if any(id_ not in seen or new.foreign_s.get(id_, before) < before for id_, before in last.foreign_s.items()):
+            return means, None
+        foreign_s = sum(total - last.foreign_s.get(id_, 0.0) for id_, total in new.foreign_s.items())
+        return means, max(0.0, (new.work_s - last.work_s - foreign_s) / (new.now - last.now))
 
     def decide(self, observation: Observation | None, now: float, unix_s: float) -> None:
         """One decision, `now` on the caller's clock; None = the router did not answer."""

@@ -72,6 +72,7 @@ def describe(replica: Replica, now: float) -> dict[str, Any]:
         "concurrency": replica.concurrency,
         "in_flight": replica.in_flight,
         "in_flight_seconds_total": round(replica.in_flight_seconds(now), 6),
+        "work_seconds_total": round(replica.work_seconds(now), 6),
         "requests_total": replica.requests_total,
         "failures_total": replica.failures_total,
         "latency_ewma_ms": None if latency is None else round(latency * 1e3, 3),

@@ -36,7 +36,8 @@ class Observation:
     """Replicas that are wanted now."""
     in_flight: float | None
     """Mean number of requests in flight since the last look at all replicas in rotation or draining, those that have
-    left meanwhile included: all the work there was, counted once. None = there was no look before."""
+    left meanwhile included: all the work there was, counted once. None = there was no look before, or one that somebody
+    else has started has left since."""
 
     @property
     def ready(self) -> int:

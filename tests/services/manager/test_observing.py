@@ -114,6 +114,33 @@ def test_replicas_of_somebody_else_are_not_scaled_for(watched):
     assert watched.look(1.0).in_flight == pytest.approx(4.0)
 
 
+def theirs(watched, now, in_flight):
+    """Another process that the manager did not start."""
+    watched.join("theirs", now, in_flight)
+    del watched.states["theirs"]
+
+
+def test_requests_that_hang_on_somebody_elses_replica_take_no_work_from_the_managers_own(watched):
+    theirs(watched, 0.0, 10)
+    assert watched.look(1.0).in_flight == pytest.approx(4.0)
+    for _ in range(HealthCheckSettings().unhealthy_threshold):
+        watched.fleet.on_check("theirs", False, 1.5)
+    assert watched.look(2.0).in_flight == pytest.approx(4.0)
+    assert watched.look(3.0).in_flight == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("comes_again", [False, True])
+def test_what_somebody_elses_replica_did_before_it_left_is_not_taken_for_the_managers_work(watched, comes_again):
+    theirs(watched, 0.0, 4)
+    assert watched.look(1.0).in_flight == pytest.approx(4.0)
+    watched.add("theirs", -4, 1.9)
+    watched.fleet.remove("theirs", 1.9)
+    if comes_again:
+        theirs(watched, 1.9, 4)
+    assert watched.look(2.0).in_flight is None
+    assert watched.look(3.0).in_flight == pytest.approx(4.0)
+
+
 def test_a_replica_is_known_by_its_address_where_it_registers_under_another_id():
     watched = Watched()
     watched.join("c0ffee", 0.0, 2)
