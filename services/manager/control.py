@@ -14,7 +14,7 @@ from services.manager.engines import Engine, EngineError, Running
 from services.manager.limits import Limits
 from services.manager.scalers import Observation, Scaler
 from services.manager.settings import ScalingSettings
-from services.manager.starting import start_all
+from services.manager.starting import give_up, start_all
 from services.processes import StartError
 
 
@@ -29,6 +29,8 @@ class Control:
         self._stats_url = router.rstrip("/") + "/stats"
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1.0))
         self._reconciling = asyncio.Lock()
+        self._again = False
+        """Whether it was asked for while it was under way."""
         self._background: set[asyncio.Task[None]] = set()
         self._drains: set[asyncio.Task[None]] = set()
         self._starts: dict[str, asyncio.Task[None]] = {}
@@ -137,19 +139,24 @@ class Control:
         task.add_done_callback(self._background.discard)
 
     async def _reconcile(self) -> None:
-        if self._reconciling.locked() or not self.engine.acts:
+        if not self.engine.acts:
+            return
+        self._again = True
+        if self._reconciling.locked():
             return
         async with self._reconciling:
-            try:
-                await self._make_it_so()
-            except EngineError as error:
-                self._complain(error)
+            while self._again:
+                self._again = False
+                try:
+                    await self._make_it_so()
+                except EngineError as error:
+                    self._complain(error)
 
     async def _make_it_so(self) -> None:
         plan = self.deciding.plan(await self.replicas())
         for id_ in plan.drain:
             if id_ in self._starts:  # what it leaves behind is drained at the next look
-                self._starts[id_].cancel()
+                give_up(self._starts[id_])
             else:
                 self._drain_soon(id_)
         for id_ in plan.start:
@@ -203,7 +210,7 @@ class Control:
         """Stop deciding; drain every replica, and wait for the drains that have begun (a second SIGTERM cuts them)."""
         begun = [*self._background, *self._starts.values()]
         for task in begun:
-            task.cancel()
+            give_up(task)
         await asyncio.gather(*begun, return_exceptions=True)
         await asyncio.gather(self.engine.close(), *self._drains, return_exceptions=True)
         await self._session.close()

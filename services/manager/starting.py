@@ -4,6 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 
+def give_up(task: asyncio.Task[None]) -> None:
+    """Cancel it, once: a second time would interrupt it while it ends what it has begun."""
+    if not task.cancelling():
+        task.cancel()
+
+
 async def start_all(start: Callable[[str], Awaitable[object]], ids: Iterable[str], at_once: int) -> None:
     """Start every one of `ids`, at most `at_once` at a time, in their order; where one fails, the others are given up.
 
@@ -21,5 +27,5 @@ async def start_all(start: Callable[[str], Awaitable[object]], ids: Iterable[str
         await asyncio.gather(*tasks)
     finally:
         for task in tasks:
-            task.cancel()
+            give_up(task)
         await asyncio.gather(*tasks, return_exceptions=True)

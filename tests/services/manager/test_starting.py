@@ -31,8 +31,15 @@ class Held:
         self.starting = {}
         self.up = {}
         self.given_up = []
+        self.cleaning = asyncio.Event()
+        """Set: what is given up has ended at once."""
+        self.cleaning.set()
+        self.asked = None
+        """Where it is a future, the engine answers when it has a result."""
 
     async def running(self):
+        if self.asked is not None:
+            await asyncio.shield(self.asked)
         return list(self.up.values())
 
     async def start(self, id_):
@@ -40,6 +47,7 @@ class Held:
         try:
             await self.starting[id_]
         except asyncio.CancelledError:
+            await self.cleaning.wait()
             self.given_up.append(id_)
             raise
         finally:
@@ -154,6 +162,50 @@ async def test_a_start_that_is_not_wanted_any_more_is_given_up(held):
     control.scale(3)
     await until(lambda: under_way(engine) == ["r3"])
     assert sorted(engine.given_up) == ["r4", "r5"] and control.counts["failed_starts"] == 0
+
+
+async def test_a_start_that_is_given_up_ends_what_it_has_begun_however_often_it_is_not_wanted(held):
+    control, engine, _ = held
+    control.scale(3)
+    await until(lambda: under_way(engine) == ["r3"])
+    engine.cleaning.clear()
+    for _ in range(3):
+        control.scale(2)
+        await until(lambda: not control._background)
+    assert [r.state for r in await control.replicas()] == ["running", "running", "starting"]
+    closing = asyncio.create_task(control.close())
+    await asyncio.wait([closing], timeout=0.01)
+    assert not closing.done()
+    engine.cleaning.set()
+    await closing
+    assert engine.given_up == ["r3"]
+
+
+async def test_the_first_starts_end_what_they_have_begun_where_the_manager_ends_meanwhile():
+    engine = Held()
+    engine.cleaning.clear()
+    control = Control(Wishing(), Limits(ScalingSettings(max_starting=1)), engine, "http://127.0.0.1:9", 2)
+    beginning = asyncio.create_task(control.begin())
+    await until(lambda: under_way(engine) == ["r1"])
+    beginning.cancel()
+    await asyncio.wait([beginning], timeout=0.01)
+    engine.cleaning.set()
+    await asyncio.gather(beginning, return_exceptions=True)
+    await control.close()
+    assert engine.given_up == ["r1"]
+
+
+async def test_what_is_asked_for_while_the_engine_is_asked_what_runs_is_done_afterwards(held, capsys):
+    control, engine, _ = held
+    engine.asked = asyncio.get_running_loop().create_future()
+    control.scale(3)
+    await asyncio.sleep(0)  # it asks
+    control.scale(4)
+    await asyncio.sleep(0)  # it is being asked
+    asked, engine.asked = engine.asked, None
+    asked.set_exception(EngineError("busy"))
+    await until(lambda: under_way(engine) == ["r3", "r4"])
+    assert "busy" in capsys.readouterr().err
 
 
 async def test_a_restart_waits_for_no_other_start(held):
