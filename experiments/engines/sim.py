@@ -28,6 +28,10 @@ class Sim:
         require(kind == "sleep", "replica.kind", kind, f"sleep ({engine} burns no CPU)")
         require(not config.load.ui, "load.ui", config.load.ui, f"false ({engine} has nothing to look at)")
         require(not config.load.fit, "load.fit", config.load.fit, f"false ({engine} sends any rate on time)")
+        if config.engine.delays is not None:
+            startup_ms, most_s = config.engine.delays.startup.median_ms, config.engine.startup_timeout_s
+            must = f"at most engine.startup_timeout_s={most_s:g} s: a live start is given up then; raise that, too"
+            require(startup_ms <= most_s * 1e3, "engine.delays.startup.median_ms", f"{startup_ms:g}", must)
         if config.has_manager and config.router is not None:
             count = config.router.count
             require(count == 1, "router.count", count, "1 where something scales: a manager reads one router")

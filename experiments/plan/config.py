@@ -200,7 +200,7 @@ class EngineConfig:
     """Of engine=sim."""
     startup_timeout_s: Annotated[float, Bounds(least=1)] = 20.0
     """A service, or one of the first replicas, that is not ready after so many seconds fails the run; one that the
-    manager adds is given up, and tried again."""
+    manager adds is given up, and tried again. Of engine=sim: the most that `engine.delays.startup.median_ms` may be."""
 
 
 @dataclass

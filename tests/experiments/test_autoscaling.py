@@ -76,7 +76,10 @@ def test_replicas_that_leave_do_not_take_their_work_out_of_the_count():
     assert [(before, after) for now, before, after in changes if 5 < now <= 40] == [(16, 12), (12, 8)]
 
 
-MINUTE = ["engine.delays.startup.median_ms=60000", "engine.delays.startup.sigma=0", "workload.duration_s=190"]
+MINUTE = [
+    "engine.delays.startup.median_ms=60000", "engine.delays.startup.sigma=0", "engine.startup_timeout_s=60",
+    "workload.duration_s=190",
+]  # fmt: skip
 
 
 def test_wanted_replicas_start_side_by_side():
@@ -93,10 +96,21 @@ def test_no_more_start_at_once_than_may():
 
 
 def test_a_start_takes_an_hour_at_most_and_other_delays_a_minute():
-    assert planned("engine.delays.startup.median_ms=3600000").config.engine.delays.startup.median_s == 3600
+    hour = planned("engine.delays.startup.median_ms=3600000", "engine.startup_timeout_s=3600")
+    assert hour.config.engine.delays.startup.median_s == 3600
     for wrong in ("startup.median_ms=3600001", "replica.median_ms=60001"):
         with pytest.raises(ConfigError, match=wrong.split("=")[0].replace(".", r"\.")):
             planned(f"engine.delays.{wrong}")
+
+
+def test_a_start_that_would_be_given_up_live_is_not_simulated():
+    with pytest.raises(ConfigError, match=r"startup\.median_ms=60000: must be at most engine\.startup_timeout_s=20 s"):
+        planned("engine.delays.startup.median_ms=60000")
+
+
+def test_a_manager_reads_one_router_whatever_the_scenario():
+    with pytest.raises(ConfigError, match=r"router\.count=2: must be 1 where something scales"):
+        planned("router.count=2")
 
 
 def test_how_many_start_at_once_has_bounds():
