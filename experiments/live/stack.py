@@ -299,7 +299,6 @@ class Stack:
         for target in ("router", "manager", *self._replicas):
             with contextlib.suppress(KeyError, ProcessLookupError, EngineError):
                 await self.signal(target, signal.SIGCONT)
-        for id_, replica in self._replicas.items():
-            if replica.pid is not None:
-                with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
-                    await self.set_faults(id_, {})
+        for id_ in [id_ for id_, replica in self._replicas.items() if replica.pid is not None]:
+            with contextlib.suppress(KeyError, aiohttp.ClientError, OSError):  # it may have gone meanwhile
+                await self.set_faults(id_, {})

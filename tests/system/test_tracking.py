@@ -5,20 +5,19 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-import psutil
 import pytest
 
 from analysis import compare
 from experiments.tracking.values import SWEEP_FILES
 from tests.analysis import synthetic
 from tests.running import ROOT, manifest, measuring, metrics, processes_of, run, start, wait_for
+from tests.system.tracked import files, log_later, logged, of, parent_and_children
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own
 
@@ -76,25 +75,6 @@ def mlflow(ran, env):
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=env["MLFLOW_TRACKING_URI"])
-
-
-def logged(client, folder):
-    """The one MLflow run of the folder (experiment 1: after MLflow's Default, the first that is made)."""
-    began = manifest(folder)["started_at"]
-    found = [run for run in client.search_runs(["1"]) if run.data.tags.get("aegis.started_at") == began]
-    assert len(found) == 1, f"{folder}: {len(found)} runs in MLflow"
-    return found[0]
-
-
-def files(client, run_id, inside=None):
-    return {Path(item.path).name for item in client.list_artifacts(run_id, inside)}
-
-
-def log_later(*folders, env):
-    return subprocess.run(
-        [sys.executable, "-m", "experiments.tracking", *map(str, folders)],
-        cwd=ROOT, capture_output=True, text=True, timeout=90, env={**os.environ, **env}, check=False,
-    )  # fmt: skip
 
 
 # -- runs that end well
@@ -178,10 +158,6 @@ def ended_early(place, env, mlflow):
         for process in runs.values():
             process.kill()
     return folders, {name: process.returncode for name, process in runs.items()}, output
-
-
-def of(process):
-    return psutil.Process(process.pid).children(recursive=True)
 
 
 def test_a_run_ended_by_ctrl_c_is_killed_in_mlflow_with_what_it_measured(mlflow, ended_early):
@@ -302,13 +278,6 @@ def test_logging_later_names_a_folder_without_runs(tmp_path, env):
 
 
 # -- sweeps
-
-
-def parent_and_children(client, folder):
-    runs = client.search_runs(["1"])
-    parents = [r for r in runs if r.data.tags.get("aegis.sweep") == str(folder)]
-    assert len(parents) == 1
-    return parents[0], [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
 
 
 def test_a_run_and_a_sweep_that_create_the_database_at_once_are_both_logged(mlflow, ran):

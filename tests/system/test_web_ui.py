@@ -22,8 +22,11 @@ def rows(path):
 def test_a_session_of_the_web_ui_plays_the_faults_and_keeps_locusts_report(tmp_path):
     process = start("+scenario=routed", *SHORT, FAULT, "load.ui=true", f"hydra.run.dir={tmp_path}")
     try:
-        lines = iter(process.stdout.readline, "")
-        url = next(found[0] for line in lines if (found := re.findall(r"web UI: (http://\S+)", line)))
+        said: list[str] = []
+        while not (found := re.findall(r"web UI: (http://\S+)", said[-1] if said else "")):
+            said.append(process.stdout.readline())
+            assert said[-1], said
+        url = found[0]
         form = urllib.parse.urlencode({"user_count": 2, "spawn_rate": 2, "think_time_s": 0.1, "demand_mean_ms": 5})
         urllib.request.urlopen(f"{url}/swarm", form.encode(), timeout=30).close()
         wait_for(lambda: "fault_healed" in told(tmp_path), 60, "the fault has landed and was healed")
@@ -33,6 +36,7 @@ def test_a_session_of_the_web_ui_plays_the_faults_and_keeps_locusts_report(tmp_p
         printed, _ = process.communicate(timeout=60)
     finally:
         process.kill()
+    printed = "".join(said) + printed
     assert process.returncode == 0, printed
     assert "2 s from now: kill on r2 for 1 s" in printed
     assert "fault injected: kill on r2" in printed and "fault healed: kill on r2" in printed

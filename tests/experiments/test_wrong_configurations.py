@@ -1,0 +1,176 @@
+"""Wrong configurations: refused before anything starts, in one line with the key, its value and what it may be."""
+
+import resource
+from pathlib import Path
+
+import pytest
+
+from experiments.plan import config as configuration
+from experiments.plan import store
+from experiments.plan.composing import is_of_composing, why
+from experiments.sweep.dry_run import sweep_of
+from tests.experiments.test_config import SCENARIOS, planned
+from tests.running import run
+
+WRONG = [
+    (["replicas=0"], ["replicas=0", "between 1 and 64"]),
+    (["workload.rate_rps=90000", "workload.duration_s=600"], ["workload.rate_rps=90000", "5,000,000", "GiB"]),
+    (["autoscaling.max_replicas=65", "scaler=target_tracking"], ["autoscaling.max_replicas=65", "between 1 and 64"]),
+    (["repilcas=3"], ["repilcas", "replicas"]),
+    (["workload.rate=3"], ["rate", "rate_rps"]),
+    (["+workload.rate=3"], ["workload.rate", "Did you mean rate_rps"]),
+    (["++foo=1"], ["foo", "replicas, replica"]),
+    (["+policy=round_robin"], ["leave the plus away", "policy="]),
+    (["faults=[{at: 5, action: kill, target: r1}]"], ["faults", "Did you mean at_s", "for_s"]),
+    (["faults=[kill]"], ["faults", "action: kill, target: r1"]),
+    (["comparison.primary=speed"], ["comparison.primary=speed", "latency_p99_ms"]),
+    (["comparison.smallest_effect=0"], ["comparison.smallest_effect=0"]),
+    (["comparison.smallest_seconds=0"], ["comparison.smallest_seconds=0"]),
+    (["comparison.estimand=fleet"], ["comparison.estimand=fleet", "system, run"]),
+    (["replicas=three"], ["replicas", "three"]),
+    (["workload.rate_rps=-1"], ["workload.rate_rps=-1", "between"]),
+    (["workload.rate_rps=nan"], ["workload.rate_rps=nan"]),
+    (["policy=nope"], ["policy/nope", "least_request"]),
+    (["policy.nope=1"], ["policy.nope"]),
+    (["policy=least_request", "policy.choices=1"], ["policy.choices=1", "between 2 and 64"]),
+    (["replica.speeds=[1,1]", "replicas=4"], ["replica.speeds", "4 numbers"]),
+    (["replica.weights=[5,1,1]"], ["replica.weights=[5, 1, 1]", "4 numbers", "replicas=3"]),
+    (["load.timeout_s=0"], ["load.timeout_s=0: must be above 0 and at most 600"]),
+    (["router=none", "scaler=target_tracking"], ["scaler", "router"]),
+    (["faults=[{at_s: 5, action: kill, target: r9}]"], ["faults[0].target=r9", "r1, r2, r3, r4"]),
+    (["faults=[{at_s: 99, action: kill, target: r1}]"], ["faults[0].at_s=99", "duration_s=25"]),
+    (["faults=[{at_s: 20, action: kill, target: r1, for_s: 9}]"], ["faults[0].for_s=9", "duration_s=25"]),
+    (["faults=[{at_s: 5, action: explode, target: r1}]"], ["faults[0].action=explode", "kill"]),
+    (["faults=[{at_s: 5, action: slow, target: r1, rate: 1}]"], ["faults[0].rate", "factor"]),
+    (["faults=[{at_s: 5, action: slow, target: router}]"], ["faults[0].target=router"]),
+    (["faults=[{at_s: 5, action: resume, target: r1}]"], ["resume of r1", "no pause lasts then"]),
+    (["faults=[{at_s: 5, action: kill, target: r1}, {at_s: 6, action: slow, target: r1}]"], ["slow of r1", "kill"]),
+    (["random_faults.count=50"], ["random_faults.count=50", "duration_s=25"]),
+    (["random_faults.count=1", "random_faults.modes=[boom]"], ["random_faults.modes", "hang"]),
+    (["autoscaling.max_replicas=2", "scaler=target_tracking"], ["replicas=4", "between 1 and 2"]),
+    (["seed=-1"], ["seed=-1"]),
+    (["load.workers=0"], ["load.workers=0"]),
+    (["load.ui=true", "router=none"], ["load.ui"]),
+    (["load.remote_workers=-1"], ["load.remote_workers=-1", "between 0 and 64"]),
+    (["load.remote_workers=2", "load.workers=2"], ["load.remote_workers=2", "load.workers must be left at 1"]),
+    (["load.remote_workers=2", "engine=sim"], ["load.remote_workers=2", "engine"]),
+    (["load.remote_workers=2", "load.fit=true"], ["load.remote_workers=2", "load.fit must be false"]),
+    (["load.remote_workers=2", "load.master_port=70000"], ["load.master_port=70000", "between 0 and 65535"]),
+    (["load.remote_workers=2", "load.master_bind=''"], ["load.master_bind", "address"]),
+    (["load.remote_workers=2", "load.remote_wait_s=0"], ["load.remote_wait_s=0"]),
+]
+
+
+WRONG_WEIGHTS = ["[1,1,1,x]", "[1,1,1,0]", "[1,1,1,nan]", "[1,1,1,true]", "[1,1,1,null]", "fastest", "null", "3"]
+
+
+@pytest.mark.parametrize("weights", WRONG_WEIGHTS)
+def test_a_weight_that_is_none_is_refused(weights):
+    with pytest.raises(configuration.ConfigError, match=r"replica\.weights=.*by_speed, or 4 numbers"):
+        planned("+scenario=routed", f"replica.weights={weights}")
+
+
+@pytest.mark.parametrize("weights", ["[1,1,1,1]", "by_speed"])
+def test_weights_that_no_router_reads_are_refused(weights):
+    with pytest.raises(configuration.ConfigError, match=r"replica\.weights.*router=default"):
+        planned("+scenario=baseline", f"replica.weights={weights}")
+
+
+UNCOMPOSED = [
+    (["+scenario=baseline", "router.health.interval_s=5"], ["router.health.interval_s=5: baseline has no router"]),
+    (["+scenario=mm1", "engine=sim", "router.count=2"], ["router.count=2: mm1 has no router; add router=default"]),
+    (["+scenario=mmc", "router.retry=null"], ["router.retry=null: mmc has no router"]),
+    (["+scenario=baseline", "++router={count: 2}"], ["default, no_retries, none"]),
+    (["+scenario=routed", "router=none", "router.count=2"], ["router.count=2: routed has no router"]),
+    (["-m", "+scenario=routed,baseline", "router.retry.max_attempts=2"], ["baseline has no router"]),
+    (["+scenario=routed", "engine.delays.client.median_ms=3"], ["routed has no engine.delays; add engine=sim"]),
+    (["+scenario=routed", "++replica.speeds.x.y=1"], ["++replica.speeds.x.y=1: "]),
+    (["+scenario=routed", "policy=null"], ["policy=null: must be one of least_request"]),
+    (["+scenario=routed", "workload=3"], ["workload=3: must be one of constant"]),
+    (["+scenario=routed", "workload=[1]"], ["workload=[1]: must be one of constant"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), UNCOMPOSED, ids=lambda value: " ".join(value))
+def test_what_hydra_ends_in_a_traceback_for_is_one_line_too(arguments, words):
+    """In this process: a test below holds the command line itself to it."""
+    store.register()
+    with pytest.raises(Exception) as caught:
+        sweep_of(arguments)
+    assert is_of_composing(caught.value)
+    said = why(arguments, caught.value)
+    assert "\n" not in said and all(word in said for word in words), said
+
+
+def test_a_group_that_a_scenario_lacks_is_status_2_with_one_line(tmp_path):
+    done = run("+scenario=baseline", "router.health.interval_s=5", f"hydra.run.dir={tmp_path / 'run'}")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr == "router.health.interval_s=5: baseline has no router; add router=default\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (["policy.name=[1]"], "policy="),
+        (["policy.name={a: 1}"], "policy="),
+        (["replica.speeds='${seed}'"], r"replica\.speeds=1: must be a list"),
+        (["load='${seed}'"], r"load=\$\{seed\}: must be a section with the keys loop"),
+        (["workload.demand='${seed}'"], r"workload\.demand=.*must be a section"),
+        (["faults=[{at_s: 5, action: slow, target: r1, for_s: nan}]"], r"faults\[0\]\.for_s=nan"),
+        (["random_faults.count=2", "random_faults.gap_s=nan"], r"random_faults\.gap_s=nan"),
+        (["random_faults.count=2", "random_faults.duration_s=nan"], r"random_faults\.duration_s=nan"),
+        (["router.timeouts.attempt_s=60"], r"router\.timeouts\.attempt_s=60.*overall_s=8"),
+        (["router.ejection.max_share=0"], r"router\.ejection\.enabled=false"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_by_its_key(typed, words):
+    with pytest.raises(configuration.ConfigError, match=words):
+        planned("+scenario=routed", *typed)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"), WRONG, ids=lambda value: " ".join(value) if isinstance(value, list) else None
+)
+def test_a_wrong_configuration_is_one_line_with_the_key_and_the_choices(overrides, words, tmp_path):
+    if overrides[0].startswith("load.ui"):
+        overrides = [*overrides, "scaler=none"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = run("+scenario=routed", *overrides, f"hydra.run.dir={tmp_path / 'run'}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1 and done.stdout == "", done.stderr
+    assert all(word in done.stderr for word in words), done.stderr
+    assert not (tmp_path / "run").exists()
+    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["+scenario=", *SCENARIOS]),
+        (["replicas=2"], ["+scenario=", *SCENARIOS]),
+        (["scenario=routed"], ["scenario", "+scenario=routed"]),
+        (["+scenario=nope"], ["scenario/nope", *SCENARIOS]),
+        (["+scenario=routed", "not an override"], ["not an override"]),
+    ],
+)
+def test_a_scenario_that_is_missing_or_unknown_is_status_2_with_the_list(arguments, words):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert all(word in done.stderr for word in words) and "Traceback" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["policy=round_robin,nope"],
+        ["replicas=2,0"],
+        ["seed=1,2", "+workload.rate=3"],
+        ["seed=1,2", "policy=peak_ewma", "workload.rate_rps=0"],
+    ],
+)
+def test_a_sweep_with_one_wrong_job_starts_none(overrides, tmp_path):
+    done = run("-m", "+scenario=routed", *overrides, f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert not any(path.is_file() and path.name != "multirun.yaml" for path in Path(tmp_path).rglob("*"))
