@@ -33,26 +33,45 @@ class Upstream(ResponseHandler):
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what belongs to an answer, and nothing, with which aiohttp wakes its own parser."""
+        """Pass on what belongs to an answer, and nothing, with which aiohttp wakes its own parser.
+
+        The end of an answer gives the connection back from within that; what follows in the same piece came unasked.
+        """
         if self.is_asked or not data:
             super().data_received(data)
-        else:
-            self.close()
+            if self.is_asked or not self.should_close:
+                return
+        self.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The replica is gone; an answer that ends with its connection is whole only where that was closed in order."""
-        if exc is not None and self._payload is not None and not self._payload.is_eof():
-            self._payload.set_exception(aiohttp.ClientPayloadError(f"the connection broke off: {exc}"))
+        """The replica is gone; an answer that ends with its connection is whole only where that was closed in order.
+
+        Where its coding went wrong, aiohttp has closed the connection and told the reader of heads only.
+        """
+        broken = exc or self._exception
+        if broken is not None and self._payload is not None and not self._payload.is_eof():
+            self._payload.set_exception(aiohttp.ClientPayloadError(f"the connection broke off: {broken}"))
         super().connection_lost(exc)
 
     def has_news(self) -> bool:
-        """Whether the kernel has something from the peer that was not read yet: unasked bytes, or its farewell."""
+        """Whether the peer has said something since its answer: unasked bytes, or its farewell.
+
+        They lie in the queue, as half a head in the parser (the next request has a new one), or still in the kernel.
+        """
+        if self.should_close or self._has_half_a_head():
+            return True
         sock = None if self.transport is None else self.transport.get_extra_info("socket")
         if sock is None:
             return True
         poll = select.poll()
         poll.register(sock.fileno(), select.POLLIN)
         return bool(poll.poll(0))
+
+    def _has_half_a_head(self) -> bool:
+        try:
+            return self._parser is not None and self._parser.feed_eof() is not None
+        except Exception:  # whatever the parser makes of it
+            return True
 
 
 class Connector(aiohttp.TCPConnector):

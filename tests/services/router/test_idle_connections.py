@@ -52,7 +52,27 @@ async def no_whole_answer(head, writer):
     writer.write(STRAY[:10])
 
 
-@pytest.mark.parametrize("stray", [at_once, a_little_later, no_whole_answer])
+def in_pieces(head, *pieces):
+    """An answer of which each piece comes by itself, the last one with a second answer."""
+
+    async def stray(_head, writer):
+        for piece in (head, *pieces):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    return stray
+
+
+LENGTH, CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+TOGETHER = {
+    "after the head": in_pieces(LENGTH, b"/mine" + STRAY),
+    "in the body": in_pieces(LENGTH + b"/mi", b"ne" + STRAY),
+    "at the last chunk": in_pieces(CHUNKED + b"5\r\n/mine\r\n", b"0\r\n\r\n" + STRAY),
+}
+
+
+@pytest.mark.parametrize("stray", [at_once, a_little_later, no_whole_answer, *TOGETHER.values()])
 async def test_a_second_answer_goes_to_nobody_and_closes_its_connection(started, stray):
     first = True
 
@@ -65,7 +85,10 @@ async def test_a_second_answer_goes_to_nobody_and_closes_its_connection(started,
             writer.write(answer_to(head))
 
     async with client() as session, raw_replica(started, session, answer) as replica:
-        assert await ask(started, "/mine") == (200, "/mine")
+        async with raw_client(started) as one:
+            await one.send(b"POST /mine HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            heard = await one.rest()
+            assert heard.startswith(b"HTTP/1.1 200 ") and b"/mine" in heard and b"secret" not in heard
 
         async def closed():
             return replica.closed == 1
@@ -95,6 +118,24 @@ async def test_a_second_answer_that_comes_in_the_same_moment_as_the_next_request
             process.resume()
         assert (status, body) == (200, b"/other")
         assert len(replica.seen) == 2
+
+
+@pytest.mark.parametrize("seen", [9, 20])
+async def test_half_a_second_answer_at_the_end_of_the_first_is_not_the_beginning_of_the_next(started, seen):
+    asked = 0
+
+    async def answer(head, writer):
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            writer.write(answer_to(head) + STRAY[:seen])
+        else:
+            writer.write(answer_to(head) if writer is not replica.writers[used] else STRAY[seen:])
+
+    async with client() as session, raw_replica(started, session, answer) as replica:
+        used = len(replica.writers)
+        assert await ask(started, "/mine") == (200, "/mine")
+        assert await ask(started, "/other", "POST") == (200, "/other")
 
 
 async def test_a_connection_without_surprises_is_used_again(started):
@@ -127,3 +168,24 @@ async def test_an_answer_without_length_that_ends_in_a_reset_is_not_passed_on_as
                 heard = b""
         assert not heard.endswith(b"0\r\n\r\n"), "the end of a chunked body says that it is whole"
         assert (await json_of(session, f"{started.admin}/stats"))["broken_total"] == before + 1
+
+
+async def test_a_chunked_answer_that_goes_wrong_in_its_middle_breaks_off_at_once(started):
+    async def wrong(_head, writer):
+        writer.write(CHUNKED + b"2\r\nok\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(b"zz\r\n")
+
+    async with client() as session, raw_replica(started, session, wrong, "wrong"):
+        before = (await json_of(session, f"{started.admin}/stats"))["broken_total"]
+        async with raw_client(started) as one:
+            await one.send(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+            try:
+                heard = await one.rest()
+            except ConnectionError:
+                heard = b""
+        assert not heard.endswith(b"0\r\n\r\n"), "the end of a chunked body says that it is whole"
+        stats = await json_of(session, f"{started.admin}/stats")
+        assert stats["broken_total"] == before + 1 and stats["in_flight"] == 0
+        assert [r["failures_total"] for r in stats["replicas"] if r["id"] == "wrong"] == [1]
