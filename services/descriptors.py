@@ -10,6 +10,12 @@ OWN = {
 }
 """What the kernel says where a connection failed for want of something here: descriptors of the process or the machine,
 local ports, memory. It says nothing of the peer, who was not asked (Envoy tells local-origin errors apart, too)."""
+NO_DESCRIPTOR = frozenset({"EMFILE", "ENFILE"})
+"""Of those: closing another connection helps."""
+NO_PORT = "EADDRNOTAVAIL"
+"""Of those: no local port is left towards one address; towards another one there may be (ip(7))."""
+UNLIMITED = 1 << 20
+"""What "no limit" means: Linux gives a process no more by default (fs.nr_open, proc_sys_fs(5))."""
 MACOS_MOST = 10_240
 """macOS tells no hard limit, and refuses more than this (OPEN_MAX in its <sys/syslimits.h>)."""
 
@@ -22,13 +28,18 @@ def raise_limit() -> int:
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft in (hard, resource.RLIM_INFINITY):
-        return soft
+        return _number(soft)
     for most in (hard, MACOS_MOST):
         if most == resource.RLIM_INFINITY or most > soft:
             with contextlib.suppress(ValueError, OSError):
                 resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-                return most
+                return _number(most)
     return soft
+
+
+def _number(limit: int) -> int:
+    """A limit that one can count with: RLIM_INFINITY is -1 in Python."""
+    return UNLIMITED if limit == resource.RLIM_INFINITY else limit
 
 
 def own_fault(error: BaseException | None) -> str | None:

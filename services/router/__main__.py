@@ -83,7 +83,7 @@ async def serve(arguments: argparse.Namespace, settings: RouterSettings, policy:
     session = client_session(settings)
     proxy = Proxy(settings, fleet, policy, telemetry, session)
     checker = HealthChecker(settings.health, fleet, random.Random(arguments.seed + 1), proxy.exhausted)
-    clients = DataServer(proxy.handle, proxy.refuse, most_clients(raise_limit()))
+    clients = DataServer(proxy.handle, proxy.refuse, proxy.turn_away, most_clients(raise_limit()))
     server = web.ServerRunner(clients, shutdown_timeout=CUT_S)
     fleet.watch = checker.watch
     app = Admin(fleet, proxy, events, telemetry, name).app()

@@ -13,6 +13,10 @@ KEEPALIVE_S = 75.0
 """An idle connection of a client is closed after so long (nginx's default)."""
 RESERVED = 64
 """Descriptors that are nobody's connection: listeners, checks, the admin port, files."""
+LINGER_S = 0.5
+"""A client that is turned away may read the answer for so long; closed at once, what it sends would reset it."""
+MOST_LINGERING = 16
+"""So many do at a time, on reserved descriptors; the others are cut off."""
 
 
 def most_clients(descriptors: int) -> int:
@@ -26,12 +30,23 @@ class Connection(RequestHandler):
     __slots__ = ("is_surplus",)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has connected."""
+        """A client has connected; one beyond those that there are descriptors for is turned away, asked or not."""
         super().connection_made(transport)
-        self.is_surplus = isinstance(self._manager, DataServer) and self._manager.open > self._manager.most
+        manager, self.is_surplus = self._manager, False
+        if self.transport is None or not isinstance(manager, DataServer) or manager.open <= manager.most:
+            return
+        self.is_surplus = True
+        self.transport.write(manager.turn_away())
+        if manager.open > manager.most + min(MOST_LINGERING, manager.most):
+            self.force_close()
+        else:  # RFC 9112, section 9.6
+            self.transport.write_eof()
+            self._loop.call_later(LINGER_S, self.force_close)
 
     def data_received(self, data: bytes) -> None:
         """Tell the reader of a body that has gone wrong: aiohttp would let it wait for the rest."""
+        if self.is_surplus:
+            return
         super().data_received(data)
         if not self._messages or not isinstance(self._messages[-1][0], _ErrInfo):
             return
@@ -65,11 +80,16 @@ class DataServer(web.Server):
         self,
         handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
         refuse: Callable[[str], web.StreamResponse],
+        turn_away: Callable[[], bytes],
         most: int,
     ) -> None:
-        """`refuse` makes the answer to what is no request, given the reason; `most` clients may be connected."""
+        """`refuse` makes the answer to what is no request, given the reason.
+
+        `most` clients may be connected; each one more gets the bytes of `turn_away`, and is closed.
+        """
         super().__init__(handler, handler_cancellation=True)
         self.refuse = refuse
+        self.turn_away = turn_away
         self.most = most
         self.open = 0
         """Clients that are connected."""

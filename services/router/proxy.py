@@ -7,8 +7,7 @@ import time
 import aiohttp
 from aiohttp import web
 
-from services.descriptors import own_fault
-from services.router.connections import Connection
+from services.descriptors import NO_PORT, own_fault
 from services.router.dispatch import Dispatcher, NoReplicaError, PolicyError, outcome_of
 from services.router.exchange import REJECTIONS, Answer, BadAnswerError, Exchange, Failure, failure_of
 from services.router.fleet import Fleet, Replica
@@ -22,6 +21,14 @@ from services.router.upstream import CHUNK_BYTES, exact_url
 SMALL_BODY_BYTES = 65_536
 """An answer up to this size is passed on in one piece."""
 RETRY_AFTER_S = 1
+_TURNED_AWAY = json.dumps(
+    {"error": "more clients are connected than the router has descriptors for", "reason": "exhausted"}
+)
+TURNED_AWAY = (
+    f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {len(_TURNED_AWAY)}\r\n"
+    f"Retry-After: {RETRY_AFTER_S}\r\nVia: {VIA}\r\nConnection: close\r\n\r\n{_TURNED_AWAY}"
+).encode()
+"""The answer to clients beyond the limit, which is the same for all."""
 
 
 class BrokenAnswerError(Exception):
@@ -91,11 +98,16 @@ class Proxy:
         self.totals["exhausted"] += 1
         self._telemetry.exhausted(error)
 
+    def turn_away(self) -> bytes:
+        """What a client hears beyond those that the router has descriptors for; it has asked nothing yet."""
+        self.exhausted(CLIENTS)
+        self.totals["rejected"] += 1
+        self._telemetry.rejected("exhausted")
+        return TURNED_AWAY
+
     async def _serve(self, request: web.BaseRequest, began: float) -> web.StreamResponse:
         settings = self._settings
         exchange = Exchange(request, began, settings.timeouts.idle_s)
-        if isinstance(request.protocol, Connection) and request.protocol.is_surplus:
-            return self._turn_away(exchange)
         complete = await exchange.take_body(settings.retry.max_body_bytes)
         # The time that a request may take begins when its body is there, as in Envoy: a slow client is no slow replica.
         attempts = self._dispatcher.open(time.monotonic(), idempotent=request.method in IDEMPOTENT)
@@ -138,6 +150,9 @@ class Proxy:
                 if (lacks := own_fault(error)) is not None:
                     self.exhausted(lacks)
                     is_own = True
+                    # Towards the others there may be ports; towards this one there is none a moment later either.
+                    if lacks == NO_PORT and self._again(attempts, exchange, "overloaded", sent=False):
+                        return None
                     return Failure("exhausted", f"the router itself can make no connection: {lacks}", sent=False)
                 failure = failure_of(error, exchange.body_started, limit)
                 outcome, reason = "error", failure.reason
@@ -241,15 +256,6 @@ class Proxy:
                 if exchange.request.transport is not None:
                     exchange.request.transport.abort()
                 raise asyncio.CancelledError from error
-
-    def _turn_away(self, exchange: Exchange) -> web.StreamResponse:
-        """A client beyond those that the router has descriptors for; others are not to suffer for it."""
-        self.exhausted(CLIENTS)
-        attempts = self._dispatcher.open(time.monotonic(), idempotent=False)
-        failure = Failure("exhausted", "more clients are connected than the router has descriptors for", sent=False)
-        response = self._reject(exchange, attempts, failure)
-        response.force_close()
-        return response
 
     def _closing(self, exchange: Exchange, response: web.StreamResponse) -> web.StreamResponse:
         """Close the connection after its last answer: at the end, and after `Upgrade`, when aiohttp reads no more."""

@@ -5,6 +5,7 @@ so a connection on which it comes is closed (RFC 9112, section 9.2: the response
 is expected; HAProxy closes such idle connections, too).
 """
 
+import asyncio
 import functools
 import select
 from typing import Any, cast
@@ -13,6 +14,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
+from services.descriptors import NO_DESCRIPTOR, own_fault
 from services.router.settings import RouterSettings
 
 KEEPALIVE_S = 15.0
@@ -88,6 +90,20 @@ class Connector(aiohttp.TCPConnector):
                 return connection
             connection.close()
         return None
+
+    async def _create_connection(self, *what: Any) -> ResponseHandler:  # noqa: ANN401 - aiohttp's own
+        """Where no descriptor is left, give up the idle connections for it (HAProxy: `tune.pool-high-fd-ratio`)."""
+        try:
+            return await super()._create_connection(*what)
+        except OSError as error:
+            if own_fault(error) not in NO_DESCRIPTOR:
+                raise
+        for protocols in self._conns.values():
+            for protocol, _ in protocols:
+                protocol.close()
+        self._conns.clear()
+        await asyncio.sleep(0)  # the loop closes them, and those that another request has just given up
+        return await super()._create_connection(*what)
 
     def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:  # noqa: ANN401
         super()._release(key, protocol, should_close=should_close)

@@ -1,22 +1,33 @@
 """What runs out on the router's own machine is the router's fault: no replica is blamed, and it is told."""
 
 import asyncio
+import contextlib
 import errno
 import itertools
 import json
 import os
+import random
 import resource
 import sys
+from dataclasses import replace
 from unittest import mock
 
 import aiohttp
+import psutil
 import pytest
-from aiohttp import web
+from aiohttp import test_utils, web
 
 from services.descriptors import own_fault, raise_limit
 from services.router.connections import most_clients
+from services.router.fleet import Fleet
+from services.router.policies import create
+from services.router.proxy import Proxy
+from services.router.settings import RouterSettings
+from services.router.telemetry import Telemetry
+from services.router.upstream import client_session
 from tests.services.live import backend, client, eventually, json_of, router
 from tests.services.metrics import metrics
+from tests.services.router.raw import raw_client
 from tests.services.router.upstreams import upstreams
 
 if sys.platform != "linux":
@@ -47,6 +58,14 @@ def test_a_limit_is_never_lowered_and_one_that_is_refused_leaves_what_was():
     with mock.patch("services.descriptors.resource.getrlimit", return_value=(256, resource.RLIM_INFINITY)):
         with mock.patch("services.descriptors.resource.setrlimit", side_effect=[ValueError, None]):
             assert raise_limit() == 10_240  # macOS
+
+
+@pytest.mark.parametrize("soft", [256, resource.RLIM_INFINITY])
+def test_no_limit_is_a_number_that_one_can_divide(soft):
+    """RLIM_INFINITY is -1, and a router would let in one client."""
+    with mock.patch("services.descriptors.resource.getrlimit", return_value=(soft, resource.RLIM_INFINITY)):
+        with mock.patch("services.descriptors.resource.setrlimit"):
+            assert raise_limit() == 1_048_576
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS])
@@ -139,6 +158,64 @@ async def test_an_attempt_without_a_descriptor_has_its_own_reason_and_ejects_nob
                 assert counted["aegis_router_rejections_total", ("reason", "exhausted")] == 1
 
 
+async def all_served(front, count):
+    """Clients that are all connected before the first one asks."""
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(raw_client(front)) for _ in range(count)]
+        for each in clients:  # whom the router answers by itself it has let in
+            await each.send(b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await each.answer())[0] == 501
+        for each in clients:
+            await each.send(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert [(await each.answer())[::2] for each in clients] == [(200, b"here")] * count
+
+
+async def test_idle_connections_to_replicas_are_given_up_where_no_descriptor_is_left():
+    async with aiohttp.ClientSession() as admin, client() as session:
+        with router(settings={"router": {"health": {"interval_s": 600}}}) as front:
+            await json_of(admin, f"{front.admin}/stats")
+            async with contextlib.AsyncExitStack() as stack:
+                limit(front, 42)
+                for prefix in "uvw":  # 12 idle connections to each that is gone, 12 of clients, 12 to the new one
+                    await stack.enter_async_context(upstreams(front, session, slow, prefix=prefix))
+                    await all_served(front, 12)
+                    async with session.delete(f"{front.admin}/replicas/{prefix}1") as response:
+                        assert response.status == 204
+            assert (await json_of(admin, f"{front.admin}/stats"))["exhausted_total"] == 0
+
+
+async def test_without_a_port_towards_one_replica_another_one_is_asked_and_nobody_ejected():
+    """Local ports are counted per destination (ip(7)); what cannot be tried out here is made up at the connector."""
+    settings = RouterSettings()
+    fleet = Fleet(settings.health, replace(settings.ejection, consecutive_failures=1), mock.Mock())
+    connect, refused = aiohttp.TCPConnector._create_connection, []
+
+    async def create_connection(self, req, *more):
+        if req.url.port in refused:
+            raise aiohttp.ClientConnectorError(req.connection_key, OSError(errno.EADDRNOTAVAIL, "no port"))
+        return await connect(self, req, *more)
+
+    async with contextlib.AsyncExitStack() as stack:
+        one, two = [await stack.enter_async_context(test_utils.RawTestServer(slow)) for _ in range(2)]
+        session = await stack.enter_async_context(client_session(settings))
+        proxy = Proxy(settings, fleet, create("round_robin", {}, random.Random(0)), Telemetry(), session)
+        front = await stack.enter_async_context(test_utils.RawTestServer(proxy.handle))
+        stack.enter_context(mock.patch.object(aiohttp.TCPConnector, "_create_connection", create_connection))
+        for id_, server in (("r1", one), ("r2", two)):
+            fleet.put(id_, 0.0, url=str(server.make_url("")).rstrip("/"))
+            fleet.on_check(id_, True, 0.0)
+            fleet.on_check(id_, True, 0.0)
+        url = str(front.make_url("")).rstrip("/")
+        refused += [one.port, two.port]
+        status, body = await ask(url)
+        assert (status, json.loads(body)["reason"]) == (503, "exhausted")
+        assert (proxy.totals["exhausted"], proxy.totals["retries"]) == (2, 1)
+        refused.remove(two.port)
+        assert [await ask(url) for _ in range(4)] == [(200, b"here")] * 4
+        assert 0 < proxy.totals["exhausted"] - 2 == proxy.totals["retries"] - 1 < 4  # round robin
+        assert [replica.failures_total for replica in fleet.replicas.values()] == [0, 0] and len(fleet.candidates()) == 2
+
+
 async def test_clients_beyond_the_routers_descriptors_are_turned_away_and_the_others_served():
     most = most_clients(160)
     async with client() as session:
@@ -152,3 +229,36 @@ async def test_clients_beyond_the_routers_descriptors_are_turned_away_and_the_ot
                 assert [(r["state"], r["failures_total"]) for r in stats["replicas"]] == [("ready", 0)]
                 assert (await metrics(session, front.admin))["aegis_router_exhausted_total", ("error", "clients")] == 10
                 assert await ask(front.url) == (200, b"here")
+
+
+async def test_clients_beyond_the_routers_descriptors_are_turned_away_before_they_ask():
+    most = most_clients(160)
+    async with aiohttp.ClientSession() as admin:
+        with router(settings=SETTINGS, descriptors=(160, 160)) as front:
+            port = int(front.url.rsplit(":", 1)[1])
+            assert await metrics(admin, front.admin)
+            least = psutil.Process(front.process.pid).num_fds() + most
+            idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(most)]
+            process = psutil.Process(front.process.pid)
+
+            async def let_in():
+                return process.num_fds() >= least
+
+            await eventually(let_in, 5, "all that may are let in")
+            before = process.num_fds()
+            surplus = [await asyncio.open_connection("127.0.0.1", port) for _ in range(10)]
+            for reader, _ in surplus:  # they keep silent, and do not close
+                heard = await asyncio.wait_for(reader.read(), 5)
+                head, _, body = heard.partition(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 503 ") and b"\r\nConnection: close" in head
+                assert f"Content-Length: {len(body)}".encode() in head and json.loads(body)["reason"] == "exhausted"
+
+            async def closed():
+                return process.num_fds() <= before
+
+            await eventually(closed, 5, "the router has their descriptors again")
+            counted = await metrics(admin, front.admin)
+            assert counted["aegis_router_exhausted_total", ("error", "clients")] == 10
+            assert counted["aegis_router_rejections_total", ("reason", "exhausted")] == 10
+            for _, writer in (*idle, *surplus):
+                writer.close()
