@@ -13,7 +13,7 @@ from experiments.simulator.request import Flight, Node
 from services.backend import work_queue
 from services.backend.draws import attempt_demand_ms, uniform
 from services.backend.faults import Effects, FaultSet
-from services.backend.renewal import may_leave
+from services.backend.renewal import Leaving, may_leave
 from services.backend.settings import ReplicaSettings
 from services.backend.work_queue import Job, QueueFullError
 
@@ -164,11 +164,13 @@ class VirtualReplica(Node):
             return
         self.process.supersede()
         self.is_draining = True
-        self.process.at(self._registering.announce_drain(now) + POLL_S, self._leave, now)
+        self.process.at(self._registering.announce_drain(now) + POLL_S, self._leave, (now, Leaving()))
 
-    def _leave(self, began: float, now: float) -> None:
-        if not may_leave(now - began, self.in_flight, self._registering.coming()):
-            self.process.at(now + POLL_S, self._leave, began)
+    def _leave(self, since: tuple[float, Leaving], now: float) -> None:
+        began, leaving = since
+        elapsed_s, here = now - began, self.in_flight
+        if not (leaving.looks(elapsed_s, here) and may_leave(elapsed_s, here, self._registering.coming())):
+            self.process.at(now + POLL_S, self._leave, since)
             return
         self._registering.leave(now)
         self.kill(now)

@@ -15,7 +15,7 @@ import uvloop
 from services.backend.app import build_app
 from services.backend.listener import Listener
 from services.backend.registration import Registration
-from services.backend.renewal import may_leave
+from services.backend.renewal import Leaving, may_leave
 from services.backend.replica import Replica
 from services.backend.settings import DISTRIBUTIONS, DRAIN_S, KINDS, ON_HANGUP, PARENT_S, ReplicaSettings
 from services.backend.work_queue import DISCIPLINES
@@ -89,10 +89,12 @@ async def _finish(replica: Replica, registration: Registration | None) -> None:
     """Wait for what is in flight, here and on its way, with a deadline."""
     loop = asyncio.get_running_loop()
     began = loop.time()
+    leaving = Leaving()
     while True:
-        coming = None if registration is None else await registration.coming()
-        if may_leave(loop.time() - began, replica.in_flight, coming):
-            return
+        if leaving.looks(loop.time() - began, replica.in_flight):
+            coming = None if registration is None else await registration.coming()
+            if may_leave(loop.time() - began, replica.in_flight, coming):
+                return
         await asyncio.sleep(DRAIN_POLL_S)
 
 

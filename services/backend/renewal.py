@@ -38,6 +38,27 @@ class Renewal:
         return {"url": self.url, "lease_s": longest_s + LEASE_S, "state": "draining"}
 
 
+ASK_S = 0.1
+"""Pause between two questions of a replica that drains to its router, seconds."""
+
+
+class Leaving:
+    """When a replica that drains looks whether it may end, so that its router is not asked for nothing. Pure."""
+
+    def __init__(self) -> None:
+        """The router has just heard of it."""
+        self._ask_at = SETTLE_S
+
+    def looks(self, elapsed_s: float, here: int) -> bool:
+        """Whether `may_leave` is to be asked now, with what the router counts; as there, but without that."""
+        if elapsed_s >= DRAIN_S:
+            return True
+        if here or elapsed_s < self._ask_at:
+            return False
+        self._ask_at = elapsed_s + ASK_S
+        return True
+
+
 def may_leave(elapsed_s: float, here: int, coming: int | None) -> bool:
     """Whether a replica that drains may end. Pure.
 

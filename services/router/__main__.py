@@ -65,9 +65,10 @@ async def drain(proxy: Proxy, site: web.BaseSite, tick: Callable[[float], None])
     proxy.draining = True
     await site.stop()
     began = busy_at = time.monotonic()
+    requests = proxy.totals["requests"]
     while (now := time.monotonic()) < began + DRAIN_S:
-        if proxy.in_flight:
-            busy_at = now
+        if proxy.in_flight or proxy.totals["requests"] != requests:  # a short one has come and gone between two looks
+            busy_at, requests = now, proxy.totals["requests"]
         elif now >= busy_at + SETTLE_S:
             return
         tick(now)

@@ -4,9 +4,14 @@ import asyncio
 import itertools
 import signal
 import time
+from unittest import mock
 
 import pytest
 
+from services.backend.__main__ import _finish
+from services.backend.renewal import ASK_S
+from services.backend.settings import SETTLE_S
+from services.router.__main__ import drain
 from tests.services.live import Service, client, eventually, json_of, router, service, until
 from tests.services.router.raw import raw_client, raw_replica
 
@@ -96,6 +101,32 @@ async def test_a_router_that_nobody_asks_anything_ends_at_once():
             began = time.monotonic()
             front.process.send_signal(signal.SIGTERM)
             assert await gone(front) and time.monotonic() - began < 3
+
+
+async def test_a_router_that_ends_waits_while_short_requests_come_that_are_over_whenever_it_looks():
+    proxy = mock.Mock(in_flight=0, totals={"requests": 0})
+    looks = []
+
+    def tick(now):
+        looks.append(now)
+        if len(looks) < 60 and len(looks) % 5 == 0:  # one in 50 ms
+            proxy.totals["requests"] += 1
+
+    await drain(proxy, mock.AsyncMock(), tick)
+    assert len(looks) >= 60 and proxy.draining
+
+
+async def test_a_replica_that_ends_asks_its_router_a_few_times_only():
+    asked = 0
+
+    async def coming():
+        nonlocal asked
+        asked += 1
+        return 0 if asked > 3 else 1
+
+    began = time.monotonic()
+    await _finish(mock.Mock(in_flight=0), mock.Mock(coming=coming))
+    assert asked == 4 and time.monotonic() - began >= SETTLE_S + 3 * ASK_S
 
 
 async def test_a_replica_that_ends_reads_the_bodies_that_are_under_way():

@@ -9,7 +9,7 @@ import sys
 import aiohttp
 import pytest
 
-from services.backend.renewal import may_leave
+from services.backend.renewal import Leaving, may_leave
 from services.backend.settings import DRAIN_S, SETTLE_S
 from tests.running import ROOT
 from tests.services.live import Service, backend, client, eventually, json_of, router, until
@@ -310,6 +310,17 @@ def test_a_replica_that_could_never_register_does_not_start(arguments):
 )
 def test_a_replica_ends_when_nothing_is_here_or_on_its_way_or_its_time_is_over(elapsed_s, here, coming, may):
     assert may_leave(elapsed_s, here, coming) is may
+
+
+def test_a_replica_that_drains_asks_its_router_ten_times_a_second_and_only_once_it_is_idle_itself():
+    def asked(here):
+        leaving = Leaving()
+        return [n for n in range(18) if leaving.looks(n * 0.03, here(n))]
+
+    assert asked(lambda _: 0) == [4, 8, 12, 16]
+    assert asked(lambda _: 1) == []
+    assert asked(lambda n: int(n < 7)) == [7, 11, 15]
+    assert Leaving().looks(DRAIN_S, 1), "its time is over"
 
 
 @pytest.mark.parametrize(("on_hangup", "waits"), [("cancel", False), ("finish", True)])
