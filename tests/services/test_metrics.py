@@ -107,7 +107,7 @@ async def test_every_request_is_counted_once_by_its_end_and_checks_are_not(stack
         assert served == {"ok": 2, "overloaded": 2, "invalid": 1, "cancelled": 1, "fault": 3}
         assert after["aegis_replica_busy_slots",] == after["aegis_replica_in_flight_requests",] == 0
         attempts = grown(routed, await metrics(session, front.admin), "aegis_router_attempts_total")
-        assert attempts == {"ok": 3, "overloaded": 2, "cancelled": 1, "error": 1}
+        assert attempts == {"ok": 3, "overloaded": 2, "cancelled": 1, "error": 3}
 
 
 @pytest.mark.parametrize("options", [(), ("--discipline", "ps"), ("--kind", "cpu")], ids=["fifo", "ps", "cpu"])
