@@ -172,6 +172,12 @@ async def test_a_live_process_is_done_to_what_the_fault_says_until_it_is_healed(
                 killed.set()
             return time.monotonic()
 
+        def pid_of(self, target):
+            return 1
+
+        async def look(self):
+            pass
+
         async def restart(self, target):
             done.append((target, "restart"))
 
