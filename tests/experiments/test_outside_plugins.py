@@ -166,6 +166,8 @@ async def test_a_live_process_is_done_to_what_the_fault_says_until_it_is_healed(
     killed = asyncio.Event()
 
     class Stack:
+        manager = None
+
         async def signal(self, target, number):
             done.append((target, signal.Signals(number).name))
             if number == signal.SIGKILL:
@@ -175,17 +177,22 @@ async def test_a_live_process_is_done_to_what_the_fault_says_until_it_is_healed(
         def pid_of(self, target):
             return 1
 
-        async def look(self):
-            pass
-
         async def restart(self, target):
             done.append((target, "restart"))
 
     monkeypatch.setattr(type(PROCESS_FAULTS), "find", lambda self, name: Rhythm)
     stack: Any = Stack()
-    timeline = Timeline([Fault(0.0, "rhythm", "r1", for_s=0.5)], stack, lambda *a, **d: told.append(a[1]))
-    began = time.monotonic()
-    await timeline.run(began)
+    healed = asyncio.Event()
+
+    def hear(*about, **more):
+        told.append(about[1])
+        if about[1] == "fault_healed":
+            healed.set()
+
+    timeline = Timeline([Fault(0.0, "rhythm", "r1", for_s=0.5)], stack, hear)
+    running = asyncio.create_task(timeline.run(time.monotonic()))
+    await asyncio.wait_for(healed.wait(), 30)
+    running.cancel()
     assert killed.is_set()
     assert done == [("r1", "SIGSTOP"), ("r1", "SIGCONT"), ("r1", "SIGKILL"), ("r1", "restart")]
     assert told == ["fault_injected", "fault_healed"]
