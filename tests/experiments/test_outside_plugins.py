@@ -163,7 +163,7 @@ class Rhythm:
 @pytest.mark.anyio
 async def test_a_live_process_is_done_to_what_the_fault_says_until_it_is_healed(monkeypatch):
     done, told = [], []
-    killed = asyncio.Event()
+    killed, restarted = asyncio.Event(), asyncio.Event()
 
     class Stack:
         manager = None
@@ -179,19 +179,13 @@ async def test_a_live_process_is_done_to_what_the_fault_says_until_it_is_healed(
 
         async def restart(self, target):
             done.append((target, "restart"))
+            restarted.set()
 
     monkeypatch.setattr(type(PROCESS_FAULTS), "find", lambda self, name: Rhythm)
     stack: Any = Stack()
-    healed = asyncio.Event()
-
-    def hear(*about, **more):
-        told.append(about[1])
-        if about[1] == "fault_healed":
-            healed.set()
-
-    timeline = Timeline([Fault(0.0, "rhythm", "r1", for_s=0.5)], stack, hear)
+    timeline = Timeline([Fault(0.0, "rhythm", "r1", for_s=0.5)], stack, lambda *a, **d: told.append(a[1]))
     running = asyncio.create_task(timeline.run(time.monotonic()))
-    await asyncio.wait_for(healed.wait(), 30)
+    await asyncio.wait_for(restarted.wait(), 30)
     running.cancel()
     assert killed.is_set()
     assert done == [("r1", "SIGSTOP"), ("r1", "SIGCONT"), ("r1", "SIGKILL"), ("r1", "restart")]
