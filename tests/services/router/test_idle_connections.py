@@ -149,6 +149,17 @@ async def test_a_connection_without_surprises_is_used_again(started):
         assert len(replica.writers) == before + 1
 
 
+async def hear_it_break_off(started):
+    """Ask, and hear an answer that does not say that it is whole."""
+    async with raw_client(started) as one:
+        await one.send(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+        try:
+            heard = await one.rest()
+        except ConnectionError:
+            heard = b""
+    assert not heard.endswith(b"0\r\n\r\n"), "the end of a chunked body says that it is whole"
+
+
 async def test_an_answer_without_length_that_ends_in_a_reset_is_not_passed_on_as_whole(started):
     async def cut(_head, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\npart")
@@ -160,13 +171,7 @@ async def test_an_answer_without_length_that_ends_in_a_reset_is_not_passed_on_as
 
     async with client() as session, raw_replica(started, session, cut):
         before = (await json_of(session, f"{started.admin}/stats"))["broken_total"]
-        async with raw_client(started) as one:
-            await one.send(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
-            try:
-                heard = await one.rest()
-            except ConnectionError:
-                heard = b""
-        assert not heard.endswith(b"0\r\n\r\n"), "the end of a chunked body says that it is whole"
+        await hear_it_break_off(started)
         assert (await json_of(session, f"{started.admin}/stats"))["broken_total"] == before + 1
 
 
@@ -179,13 +184,7 @@ async def test_a_chunked_answer_that_goes_wrong_in_its_middle_breaks_off_at_once
 
     async with client() as session, raw_replica(started, session, wrong, "wrong"):
         before = (await json_of(session, f"{started.admin}/stats"))["broken_total"]
-        async with raw_client(started) as one:
-            await one.send(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
-            try:
-                heard = await one.rest()
-            except ConnectionError:
-                heard = b""
-        assert not heard.endswith(b"0\r\n\r\n"), "the end of a chunked body says that it is whole"
+        await hear_it_break_off(started)
         stats = await json_of(session, f"{started.admin}/stats")
         assert stats["broken_total"] == before + 1 and stats["in_flight"] == 0
         assert [r["failures_total"] for r in stats["replicas"] if r["id"] == "wrong"] == [1]
