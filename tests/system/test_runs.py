@@ -119,9 +119,10 @@ def test_autoscale_goes_up_and_comes_down_again(tmp_path):
     assert on_all["r1"]["planned_s"] == 1 and {"r2", "r3"} <= on_all.keys()  # those that started later have it, too
     assert all(event["planned_s"] is None and event["waited_s"] > 0 for id_, event in on_all.items() if id_ != "r1")
     assert {e["target"] for e in told if e["event"] == "fault_spared"} == {f"r{n}" for n in range(1, 7)} - on_all.keys()
-    waited = {event["event"]: event["t_s"] for event in told if event["action"] == "error"}
-    assert waited.keys() == {"fault_injected", "fault_healed"} and waited["fault_injected"] > 6
-    assert 2 <= waited["fault_healed"] - waited["fault_injected"] < 3
+    injected, healed = (event for event in told if event["action"] == "error")
+    assert (injected["event"], healed["event"]) == ("fault_injected", "fault_healed")
+    assert injected["planned_s"] is None and injected["waited_s"] > 0  # until r3 was there; it lasts from then on
+    assert healed["t_s"] - injected["t_s"] >= 2
 
 
 def test_a_sweep_runs_every_job_with_the_arms_interleaved(tmp_path):
