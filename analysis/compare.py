@@ -5,76 +5,24 @@ comparison.json and comparison.png beside the runs. Exit status: 0 an answer was
 """
 
 import argparse
-import contextlib
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.comparison.advice import advise
-from analysis.comparison.arms import ComparisonError, sort_into_arms
-from analysis.comparison.comparison import Comparison, compare
+from analysis.comparison.arms import ComparisonError
+from analysis.comparison.comparison import Comparison
+from analysis.comparison.gathering import compare_runs, read_runs
 from analysis.comparison.notes import left_out, notes
 from analysis.comparison.text import best, cells, headline
-from analysis.metrics.measured import numbers_of
-from record.files import FolderError, find, write_text
-from record.metrics import Metrics
-from record.reading import Run, read
+from record.files import FolderError, write_text
 
 REFUSED = 2
 TABLE_WIDTH = 150
 """Columns that the table may take; a terminal that has fewer wraps its lines."""
-
-
-def read_each(places: list[Path]) -> Iterator[Run]:
-    """Every run below `places`, in order; one that cannot be read is said and left out.
-
-    Raises:
-        FolderError: a place holds no run.
-    """
-    for folder in find(places):
-        with _left_out():
-            run = read(folder)
-            if run.manifest.get("mode") != "ui":
-                yield run
-
-
-@contextlib.contextmanager
-def _left_out() -> Iterator[None]:
-    try:
-        yield
-    except (FolderError, OSError) as error:
-        print(f"left out: {error}", file=sys.stderr)
-
-
-def read_runs(places: list[Path]) -> list[tuple[Run, Metrics]]:
-    """Every run below `places` with its metrics, as `read_each` finds them.
-
-    Raises:
-        FolderError: a place holds no run.
-    """
-    runs = []
-    for run in read_each(places):
-        with _left_out():
-            runs.append((run, numbers_of(run).metrics))
-    return runs
-
-
-def compare_runs(runs: list[tuple[Run, Metrics]]) -> Comparison:
-    """Runs compared, with what would decide and with their headlines.
-
-    Raises:
-        ComparisonError: they cannot be compared.
-    """
-    comparison = advise(compare(sort_into_arms(runs)))
-    for pairs in comparison.pairings:
-        if (row := comparison.row(pairs.arm, comparison.primary)) is not None:
-            row.sentence = headline(comparison, pairs)
-    return comparison
 
 
 def write(comparison: Comparison, folder: Path) -> None:
