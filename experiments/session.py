@@ -173,16 +173,18 @@ class Session:
 
     async def _conclude(self, reason: str, companion: Companion | None) -> ExitStatus:
         """Analyse, log, print; return the status."""
-        metrics = None
+        metrics, found = None, list[str]()
         if not self.config.load.ui and (self.folder / "requests.parquet").exists():
             self._progress.step("analysing")
             metrics = await asyncio.to_thread(self._summarise)
         if companion is not None:
             self._progress.step("logging to MLflow")
-            await companion.log()
+            found = await companion.log()
         if metrics is not None:
             self._print(metrics)
         self._progress.say(f"results: {_relative(self.folder)}")
+        for line in found if self.sweep_dir is None else []:  # a sweep says it once, at its end
+            self._progress.say(line)
         if self.config.load.ui and reason == "interrupted":
             return ExitStatus.COMPLETE
         if reason != "complete":

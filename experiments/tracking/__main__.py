@@ -21,7 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from experiments.tracking.store import Store, TrackingError, import_mlflow, shown_uri
+from experiments.tracking.address import pages, shown_uri
+from experiments.tracking.store import Store, TrackingError, import_mlflow
 from experiments.tracking.values import read_entry
 from record.files import FolderError, find, one_line, read_manifest
 from record.place import is_held
@@ -121,6 +122,7 @@ def log_later(folders: list[Path], answers: TextIO) -> int:
     stores: dict[str, Store] = {}
     sweeps: dict[str, Store] = {}
     status = 0
+    last: Path | None = None
     for folder in runs:
         try:
             manifest = read_manifest(folder)
@@ -144,10 +146,14 @@ def log_later(folders: list[Path], answers: TextIO) -> int:
         else:
             word = store.log_folder(run_id, folder)
             print(f"{folder}: logged, {word}, MLflow run {run_id}", file=answers, flush=True)
+        last = folder
         if sweep := manifest.get("sweep_dir"):
             sweeps[sweep] = store
+            last = Path(sweep)
     for folder_of_all, store in sweeps.items():
         finish_sweep(store, Path(folder_of_all))
+    for line in pages(last) if last else []:
+        print(line, file=answers, flush=True)
     return status
 
 

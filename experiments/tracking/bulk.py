@@ -9,7 +9,7 @@ of its models; a test holds the two together.
 import uuid
 from typing import Any
 
-from experiments.tracking.values import LOGGED, Entry, Point, inside
+from experiments.tracking.values import LOGGED, Entry, Point, Schedule, inside
 
 
 def insert(client: Any, experiment_id: str, entries: list[Entry], parents: dict[str, str]) -> list[str]:  # noqa: ANN401
@@ -47,10 +47,52 @@ def insert(client: Any, experiment_id: str, entries: list[Entry], parents: dict[
         ):
             rows.setdefault(model.__table__, []).extend({"run_uuid": run_id, **row} for row in content)
     with client._tracking_client.store.ManagedSessionMaker(read_only=False) as session:
+        rows |= _inputs(session, models, experiment_id, run_ids, entries)
         for table, content in rows.items():
             if content:
                 session.execute(table.insert(), content)
     return run_ids
+
+
+def _inputs(
+    session: Any,  # noqa: ANN401
+    models: Any,  # noqa: ANN401
+    experiment_id: str,
+    run_ids: list[str],
+    entries: list[Entry],
+) -> dict[Any, list[dict[str, Any]]]:
+    """Rows that tie runs to their schedules, and those of schedules that the experiment does not know, by table."""
+    known = models.SqlDataset
+    digests = {entry.schedule.digest for entry in entries if entry.schedule is not None}
+    asked = session.query(known.name, known.digest, known.dataset_uuid)
+    asked = asked.filter(known.experiment_id == int(experiment_id), known.digest.in_(digests))
+    ids = {(name, digest): dataset_id for name, digest, dataset_id in asked}
+    datasets, inputs, tags = [], [], []
+    for run_id, entry in zip(run_ids, entries, strict=True):
+        if (schedule := entry.schedule) is None:
+            continue
+        key = (schedule.name, schedule.digest)
+        if key not in ids:
+            ids[key] = uuid.uuid4().hex
+            datasets.append(_dataset(ids[key], experiment_id, schedule))
+        input_id = uuid.uuid4().hex
+        ends = {"source_type": "DATASET", "source_id": ids[key], "destination_type": "RUN", "destination_id": run_id}
+        inputs.append({"input_uuid": input_id, "step": 0, **ends})
+        tags += [{"input_uuid": input_id, "name": name, "value": value} for name, value in schedule.tags.items()]
+    tables = (known.__table__, models.SqlInput.__table__, models.SqlInputTag.__table__)
+    return dict(zip(tables, (datasets, inputs, tags), strict=True))
+
+
+def _dataset(dataset_id: str, experiment_id: str, schedule: Schedule) -> dict[str, Any]:
+    return {
+        "dataset_uuid": dataset_id,
+        "experiment_id": int(experiment_id),
+        "name": schedule.name,
+        "digest": schedule.digest,
+        "dataset_source_type": schedule.source_type,
+        "dataset_source": schedule.source,
+        "dataset_profile": schedule.profile,
+    }
 
 
 def _run(run_id: str, experiment_id: str, artifacts: str, entry: Entry) -> dict[str, Any]:

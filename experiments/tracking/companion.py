@@ -12,7 +12,9 @@ from typing import ClassVar
 
 from experiments.runner.exit_status import ExitStatus
 from experiments.runner.guardian import MARK
+from experiments.tracking.address import pages
 from record.files import FolderError, read_manifest
+from record.schema import TRACKED
 
 READY_DEADLINE_S = 60.0
 LOG_DEADLINE_S = 120.0
@@ -63,18 +65,19 @@ class Companion:
         if answer != "ready":
             self._give_up(answer)
 
-    async def log(self) -> None:
-        """Log the finished run's folder."""
+    async def log(self) -> list[str]:
+        """Log the finished run's folder; return where it is found, as lines."""
         if self._process is None:
-            return
+            return []
         self._tell("log")
         answer = await self._answer(LOG_DEADLINE_S)
         while answer == "ready":  # an interrupted start did not read it
             answer = await self._answer(LOG_DEADLINE_S)
         if answer != "logged":
             self._give_up(answer)
-        elif self._process is not None:
-            await self._process.wait()
+            return []
+        await self._process.wait()
+        return [] if self._folder is None else pages(self._folder)
 
     def _give_up(self, answer: str) -> None:
         reason = answer.removeprefix("unavailable: ")
@@ -145,6 +148,7 @@ class SweepCompanion:
 
 def finish_sweep(folder: Path, status: int) -> None:
     """End the parent run in MLflow of the sweep in `folder`, if its runs were logged; `status` is its exit status."""
+    (folder / TRACKED).unlink(missing_ok=True)  # of an earlier sweep into the same folder
     ended = (ExitStatus.COMPLETE, ExitStatus.INVALID)
     word = "FINISHED" if status in ended else "FAILED" if status == ExitStatus.FAILED else "KILLED"
     if (companion := SweepCompanion.of(folder)) is not None:
@@ -152,6 +156,8 @@ def finish_sweep(folder: Path, status: int) -> None:
     elif any(_is_logged(path) for path in folder.glob("*/manifest.json")):
         command = [sys.executable, "-m", "experiments.tracking", "--finish-sweep", str(folder.absolute()), word]
         subprocess.run(command, check=False)
+    for line in pages(folder):
+        print(line, flush=True)
 
 
 def _is_logged(manifest: Path) -> bool:

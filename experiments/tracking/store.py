@@ -9,7 +9,6 @@ import fcntl
 import json
 import logging
 import os
-import re
 import signal
 import socket
 import time
@@ -20,12 +19,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from experiments.plan.installed import missing
-from experiments.tracking.values import LOGGED, Point, inside, milliseconds, read_entry, run_name, run_tags
-from record.files import one_line, read_manifest, write_json
+from experiments.tracking.address import VIEW_TAG, shown_uri, tracking_uri, view, write_note
+from experiments.tracking.naming import run_name
+from experiments.tracking.values import LOGGED, Entry, Point, inside, milliseconds, read_entry, run_tags
+from record.files import one_line, read_manifest
 from record.shapes import Manifest
 
-DATABASE = "mlflow.db"
-"""In the working folder, where `mlflow ui` without flags looks for it."""
 CONNECT_DEADLINE_S = 10.0
 """A server over HTTP must have answered within so many seconds."""
 LOCK_DEADLINE_S = 50.0
@@ -52,16 +51,6 @@ class TrackingError(RuntimeError):
 
 class _TooLate(Exception):
     """No answer within the deadline; no OSError, which HTTP clients would try again."""
-
-
-def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, else the database in the working folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / DATABASE}"
-
-
-def shown_uri() -> str:
-    """The tracking URI as it may be shown and kept: without user and password."""
-    return re.sub(r"//[^/]*@", "//", tracking_uri())
 
 
 @contextlib.contextmanager
@@ -121,6 +110,7 @@ class Store:
         with limit, self.lock():
             self.client = mlflow.MlflowClient(tracking_uri=self.uri)
             self.experiment_id = self._experiment(experiment)
+            self._offer_view()
 
     def _knock(self) -> None:
         address = urlsplit(self.uri)
@@ -161,6 +151,11 @@ class Store:
             self.client.restore_experiment(known.experiment_id)
         return str(known.experiment_id)
 
+    def _offer_view(self) -> None:
+        """Let MLflow's pages know which columns show these runs."""
+        if self.client.get_experiment(self.experiment_id).tags.get(VIEW_TAG) != view():
+            self.client.set_experiment_tag(self.experiment_id, VIEW_TAG, view())
+
     def _artifacts(self) -> str | None:
         """Artefacts beside a local database, under an absolute path; a server decides for itself."""
         if self.is_remote:
@@ -178,7 +173,7 @@ class Store:
         """The id of the folder's MLflow run: the one in `tracking.json`, one known by its tags, or a new one."""
         with self.lock():
             run_id = self._known(folder, manifest) or self._create(manifest)
-        write_note(folder, run_id)
+        write_note(folder, run_id, self.experiment_id)
         return run_id
 
     def _known(self, folder: Path, manifest: Manifest) -> str | None:
@@ -206,7 +201,7 @@ class Store:
         run = self.find(sweep=sweep)
         if run is None:
             tags = run_tags(manifest) | {"aegis.sweep": sweep, "mode": "sweep"}
-            for name in ("aegis.run_id", "aegis.started_at", "seed", "policy"):
+            for name in ("aegis.run_id", "aegis.started_at", "arm", "seed", "policy"):
                 del tags[name]
             run = self.client.create_run(
                 self.experiment_id,
@@ -236,6 +231,7 @@ class Store:
             for at in range(0, len(params), PARAMS_A_BATCH):
                 self.client.log_batch(run_id, params=params[at : at + PARAMS_A_BATCH])
             self.log_metrics(run_id, entry.points)
+            self._log_schedule(run_id, entry)
             for path in entry.files:
                 self.client.log_artifact(run_id, str(path), inside(folder, path))
             self.client.set_tag(run_id, LOGGED, "true")
@@ -261,7 +257,16 @@ class Store:
             parents = {sweep: self.parent(read_manifest(folder), sweep) for sweep, folder in sweeps.items()}
             run_ids = insert(self.client, self.experiment_id, entries, parents)
         for entry, run_id in zip(entries, run_ids, strict=True):
-            write_note(entry.folder, run_id)
+            write_note(entry.folder, run_id, self.experiment_id)
+
+    def _log_schedule(self, run_id: str, entry: Entry) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        if (asked := entry.schedule) is None:
+            return
+        dataset = Dataset(asked.name, asked.digest, asked.source_type, asked.source, profile=asked.profile)
+        tags = [InputTag(key, text) for key, text in asked.tags.items()]
+        self.client.log_inputs(run_id, [DatasetInput(dataset, tags)])
 
     def log_metrics(self, run_id: str, points: list[Point]) -> None:
         """Log them, however many."""
@@ -270,11 +275,6 @@ class Store:
         values = [Metric(*point) for point in points]
         for at in range(0, len(values), METRICS_A_BATCH):
             self.client.log_batch(run_id, metrics=values[at : at + METRICS_A_BATCH])
-
-
-def write_note(folder: Path, run_id: str) -> None:
-    """Leave in a run's folder which MLflow run holds it."""
-    write_json(folder / "tracking.json", {"mlflow_run_id": run_id, "tracking_uri": shown_uri()})
 
 
 @contextlib.contextmanager

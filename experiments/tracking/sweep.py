@@ -1,12 +1,14 @@
-"""The MLflow side of a sweep: its parent run gets the comparison of its arms, and ends."""
+"""The MLflow side of a sweep: its parent run gets the comparison of its arms, what it is about, and ends."""
 
 import json
 import re
 from pathlib import Path
 
 from analysis.comparison.comparison import Row
-from experiments.tracking.store import Store, TrackingError
-from experiments.tracking.values import SWEEP_FILES, TAG_LIMIT, Point, is_file
+from experiments.tracking.address import write_note
+from experiments.tracking.describing import About, about, describe
+from experiments.tracking.store import PARAMS_A_BATCH, Store, TrackingError
+from experiments.tracking.values import DESCRIPTION, SWEEP_FILES, TAG_LIMIT, Point, is_file
 
 ARM_LIMIT = 180
 """Characters of an arm's name in a metric's key, so that the key stays below MLflow's limit of 250."""
@@ -20,7 +22,7 @@ def finish_sweep(store: Store, sweep_dir: Path, status: str | None = None) -> bo
     Args:
         store: where its runs are.
         sweep_dir: the sweep's folder.
-        status: FINISHED, FAILED or KILLED; None = the worst of its children, and only where it is open.
+        status: FINISHED, FAILED or KILLED; None = what its runs say, and only where it is open.
 
     Raises:
         TrackingError: MLflow or `comparison.json` cannot be used.
@@ -33,25 +35,48 @@ def finish_sweep(store: Store, sweep_dir: Path, status: str | None = None) -> bo
         for path in (sweep_dir / name for name in SWEEP_FILES):
             if is_file(path):
                 store.client.log_artifact(run_id, str(path))
-        if (sweep_dir / "comparison.json").exists():
-            _log_comparison(store, run_id, sweep_dir / "comparison.json")
+        rows = _rows(sweep_dir / "comparison.json")
+        known = about(sweep_dir)
+        if rows is not None:
+            _log_comparison(store, run_id, sweep_dir / "comparison.json", rows)
+        _log_about(store, parent, known, rows)
         if status is None and parent.info.status == "RUNNING":
-            children = store.client.search_runs([store.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'")
-            words = {run.info.status for run in children}
-            status = next((word for word in ("FAILED", "KILLED") if word in words), "FINISHED")
+            status = known.status
+        if status == "FINISHED" and not known.valid:
+            status = "FAILED"  # it says nothing
         if status is not None:
             store.client.set_terminated(run_id, status=status)
+        if sweep_dir.is_dir():
+            write_note(sweep_dir, run_id, store.experiment_id)
     return True
 
 
-def _log_comparison(store: Store, run_id: str, path: Path) -> None:
+def _rows(path: Path) -> list[Row] | None:
+    if not path.exists():
+        return None
     try:
-        rows = [Row(**row) for row in json.loads(path.read_text())]
+        return [Row(**row) for row in json.loads(path.read_text())]
     except (ValueError, TypeError) as error:
         raise TrackingError(f"{path}: not of this version; python -m analysis.compare writes it anew") from error
+
+
+def _log_comparison(store: Store, run_id: str, path: Path, rows: list[Row]) -> None:
     written = int(1000 * path.stat().st_mtime)
     store.log_metrics(run_id, [Point(key, value, written, 0) for key, value in effects(rows).items()])
     store.client.set_tag(run_id, "verdict", verdict(rows)[:TAG_LIMIT])
+
+
+def _log_about(store: Store, parent: object, known: About, rows: list[Row] | None) -> None:
+    """What the sweep was, as parameters, columns of the list and description."""
+    from mlflow.entities import Param, Run, RunTag
+
+    assert isinstance(parent, Run)
+    params = [Param(key, text) for key, text in known.params.items() if key not in parent.data.params]
+    for at in range(0, len(params), PARAMS_A_BATCH):
+        store.client.log_batch(parent.info.run_id, params=params[at : at + PARAMS_A_BATCH])
+    told = describe(known, rows, None if rows is None else verdict(rows))
+    tags = known.tags | {DESCRIPTION: told}
+    store.client.log_batch(parent.info.run_id, tags=[RunTag(key, text[:TAG_LIMIT]) for key, text in tags.items()])
 
 
 def verdict(rows: list[Row]) -> str:
@@ -65,17 +90,27 @@ def verdict(rows: list[Row]) -> str:
 
 
 def effects(rows: list[Row]) -> dict[str, float]:
-    """`ratio/<arm>/<metric>` (of a share `difference/...`) and its bounds `.../low`, `.../high`, where defined.
+    """`vs/<arm>/<metric>`: the ratio, of a share or of seconds `..._difference`; `..._low`, `..._high`; where defined.
 
-    In an arm's name, what MLflow does not allow in a key is an underscore.
+    One section an arm in MLflow's charts, which sort sections by name and so put it below "Model metrics". An arm is
+    called by its values (`peak_ewma` for `policy=peak_ewma`); what MLflow does not allow in a key is an underscore.
     """
     names: dict[str, str] = {}
     for arm in dict.fromkeys(row.arm for row in rows):
-        name = re.sub(r"[^\w.-]+", "_", arm)[:ARM_LIMIT].strip("_")
+        name = re.sub(r"[^\w.-]+", "_", _short(arm))[:ARM_LIMIT].strip("_")
         names[arm] = f"{name}_{len(names) + 1}" if name in names.values() else name
     values: dict[str, float | None] = {}
     for row in rows:
-        key = f"{'ratio' if row.difference is None else 'difference'}/{names[row.arm]}/{row.metric}"
+        key = f"vs/{names[row.arm]}/{row.metric}{'' if row.difference is None else '_difference'}"
         value = row.difference if row.ratio is None else row.ratio
-        values |= {key: value, f"{key}/low": row.low, f"{key}/high": row.high}
+        values |= {key: value, f"{key}_low": row.low, f"{key}_high": row.high}
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _short(arm: str) -> str:
+    """The values alone, where they tell what they are of: a number does not."""
+    parts = [part.partition("=") for part in arm.split(", ")]
+    return ", ".join(
+        value if value and not re.match(r"[\d.\[-]|true|false|none", value) else f"{key}={value}" if value else key
+        for key, _, value in parts
+    )

@@ -3,21 +3,26 @@
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
+from analysis.metrics.verdict import verdict
+from experiments.tracking.naming import arm, metric_key, run_name, series_key
 from record.files import PARTIAL, FolderError, one_line, read_manifest, told_of
 from record.metrics import Metrics
-from record.schema import COMPOSED, LOGS, METRICS, TIMELINE, TRACKED, UI
+from record.schema import COMPOSED, LOGS, METRICS, SCHEDULE, TIMELINE, TRACKED, UI, VERSION
 from record.settings import leaves
 from record.shapes import Manifest
 
 VALUE_LIMIT = 6000
 """Longest parameter value, characters (MLflow's limit)."""
 TAG_LIMIT = 5000
+DIGEST_LIMIT = 36
+SOURCE_LIMIT = 60_000
 SWEEP_FILES = ("comparison.json", "comparison.png", "summary.png", "storm_map.png")
 """What the end of a sweep leaves in its folder, of all its runs together."""
 STATUSES = {
@@ -30,6 +35,8 @@ STATUSES = {
 """A run's `exit_reason` as MLflow's status; `running` is what a runner that is gone left behind."""
 
 
+DESCRIPTION = "mlflow.note.content"
+"""The tag that MLflow's pages show as a run's description, Markdown."""
 LOGGED = "aegis.logged"
 """Tag of a run of which everything is in MLflow."""
 
@@ -44,6 +51,20 @@ class Point(NamedTuple):
     step: int
 
 
+class Schedule(NamedTuple):
+    """What a run was asked, as one of MLflow's datasets: runs that were asked the same share it."""
+
+    digest: str
+    """The first characters of the schedule's hash, as many as MLflow takes."""
+    source: str
+    """What it was made from, JSON."""
+    profile: str
+    """How much it is, JSON."""
+    name: str = "schedule"
+    source_type: str = "seed"
+    tags: Mapping[str, str] = MappingProxyType({"mlflow.data.context": "load"})
+
+
 @dataclass(frozen=True)
 class Entry:
     """What MLflow gets of a run that has ended."""
@@ -54,6 +75,8 @@ class Entry:
     params: dict[str, str]
     points: list[Point]
     files: list[Path]
+    schedule: Schedule | None
+    """None = its folder has none, or not its hash."""
     status: str
     start_ms: int
     end_ms: int
@@ -84,7 +107,8 @@ def _read_entry(folder: Path) -> Entry:
         params=parameters(manifest["config"]),
         points=points,
         files=artifacts(folder),
-        status=run_status(manifest),
+        schedule=schedule_of(folder, manifest),
+        status=run_status(manifest, metrics),
         start_ms=milliseconds(manifest["started_at"]),
         end_ms=end,
         sweep=manifest.get("sweep_dir"),
@@ -111,16 +135,12 @@ def start_ms(manifest: Manifest) -> int:
     return int(1000 * t0) if t0 else milliseconds(manifest["started_at"])
 
 
-def run_name(manifest: Manifest) -> str:
-    """What MLflow's pages call the run."""
-    run_id, scenario = str(manifest["run_id"]), str(manifest["scenario"])
-    return run_id if scenario in run_id else f"{scenario}-{run_id}"
-
-
-def run_status(manifest: Manifest) -> str:
-    """MLflow's status of a run that has ended."""
+def run_status(manifest: Manifest, metrics: Metrics) -> str:
+    """MLflow's status of a run that has ended; an invalid one must not look like a result, and MLflow has no fourth."""
     if manifest.get("mode") == "ui" and manifest["exit_reason"] == "interrupted":
         return "FINISHED"  # Ctrl-C is how a session of the web UI ends
+    if manifest["exit_reason"] == "complete" and metrics.get("valid") is False:
+        return "FAILED"
     return STATUSES.get(manifest["exit_reason"], "FAILED")
 
 
@@ -142,13 +162,27 @@ def read_metrics(folder: Path) -> Metrics:
     return cast(Metrics, metrics)
 
 
+def schedule_of(folder: Path, manifest: Manifest) -> Schedule | None:
+    """The schedule that a run's folder holds."""
+    path = folder / SCHEDULE
+    if not manifest.get("schedule_hash") or not is_file(path):
+        return None
+    import pyarrow.parquet as pq
+
+    workload = manifest["config"].get("workload")
+    source = json.dumps({"seed": manifest["seed"], "workload": workload}, default=str)[:SOURCE_LIMIT]
+    profile = json.dumps({"requests": pq.read_metadata(path).num_rows})
+    return Schedule(str(manifest["schedule_hash"])[:DIGEST_LIMIT], source, profile)
+
+
 def numbers(metrics: Metrics) -> dict[str, float]:
-    """The metrics that are finite numbers; true = 1, false = 0; null and text left out."""
-    return {k: float(v) for k, v in metrics.items() if isinstance(v, bool | int | float) and math.isfinite(v)}
+    """The metrics that are finite numbers, by MLflow's keys; true = 1, false = 0; null and text left out."""
+    known = {key: value for key, value in metrics.items() if isinstance(value, bool | int | float)}
+    return {metric_key(key): float(value) for key, value in known.items() if math.isfinite(value)}
 
 
 def series(folder: Path) -> Iterator[tuple[str, float, int]]:
-    """Every number of `timeline.parquet` as (`timeline/<column>`, value, second)."""
+    """Every number of `timeline.parquet` as (`timeline/<column>`, value, second); CPU below `system/`."""
     path = folder / TIMELINE
     if not path.exists():
         return
@@ -164,7 +198,7 @@ def series(folder: Path) -> Iterator[tuple[str, float, int]]:
             continue
         for second, value in zip(seconds, column.to_pylist(), strict=True):
             if isinstance(value, bool | int | float) and math.isfinite(value):
-                yield f"timeline/{name}", float(value), second
+                yield series_key(name), float(value), second
 
 
 def artifacts(folder: Path) -> list[Path]:
@@ -197,6 +231,7 @@ def run_tags(manifest: Manifest) -> dict[str, str]:
         "aegis.run_id": manifest["run_id"],
         "aegis.started_at": manifest["started_at"],
         "scenario": manifest["scenario"],
+        "arm": arm(manifest)[:TAG_LIMIT],
         "mode": manifest.get("mode", "run"),
         "seed": str(manifest["seed"]),
         "policy": str((manifest["config"].get("policy") or {}).get("name")),
@@ -215,4 +250,6 @@ def result_tags(manifest: Manifest, metrics: Metrics) -> dict[str, str]:
     if "valid" in metrics:
         tags["valid"] = _text(metrics["valid"])
         tags["invalid_reasons"] = _text(metrics.get("invalid_reasons"))[:TAG_LIMIT]
+        if metrics.get("schema_version") == VERSION:
+            tags[DESCRIPTION] = verdict(manifest, metrics)[:TAG_LIMIT]
     return tags
