@@ -41,8 +41,8 @@ class Loaded:
     requests: pd.DataFrame
     """A row a request, warm-up included: `request_id, scheduled_s, sent_s, completed_s` (s), `status` (HTTP),
     `outcome` (ok, http_error, timeout, refused, reset, dropped), `replica, attempts, queue_s, service_s, router_s` (s),
-    `phase` (warmup, steady, fault, recovery), and `latency_ms` = completed - scheduled (ms; of a request that was not served
-    the time until that was clear: rank it behind all others)."""
+    `phase` (warmup, steady, fault, recovery), and `latency_ms` = completed - scheduled (ms; of a request that was not
+    served the time until that was clear: rank it behind all others)."""
     timeline: pd.DataFrame
     """A row a second: `second` (s), `offered_rps, achieved_rps, goodput_rps` (requests/s), `errors` (requests), 
     `p50_ms, p99_ms` (ms), `replicas_ready, replicas_desired` (replicas), `router_in_flight` (requests), `cpu_*_cores`
