@@ -58,7 +58,7 @@ def test_a_run_is_tables_whose_columns_have_units(sweep):
     assert run.requests["latency_ms"].to_numpy() == pytest.approx(50.0)
     assert run.requests.attrs["units"]["latency_ms"] == "ms"
     assert (len(run.timeline), run.timeline.attrs["units"]["goodput_rps"]) == (10, "requests/s")
-    assert run.metrics.loc["latency_p99_ms"].to_list() == [pytest.approx(50.0), "ms"]
+    assert (run.metrics["value"]["latency_p99_ms"], run.metrics["unit"]["latency_p99_ms"]) == (pytest.approx(50.0), "ms")
     assert "VALID" in run.verdict and str(sweep / "1") in repr(run)
     assert list(run.events.columns) == ["t_s", "source", "event"]
 
