@@ -17,7 +17,9 @@ from analysis.comparison.arms import ComparisonError
 from analysis.comparison.comparison import Comparison
 from analysis.comparison.gathering import compare_runs, read_runs
 from analysis.comparison.notes import left_out, notes
-from analysis.comparison.text import best, cells, headline
+from analysis.comparison.text import best, headline
+from analysis.tables.export import FORMATS, Format, text_of
+from analysis.tables.lists import effect_numbers_list, effects_list, sentences
 from record.files import FolderError, write_text
 
 REFUSED = 2
@@ -38,11 +40,11 @@ def show(comparison: Comparison, console: Console) -> None:
     """Print a table an arm, the verdict on each, which arms are best, and what a reader must know."""
     for pairs in comparison.pairings:
         table = Table(box=None, pad_edge=False)
-        for name in ("metric", "about", pairs.reference, pairs.arm, "effect [interval]", "verdict"):
-            table.add_column(name)
-        for row in comparison.rows:
-            if row.arm == pairs.arm:
-                table.add_row(*(escape(cell) for cell in cells(row, comparison)))
+        sheet = effects_list(comparison, pairs.arm)
+        for name in sheet.columns:
+            table.add_column(escape(name))
+        for row in sheet.rows:
+            table.add_row(*(escape(str(cell)) for cell in row))
         console.print(table)
         for text in (left_out(pairs), headline(comparison, pairs)):
             if text:
@@ -52,11 +54,20 @@ def show(comparison: Comparison, console: Console) -> None:
             console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+def formatted(comparison: Comparison, form: Format) -> str:
+    """The comparison as text: in Markdown what `show` prints, in CSV its numbers, a row a metric and arm."""
+    if form == "csv":
+        return text_of([effect_numbers_list(comparison)], form)
+    sheets = [effects_list(comparison, pairs.arm) for pairs in comparison.pairings]
+    return text_of(sheets, form, sentences(comparison))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Compare what the command line names; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m analysis.compare", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("places", nargs="+", type=Path, metavar="DIR", help="a sweep's folder, or several runs")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where to write (default: the first DIR)")
+    parser.add_argument("--format", choices=FORMATS, help="print Markdown, or numbers as CSV (default: for a terminal)")
     chosen = parser.parse_args(arguments)
     folder = chosen.output or chosen.places[0]
     try:
@@ -66,8 +77,12 @@ def main(arguments: list[str] | None = None) -> int:
     except (FolderError, ComparisonError, OSError) as error:
         print(error, file=sys.stderr)
         return REFUSED
-    show(comparison, Console(width=max(Console().width, TABLE_WIDTH)))
-    print(f"written: {folder / 'comparison.json'}, {folder / 'comparison.png'}")
+    if chosen.format:
+        print(formatted(comparison, chosen.format), end="")
+    else:
+        show(comparison, Console(width=max(Console().width, TABLE_WIDTH)))
+    written = f"written: {folder / 'comparison.json'}, {folder / 'comparison.png'}"
+    print(written, file=sys.stderr if chosen.format else sys.stdout)
     return 0
 
 
