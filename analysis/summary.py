@@ -6,6 +6,7 @@ Each run gets its timeline.parquet, metrics.json and summary.png; several runs t
 import argparse
 import contextlib
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -45,25 +46,44 @@ def _summarise(folder: Path, *, draws: bool = True) -> tuple[Run, Metrics]:
     return run, metrics
 
 
-def _joint(
-    runs: list[tuple[Run, Metrics]], output: Path | None, metrics: Path | None, plots: Path | None
-) -> None:
-    """The page, the numbers and the plot data of several runs together."""
-    from analysis.pages.joint_data import metrics_table, quantile_table
-    from analysis.pages.rows import arrange
+@dataclass(frozen=True)
+class Joint:
+    """Where what several runs say together goes; None = nowhere."""
 
-    for path in (output, metrics, plots):
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-    rows = arrange(runs)
-    if output is not None:
-        from analysis.pages.joint_page import draw_many
+    picture: Path | None = None
+    metrics: Path | None = None
+    headlines: Path | None = None
+    """A folder: a file a scenario."""
+    plots: Path | None = None
+    """Likewise."""
 
-        draw_many(rows, output)
-    if metrics is not None:
-        write_text(metrics, dump(metrics_table(rows)))
-    if plots is not None:
-        write_text(plots, quantile_table(rows))
+    def write(self, runs: list[tuple[Run, Metrics]]) -> None:
+        """Draw and write it.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        from analysis.pages import joint_data
+        from analysis.pages.rows import arrange
+
+        for path in (self.picture, self.metrics):
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+        rows = arrange(runs)
+        if self.picture is not None:
+            from analysis.pages.joint_page import draw_many
+
+            draw_many(rows, self.picture)
+        if self.metrics is not None:
+            write_text(self.metrics, dump(joint_data.metrics_table(rows)))
+        for title, entries in rows:
+            name = joint_data.file_name(title)
+            if self.headlines is not None:
+                self.headlines.mkdir(parents=True, exist_ok=True)
+                write_text(self.headlines / f"{name}.json", dump(joint_data.headlines(entries)))
+            if self.plots is not None:
+                self.plots.mkdir(parents=True, exist_ok=True)
+                write_text(self.plots / f"{name}.csv", joint_data.quantile_table(entries))
 
 
 def _each(folders: list[Path]) -> tuple[list[tuple[Run, Metrics]], int]:
@@ -136,7 +156,7 @@ def _summarise_all(chosen: argparse.Namespace, done: list[tuple[Run, Metrics]]) 
         elif output is None and len(chosen.places) == 1:
             output = chosen.places[0] / PICTURE
         if done:
-            _joint(done, output, chosen.metrics, chosen.plots)
+            Joint(output, chosen.metrics, chosen.headlines, chosen.plots).write(done)
             if output is not None:
                 print(f"picture of all: {output}")
     except (FolderError, OSError) as error:
@@ -168,7 +188,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--output", type=Path, metavar="PNG", help="picture of all runs on one page (default: in DIR, if it is one)"
     )
     parser.add_argument("--metrics", type=Path, metavar="JSON", help="the metrics of all runs, by scenario and run")
-    parser.add_argument("--plots", type=Path, metavar="CSV", help="the latency quantiles of all runs, a line each")
+    parser.add_argument("--headlines", type=Path, metavar="DIR", help="a few means over valid runs, a file a scenario")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="latency quantiles of all runs, a file a scenario")
     parser.add_argument(
         "--format", choices=FORMATS, help="print a table as Markdown or CSV on stdout, all else on stderr"
     )

@@ -151,7 +151,8 @@ def finish(folder: Path, exit_reason: str, error: str | None = None, manifest: M
             with contextlib.suppress(ValueError):  # the last line of a runner that was killed while it wrote
                 events.append(json.loads(line))
     events.sort(key=lambda event: event["t_s"])
-    write_text(folder / schema.EVENTS, "".join(json.dumps(event) + "\n" for event in events))
+    # Without an event an empty line: of a file without a byte, DVC warns at every run.
+    write_text(folder / schema.EVENTS, "".join(json.dumps(event) + "\n" for event in events) or "\n")
     _merge_requests(folder, manifest, events)
     manifest["generator"] = [json.loads(path.read_text()) for path in sorted((folder / schema.RAW).glob("load-*.json"))]
     manifest["exit_reason"] = exit_reason

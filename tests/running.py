@@ -77,7 +77,7 @@ def metrics(folder):
 
 
 def events(folder):
-    return [json.loads(line) for line in (Path(folder) / "events.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (Path(folder) / "events.jsonl").read_text().splitlines() if line]
 
 
 def measuring(folder):

@@ -23,6 +23,7 @@ COLUMNS = (
     *(f"metrics.`{name}`" for name in ("latency_p99_ms", "error_rate")),
 )
 """In the order in which they are shown."""
+ARM_WIDTH_PX = 220
 CLASSIC = "workflowType=machine_learning"
 """MLflow 3's pages begin with those for generative AI, which do not show runs like these."""
 
@@ -39,7 +40,8 @@ def shown_uri() -> str:
 
 def view() -> str:
     """The value of `VIEW_TAG`."""
-    return json.dumps({"selectedColumns": list(COLUMNS), "columnOrder": list(COLUMNS)})
+    wide = {"tags.`arm`": ARM_WIDTH_PX}
+    return json.dumps({"selectedColumns": list(COLUMNS), "columnOrder": list(COLUMNS), "columnWidths": wide})
 
 
 def write_note(folder: Path, run_id: str, experiment_id: str) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.comparison.comparison import Row
+from analysis.tables.export import Sheet, text_of
 from experiments.tracking.naming import arm
 from experiments.tracking.values import parameters, read_metrics
 from record.files import FolderError, find, read_manifest
@@ -66,40 +67,41 @@ def _folders(sweep_dir: Path) -> list[Path]:
 
 
 def describe(known: About, rows: list[Row] | None, verdict: str | None) -> str:
-    """The verdict, the table of the comparison and what was left out, in Markdown."""
+    """The verdict, the comparison as a table an arm, and what was left out, in Markdown."""
     blocks = [f"**{verdict}**"] if verdict else ["Not compared."]
-    if rows:
-        blocks.append("\n".join(_table(rows)))
     told = [f"{known.valid} of {known.runs} runs are valid; seeds {known.tags.get('seed', 'unknown')}."]
-    if known.invalid:
-        told.append("Invalid, and left out with its pair:")
-        told += [f"- {reason}" for reason in known.invalid[:MOST_REASONS]]
-        told += [f"- and {len(known.invalid) - MOST_REASONS} more"] * (len(known.invalid) > MOST_REASONS)
-    blocks.append("\n".join(told))
+    told += [f"Invalid: {reason}" for reason in known.invalid[:MOST_REASONS]]
+    if len(known.invalid) > MOST_REASONS:
+        told.append(f"and {len(known.invalid) - MOST_REASONS} more that are invalid")
+    blocks.append(text_of([_sheet(arm, rows) for arm in dict.fromkeys(row.arm for row in rows or [])], "md", told))
     blocks.append(f"Again: `python -m analysis.compare {known.folder}`")
     return "\n\n".join(blocks)
 
 
-def _table(rows: list[Row]) -> list[str]:
-    """A line a metric and arm, the primary metric first."""
-    lines = ["| metric | reference | arm | effect (interval) | verdict |", "|---|---|---|---|---|"]
-    for row in sorted(rows, key=lambda row: not row.is_primary):
-        metric = f"**{row.metric}**" if row.is_primary else row.metric
-        ours, theirs = (
-            f"{label.replace('|', '/')}: {_number(value)}"
-            for label, value in ((row.reference, row.reference_value), (row.arm, row.arm_value))
+def _sheet(arm: str, rows: list[Row] | None) -> Sheet:
+    """An arm's metrics, the primary one first."""
+    own = sorted((row for row in rows or [] if row.arm == arm), key=lambda row: not row.is_primary)
+    reference = own[0].reference
+    cells = [
+        (
+            f"{row.metric}{' (primary)' if row.is_primary else ''}",
+            _number(row.reference_value),
+            _number(row.arm_value),
+            _effect(row),
+            row.verdict,
         )
-        lines.append(f"| {metric} | {ours} | {theirs} | {_effect(row)} | {row.verdict} |")
-    return lines
+        for row in own
+    ]
+    return Sheet(f"{arm} against {reference}", ("metric", reference, arm, "effect [interval]", "verdict"), cells)
 
 
-def _effect(row: Row) -> str:
+def _effect(row: Row) -> str | None:
     value = row.difference if row.ratio is None else row.ratio
     if value is None:
-        return "-"
+        return None
     sign = "x " if row.difference is None else ""
     return f"{sign}{_number(value)} [{_number(row.low)}, {_number(row.high)}]"
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    return "?" if value is None else f"{value:.4g}"

@@ -56,8 +56,8 @@ def _typed_for_all(sweep: str | None) -> frozenset[str]:
 def metric_key(key: str) -> str:
     """A key of `metrics.json` as MLflow shows it: the main ones as they are, what is about one thing in its section.
 
-    MLflow draws a section for what stands before the last slash, has a page of its own for `system/`, and sorts sections
-    by name: what is to stand below "Model metrics", those without one, begins with a later letter.
+    MLflow draws a section for what stands before the last slash, has a page of its own for `system/`, and sorts
+    sections by name: what is to stand below "Model metrics", those without one, begins with a later letter.
     """
     if key.startswith("cpu_"):
         return f"system/{key}"

@@ -37,8 +37,10 @@ def results(tmp_path_factory):
 
 
 def test_many_runs_give_a_page_metrics_and_plot_data(results, tmp_path, capsys):
-    output, metrics, plots = tmp_path / "a" / "summary.png", tmp_path / "m" / "metrics.json", tmp_path / "p" / "q.csv"
-    arguments = [str(results), "--output", str(output), "--metrics", str(metrics), "--plots", str(plots)]
+    output, metrics, plots = tmp_path / "a" / "summary.png", tmp_path / "m" / "metrics.json", tmp_path / "plots"
+    headlines = tmp_path / "headlines"
+    arguments = [str(results), "--output", str(output), "--metrics", str(metrics)]
+    arguments += ["--headlines", str(headlines), "--plots", str(plots)]
     assert main(arguments) == 0
     assert Image.open(output).width == 1600
     content = json.loads(metrics.read_text())
@@ -51,18 +53,22 @@ def test_many_runs_give_a_page_metrics_and_plot_data(results, tmp_path, capsys):
         for key, value in json.loads((results / "failover/1/metrics.json").read_text()).items()
         if key not in ("invalid_reasons", "warnings")
     }
-    rows = list(csv.DictReader(plots.open()))
-    assert {(row["scenario"], row["run"]) for row in rows} == {
-        (scenario, run) for scenario in ("baseline", "failover") for run in ("1", "2")
-    }
+    assert sorted(path.name for path in plots.iterdir()) == ["baseline.csv", "failover.csv"]
+    rows = list(csv.DictReader((plots / "failover.csv").open()))
+    assert {row["run"] for row in rows} == {"1", "2"}
     assert {row["quantile"] for row in rows} == {"0.5", "0.9", "0.99"}
-    assert {row["valid"] for row in rows if row["run"] == "2" and row["scenario"] == "failover"} == {"false"}
+    assert {row["valid"] for row in rows if row["run"] == "2"} == {"false"}
+    few = json.loads((headlines / "failover.json").read_text())
+    assert few["valid"] == 1
+    assert few["p99_ms"] == pytest.approx(content["failover"]["1"]["latency_p99_ms"], rel=1e-3)
+    assert few["failed"] == pytest.approx(content["failover"]["1"]["error_rate"], rel=1e-3)
     out = capsys.readouterr().out
     assert out.count("VALID. ") == 4
     assert out.count("INVALID. ") == 1
-    before = output.read_bytes(), metrics.read_bytes(), plots.read_bytes()
+    made = [output, metrics, *headlines.iterdir(), *plots.iterdir()]
+    before = [path.read_bytes() for path in made]
     assert main(arguments) == 0
-    assert (output.read_bytes(), metrics.read_bytes(), plots.read_bytes()) == before
+    assert [path.read_bytes() for path in made] == before
 
 
 def runs_of(path, scenario):

@@ -13,6 +13,7 @@ from experiments.plan.schedule import build_schedule
 from experiments.simulator.stack import VirtualStack
 from tests.experiments.test_sweeper import jobs_of
 from tests.running import manifest, metrics, run, start, wait_for
+from tests.system.tracked import measured, shown
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # MLflow's own
@@ -91,8 +92,7 @@ def test_every_run_of_a_sweep_is_whole_in_mlflow(sweep, mlflow):
         path = folder / str(number)
         child = logged[json.loads((path / "tracking.json").read_text())["mlflow_run_id"]]
         assert (child.info.status, child.data.tags["aegis.logged"]) == ("FINISHED", "true")
-        numbers = {k: float(v) for k, v in metrics(path).items() if isinstance(v, bool | int | float)}
-        assert {k: v for k, v in child.data.metrics.items() if not k.startswith("timeline/")} == numbers
+        assert measured(child) == shown(metrics(path))
         assert child.data.params["seed"] == str(manifest(path)["seed"])
         assert child.data.params["policy.name"] == manifest(path)["config"]["policy"]["name"]
         kept = {item.path for item in mlflow.list_artifacts(child.info.run_id)}

@@ -76,10 +76,10 @@ def test_effects_carry_their_bounds_under_keys_that_mlflow_takes():
     share = {"ratio": None, "difference": -0.01, "low": None, "high": None, "is_primary": False}
     found = effects([row("policy=p2c"), row("policy=p2c", "error_rate", **share)])
     assert found == {
-        "ratio/policy_p2c/latency_p99_ms": 0.5,
-        "ratio/policy_p2c/latency_p99_ms/low": 0.4,
-        "ratio/policy_p2c/latency_p99_ms/high": 0.6,
-        "difference/policy_p2c/error_rate": -0.01,
+        "vs/p2c/latency_p99_ms": 0.5,
+        "vs/p2c/latency_p99_ms_low": 0.4,
+        "vs/p2c/latency_p99_ms_high": 0.6,
+        "vs/p2c/error_rate_difference": -0.01,
     }
     arms = ["replica.speeds=[1, 0.3], x=a/b", "replica.speeds=[1, 0.3], x=a:b", "faults=" + 40 * "{at_s: 1}, "]
     keys = list(effects([row(arm) for arm in arms]))

@@ -14,7 +14,8 @@ from tests.analysis import synthetic
 from tests.running import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own
-RUNS = 3
+RUNS = 4
+"""The last but one is interrupted; the last is complete, and not valid."""
 
 
 def made(folder, number, sweep):
@@ -25,10 +26,14 @@ def made(folder, number, sweep):
         ended_at=f"2026-01-01T00:0{number}:30+00:00",
         sweep_dir=str(sweep),
         seed=number,
-        exit_reason="complete" if number < RUNS - 1 else "interrupted",
+        exit_reason="interrupted" if number == RUNS - 2 else "complete",
+        overrides=["+scenario=routed", f"seed={number}", "policy=peak_ewma"],
         config={"policy": {"name": "peak_ewma"}, "tracking": {"experiment": "aegis"}, "seed": number},
     )
-    synthetic.write(folder, synthetic.even_requests(latency_s=0.1 + 0.01 * number), about=about)
+    requests = synthetic.even_requests(latency_s=0.1 + 0.01 * number)
+    if number == RUNS - 1:
+        requests.loc[50, ["outcome", "sent_s", "completed_s", "status", "replica"]] = ["dropped", *4 * [None]]
+    synthetic.write(folder, requests, about=about)
     (folder / "logs").mkdir()
     (folder / "logs" / "router.log").write_text("ready\n")
     summarise(folder, draws=False)
@@ -51,8 +56,11 @@ def as_seen(client, place):
         files = {p.relative_to(kept).as_posix(): p.read_bytes() for p in kept.rglob("*") if p.is_file()}
         parent = client.get_run(data.tags["mlflow.parentRunId"]).data.tags["aegis.sweep"]
         tags = {key: value for key, value in data.tags.items() if key != "mlflow.parentRunId"}
+        asked = [
+            ({tag.key: tag.value for tag in one.tags}, one.dataset.to_dictionary()) for one in run.inputs.dataset_inputs
+        ]
         told = (info.run_name, info.status, info.start_time, info.end_time, info.user_id, info.lifecycle_stage)
-        runs[data.tags["seed"]] = (told, data.params, data.metrics, points, tags, parent, files)
+        runs[data.tags["seed"]] = (told, data.params, data.metrics, points, tags, parent, files, asked)
     return runs
 
 
@@ -93,7 +101,7 @@ def test_runs_that_are_logged_at_once_look_as_if_each_had_been_logged_by_mlflows
 
 
 def test_a_run_that_is_logged_at_once_has_all_of_its_folder(logged):
-    told, params, metrics, points, tags, _, files = logged["at_once"]["1"]
+    told, params, metrics, points, tags, _, files, _ = logged["at_once"]["1"]
     assert (told[1], tags["aegis.logged"], tags["exit_reason"]) == ("FINISHED", "true", "complete")
     assert tags["valid"] in ("true", "false")
     assert params["policy.name"] == "peak_ewma"
@@ -101,3 +109,26 @@ def test_a_run_that_is_logged_at_once_has_all_of_its_folder(logged):
     assert len(points["timeline/offered_rps"]) > 5
     assert {"manifest.json", "metrics.json", "requests.parquet", "logs/router.log"} <= set(files)
     assert logged["at_once"]["2"][0][1] == "KILLED"
+
+
+def test_an_invalid_run_is_no_green_one_and_says_why(logged):
+    told, _, _, _, tags, *_ = logged["at_once"]["3"]
+    assert (told[1], tags["valid"], tags["exit_reason"]) == ("FAILED", "false", "complete")
+    assert tags["mlflow.note.content"].startswith("INVALID. ")
+
+
+def test_runs_are_named_by_arm_and_seed_and_have_them_as_columns(logged):
+    told, _, _, _, tags, *_ = logged["at_once"]["1"]
+    assert told[0] == "policy=peak_ewma, seed=1"
+    assert (tags["scenario"], tags["arm"], tags["seed"]) == ("routed", "policy=peak_ewma", "1")
+
+
+def test_what_a_run_was_asked_is_a_dataset_that_is_named_by_the_schedules_hash(logged):
+    digests = set()
+    for _, _, _, _, tags, _, _, asked in logged["at_once"].values():
+        [(about, dataset)] = asked
+        assert (about, dataset["name"]) == ({"mlflow.data.context": "load"}, "schedule")
+        assert tags["schedule_hash"].startswith(dataset["digest"]) and len(dataset["digest"]) == 36
+        assert json.loads(dataset["profile"]) == {"requests": 100}
+        digests.add(dataset["digest"])
+    assert len(digests) == len({run[4]["schedule_hash"] for run in logged["at_once"].values()})

@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
 
 
 def lines(folder, name):
-    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+    return [json.loads(line) for line in (folder / name).read_text().splitlines() if line]
 
 
 def test_the_manifest_has_the_keys_that_are_documented_and_no_other():

@@ -21,8 +21,8 @@ def binary(name, package):
     return path
 
 
-def open_browser(profile):
-    """Headless chromium with its profile in that folder."""
+def open_browser(profile, *arguments):
+    """Headless chromium with its profile in that folder, and further arguments of its command line."""
     chromium, driver = binary("chromium", "chromium"), binary("chromedriver", "chromium-driver")
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
@@ -30,7 +30,7 @@ def open_browser(profile):
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     options.page_load_strategy = "eager"  # a page's links to the outside may hang; what it shows is polled
-    for word in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1600,1200"):
+    for word in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1600,1200", *arguments):
         options.add_argument(f"--{word}")
     options.add_argument(f"--user-data-dir={profile}")
     return webdriver.Chrome(options=options, service=Service(driver))

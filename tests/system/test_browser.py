@@ -7,11 +7,12 @@ import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import psutil
 import pytest
 
+from experiments.tracking.address import UI, pages
 from tests.running import command, manifest, processes_of, run, wait_for
 from tests.system.browsing import (
     answers,
@@ -27,6 +28,7 @@ from tests.system.browsing import (
     spawn,
     text,
 )
+from tests.system.tracked import POLICIES, compared_sweep, log_later
 
 SMALL = ["+scenario=routed", "replicas=1"]
 SHORT = [*SMALL, "workload.rate_rps=20", "workload.duration_s=2", "workload.warmup_s=0.5"]
@@ -48,13 +50,16 @@ def browser(place):
 
 @pytest.fixture(scope="module")
 def logged(place):
-    """A short run that logs into a database of its own: future of (uri, folder)."""
+    """A run and a sweep with an invalid run, in a database of their own: future of (uri, run's folder, sweep's)."""
     uri, folder = f"sqlite:///{place / 'mlflow.db'}", place / "short-run"
 
     def log():
         done = run(*SHORT, f"hydra.run.dir={folder}", env={"MLFLOW_TRACKING_URI": uri})
         assert done.returncode in (0, 3), done.stderr
-        return uri, folder
+        sweep = compared_sweep(place / "sweep", seeds=3, invalid=(5,))
+        done = log_later(sweep, env={"MLFLOW_TRACKING_URI": uri})
+        assert done.returncode == 0, done.stderr
+        return uri, folder, sweep
 
     with ThreadPoolExecutor() as pool:
         yield pool.submit(log)
@@ -235,11 +240,56 @@ def test_a_session_of_the_web_ui_can_be_told_from_a_measurement_in_mlflow(sessio
 
 def test_mlflow_ui_lists_the_run_and_shows_its_numbers_and_its_commit(mlflow_ui, browser, logged):
     url = mlflow_ui()
-    _, folder = logged.result()
-    run_id = json.loads((folder / "tracking.json").read_text())["mlflow_run_id"]
-    browser.get(f"{url}/#/experiments/1/runs")
-    shows(browser, r"\baegis\b", 40)
-    shows(browser, r"routed-short-run")
-    browser.get(f"{url}/#/experiments/1/runs/{run_id}")
-    shows(browser, r"latency_p99_ms")
+    _, folder, _ = logged.result()
+    browser.get(page_of(folder, url))
+    shows(browser, r"latency_p99_ms", 40)
     shows(browser, manifest(folder)["git"]["commit"][:7])
+    shows(browser, r"schedule \([0-9a-f]{36}\)")
+    shows(browser, r"\bVALID\b|\bINVALID\b")  # its description is its verdict
+
+
+def page_of(folder, url, which=0):
+    """The address that is printed of what lies in a folder, of this server: its own page, or the list of all (1)."""
+    printed = [line.split()[-1] for line in pages(folder) if "/#/" in line]
+    return printed[which].replace(UI, url)
+
+
+def test_the_list_that_a_run_names_shows_scenario_arm_seed_and_validity(mlflow_ui, browser, logged):
+    url = mlflow_ui()
+    _, folder, _ = logged.result()
+    browser.get(page_of(folder, url, 1))
+    shows(browser, r"routed-short-run", 40)
+    shows(browser, r"(?s)scenario\s+arm\s+seed\s+valid\s")
+    shows(browser, r"round_robin")  # the sweep's arms
+    shows(browser, r"5 of 6")
+
+
+def test_the_page_of_a_sweep_says_what_it_found_of_which_runs_and_with_which_settings(mlflow_ui, browser, logged):
+    url = mlflow_ui()
+    _, _, sweep = logged.result()
+    browser.get(page_of(sweep, url))
+    shows(browser, r"BETTER\. policy=peak_ewma is better than policy=round_robin", 40)
+    shows(browser, r"(?s)policy=peak_ewma against policy=round_robin.*\blatency_p99_ms \(primary\).*\bx 0\.\d+ \[")
+    shows(browser, r"5 of 6 runs are valid")
+    shows(browser, r"vs/peak_ewma/latency_p50_ms")
+    shows(browser, r"workload\.duration_s")
+    for arm in POLICIES.split(","):
+        shows(browser, rf"policy={arm}, seed=2")
+
+
+def test_the_page_of_an_invalid_run_is_no_finished_one(mlflow_ui, browser, logged):
+    url = mlflow_ui()
+    _, _, sweep = logged.result()
+    browser.get(page_of(sweep / "5", url))
+    shows(browser, r"INVALID\. ", 40)
+    shows(browser, r"(?s)Status\s+Failed")
+
+
+def test_two_arms_can_be_compared_in_mlflow(mlflow_ui, browser, logged):
+    url = mlflow_ui()
+    _, _, sweep = logged.result()
+    runs = [json.loads((sweep / job / "tracking.json").read_text())["mlflow_run_id"] for job in "01"]
+    browser.get(f"{url}/#/compare-runs?runs={quote(json.dumps(runs))}&experiments={quote(json.dumps(['1']))}")
+    shows(browser, r"Comparing 2 Runs", 40)
+    shows(browser, r"(?s)policy=round_robin, seed=0\s+policy=peak_ewma, seed=0")
+    shows(browser, r"(?s)\blatency_p99_ms\b")

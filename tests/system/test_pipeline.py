@@ -1,7 +1,9 @@
 """`dvc repro` in a copy of the repository: real DVC, real short runs."""
 
+import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.running import ROOT
+from tests.running import ROOT, wait_for
+from tests.system.browsing import open_browser
 
 SHORT = "tracking.enabled=false replicas=2 workload.rate_rps=30 workload.duration_s=4 workload.warmup_s=1"
 
@@ -96,9 +99,58 @@ def test_a_run_beside_the_pipeline_does_not_make_it_measure_again(reproduced):
     assert "up to date" in dvc(reproduced, "status")
 
 
-def test_metrics_and_plots_can_be_shown(reproduced):
-    shown = json.loads(dvc(reproduced, "metrics", "show", "--json"))
-    routed = shown[""]["data"]["analysis/metrics.json"]["data"]["routed"]
-    assert routed["intervals"]["latency_p99_ms"]["n"] in (0, 1, 2)
-    dvc(reproduced, "plots", "show")
-    assert "latency" in (reproduced / "dvc_plots/index.html").read_text()
+def test_metrics_are_a_few_a_scenario_and_fit_a_terminal(reproduced):
+    lines = dvc(reproduced, "metrics", "show").splitlines()
+    assert len(lines) == 3, lines
+    assert {"valid", "p99_ms", "failed", "goodput_rps"} <= set(lines[0].split())
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.fixture(scope="module")
+def committed_twice(reproduced):
+    """Two commits; the second one has a seed less, so that only the summary is made anew."""
+
+    def commit(words):
+        git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
+        subprocess.run([*git, "add", "--all"], cwd=reproduced, check=True)
+        subprocess.run([*git, "commit", "--quiet", "--message", words], cwd=reproduced, check=True)
+
+    commit("Measure")
+    params = yaml.safe_load((reproduced / "params.yaml").read_text())
+    (reproduced / "params.yaml").write_text(yaml.safe_dump({**params, "repeats": [3]}))
+    dvc(reproduced, "repro")
+    commit("Measure one seed")
+    return reproduced
+
+
+def test_two_commits_can_be_compared_by_their_metrics(committed_twice):
+    found = json.loads(dvc(committed_twice, "metrics", "diff", "--json", "--all", "HEAD~1", "HEAD"))["diff"]
+    assert set(found) == {"analysis/headlines/baseline.json", "analysis/headlines/routed.json"}
+    before, after = (found["analysis/headlines/routed.json"]["valid"][side] for side in ("old", "new"))
+    metrics = json.loads((committed_twice / "analysis/metrics.json").read_text())
+    assert (before - after, after) in ((0, 0), (1, 0), (0, 1), (1, 1))
+    assert after == metrics["routed"]["3"]["valid"]
+
+
+def test_the_experiments_of_dvc_show_params_and_metrics_of_both_commits(committed_twice):
+    table = dvc(committed_twice, "exp", "show", "--all-commits", "--csv")
+    rows = list(csv.DictReader(table.splitlines()))
+    repeats = [row["repeats"] for row in rows]
+    assert repeats[0] == "[3]" and "[3, 4]" in repeats
+    assert all(row["analysis/headlines/routed.json:valid"] for row in rows)
+
+
+def test_plots_of_two_commits_stand_on_one_page_that_asks_no_other_machine(committed_twice, tmp_path):
+    dvc(committed_twice, "plots", "diff", "HEAD~1", "HEAD")
+    page = committed_twice / "dvc_plots/index.html"
+    assert not re.findall(r'(?:src|href) *= *"(?:https?:)?//[^"]+', page.read_text())
+    assert len(list((committed_twice / "dvc_plots").rglob("*summary.png"))) == 2
+    browser = open_browser(tmp_path / "profile", "host-resolver-rules=MAP * ~NOTFOUND")
+    try:
+        browser.get(page.as_uri())
+        # A drawing a scenario, and the picture of each commit.
+        wait_for(lambda: len(browser.find_elements("css selector", ".vega-embed canvas, .vega-embed svg.marks")) == 2, 40)
+        images = "return [...document.images].filter(image => image.naturalWidth > 1000).length"
+        wait_for(lambda: browser.execute_script(images) == 2, 20)
+    finally:
+        browser.quit()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,16 +14,23 @@ from typing import NamedTuple
 import pandas as pd
 import pytest
 
-from analysis.compare import main as compare
 from experiments.tracking.values import SWEEP_FILES
-from tests.analysis import synthetic
 from tests.running import ROOT, manifest, measuring, metrics, processes_of, run, start, wait_for
-from tests.system.tracked import files, log_later, logged, of, parent_and_children
+from tests.system.tracked import (
+    POLICIES,
+    compared_sweep,
+    files,
+    log_later,
+    logged,
+    measured,
+    of,
+    parent_and_children,
+    shown,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own
 
 SHORT = ["+scenario=routed", "replicas=1", "workload.rate_rps=20", "workload.duration_s=2", "workload.warmup_s=0.5"]
-POLICIES = "round_robin,peak_ewma"
 LONG = [*SHORT, "workload.duration_s=600"]
 """Longer than any test waits for what it ends."""
 MUCH_TIME_S = 100
@@ -97,9 +105,23 @@ def test_every_parameter_and_every_number_is_the_runs_own(mlflow, ran):
     folder = ran["alone"].result().folder
     data = logged(mlflow, folder).data
     assert (data.params["seed"], float(data.params["workload.rate_rps"])) == ("7", 20)
-    numbers = {k: float(v) for k, v in metrics(folder).items() if isinstance(v, bool | int | float)}
-    assert numbers["latency_p99_ms"] > 0
-    assert {k: v for k, v in data.metrics.items() if not k.startswith("timeline/")} == pytest.approx(numbers)
+    assert data.metrics["latency_p99_ms"] > 0
+    assert data.metrics["system/cpu_router_cores"] > 0
+    assert measured(logged(mlflow, folder)) == pytest.approx(shown(metrics(folder)))
+
+
+def test_a_run_says_where_it_is_found_in_mlflow(mlflow, ran, place):
+    folder, done, _ = ran["alone"].result()
+    assert f"mlflow ui --backend-store-uri sqlite:///{place / 'mlflow.db'}" in done.stdout
+    assert f"/#/experiments/1/runs/{logged(mlflow, folder).info.run_id}?" in done.stdout
+    folder, done, _ = ran["sweep"].result()
+    assert re.findall(r"/runs/(\w{32})", done.stdout) == [parent_and_children(mlflow, folder)[0].info.run_id]
+    assert "MLflow: " not in ran["without"].result().done.stdout
+
+
+def status_of(folder):
+    """MLflow's status of a run that has ended by itself: one that does not count is no green one."""
+    return "FINISHED" if metrics(folder)["valid"] else "FAILED"
 
 
 def test_the_seconds_of_a_run_can_be_drawn_in_mlflow(mlflow, ran):
@@ -204,21 +226,7 @@ def unanswered(ran):
 
 @pytest.fixture(scope="module")
 def compared(place):
-    """A sweep that was measured without MLflow and compared: two seeds, the second arm is twice as fast."""
-    sweep = place / "compared"
-    for job in range(4):
-        seed, arm = divmod(job, 2)
-        about = synthetic.manifest(
-            run_id=f"compared/{job}",
-            started_at=f"2026-01-01T00:0{job}:00+00:00",
-            sweep_dir=str(sweep),
-            seed=seed,
-            config={"policy": {"name": POLICIES.split(",")[arm]}, "tracking": {"experiment": "aegis"}},
-        )
-        requests = synthetic.even_requests(latency_s=(0.1 + 0.01 * seed) / (1 + arm))
-        synthetic.write(sweep / str(job), requests, about=about)
-    assert compare([str(sweep)]) == 0
-    return sweep
+    return compared_sweep(place / "compared")
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +253,7 @@ def test_logging_later_logs_every_run_below_a_folder_and_a_second_time_none(mlfl
     first, second = caught_up
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     folder = ran["without"].result().folder
-    assert f"{folder}: logged, FINISHED" in first.stdout
+    assert f"{folder}: logged, {status_of(folder)}" in first.stdout
     assert f"{folder}: logged already" in second.stdout
     found = logged(mlflow, folder)
     assert found.data.metrics["offered_requests"] == metrics(folder)["offered_requests"]
@@ -285,14 +293,18 @@ def test_a_run_and_a_sweep_that_create_the_database_at_once_are_both_logged(mlfl
         whole, done, _ = ran[name].result()
         assert done.returncode in (0, 3), done.stderr
         assert "not logged" not in done.stderr
-        assert logged(mlflow, whole / job).info.status == "FINISHED"
+        assert logged(mlflow, whole / job).info.status == status_of(whole / job)
 
 
 def test_a_sweep_is_one_run_with_its_jobs_below_it(mlflow, ran):
-    parent, children = parent_and_children(mlflow, ran["sweep"].result().folder)
-    assert (parent.info.status, parent.info.run_name) == ("FINISHED", "sweep-sweep")
-    assert sorted(child.data.tags["policy"] for child in children) == sorted(POLICIES.split(","))
-    assert {child.info.status for child in children} == {"FINISHED"}
+    folder = ran["sweep"].result().folder
+    parent, children = parent_and_children(mlflow, folder)
+    statuses = [status_of(folder / str(job)) for job in range(2)]
+    assert parent.info.status == ("FINISHED" if "FINISHED" in statuses else "FAILED")
+    assert parent.info.run_name == "sweep-sweep"
+    assert {child.info.run_name for child in children} == {f"policy={p}, seed=1" for p in POLICIES.split(",")}
+    assert sorted(child.data.tags["arm"] for child in children) == sorted(f"policy={p}" for p in POLICIES.split(","))
+    assert sorted(child.info.status for child in children) == sorted(statuses)
     assert {child.data.tags["valid"] for child in children} <= {"true", "false"}
 
 
@@ -304,7 +316,7 @@ def test_a_sweep_ends_with_its_comparison_in_its_folder_on_the_terminal_and_in_m
     assert files(mlflow, parent.info.run_id) == compared
     assert compared <= {path.name for path in folder.iterdir()}
     rows = json.loads((folder / "comparison.json").read_text())
-    ratios = {f"ratio/policy_peak_ewma/{row['metric']}": row["ratio"] for row in rows if row["ratio"] is not None}
+    ratios = {f"vs/peak_ewma/{row['metric']}": row["ratio"] for row in rows if row["ratio"] is not None}
     assert parent.data.metrics.items() >= ratios.items()
     word = next((row["verdict"] for row in rows if row["is_primary"]), "inconclusive").upper()
     assert parent.data.tags["verdict"].startswith(f"{word}. ")
@@ -317,8 +329,8 @@ def test_a_sweep_that_is_logged_later_has_its_verdict_and_bounds_each_once(mlflo
     assert parent.info.status == "FINISHED"
     assert len(children) == 4
     row = next(row for row in json.loads((compared / "comparison.json").read_text()) if row["is_primary"])
-    for key, value in (("", row["ratio"]), ("/low", row["low"]), ("/high", row["high"])):
-        points = mlflow.get_metric_history(parent.info.run_id, f"ratio/policy_peak_ewma/latency_p99_ms{key}")
+    for key, value in (("", row["ratio"]), ("_low", row["low"]), ("_high", row["high"])):
+        points = mlflow.get_metric_history(parent.info.run_id, f"vs/peak_ewma/latency_p99_ms{key}")
         assert [point.value for point in points] == pytest.approx([value])
     assert parent.data.tags["verdict"].startswith("BETTER. policy=peak_ewma is better than policy=round_robin")
     assert files(mlflow, parent.info.run_id) == {"comparison.json", "comparison.png"}

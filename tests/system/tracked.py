@@ -7,7 +7,13 @@ from pathlib import Path
 
 import psutil
 
+from analysis.compare import main as compare
+from analysis.summary import summarise
+from experiments.tracking.naming import metric_key
+from tests.analysis import synthetic
 from tests.running import ROOT, manifest
+
+POLICIES = "round_robin,peak_ewma"
 
 
 def logged(client, folder):
@@ -22,10 +28,50 @@ def files(client, run_id, inside=None):
     return {Path(item.path).name for item in client.list_artifacts(run_id, inside)}
 
 
+def shown(metrics):
+    """The numbers of `metrics.json` under the keys that MLflow shows them by."""
+    return {metric_key(k): float(v) for k, v in metrics.items() if isinstance(v, bool | int | float)}
+
+
+def measured(client_run):
+    """The numbers of a run in MLflow without its series."""
+    return {k: v for k, v in client_run.data.metrics.items() if "timeline/" not in k}
+
+
+def compared_sweep(sweep, *, seeds=2, invalid=()):
+    """A sweep that was measured without MLflow and compared: the second arm is twice as fast.
+
+    Args:
+        sweep: its folder.
+        seeds: pairs of runs.
+        invalid: numbers of runs whose generator dropped a request.
+    """
+    for job in range(2 * seeds):
+        seed, arm = divmod(job, 2)
+        about = synthetic.manifest(
+            run_id=f"{sweep.name}/{job}",
+            started_at=f"2026-01-01T00:{job:02}:00+00:00",
+            ended_at=f"2026-01-01T00:{job:02}:30+00:00",
+            sweep_dir=str(sweep),
+            seed=seed,
+            overrides=["+scenario=routed", "replicas=4", f"seed={seed}", f"policy={POLICIES.split(',')[arm]}"],
+            config={"policy": {"name": POLICIES.split(",")[arm]}, "tracking": {"experiment": "aegis"}},
+        )
+        requests = synthetic.even_requests(latency_s=(0.1 + 0.01 * seed) / (1 + arm))
+        if job in invalid:
+            requests.loc[50, ["outcome", "sent_s", "completed_s", "status", "replica"]] = ["dropped", *4 * [None]]
+        synthetic.write(sweep / str(job), requests, about=about)
+        summarise(sweep / str(job), draws=False)
+    plan = f"hydra: {{overrides: {{task: [+scenario=routed, replicas=4, 'seed=range({seeds})', 'policy={POLICIES}']}}}}"
+    (sweep / "multirun.yaml").write_text(plan)
+    assert compare([str(sweep)]) == 0
+    return sweep
+
+
 def log_later(*folders, env):
     return subprocess.run(
         [sys.executable, "-m", "experiments.tracking", *map(str, folders)],
-        cwd=ROOT, capture_output=True, text=True, timeout=90, env={**os.environ, **env}, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=200, env={**os.environ, **env}, check=False,
     )  # fmt: skip
 
 
