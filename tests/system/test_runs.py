@@ -1,5 +1,7 @@
 """Real runs, from the command line to the files."""
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -9,7 +11,7 @@ from tests.running import SHORT, events, manifest, metrics, run
 
 FILES = {
     "manifest.json", "schedule.parquet", "requests.parquet", "events.jsonl", "samples.jsonl", "timeline.parquet",
-    "metrics.json", "summary.png",
+    "metrics.json", "summary.png", "counterfactual.json",
 }  # fmt: skip
 
 
@@ -40,6 +42,17 @@ def test_failover_is_noticed_and_costs_hardly_a_request(failover):
     words = [(event["event"], event.get("replica")) for event in events(folder) if event["source"] == "router"]
     assert ("ejected", "r2") in words
     assert ("readmitted", "r2") in words
+
+
+def test_the_simulator_tells_of_the_failover_what_was_measured_and_more_lost_without_the_handling(failover):
+    folder, done = failover
+    about, found = manifest(folder), json.loads((folder / "counterfactual.json").read_text())
+    assert found["schedule_hash"] == about["schedule_hash"]
+    handled, unhandled = (found[side]["metrics"] for side in ("handled", "unhandled"))
+    assert handled["offered_requests"] == unhandled["offered_requests"] == metrics(folder)["offered_requests"]
+    assert abs(handled["error_rate"] - metrics(folder)["error_rate"]) < 0.01
+    assert unhandled["failed_requests"] > handled["failed_requests"] and unhandled["detected_by"] == "lease"
+    assert "simulated with them: " in done.stdout and "; measured: " in done.stdout
 
 
 def test_the_clocks_are_compared_before_and_after_the_load(failover):
