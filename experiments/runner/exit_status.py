@@ -10,14 +10,15 @@ class ExitStatus(IntEnum):
     COMPLETE = 0
     """Complete, and the measurement is valid."""
     FAILED = 1
+    """It failed."""
     WRONG = 2
     """The configuration is wrong; nothing was started."""
     INVALID = 3
     """Complete, but the measurement is not valid."""
     INTERRUPTED = 130
-    """By SIGINT (128 and its number, as shells say it)."""
+    """Interrupted by SIGINT (128 and its number, as shells say it)."""
     TERMINATED = 143
-    """By SIGTERM."""
+    """Interrupted by SIGTERM."""
 
     @classmethod
     def of_all(cls, statuses: Iterable[int]) -> "ExitStatus":
