@@ -5,76 +5,26 @@ comparison.json and comparison.png beside the runs. Exit status: 0 an answer was
 """
 
 import argparse
-import contextlib
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.comparison.advice import advise
-from analysis.comparison.arms import ComparisonError, sort_into_arms
-from analysis.comparison.comparison import Comparison, compare
+from analysis.comparison.arms import ComparisonError
+from analysis.comparison.comparison import Comparison
+from analysis.comparison.gathering import compare_runs, read_runs
 from analysis.comparison.notes import left_out, notes
-from analysis.comparison.text import best, cells, headline
-from analysis.metrics.measured import numbers_of
-from record.files import FolderError, find, write_text
-from record.metrics import Metrics
-from record.reading import Run, read
+from analysis.comparison.text import best, headline
+from analysis.tables.export import FORMATS, Format, text_of
+from analysis.tables.lists import effect_numbers_list, effects_list, sentences
+from record.files import FolderError, write_text
 
 REFUSED = 2
 TABLE_WIDTH = 150
 """Columns that the table may take; a terminal that has fewer wraps its lines."""
-
-
-def read_each(places: list[Path]) -> Iterator[Run]:
-    """Every run below `places`, in order; one that cannot be read is said and left out.
-
-    Raises:
-        FolderError: a place holds no run.
-    """
-    for folder in find(places):
-        with _left_out():
-            run = read(folder)
-            if run.manifest.get("mode") != "ui":
-                yield run
-
-
-@contextlib.contextmanager
-def _left_out() -> Iterator[None]:
-    try:
-        yield
-    except (FolderError, OSError) as error:
-        print(f"left out: {error}", file=sys.stderr)
-
-
-def read_runs(places: list[Path]) -> list[tuple[Run, Metrics]]:
-    """Every run below `places` with its metrics, as `read_each` finds them.
-
-    Raises:
-        FolderError: a place holds no run.
-    """
-    runs = []
-    for run in read_each(places):
-        with _left_out():
-            runs.append((run, numbers_of(run).metrics))
-    return runs
-
-
-def compare_runs(runs: list[tuple[Run, Metrics]]) -> Comparison:
-    """Runs compared, with what would decide and with their headlines.
-
-    Raises:
-        ComparisonError: they cannot be compared.
-    """
-    comparison = advise(compare(sort_into_arms(runs)))
-    for pairs in comparison.pairings:
-        if (row := comparison.row(pairs.arm, comparison.primary)) is not None:
-            row.sentence = headline(comparison, pairs)
-    return comparison
 
 
 def write(comparison: Comparison, folder: Path) -> None:
@@ -90,11 +40,11 @@ def show(comparison: Comparison, console: Console) -> None:
     """Print a table an arm, the verdict on each, which arms are best, and what a reader must know."""
     for pairs in comparison.pairings:
         table = Table(box=None, pad_edge=False)
-        for name in ("metric", "about", pairs.reference, pairs.arm, "effect [interval]", "verdict"):
-            table.add_column(name)
-        for row in comparison.rows:
-            if row.arm == pairs.arm:
-                table.add_row(*(escape(cell) for cell in cells(row, comparison)))
+        sheet = effects_list(comparison, pairs.arm)
+        for name in sheet.columns:
+            table.add_column(escape(name))
+        for row in sheet.rows:
+            table.add_row(*(escape(str(cell)) for cell in row))
         console.print(table)
         for text in (left_out(pairs), headline(comparison, pairs)):
             if text:
@@ -104,11 +54,20 @@ def show(comparison: Comparison, console: Console) -> None:
             console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+def formatted(comparison: Comparison, form: Format) -> str:
+    """The comparison as text: in Markdown what `show` prints, in CSV its numbers, a row a metric and arm."""
+    if form == "csv":
+        return text_of([effect_numbers_list(comparison)], form)
+    sheets = [effects_list(comparison, pairs.arm) for pairs in comparison.pairings]
+    return text_of(sheets, form, sentences(comparison))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Compare what the command line names; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m analysis.compare", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("places", nargs="+", type=Path, metavar="DIR", help="a sweep's folder, or several runs")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where to write (default: the first DIR)")
+    parser.add_argument("--format", choices=FORMATS, help="print Markdown, or numbers as CSV (default: for a terminal)")
     chosen = parser.parse_args(arguments)
     folder = chosen.output or chosen.places[0]
     try:
@@ -118,8 +77,12 @@ def main(arguments: list[str] | None = None) -> int:
     except (FolderError, ComparisonError, OSError) as error:
         print(error, file=sys.stderr)
         return REFUSED
-    show(comparison, Console(width=max(Console().width, TABLE_WIDTH)))
-    print(f"written: {folder / 'comparison.json'}, {folder / 'comparison.png'}")
+    if chosen.format:
+        print(formatted(comparison, chosen.format), end="")
+    else:
+        show(comparison, Console(width=max(Console().width, TABLE_WIDTH)))
+    written = f"written: {folder / 'comparison.json'}, {folder / 'comparison.png'}"
+    print(written, file=sys.stderr if chosen.format else sys.stdout)
     return 0
 
 

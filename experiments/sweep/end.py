@@ -36,7 +36,7 @@ def finish(folder: Path, status: int, *, is_whole: bool) -> None:
 def _report(folder: Path) -> None:
     """Comparison and page of the runs in `folder`; one arm alone is not compared."""
     if read_manifest(find([folder])[0])["scenario"] == MAP_SCENARIO:
-        from analysis.compare import read_each
+        from analysis.comparison.gathering import read_each
         from analysis.storm_map import NAME, draw
 
         draw(list(read_each([folder])), folder / NAME)
@@ -44,8 +44,9 @@ def _report(folder: Path) -> None:
         return
     from rich.console import Console
 
-    from analysis.compare import TABLE_WIDTH, compare_runs, read_runs, show, write
+    from analysis.compare import TABLE_WIDTH, show, write
     from analysis.comparison.arms import ComparisonError
+    from analysis.comparison.gathering import compare_runs, read_runs
     from analysis.pages.joint_page import draw_many
     from analysis.pages.rows import arrange
 
