@@ -13,8 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from analysis.baselines.keeping import PLACE, Baseline, BaselineError, every, save
-from analysis.compare import TABLE_WIDTH, read_runs
+from analysis.compare import TABLE_WIDTH
 from analysis.comparison.arms import ComparisonError, arms_of
+from analysis.comparison.gathering import read_runs
 from record.files import FolderError, find, read_manifest
 from record.provenance import commit_of
 from record.reading import Run

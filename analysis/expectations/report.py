@@ -12,6 +12,7 @@ from rich.table import Table
 from analysis.expectations.judging import Outcome
 from analysis.expectations.junit import junit
 from analysis.expectations.words import measured
+from analysis.tables.export import Sheet
 from record.files import write_json, write_text
 from record.schema import EXPECTATIONS, JUNIT
 from record.shapes import Manifest
@@ -31,22 +32,38 @@ def write(outcomes: Sequence[Outcome], manifests: Iterable[Manifest], folder: Pa
     write_text(folder / JUNIT, junit(outcomes, str(known[0].get("scenario")), max(ends, default=None)))
 
 
-def show(outcomes: Sequence[Outcome], console: Console) -> None:
-    """A line each, with what was measured; the reasons below, and how many are met."""
-    arms = list(dict.fromkeys(outcome.arm for outcome in outcomes))
-    table = Table(box=None, pad_edge=False)
-    for name in ("", "expected", *(["of"] if len(arms) > 1 else []), "measured"):
-        table.add_column(name)
-    for outcome in outcomes:
-        of = [outcome.arm] if len(arms) > 1 else []
-        table.add_row(*map(escape, (outcome.outcome, outcome.expectation, *of, measured(outcome) or "-")))
-    console.print(table)
+def outcomes_list(outcomes: Sequence[Outcome]) -> Sheet:
+    """What was met, a row each; whose it is only where there are several arms."""
+    has_arms = len({outcome.arm for outcome in outcomes}) > 1
+    columns = ("outcome", "expected", *(["of"] if has_arms else []), "measured")
+    rows = [
+        (outcome.outcome, outcome.expectation, *([outcome.arm] if has_arms else []), measured(outcome) or "-")
+        for outcome in outcomes
+    ]
+    return Sheet("What was expected", columns, rows)
+
+
+def reasons(outcomes: Sequence[Outcome]) -> list[str]:
+    """Why what is not met is not, and what a value leaves out; last, how many are met."""
+    has_arms = len({outcome.arm for outcome in outcomes}) > 1
+    told = []
     for outcome in outcomes:
         if outcome.reason:
-            whose = f" ({outcome.arm})" if len(arms) > 1 else ""
-            line = f"{outcome.outcome}: {outcome.expectation}{whose}: {outcome.reason}"
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(summed_up(outcomes), highlight=False, markup=False, soft_wrap=True)
+            whose = f" ({outcome.arm})" if has_arms else ""
+            told.append(f"{outcome.outcome}: {outcome.expectation}{whose}: {outcome.reason}")
+    return [*told, summed_up(outcomes)]
+
+
+def show(outcomes: Sequence[Outcome], console: Console) -> None:
+    """A line each, with what was measured; the reasons below, and how many are met."""
+    table, sheet = Table(box=None, pad_edge=False), outcomes_list(outcomes)
+    for name in sheet.columns:
+        table.add_column(escape(name))
+    for row in sheet.rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    console.print(table)
+    for line in reasons(outcomes):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def summed_up(outcomes: Sequence[Outcome]) -> str:

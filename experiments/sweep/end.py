@@ -61,11 +61,12 @@ def _report(folder: Path, expected: list[str]) -> bool:
     """Comparison, table of what was expected, and page of the runs; whether all is met. One arm is not compared."""
     from rich.console import Console
 
-    from analysis.compare import TABLE_WIDTH, read_runs
+    from analysis.compare import TABLE_WIDTH
+    from analysis.comparison.gathering import read_runs
 
     console = Console(width=max(Console().width, TABLE_WIDTH))
     if read_manifest(find([folder])[0])["scenario"] == MAP_SCENARIO:
-        from analysis.compare import read_each
+        from analysis.comparison.gathering import read_each
         from analysis.storm_map import NAME, draw
 
         draw(list(read_each([folder])), folder / NAME)
@@ -83,8 +84,9 @@ def _report(folder: Path, expected: list[str]) -> bool:
 
 
 def _compare(folder: Path, runs: "list[tuple[Run, Metrics]]", console: "Console") -> "Comparison | None":
-    from analysis.compare import compare_runs, show, write
+    from analysis.compare import show, write
     from analysis.comparison.arms import ComparisonError
+    from analysis.comparison.gathering import compare_runs
 
     try:
         comparison = compare_runs(runs)

@@ -5,10 +5,12 @@ import shutil
 
 import pytest
 
-from analysis import baseline, compare
+from analysis import baseline
 from analysis.baselines.against import against
 from analysis.baselines.keeping import PLACE, BaselineError, load
+from analysis.compare import main as compare
 from analysis.comparison.arms import ComparisonError
+from analysis.comparison.gathering import compare_runs, read_runs
 from tests.analysis import synthetic
 
 NAMES = {"policy": {"name": "round_robin"}}
@@ -37,7 +39,7 @@ def sweep(folder, reference, arm, **about):
 
 
 def runs(*places):
-    return compare.read_runs(list(places))
+    return read_runs(list(places))
 
 
 def shown(found, arm="now", metric="latency_p99_ms"):
@@ -53,7 +55,7 @@ def test_what_was_kept_gives_the_verdicts_of_the_runs_it_was_made_of(here):
     for seed, latency_s in enumerate(BEFORE[0]):  # at first round robin only, so that the family is as large
         run(here / "kept" / str(seed), latency_s, seed=seed, config=NAMES)
         run(here / "now" / str(seed), latency_s * 1.2, seed=seed)
-    by_arms = compare.compare_runs(runs(here / "kept", here / "now"))
+    by_arms = compare_runs(runs(here / "kept", here / "now"))
     assert baseline.main(["save", "rr", str(here / "kept")]) == 0
     found = against("rr", runs(load("rr", PLACE).folder), runs(here / "now")).comparison
     assert shown(found) == shown(by_arms, "policy=peak_ewma")
@@ -100,7 +102,7 @@ def test_what_cannot_be_compared_with_a_baseline_is_one_line(here, capsys):
     with pytest.raises(ComparisonError, match=r"no seed in common: the baseline main has \[1\], the runs have \[2\]"):
         against("main", runs(here / "before"), runs(here / "now"))
     assert baseline.main(["save", "main", str(here / "before")]) == 0
-    assert compare.main([str(here / "now"), "--baseline", "nightly"]) == 2
+    assert compare([str(here / "now"), "--baseline", "nightly"]) == 2
     assert capsys.readouterr().err == (
         "--baseline=nightly: there is no baselines/nightly/baseline.json; there are: main\n"
     )
@@ -160,7 +162,7 @@ def test_a_pipeline_stops_where_it_is_slower_than_the_baseline_and_keeps_the_com
     baseline.main(["save", "main", str(sweep(here / "before", *BEFORE))])
     sweep(here / "now", *([1.2 * latency_s for latency_s in arm] for arm in BEFORE))
     asked = ["--baseline", "main", "--expect", "[latency_p99_ms <= 1.05 x reference, failed_requests == 0]"]
-    assert compare.main([str(here / "now"), *asked]) == 4
+    assert compare([str(here / "now"), *asked]) == 4
     found = json.loads((here / "now" / "baseline-main" / "expectations.json").read_text())
     assert [(one["arm"], one["outcome"]) for one in found] == [
         ("policy=round_robin", "not met"),
@@ -169,4 +171,4 @@ def test_a_pipeline_stops_where_it_is_slower_than_the_baseline_and_keeps_the_com
         ("policy=peak_ewma", "met"),
     ]
     assert not (here / "now" / "comparison.json").exists()
-    assert compare.main([str(here / "before"), *asked]) == 0
+    assert compare([str(here / "before"), *asked]) == 0

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 import pytest
 
-from analysis import compare
+from analysis.compare import main as compare
 from experiments.tracking.values import SWEEP_FILES
 from tests.analysis import synthetic
 from tests.running import ROOT, manifest, measuring, metrics, processes_of, run, start, wait_for
@@ -217,7 +217,7 @@ def compared(place):
         )
         requests = synthetic.even_requests(latency_s=(0.1 + 0.01 * seed) / (1 + arm))
         synthetic.write(sweep / str(job), requests, about=about)
-    assert compare.main([str(sweep)]) == 0
+    assert compare([str(sweep)]) == 0
     return sweep
 
 
