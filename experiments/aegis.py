@@ -42,6 +42,7 @@ COMMANDS = {
     "replay": Command("experiments.replay", "measure a run again from its folder: does it come out the same?"),
     "summary": Command("analysis.summary", "draw runs again, or several on one page"),
     "compare": Command("analysis.compare", "effects with intervals, a verdict on each arm, the best arms"),
+    "baseline": Command("analysis.baseline", "keep runs under a name, to compare later ones with: save, list"),
     "plan": Command("analysis.plan", "how many pairs, of which length, an effect takes; from a pilot"),
     "regimes": Command("analysis.regimes", "a sweep over two keys as a map: which policy wins where"),
     "storm-map": Command("analysis.storm_map", "a sweep over load and retries as a map: where the fleet stays down"),
@@ -79,7 +80,7 @@ Keys: `aegis run +scenario=NAME --cfg job` shows them all with their values; tho
   {keys}
 Results go to results/ in the working folder, and runs to mlflow.db there, where MLflow is installed.
 Exit status: 0 complete and valid; 1 it failed; 2 the configuration is wrong (nothing was started); 3 complete, but the
-measurement is not valid; 130 and 143 interrupted.
+measurement is not valid; 4 complete and valid, but an `expect` does not hold; 130 and 143 interrupted.
 """
 COMPLETION = """\
 _aegis() {{

@@ -228,6 +228,9 @@ class Config:
     would cost many times their play. `python -m analysis.summary DIR` draws later; `metrics.json` is there anyway."""
     comparison: ComparisonConfig = field(default_factory=ComparisonConfig)
     repeat: RepeatConfig = field(default_factory=RepeatConfig)
+    expect: list[str] = field(default_factory=list)
+    """What the run, or each arm of a sweep, must show, else exit status 4: `expect='[latency_p99_ms < 300]'`
+    (docs/thresholds.md)."""
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     @property

@@ -17,6 +17,7 @@ import aiohttp
 from tests.running import ROOT
 
 READY_S = 60
+JSON = {"AEGIS_LOG_FORMAT": "json"}
 TOKEN = "a-token-for-tests-0123456789"
 
 
@@ -48,6 +49,11 @@ class Service:
     def said(self):
         self.log.seek(0)
         return self.log.read()
+
+    def told(self, event=None):
+        """The lines of its log, where it logs as JSON (`JSON`); those of one event."""
+        lines = [json.loads(line) for line in self.said().splitlines()]
+        return [line for line in lines if event in (None, line["event"])]
 
     def stop(self, timeout_s=15):
         """SIGTERM; the exit status."""

@@ -215,12 +215,12 @@ async def test_what_a_router_says_is_told_in_one_short_line():
     try:
         started = await asyncio.to_thread(
             Service, "backend", "--port", 0, "--router", f"http://127.0.0.1:{runner.addresses[0][1]}",
-            env={"AEGIS_ADMIN_TOKEN": TOKEN},
+            env={"AEGIS_ADMIN_TOKEN": TOKEN, "AEGIS_LOG_LEVEL": "warning"},
         )  # fmt: skip
         try:
 
             async def told():
-                return "refuses" in started.said()
+                return "refused" in started.said()
 
             await eventually(told, "the refusal is told")
             said = started.said()

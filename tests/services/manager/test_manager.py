@@ -8,7 +8,7 @@ import signal
 import psutil
 import pytest
 
-from tests.services.live import Service, client, eventually, json_of, router
+from tests.services.live import JSON, Service, client, eventually, json_of, router
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def pair(tmp_path_factory):
     path.write_text(json.dumps({"scaling": scaling, "scaler": {"name": "none"}, "replicas": 2}))
     with router() as front:
         manager = Service(
-            "manager", "--port", 0, "--router", front.admin, "--config", path, "--log-dir", folder
+            "manager", "--port", 0, "--router", front.admin, "--config", path, "--log-dir", folder, env=JSON
         )  # fmt: skip
         yield front, manager
         manager.stop()
@@ -74,6 +74,9 @@ async def test_it_scales_up_and_down_by_hand_and_loses_no_request(pair):
         page = await json_of(session, f"{manager.url}/decisions")
         changes = [(d["previous"], d["desired"]) for d in page["decisions"] if d["changed"]]
         assert changes == [(2, 3), (3, 1), (1, 2)]
+        scaled = [(line["from"], line["to"]) for line in manager.told("scaled")]
+        assert scaled == changes and all("by hand" in line["why"] for line in manager.told("scaled"))
+        assert {"r2", "r3"} <= {line["replica"] for line in manager.told("drained")}
         assert all(decision["reason"] for decision in page["decisions"])
         later = await json_of(session, f"{manager.url}/decisions?since={page['next']}")
         assert all(decision["seq"] > page["next"] for decision in later["decisions"])
@@ -123,6 +126,8 @@ async def test_a_replica_that_died_is_replaced_at_its_address(pair):
         after = await eventually(replaced, "r1 runs again")
         assert (after[0]["id"], after[0]["url"]) == (before[0]["id"], before[0]["url"])
         await settled(session, pair, 2)
+    told = [line["event"] for line in pair[1].told() if line.get("replica") == "r1"]
+    assert told[-3:] == ["lost", "starting", "started"]
 
 
 async def test_a_restart_keeps_id_and_address_and_an_unknown_one_is_404(pair):
@@ -132,6 +137,8 @@ async def test_a_restart_keeps_id_and_address_and_an_unknown_one_is_404(pair):
             assert response.status == 202
         after = (await settled(session, pair, 2))["replicas"]
         assert after[1]["url"] == before[1]["url"] and after[1]["pid"] != before[1]["pid"]
+        told = [line["event"] for line in pair[1].told() if line.get("replica") == "r2"]
+        assert told[-2:] == ["starting", "started"]  # and not lost: it was asked for
         async with session.post(f"{pair[1].url}/replicas/r9/restart") as response:
             assert response.status == 404
 

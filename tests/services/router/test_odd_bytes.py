@@ -15,7 +15,7 @@ REASON = b'"reason": "%b"'
 
 @pytest.fixture(scope="module")
 def started():
-    with router(settings=SETTINGS) as process:
+    with router("--log-level", "error", settings=SETTINGS) as process:
         yield process
 
 
