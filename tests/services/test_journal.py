@@ -124,7 +124,7 @@ async def test_the_number_of_missing_lines_is_told_after_a_while_where_nothing_e
     async def told():
         return lines()[-1]["event"] == "left_out"
 
-    await eventually(told, 5, "the number is told")
+    await eventually(told, "the number is told")
     assert lines()[-1]["lines"] == 10
 
 
