@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
 from rich.table import Table
 
+from analysis.expectations.grammar import parse_all
 from experiments.plan.config import Config
 from experiments.plan.engines import Engine, RunError, engine_of
 from experiments.plan.outside import plugins_of
@@ -29,6 +30,9 @@ from record.shapes import Manifest, Plugin
 from record.writing import Recorder
 from services.manager.engines import EngineError
 from services.processes import StartError
+
+if TYPE_CHECKING:  # a run that expects nothing pays nothing for it
+    from analysis.expectations.judging import Outcome
 
 
 @dataclass
@@ -175,13 +179,21 @@ class Session:
         """Analyse, log, print; return the status."""
         metrics, found = None, list[str]()
         if not self.config.load.ui and (self.folder / "requests.parquet").exists():
+            if reason == "complete" and self._wants_counterfactual:
+                self._progress.step("simulating it without the router's failure handling")
+                await asyncio.to_thread(self._add_counterfactual)
             self._progress.step("analysing")
             metrics = await asyncio.to_thread(self._summarise)
+        outcomes = self._hold(metrics) if metrics is not None else []
         if companion is not None:
             self._progress.step("logging to MLflow")
             found = await companion.log()
         if metrics is not None:
             self._print(metrics)
+        if outcomes:
+            from analysis.expectations.report import show
+
+            show(outcomes, self._progress.console)
         self._progress.say(f"results: {_relative(self.folder)}")
         for line in found if self.sweep_dir is None else []:  # a sweep says it once, at its end
             self._progress.say(line)
@@ -191,7 +203,23 @@ class Session:
             return ExitStatus.FAILED
         if metrics is None:
             return ExitStatus.FAILED
-        return ExitStatus.COMPLETE if metrics["valid"] else ExitStatus.INVALID
+        if not metrics["valid"]:
+            return ExitStatus.INVALID
+        return ExitStatus.COMPLETE if all(outcome.is_met for outcome in outcomes) else ExitStatus.UNMET
+
+    def _hold(self, metrics: Metrics) -> "list[Outcome]":
+        """What became of `expect`, written to the folder; of a sweep's run nothing, as its arm is judged as a whole."""
+        if not self.config.expect or self.sweep_dir is not None:
+            return []
+        from analysis.expectations.judging import hold_runs
+        from analysis.expectations.report import write
+
+        outcomes = hold_runs(parse_all(self.config.expect), self.scenario, [metrics])
+        try:
+            write(outcomes, [self._recorder.manifest], self.folder)
+        except OSError as error:
+            self._warn(f"what was expected is not written ({one_line(error)})")
+        return outcomes
 
     @property
     def _engine(self) -> type[Engine]:
@@ -207,6 +235,26 @@ class Session:
         """Whether the run gets its picture."""
         return self.config.summary == "always" or (self.config.summary == "auto" and not self._is_one_of_many)
 
+    @property
+    def _wants_counterfactual(self) -> bool:
+        from experiments.simulator.counterfactual import is_asked_for
+
+        return is_asked_for(
+            self.config,
+            has_faults=bool(self.plan.faults),
+            is_single=self.sweep_dir is None,
+            requests=self._requests,
+        )
+
+    def _add_counterfactual(self) -> None:
+        from experiments.simulator.counterfactual import add
+        from experiments.simulator.twin import TwinError
+
+        try:
+            add(self.folder)
+        except (TwinError, FolderError, OSError) as error:
+            self._warn(f"not simulated without the router's failure handling: {error}")
+
     def _summarise(self) -> Metrics | None:
         from analysis.summary import summarise
 
@@ -217,6 +265,7 @@ class Session:
             return None
 
     def _print(self, metrics: Metrics) -> None:
+        from analysis.metrics.counterfactual import bought
         from analysis.metrics.verdict import table_rows, verdict
 
         if self._is_one_of_many:
@@ -227,6 +276,8 @@ class Session:
             table.add_row(label, value)
         self._progress.console.print(table)
         self._progress.say(verdict(self._recorder.manifest, metrics))
+        for line in bought(self.folder, self._recorder.manifest, metrics):
+            self._progress.say(line)
         for caution in metrics["warnings"]:
             self._progress.say(f"note: {caution}")
         if self._draws:

@@ -14,7 +14,18 @@ from analysis.metrics.verdict import verdict
 from experiments.tracking.naming import arm, metric_key, run_name, series_key
 from record.files import PARTIAL, FolderError, one_line, read_manifest, told_of
 from record.metrics import Metrics
-from record.schema import COMPOSED, LOGS, METRICS, SCHEDULE, TIMELINE, TRACKED, UI, VERSION
+from record.schema import (
+    COMPOSED,
+    EXPECTATIONS,
+    JUNIT,
+    LOGS,
+    METRICS,
+    SCHEDULE,
+    TIMELINE,
+    TRACKED,
+    UI,
+    VERSION,
+)
 from record.settings import leaves
 from record.shapes import Manifest
 
@@ -23,7 +34,7 @@ VALUE_LIMIT = 6000
 TAG_LIMIT = 5000
 DIGEST_LIMIT = 36
 SOURCE_LIMIT = 60_000
-SWEEP_FILES = ("comparison.json", "comparison.png", "summary.png", "storm_map.png")
+SWEEP_FILES = ("comparison.json", "comparison.png", "summary.png", "storm_map.png", EXPECTATIONS, JUNIT)
 """What the end of a sweep leaves in its folder, of all its runs together."""
 STATUSES = {
     "complete": "FINISHED",

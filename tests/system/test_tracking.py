@@ -298,6 +298,7 @@ def test_a_run_and_a_sweep_that_create_the_database_at_once_are_both_logged(mlfl
 
 def test_a_sweep_is_one_run_with_its_jobs_below_it(mlflow, ran):
     folder = ran["sweep"].result().folder
+    assert [manifest(folder / str(job))["config"]["policy"]["name"] for job in range(2)] == POLICIES.split(",")
     parent, children = parent_and_children(mlflow, folder)
     statuses = [status_of(folder / str(job)) for job in range(2)]
     assert parent.info.status == ("FINISHED" if "FINISHED" in statuses else "FAILED")
