@@ -313,7 +313,7 @@ def test_a_sweep_ends_with_its_comparison_in_its_folder_on_the_terminal_and_in_m
     folder, done, _ = ran["sweep"].result()
     assert f"python -m analysis.compare {folder}" in done.stdout
     parent, _ = parent_and_children(mlflow, folder)
-    compared = set(SWEEP_FILES) - {"storm_map.png"}
+    compared = {"comparison.json", "comparison.png", "summary.png"}
     assert files(mlflow, parent.info.run_id) == compared
     assert compared <= {path.name for path in folder.iterdir()}
     rows = json.loads((folder / "comparison.json").read_text())
