@@ -27,7 +27,7 @@ from tests.system.browsing import (
     spawn,
     text,
 )
-from tests.system.tracked import POLICIES, compared_sweep, log_later
+from tests.system.tracked import POLICIES, compared_sweep, log_sweep
 
 SMALL = ["+scenario=routed", "replicas=1"]
 SHORT = [*SMALL, "workload.rate_rps=20", "workload.duration_s=2", "workload.warmup_s=0.5"]
@@ -56,7 +56,7 @@ def logged(place):
         done = run(*SHORT, f"hydra.run.dir={folder}", env={"MLFLOW_TRACKING_URI": uri})
         assert done.returncode in (0, 3), done.stderr
         sweep = compared_sweep(place / "sweep", seeds=3, invalid=(5,))
-        done = log_later(sweep, env={"MLFLOW_TRACKING_URI": uri})
+        done = log_sweep(sweep, env={"MLFLOW_TRACKING_URI": uri})
         assert done.returncode == 0, done.stderr
         return uri, folder, sweep
 

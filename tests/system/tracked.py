@@ -75,6 +75,15 @@ def log_later(*folders, env):
     )  # fmt: skip
 
 
+def log_sweep(sweep, *, env):
+    """Log the runs of a sweep together, as those of a simulated one are."""
+    told = [*sorted(path.parent for path in sweep.glob("*/manifest.json")), "end FINISHED"]
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.tracking", "--of-sweep", str(sweep)], input="\n".join(map(str, told)) + "\n",
+        cwd=ROOT, capture_output=True, text=True, timeout=200, env={**os.environ, **env}, check=False,
+    )  # fmt: skip
+
+
 def of(process):
     return psutil.Process(process.pid).children(recursive=True)
 
