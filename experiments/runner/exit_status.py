@@ -10,6 +10,7 @@ class ExitStatus(IntEnum):
     COMPLETE = 0
     """Complete, and the measurement is valid."""
     FAILED = 1
+    """It failed."""
     WRONG = 2
     """The configuration is wrong; nothing was started."""
     INVALID = 3
@@ -17,9 +18,9 @@ class ExitStatus(IntEnum):
     UNMET = 4
     """Complete and valid, but an `expect` did not hold, or cannot be said to."""
     INTERRUPTED = 130
-    """By SIGINT (128 and its number, as shells say it)."""
+    """Interrupted by SIGINT (128 and its number, as shells say it)."""
     TERMINATED = 143
-    """By SIGTERM."""
+    """Interrupted by SIGTERM."""
 
     @classmethod
     def of_all(cls, statuses: Iterable[int]) -> "ExitStatus":
