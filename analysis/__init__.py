@@ -9,7 +9,8 @@ The files here are commands:
     boards       the pictures of Grafana's boards
 
 and the folders subjects: `metrics/` (one run in numbers), `comparison/` (many runs to a verdict), `pages/` (pictures),
-`calibration/` (how often the comparison is right). Begin with `metrics.table.compute`.
+`calibration/` (how often the comparison is right), `distributions/` (probabilities and quantiles). Begin with
+`metrics.table.compute`.
 """
 
 from record import environment

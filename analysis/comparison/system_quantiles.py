@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from analysis.comparison.pooled import Pool
 from analysis.comparison.statistics import ALPHA, POWER
+from analysis.distributions.student import student_p, student_quantile
 
 ABOVE = 4.0
 """Relaxation times that a run must spend above the quantile on average: (1 - q) * window / relaxation time.
@@ -67,20 +67,20 @@ class SystemRatio:
             return 1.0
         if self.error == 0.0:
             return 1.0 if self.mean == 0.0 else 0.0
-        return 2 * float(stdtr(self.df, -abs(self.mean) / self.error))
+        return student_p(self.mean / self.error, self.df)
 
     def interval(self, alpha: float = ALPHA) -> tuple[float, float]:
         """Student's two-sided interval of 1 - alpha around `mean`; (-inf, inf) without a standard error."""
         if not math.isfinite(self.error):
             return -math.inf, math.inf
-        half = float(stdtrit(self.df, 1 - alpha / 2)) * self.error
+        half = student_quantile(1 - alpha / 2, self.df) * self.error
         return self.mean - half, self.mean + half
 
     def smallest_detectable(self, alpha: float = ALPHA, power: float = POWER) -> float:
         """The true log-ratio that such runs would find with probability `power` (as `Paired`); inf without an error."""
         if not math.isfinite(self.error):
             return math.inf
-        return float(stdtrit(self.df, 1 - alpha / 2) + stdtrit(self.df, power)) * self.error
+        return (student_quantile(1 - alpha / 2, self.df) + student_quantile(power, self.df)) * self.error
 
 
 def system_ratio(reference: Pool, arm: Pool, metric: Metric) -> SystemRatio:
