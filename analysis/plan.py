@@ -14,11 +14,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from analysis.compare import read_runs
 from analysis.comparison.advice import MOST_PAIRS, minutes_a_run, quantiles
 from analysis.comparison.arms import ComparisonError, Pairs, sort_into_arms
 from analysis.comparison.compared import BY_KEY
 from analysis.comparison.comparison import Comparison, Row, compare
+from analysis.comparison.gathering import read_runs
 from analysis.comparison.run_time import LIVE_OVERHEAD_S, span
 from analysis.comparison.statistics import ALPHA
 from analysis.comparison.text import duration_s

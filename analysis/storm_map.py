@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from analysis.compare import read_each
 from analysis.comparison.arms import ComparisonError
+from analysis.comparison.gathering import read_each
 from analysis.pages.style import INK, MUTED, RED, dress, figure, header, save
 from record.files import FolderError
 from record.reading import Run

@@ -4,6 +4,7 @@ Each run gets its timeline.parquet, metrics.json and summary.png; several runs t
 """
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import yaml
 
 from analysis.metrics.measured import in_numbers
 from analysis.metrics.verdict import table_rows, verdict
+from analysis.tables.export import FORMATS, Format, text_of
 from record.files import FolderError, dump, find, read_manifest, told_of, whole, write_text
 from record.metrics import Metrics
 from record.reading import Run
@@ -117,24 +119,14 @@ def _pipeline_folders(params: Path) -> list[Path]:
         raise FolderError(f"{params}: needs the lists `scenarios` and `repeats`") from error
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Summarise the runs that the command line names; return the exit status: 0, or 1 where a folder is damaged."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.summary", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("places", nargs="*", type=Path, metavar="DIR", help="a run's folder, or a folder above runs")
-    parser.add_argument("--params", type=Path, metavar="YAML", help="the pipeline's parameters, instead of DIR")
-    parser.add_argument(
-        "--output", type=Path, metavar="PNG", help="picture of all runs on one page (default: in DIR, if it is one)"
-    )
-    parser.add_argument("--metrics", type=Path, metavar="JSON", help="the metrics of all runs, by scenario and run")
-    parser.add_argument("--plots", type=Path, metavar="CSV", help="the latency quantiles of all runs, a line each")
-    chosen = parser.parse_args(arguments)
-    if bool(chosen.places) == bool(chosen.params):
-        parser.error("name folders, or --params")
+def _summarise_all(chosen: argparse.Namespace, done: list[tuple[Run, Metrics]]) -> int:
+    """Do what the command line names, and say so; `done` gets the runs. The exit status."""
     try:
         if chosen.params:
             chosen.places = _pipeline_folders(chosen.params)
         folders, without = _find_all(chosen.places)
-        done, broken = _each(folders)
+        runs, broken = _each(folders)
+        done += runs
         broken += without
         output = chosen.output
         if len(folders) == 1 and done:
@@ -151,6 +143,45 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     return 1 if broken else 0
+
+
+def _formatted(done: list[tuple[Run, Metrics]], form: Format) -> str:
+    """One run with all its metrics, several with a row each; in Markdown in words, in CSV in numbers."""
+    from analysis.tables.lists import metrics_list, numbers_list, runs_list, short_list
+    from analysis.tables.loading import arms_of
+
+    if len(done) == 1:
+        run, metrics = done[0]
+        sheets = [metrics_list(metrics)] if form == "csv" else [short_list(metrics), metrics_list(metrics)]
+        return text_of(sheets, form, [verdict(run.manifest, metrics)])
+    if form == "csv":
+        return text_of([numbers_list(done, arms_of(done))], form)
+    return text_of([runs_list(done, [str(run.folder) for run, _ in done])], form)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Summarise the runs that the command line names; return the exit status: 0, or 1 where a folder is damaged."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.summary", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("places", nargs="*", type=Path, metavar="DIR", help="a run's folder, or a folder above runs")
+    parser.add_argument("--params", type=Path, metavar="YAML", help="the pipeline's parameters, instead of DIR")
+    parser.add_argument(
+        "--output", type=Path, metavar="PNG", help="picture of all runs on one page (default: in DIR, if it is one)"
+    )
+    parser.add_argument("--metrics", type=Path, metavar="JSON", help="the metrics of all runs, by scenario and run")
+    parser.add_argument("--plots", type=Path, metavar="CSV", help="the latency quantiles of all runs, a line each")
+    parser.add_argument(
+        "--format", choices=FORMATS, help="print a table as Markdown or CSV on stdout, all else on stderr"
+    )
+    chosen = parser.parse_args(arguments)
+    if bool(chosen.places) == bool(chosen.params):
+        parser.error("name folders, or --params")
+    done: list[tuple[Run, Metrics]] = []
+    # With a format, stdout is the table's alone.
+    with contextlib.redirect_stdout(sys.stderr) if chosen.format else contextlib.nullcontext():
+        status = _summarise_all(chosen, done)
+    if chosen.format and done:
+        print(_formatted(done, chosen.format), end="")
+    return status
 
 
 if __name__ == "__main__":

@@ -59,8 +59,8 @@ class Repetition:
         return comparison is None or comparison.is_narrow(self.until)
 
     def _compare(self, folders: list[Path]) -> "Comparison | None":
-        from analysis.compare import compare_runs, read_runs
         from analysis.comparison.arms import ComparisonError
+        from analysis.comparison.gathering import compare_runs, read_runs
         from record.files import FolderError
 
         try:

@@ -59,7 +59,7 @@ def test_a_winner_is_found_among_few_cells_and_not_among_many(tmp_path):
                 config = {"policy": {"name": policy}, "replicas": cell, "router": {"health": {"interval_s": 0.1}}}
                 synthetic.write(folder, synthetic.even_requests(latency_s=latency), about=synthetic.manifest(seed=seed, config=config))
                 runs.append(folder)
-    from analysis.compare import read_runs
+    from analysis.comparison.gathering import read_runs
 
     few = regimes(read_runs(runs[:8]), "replicas", "router.health.interval_s")
     many = regimes(read_runs(runs), "replicas", "router.health.interval_s")

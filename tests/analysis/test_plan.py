@@ -5,7 +5,7 @@ import math
 import pytest
 from scipy import stats
 
-from analysis.compare import compare_runs, read_runs
+from analysis.comparison.gathering import compare_runs, read_runs
 from analysis.plan import LENGTHS, main, plans
 from tests.analysis import synthetic
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from analysis.calibration.runs import arm, settings
-from analysis.compare import compare_runs, main, read_runs
+from analysis.compare import main
 from analysis.comparison.advice import advise
 from analysis.comparison.arms import sort_into_arms
 from analysis.comparison.comparison import compare
+from analysis.comparison.gathering import compare_runs, read_runs
 from analysis.comparison.notes import notes
 from analysis.comparison.sequential import extended
 from tests.analysis import synthetic

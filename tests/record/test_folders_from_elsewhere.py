@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from analysis import compare, summary
+from analysis import summary
+from analysis.comparison.gathering import compare_runs, read_runs
 from experiments.tracking.values import artifacts, read_entry
 from record.files import FolderError, read_manifest, write_json
 from record.place import claim, reserve_space
@@ -155,11 +156,11 @@ def damaged(sweep, request):
 
 @pytest.mark.parametrize("damaged", DAMAGE.values(), ids=DAMAGE, indirect=True)
 def test_a_damaged_value_costs_its_own_folder_only(damaged, capsys, monkeypatch):
-    runs = compare.read_runs([damaged])
+    runs = read_runs([damaged])
     told = capsys.readouterr().err
     assert [run.folder.name for run, _ in runs] == ["0", "1", "2"]
     assert told.count("\n") == 1 and told.startswith("left out: ") and str(damaged / "3") in told
-    assert compare.compare_runs(runs).rows
+    assert compare_runs(runs).rows
     monkeypatch.setattr("analysis.pages.run_page.draw", lambda *_: None)
     with pytest.raises(FolderError, match=str(damaged / "3")):
         summary.summarise(damaged / "3")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 import pytest
 
-from analysis import compare
+from analysis.compare import main as compare
 from experiments.tracking.values import SWEEP_FILES
 from tests.analysis import synthetic
 from tests.running import ROOT, manifest, measuring, metrics, processes_of, run, start, wait_for
@@ -217,7 +217,7 @@ def compared(place):
         )
         requests = synthetic.even_requests(latency_s=(0.1 + 0.01 * seed) / (1 + arm))
         synthetic.write(sweep / str(job), requests, about=about)
-    assert compare.main([str(sweep)]) == 0
+    assert compare([str(sweep)]) == 0
     return sweep
 
 
@@ -289,7 +289,9 @@ def test_a_run_and_a_sweep_that_create_the_database_at_once_are_both_logged(mlfl
 
 
 def test_a_sweep_is_one_run_with_its_jobs_below_it(mlflow, ran):
-    parent, children = parent_and_children(mlflow, ran["sweep"].result().folder)
+    folder = ran["sweep"].result().folder
+    assert [manifest(folder / str(job))["config"]["policy"]["name"] for job in range(2)] == POLICIES.split(",")
+    parent, children = parent_and_children(mlflow, folder)
     assert (parent.info.status, parent.info.run_name) == ("FINISHED", "sweep-sweep")
     assert sorted(child.data.tags["policy"] for child in children) == sorted(POLICIES.split(","))
     assert {child.info.status for child in children} == {"FINISHED"}

@@ -1,0 +1,75 @@
+"""From folders to a comparison: the runs that lie below, read and computed, sorted into arms, and judged."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from analysis.comparison.advice import advise
+from analysis.comparison.arms import sort_into_arms
+from analysis.comparison.comparison import Comparison, compare
+from analysis.comparison.text import headline
+from analysis.metrics.measured import numbers_of
+from record.files import FolderError, find
+from record.metrics import Metrics
+from record.reading import Run, read
+
+LeaveOut = Callable[[str], None]
+"""Is told in a line of each folder that cannot be read."""
+
+
+def on_stderr(reason: str) -> None:
+    """Say what is left out, and why."""
+    print(f"left out: {reason}", file=sys.stderr)
+
+
+def read_each(places: list[Path], leave_out: LeaveOut = on_stderr) -> Iterator[Run]:
+    """Every run below `places`, in order; one that cannot be read is told to `leave_out`.
+
+    Raises:
+        FolderError: a place holds no run.
+    """
+    for folder in find(places):
+        with _left_out(leave_out):
+            run = read(folder)
+            if run.manifest.get("mode") != "ui":
+                yield run
+
+
+@contextlib.contextmanager
+def _left_out(leave_out: LeaveOut) -> Iterator[None]:
+    try:
+        yield
+    except (FolderError, OSError) as error:
+        leave_out(str(error))
+
+
+def read_runs(places: list[Path], leave_out: LeaveOut = on_stderr) -> list[tuple[Run, Metrics]]:
+    """Every run below `places` with its metrics, as `read_each` finds them.
+
+    Raises:
+        FolderError: a place holds no run.
+    """
+    runs = []
+    for run in read_each(places, leave_out):
+        with _left_out(leave_out):
+            runs.append((run, numbers_of(run).metrics))
+    return runs
+
+
+def compare_runs(runs: list[tuple[Run, Metrics]]) -> Comparison:
+    """Runs compared, with what would decide and with their headlines.
+
+    Raises:
+        ComparisonError: they cannot be compared.
+    """
+    return told(compare(sort_into_arms(runs)))
+
+
+def told(comparison: Comparison) -> Comparison:
+    """With what would decide, and with its headlines."""
+    comparison = advise(comparison)
+    for pairs in comparison.pairings:
+        if (row := comparison.row(pairs.arm, comparison.primary)) is not None:
+            row.sentence = headline(comparison, pairs)
+    return comparison

@@ -1,0 +1,120 @@
+"""The tables that commands print and pages show: of a run, of several runs, of a comparison."""
+
+from collections.abc import Sequence
+
+from analysis.comparison.comparison import Comparison
+from analysis.comparison.notes import left_out, notes
+from analysis.comparison.text import best, cells, headline
+from analysis.metrics.verdict import latency, percent, quantity, table_rows
+from analysis.tables.export import Sheet
+from analysis.tables.units import unit_of
+from record.metrics import Metrics
+from record.reading import Run
+
+IDENTITY = ("folder", "scenario", "arm", "seed", "valid")
+"""The first columns of a table of runs."""
+NUMBERS = (
+    "reference_value",
+    "arm_value",
+    "ratio",
+    "difference",
+    "low",
+    "high",
+    "n",
+    "verdict",
+    "is_certain",
+    "is_primary",
+    "estimand",
+    "level",
+    "p",
+    "smallest_detectable",
+    "pairs_needed",
+)
+"""Of a comparison's rows, what goes into CSV beside metric and arms; all of it stands in comparison.json."""
+LABELS = {"seed", "valid", "invalid_reasons", "warnings"}
+"""Metrics that a table of runs has in columns of its own, or in words."""
+
+
+def short_list(metrics: Metrics) -> Sheet:
+    """A run in the numbers that tell most, as the command line shows them."""
+    return Sheet("The run in numbers, outside warm-up", ("what", "value"), table_rows(metrics))
+
+
+def metrics_list(metrics: Metrics) -> Sheet:
+    """All of `metrics.json`, a row a key, with its unit."""
+    rows = [(key, value, unit_of(key)) for key, value in metrics.items()]
+    return Sheet("All metrics", ("metric", "value", "unit"), rows)
+
+
+def runs_list(runs: Sequence[tuple[Run, Metrics]], labels: Sequence[str]) -> Sheet:
+    """Several runs, a row each, in words; one that is not valid says why.
+
+    Args:
+        runs: with their metrics.
+        labels: what each is called, of equal length.
+    """
+    columns = ("run", "seed", "valid", "p50", "p99", "failed", "in the objective", "goodput", "replica-seconds")
+    rows = [
+        (
+            label,
+            run.manifest.get("seed"),
+            "yes" if metrics["valid"] else f"no: {'; '.join(metrics['invalid_reasons'])}",
+            latency(metrics, "p50"),
+            latency(metrics, "p99"),
+            percent(metrics["error_rate"]),
+            percent(metrics["served_share"]),
+            quantity(metrics["goodput_rps"], "requests/s"),
+            quantity(metrics["replica_seconds"], "s", 0),
+        )
+        for label, (run, metrics) in zip(labels, runs, strict=True)
+    ]
+    return Sheet("Runs", columns, rows)
+
+
+def numbers_list(runs: Sequence[tuple[Run, Metrics]], arms: Sequence[str]) -> Sheet:
+    """Several runs, a row each, with every metric that is a number or true or false.
+
+    Args:
+        runs: with their metrics.
+        arms: the arm of each, of equal length.
+    """
+    keys = dict.fromkeys(key for _, metrics in runs for key, value in metrics.items() if not isinstance(value, list))
+    names = [key for key in keys if key not in LABELS and key != "schema_version"]
+    rows = [
+        (
+            str(run.folder),
+            run.manifest.get("scenario"),
+            arm,
+            run.manifest.get("seed"),
+            metrics["valid"],
+            *(metrics.get(key) for key in names),
+        )
+        for arm, (run, metrics) in zip(arms, runs, strict=True)
+    ]
+    return Sheet("Runs", (*IDENTITY, *names), rows)
+
+
+def effects_list(comparison: Comparison, arm: str) -> Sheet:
+    """The metrics of an arm against the reference, in words."""
+    pairs = next(pairs for pairs in comparison.pairings if pairs.arm == arm)
+    columns = ("metric", "about", pairs.reference, pairs.arm, "effect [interval]", "verdict")
+    return Sheet(
+        f"{pairs.arm} against {pairs.reference}",
+        columns,
+        [cells(row, comparison) for row in comparison.rows if row.arm == arm],
+    )
+
+
+def effect_numbers_list(comparison: Comparison) -> Sheet:
+    """Every metric of every arm against the reference, in numbers."""
+    rows = [
+        (row.metric, unit_of(row.metric), row.reference, row.arm, *(getattr(row, name) for name in NUMBERS))
+        for row in comparison.rows
+    ]
+    return Sheet("Effects", ("metric", "unit", "reference", "arm", *NUMBERS), rows)
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    """What is said of a comparison: what was left out, the headline of each arm, which are best, and the notes."""
+    texts = [text for pairs in comparison.pairings for text in (left_out(pairs), headline(comparison, pairs))]
+    return [text for text in (*texts, best(comparison), *(f"note: {note}" for note in notes(comparison))) if text]
