@@ -132,7 +132,7 @@ def system_interval(pool: Pool, metric: Metric, alpha: float = ALPHA) -> Interva
     if n < 2 or needed > 1 or not math.isfinite(value) or not np.isfinite(without).all() or min(value, *without) <= 0:
         return None
     logs = np.log(without)
-    half = float(stdtrit(n - 1, 1 - alpha / 2)) * math.sqrt((n - 1) / n * float(((logs - logs.mean()) ** 2).sum()))
+    half = student_quantile(1 - alpha / 2, n - 1) * math.sqrt((n - 1) / n * float(((logs - logs.mean()) ** 2).sum()))
     return Interval(value, value * math.exp(-half), value * math.exp(half), n)
 
 

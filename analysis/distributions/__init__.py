@@ -7,7 +7,7 @@
     saddle_point    binomial probabilities to the last digits, on which the others rest
     roots           where a function of one variable is zero
 
-Our own, since SciPy weighs more than half of all else that the core needs and takes seconds to import; held against
+Our own, since SciPy is a quarter of what the core would install and takes seconds to import; held against
 it, and against printed tables, in `tests/analysis/test_distributions.py`. Functions of numbers, not of arrays: the
 unit of all statistics here is the run, of which there are few.
 """
