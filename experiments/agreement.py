@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-
 from analysis.comparison.ranks import kendall_tau
 from analysis.comparison.statistics import Interval, Paired, geometric_interval, paired
 from analysis.metrics import table as metrics
