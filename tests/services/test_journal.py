@@ -124,7 +124,7 @@ async def test_the_number_of_missing_lines_is_told_after_a_while_where_nothing_e
     async def told():
         return lines()[-1]["event"] == "left_out"
 
-    await eventually(told, 5, "the number is told")
+    await eventually(told, "the number is told")
     assert lines()[-1]["lines"] == 10
 
 
@@ -168,10 +168,10 @@ def test_the_documentation_lists_every_event_and_no_other():
     assert told <= also and listed <= told
 
 
-@pytest.mark.parametrize("file", ["docker-compose.yml", "docker-stack.yml"])
+@pytest.mark.parametrize("file", ["docker-compose.yml", "docker-compose.tracking.yml", "docker-stack.yml"])
 def test_no_containers_log_can_fill_a_disk(file):
     content = yaml.safe_load((ROOT / file).read_text())
-    assert len(content["services"]) >= 3
+    assert len(content["services"]) >= 2
     for name, service in content["services"].items():
         assert service["logging"] == {"driver": "json-file", "options": containers.LOG_BOUNDS}, name
         if "services." in service.get("command", ""):

@@ -108,7 +108,7 @@ async def until(condition):
     async def there():
         return condition()
 
-    await eventually(there, 5, "what the test waits for")
+    await eventually(there, "what the test waits for")
 
 
 def told(caplog, event):
