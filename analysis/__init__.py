@@ -6,6 +6,7 @@ The files here are commands:
 
     summary      one run, or many on a page: metrics.json, timeline.parquet, summary.png
     compare      which arm is better: comparison.json, comparison.png
+    report       a run, a sweep or a comparison as one HTML file
     regimes      who wins where, over two keys; storm_map: where a retry storm begins
     plan         how many pairs of which length would show an effect
     boards       the pictures of Grafana's boards

@@ -5,10 +5,15 @@ Nothing here costs the sweep its exit status: what goes wrong is a warning.
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from experiments.plan.installed import missing
 from experiments.tracking.companion import finish_sweep
 from experiments.tracking.values import SWEEP_FILES
 from record.files import find, one_line, read_manifest
+
+if TYPE_CHECKING:
+    from analysis.pages.html.of_runs import Reported
 
 MAP_SCENARIO = "retry_storm_map"
 """Ends in a map instead of a comparison: each of its many arms is a point of it."""
@@ -46,14 +51,23 @@ def _report(folder: Path) -> None:
 
     from analysis.compare import TABLE_WIDTH, show, write
     from analysis.comparison.arms import ComparisonError
-    from analysis.comparison.gathering import compare_runs, read_runs
+    from analysis.comparison.gathering import compare_runs, on_stderr, read_runs
+    from analysis.pages.html.of_runs import Reported
     from analysis.pages.joint_page import draw_many
     from analysis.pages.rows import arrange
 
-    runs = read_runs([folder])
+    unread: list[str] = []
+
+    def leave_out(reason: str) -> None:
+        on_stderr(reason)
+        unread.append(reason)
+
+    runs = read_runs([folder], leave_out)
+    comparison, why_not = None, ""
     try:
         comparison = compare_runs(runs)
     except ComparisonError as error:
+        why_not = str(error)
         print(f"not compared: {error}")
     else:
         write(comparison, folder)
@@ -61,3 +75,20 @@ def _report(folder: Path) -> None:
         print(f"comparison: {folder / 'comparison.png'}; again: python -m analysis.compare {folder}")
     draw_many(arrange(runs), folder / "summary.png")
     print(f"all runs on one page: {folder / 'summary.png'}", flush=True)
+    _write_page(Reported(runs, comparison, why_not, unread), folder)
+
+
+def _write_page(reported: "Reported", folder: Path) -> None:
+    """The same as one HTML file, where what it is made with is there; where it fails, only that is missing."""
+    if (reason := missing("report")) is not None:
+        print(f"no HTML report: {reason}", flush=True)
+        return
+    from analysis.report import NAME, write_runs
+
+    try:
+        write_runs(reported, folder / NAME, [folder])
+    except Exception as error:
+        later = f"python -m analysis.report {folder}"
+        print(f"warning: the report is not written ({one_line(error)}); later: {later}", file=sys.stderr)
+        return
+    print(f"report: {folder / NAME}", flush=True)
