@@ -22,14 +22,14 @@ quick: $(STAMP) ## tests of pure code, under a minute
 test: $(STAMP) ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-verify: $(STAMP) ## measurements whose result is known before: a quarter of an hour, on an otherwise idle machine
+verify: $(STAMP) ## measurements whose result is known before: ten minutes, on an otherwise idle machine
 	@$(BIN)/python -m pytest tests/measuring --timeout 1200
 
 check: $(STAMP) ## linter, floors of imports, and type checker (for macOS, too)
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports --no-cache --no-logo
-	@$(BIN)/mypy
-	@$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
+	@$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin & \
+		$(BIN)/mypy; here=$$?; wait $$! && exit $$here
 
 audit: $(STAMP) ## known vulnerabilities in the locked packages; asks a database on the internet
 	@$(BIN)/python .ci/audit.py

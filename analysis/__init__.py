@@ -7,13 +7,14 @@ The files here are commands:
     summary      one run, or many on a page: metrics.json, timeline.parquet, summary.png
     compare      which arm is better: comparison.json, comparison.png
     report       a run, a sweep or a comparison as one HTML file
+    baseline     keep runs under a name, to compare later ones with
     regimes      who wins where, over two keys; storm_map: where a retry storm begins
     plan         how many pairs of which length would show an effect
     boards       the pictures of Grafana's boards
 
 and the folders subjects: `metrics/` (one run in numbers), `comparison/` (many runs to a verdict), `tables/` (for
-notebooks and other programs), `pages/` (pictures and HTML), `calibration/` (how often the comparison is right). Begin
-with `metrics.table.compute`.
+notebooks and other programs), `pages/` (pictures and HTML), `expectations/` (thresholds for pipelines), `baselines/`
+(runs of before), `calibration/` (how often the comparison is right). Begin with `metrics.table.compute`.
 """
 
 import sys

@@ -1,7 +1,8 @@
 """Compares arms: `python -m analysis.compare results/sweeps/<time>`.
 
-Runs are sorted into arms by their configurations and paired by seed; the arm named first is the reference. Writes
-comparison.json and comparison.png beside the runs. Exit status: 0 an answer was given; 2 the runs cannot be compared.
+Runs are sorted into arms by their configurations and paired by seed; the arm named first is the reference, or with
+--baseline each arm's counterpart there. Writes comparison.json and comparison.png beside the runs. Exit status: 0 an
+answer was given; 2 the runs cannot be compared; 4 what was expected of them is not met.
 """
 
 import argparse
@@ -13,16 +14,26 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.comparison.arms import ComparisonError
+from analysis.baselines.against import against
+from analysis.baselines.keeping import PLACE, BaselineError, load
+from analysis.comparison.arms import Arm, ComparisonError, arms_of, sort_into_arms
 from analysis.comparison.comparison import Comparison
-from analysis.comparison.gathering import compare_runs, read_runs
+from analysis.comparison.gathering import compare_runs, read_runs, told
 from analysis.comparison.notes import left_out, notes
 from analysis.comparison.text import best, headline
+from analysis.expectations.grammar import ExpectationError, parse_all
+from analysis.expectations.judging import Outcome, hold
+from analysis.expectations.report import outcomes_list, reasons
+from analysis.expectations.report import show as show_outcomes
+from analysis.expectations.report import write as write_outcomes
 from analysis.tables.export import FORMATS, Format, text_of
 from analysis.tables.lists import effect_numbers_list, effects_list, sentences
 from record.files import FolderError, write_text
+from record.metrics import Metrics
+from record.reading import Run
+from record.schema import EXPECTATIONS, JUNIT
 
-REFUSED = 2
+REFUSED, UNMET = 2, 4
 TABLE_WIDTH = 150
 """Columns that the table may take; a terminal that has fewer wraps its lines."""
 
@@ -54,36 +65,79 @@ def show(comparison: Comparison, console: Console) -> None:
             console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def formatted(comparison: Comparison, form: Format) -> str:
-    """The comparison as text: in Markdown what `show` prints, in CSV its numbers, a row a metric and arm."""
+def formatted(comparison: Comparison | None, outcomes: list[Outcome], form: Format) -> str:
+    """All as text: in Markdown what is printed else; in CSV the numbers of the comparison, a row a metric and arm, and
+    of what was expected only where nothing is compared.
+    """
     if form == "csv":
-        return text_of([effect_numbers_list(comparison)], form)
-    sheets = [effects_list(comparison, pairs.arm) for pairs in comparison.pairings]
-    return text_of(sheets, form, sentences(comparison))
+        return text_of([outcomes_list(outcomes) if comparison is None else effect_numbers_list(comparison)], form)
+    pairings = comparison.pairings if comparison is not None else []
+    sheets = [effects_list(comparison, pairs.arm) for pairs in pairings if comparison is not None]
+    said = sentences(comparison) if comparison is not None else []
+    if outcomes:
+        sheets.append(outcomes_list(outcomes))
+        said = [*said, *reasons(outcomes)]
+    return text_of(sheets, form, said)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Compare what the command line names; return the exit status."""
+def _gathered(
+    runs: list[tuple[Run, Metrics]], chosen: argparse.Namespace
+) -> tuple[list[Arm], Comparison | None]:
+    """The arms that something is expected of, and their comparison; None where one arm is only held against that."""
+    if chosen.baseline is None:
+        arms = arms_of(runs) if chosen.expect else sort_into_arms(runs)
+        return arms, compare_runs(runs) if len(arms) > 1 else None
+    kept = load(chosen.baseline, chosen.baselines)
+    found = against(kept.name, read_runs([kept.folder]), runs)
+    for warning in found.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return found.arms, told(found.comparison)
+
+
+def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m analysis.compare", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("places", nargs="+", type=Path, metavar="DIR", help="a sweep's folder, or several runs")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where to write (default: the first DIR)")
     parser.add_argument("--format", choices=FORMATS, help="print Markdown, or numbers as CSV (default: for a terminal)")
-    chosen = parser.parse_args(arguments)
-    folder = chosen.output or chosen.places[0]
+    parser.add_argument("--baseline", metavar="NAME", help="compare with what `python -m analysis.baseline save` kept")
+    parser.add_argument("--baselines", type=Path, default=PLACE, metavar="DIR", help=f"where that is ({PLACE}/)")
+    parser.add_argument(
+        "--expect", action="append", default=[], metavar="LIST", help="'[latency_p99_ms < 300]': exit status 4 if not"
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Compare what the command line names; return the exit status."""
+    chosen = _arguments(arguments)
+    folder = chosen.output or chosen.places[0] / (f"baseline-{chosen.baseline}" if chosen.baseline else "")
     try:
-        comparison = compare_runs(read_runs(chosen.places))
+        expected = parse_all(chosen.expect)
+        runs = read_runs(chosen.places)
+        arms, comparison = _gathered(runs, chosen)
         folder.mkdir(parents=True, exist_ok=True)
-        write(comparison, folder)
-    except (FolderError, ComparisonError, OSError) as error:
+        names: list[str] = []
+        if comparison is not None:
+            write(comparison, folder)
+            names += ["comparison.json", "comparison.png"]
+        outcomes = hold(expected, arms, comparison)
+        if outcomes:
+            write_outcomes(outcomes, [run.manifest for run, _ in runs], folder)
+            names += [EXPECTATIONS, JUNIT]
+    except (FolderError, ComparisonError, BaselineError, ExpectationError, OSError) as error:
         print(error, file=sys.stderr)
         return REFUSED
     if chosen.format:
-        print(formatted(comparison, chosen.format), end="")
+        print(formatted(comparison, outcomes, chosen.format), end="")
     else:
-        show(comparison, Console(width=max(Console().width, TABLE_WIDTH)))
-    written = f"written: {folder / 'comparison.json'}, {folder / 'comparison.png'}"
+        console = Console(width=max(Console().width, TABLE_WIDTH))
+        if comparison is not None:
+            show(comparison, console)
+        if outcomes:
+            show_outcomes(outcomes, console)
+    written = f"written: {', '.join(str(folder / name) for name in names)}"
     print(written, file=sys.stderr if chosen.format else sys.stdout)
-    return 0
+    return 0 if all(outcome.is_met for outcome in outcomes) else UNMET
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from experiments.plan.installed import missing
 from record import __version__
@@ -39,10 +38,12 @@ class Command:
 COMMANDS = {
     "run": Command("experiments.run", "run an experiment: +scenario=NAME [group=choice] [key=value]"),
     "sweep": Command("experiments.run", "the same with -m: all combinations of choices, compared", first=("-m",)),
+    "keys": Command("experiments.keys", "every key of the configuration: unit, default, bounds, meaning"),
     "replay": Command("experiments.replay", "measure a run again from its folder: does it come out the same?"),
     "summary": Command("analysis.summary", "draw runs again, or several on one page"),
     "compare": Command("analysis.compare", "effects with intervals, a verdict on each arm, the best arms"),
     "report": Command("analysis.report", "a run, a sweep or a comparison as one HTML file", extra="report"),
+    "baseline": Command("analysis.baseline", "keep runs under a name, to compare later ones with: save, list"),
     "plan": Command("analysis.plan", "how many pairs, of which length, an effect takes; from a pilot"),
     "regimes": Command("analysis.regimes", "a sweep over two keys as a map: which policy wins where"),
     "storm-map": Command("analysis.storm_map", "a sweep over load and retries as a map: where the fleet stays down"),
@@ -76,11 +77,11 @@ commands
 
 -m (which `sweep` adds to `run`) measures every combination of the choices given with commas, and compares the arms;
 the seed first, so that arms share seeds. `aegis run` alone lists the scenarios.
-Keys: `aegis run +scenario=NAME --cfg job` shows them all with their values; those to choose from with their units:
-  {keys}
+Keys: `aegis keys [WORD]` says unit, default, bounds and meaning; `aegis run --help` lists scenarios and choices, and
+`aegis run +scenario=NAME --cfg job` shows all keys with their values.
 Results go to results/ in the working folder, and runs to mlflow.db there, where MLflow is installed.
 Exit status: 0 complete and valid; 1 it failed; 2 the configuration is wrong (nothing was started); 3 complete, but the
-measurement is not valid; 130 and 143 interrupted.
+measurement is not valid; 4 complete and valid, but an `expect` does not hold; 130 and 143 interrupted.
 """
 COMPLETION = """\
 _aegis() {{
@@ -107,11 +108,7 @@ SHELLS = {"bash": "", "zsh": "autoload -U +X bashcompinit && bashcompinit\n"}
 
 def help_text() -> str:
     """What `aegis --help` prints."""
-    plan = Path(__file__).resolve().parent / "plan"
-    return HELP.format(
-        commands="\n".join(f"  {name:16} {command.about}" for name, command in COMMANDS.items()),
-        keys=" and ".join(str(plan / name) for name in ("config.py", "workload.py")),
-    )
+    return HELP.format(commands="\n".join(f"  {name:16} {command.about}" for name, command in COMMANDS.items()))
 
 
 def completion(arguments: Sequence[str]) -> int:

@@ -2,7 +2,8 @@
 
 Its resolved configuration, seed, schedule and faults are taken from its folder. Exit status: 0 the old run agrees with
 the new ones within what these vary; 1 a run failed; 2 it cannot be replayed (nothing was started); 3 it differs, or
-cannot be compared; 130 and 143 interrupted (what was measured is kept).
+cannot be compared; 4 it agrees, but what it expects (`expect`) is not met by the repeats; 130 and 143 interrupted (what
+was measured is kept).
 """
 
 import argparse
@@ -13,15 +14,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from experiments.plan.original import Original, ReplayError, differences, read_original
+from analysis.expectations.grammar import parse_all
+from experiments.plan.original import Original, ReplayError, read_original
 from experiments.runner.exit_status import ExitStatus
 from experiments.runner.supervision import Interrupted, say, supervise
 from record.files import write_json
 from record.metrics import Metrics
-from record.provenance import provenance
+from record.provenance import differences, provenance
 
 FAILED, WRONG = ExitStatus.FAILED, ExitStatus.WRONG
-AGREES, DIFFERS = ExitStatus.COMPLETE, ExitStatus.INVALID
+AGREES, DIFFERS, UNMET = ExitStatus.COMPLETE, ExitStatus.INVALID, ExitStatus.UNMET
 """What the statuses of a run mean of a replay."""
 PLACE = Path("results/replays")
 TABLE_WIDTH = 120
@@ -141,7 +143,26 @@ def _judge(
     if failed:
         say(f"{failed} of {len(statuses)} repeats failed")
     print(f"written: {output / 'replay.json'}")
-    return FAILED if failed else AGREES if judgement.verdict == "agrees" else DIFFERS
+    is_met = _is_met(original, output, new, console)
+    return FAILED if failed else DIFFERS if judgement.verdict != "agrees" else AGREES if is_met else UNMET
+
+
+def _is_met(original: Original, output: Path, new: list[Metrics], console: Console) -> bool:
+    """Whether the repeats together meet what the run expects; what is about a reference, which they have none of, is
+    left out with a line.
+    """
+    from analysis.expectations.judging import hold_runs
+    from analysis.expectations.report import show, write
+
+    expected = parse_all(original.plan.config.expect)
+    for one in expected:
+        if one.has_reference:
+            say(f"left out: expect: '{one.text}': a replay has no reference")
+    outcomes = hold_runs(expected, str(original.manifest["scenario"]), new)
+    if outcomes:
+        write(outcomes, [original.manifest], output)
+        show(outcomes, console)
+    return all(outcome.is_met for outcome in outcomes)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 `-m` sweeps; `repeat.resume=DIR` goes on with a sweep; `--dry-run` beside any of them starts nothing.
 
 Exit status: 0 complete and valid; 1 it failed; 2 the configuration is wrong; 3 complete, but not valid;
+4 complete and valid, but an `expect` does not hold;
 130 and 143 interrupted by SIGINT and SIGTERM.
 """
 
@@ -28,6 +29,7 @@ from experiments.plan.composing import is_of_composing, why
 from experiments.plan.config import ConfigError
 from experiments.plan.engines import engine_of
 from experiments.plan.errors import WrongError, one_line
+from experiments.plan.expecting import quoted
 from experiments.plan.installed import CONF
 from experiments.plan.resolve import resolve
 from experiments.runner.exit_status import ExitStatus
@@ -72,6 +74,8 @@ def job(composed: DictConfig) -> Outcome:
             jobs.check_alone(plan.config)
             jobs.check_launcher(plan.config, asked.launcher._target_, is_swept=is_swept)
         if is_optimised:
+            if plan.config.expect:
+                raise ConfigError("expect: a search tries what does not meet it; expect it of a run of what was found")
             check_direction(asked.sweeper, plan.primary)
     except CONFIG_ERRORS as error:
         with contextlib.suppress(OSError):
@@ -120,6 +124,7 @@ def main() -> int:
         return ExitStatus.WRONG
     try:
         store.register()
+        arguments = quoted(arguments)
         if not asks_hydra:
             admin_token()
         if is_resumed:

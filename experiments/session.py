@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
 from rich.table import Table
 
+from analysis.expectations.grammar import parse_all
 from experiments.plan.config import Config
 from experiments.plan.engines import Engine, RunError, engine_of
 from experiments.plan.outside import plugins_of
@@ -29,6 +30,9 @@ from record.shapes import Manifest, Plugin
 from record.writing import Recorder
 from services.manager.engines import EngineError
 from services.processes import StartError
+
+if TYPE_CHECKING:  # a run that expects nothing pays nothing for it
+    from analysis.expectations.judging import Outcome
 
 
 @dataclass
@@ -177,11 +181,16 @@ class Session:
         if not self.config.load.ui and (self.folder / "requests.parquet").exists():
             self._progress.step("analysing")
             metrics = await asyncio.to_thread(self._summarise)
+        outcomes = self._hold(metrics) if metrics is not None else []
         if companion is not None:
             self._progress.step("logging to MLflow")
             await companion.log()
         if metrics is not None:
             self._print(metrics)
+        if outcomes:
+            from analysis.expectations.report import show
+
+            show(outcomes, self._progress.console)
         self._progress.say(f"results: {_relative(self.folder)}")
         if self.config.load.ui and reason == "interrupted":
             return ExitStatus.COMPLETE
@@ -189,7 +198,23 @@ class Session:
             return ExitStatus.FAILED
         if metrics is None:
             return ExitStatus.FAILED
-        return ExitStatus.COMPLETE if metrics["valid"] else ExitStatus.INVALID
+        if not metrics["valid"]:
+            return ExitStatus.INVALID
+        return ExitStatus.COMPLETE if all(outcome.is_met for outcome in outcomes) else ExitStatus.UNMET
+
+    def _hold(self, metrics: Metrics) -> "list[Outcome]":
+        """What became of `expect`, written to the folder; of a sweep's run nothing, as its arm is judged as a whole."""
+        if not self.config.expect or self.sweep_dir is not None:
+            return []
+        from analysis.expectations.judging import hold_runs
+        from analysis.expectations.report import write
+
+        outcomes = hold_runs(parse_all(self.config.expect), self.scenario, [metrics])
+        try:
+            write(outcomes, [self._recorder.manifest], self.folder)
+        except OSError as error:
+            self._warn(f"what was expected is not written ({one_line(error)})")
+        return outcomes
 
     @property
     def _engine(self) -> type[Engine]:

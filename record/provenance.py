@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from record import __version__
+from record.settings import flatten
 from record.shapes import Commit, Provenance
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +27,9 @@ PACKAGES = (
     "pandas",
     "pyarrow",
 )
+
+SECTIONS = ("aegis", "git", "python", "kernel", "cpu", "cores", "packages")
+"""Sections of a manifest that may explain why a run comes out otherwise."""
 
 
 def now_iso() -> str:
@@ -90,3 +94,19 @@ def commit_of(made: Provenance) -> str:
     """The first ten digits of the commit that a run was made with, of its manifest; `None` where nobody knows."""
     git = made.get("git")
     return str(git["commit"] if git else None)[:10]
+
+
+def differences(then: Provenance, now: Provenance) -> list[dict[str, str]]:
+    """What of code and machine is not as it was: `what`, `then` and `now`, in the order of `SECTIONS`.
+
+    Uncommitted changes on both sides are none the less two states of the code that nobody knows.
+    """
+    sides = [{name: flatten(side.get(name), name) for name in SECTIONS} for side in (then, now)]
+    changes = []
+    for name in SECTIONS:
+        before, after = (side[name] for side in sides)
+        for key in sorted(before.keys() | after.keys()):
+            pair = before.get(key, "none"), after.get(key, "none")
+            if pair[0] != pair[1] or (key == "git.dirty" and "True" in pair):
+                changes.append({"what": key, "then": pair[0], "now": pair[1]})
+    return changes

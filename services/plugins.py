@@ -9,6 +9,7 @@ folder of `AEGIS_PLUGINS` (several are joined by a colon):
 The variable goes to every process of a run by its environment. A name that two files have is refused when it is chosen.
 """
 
+import difflib
 import hashlib
 import importlib
 import inspect
@@ -17,6 +18,8 @@ from collections.abc import MutableSequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from services.units import must_be
 
 VARIABLE = "AEGIS_PLUGINS"
 ROOMS = ("policies", "scalers", "manager_engines", "process_faults", "profiles", "engines", "panels")
@@ -131,6 +134,15 @@ class Point:
         parameters = inspect.signature(self.find(name)).parameters.values()
         return {p.name: None if p.default is p.empty else p.default for p in parameters if p.name not in fixed}
 
+    def lacks(self, name: str, option: str, *fixed: str) -> str:
+        """One line on an option that the class called `name` does not take: what it takes, and which others take it."""
+        known = [each for each in self.options(name, *fixed) if each not in fixed]
+        text = f"{self.kind}.{option}: {name} takes {', '.join(known) or 'no options'}"
+        if others := [each for each in self.usable() if each != name and option in self.options(each, *fixed)]:
+            return f"{text}; {option} goes with {' and '.join(f'{self.kind}={each}' for each in others)}"
+        near = [each for each in known if each.startswith(option)] or difflib.get_close_matches(option, known, 1)
+        return f"{text}; did you mean {self.kind}.{near[0]}?" if near else text
+
     def create(self, name: str, options: dict[str, Any], **fixed: object) -> Any:  # noqa: ANN401
         """An instance of the class called `name`, its options checked against its constructor.
 
@@ -147,13 +159,14 @@ class Point:
         known = self.options(name, *fixed)
         for option, value in options.items():
             if option not in known:
-                raise ValueError(f"{self.kind}.{option}: {name} takes {', '.join(known) or 'no options'}")
+                raise ValueError(self.lacks(name, option, *fixed))
             default = known[option]
             if default is None:
                 continue
             accepted = (int, float) if isinstance(default, float) else type(default)
             if not isinstance(value, accepted) or (isinstance(value, bool) and not isinstance(default, bool)):
-                raise ValueError(f"{self.kind}.{option}={value}: must be a {type(default).__name__}")
+                key = f"{self.kind}.{option}"
+                raise ValueError(f"{key}={value}: {must_be(key, value, type(default), default)}")
         for option in known:
             if option not in options and taken[option].default is inspect.Parameter.empty:
                 raise ValueError(f"{self.kind}.{option}: must be given, {name} has no default for it")

@@ -12,7 +12,7 @@ ROOMS = ("system", "containers", "monitoring", "services", "experiments", "analy
 """From the longest tests to the shortest: workers that take file after file then end together."""
 OUTSIDE = ROOMS[:3]
 """Rooms whose tests need more than Python: whole runs, containers, other programs."""
-STARTING = {"subprocess", "socket", "multiprocessing", "tests.services.live"}
+STARTING = {"subprocess", "socket", "multiprocessing", "tests.services.live", "tests.measuring.measured"}
 """A module of tests that uses one of these starts processes or opens sockets; so do RUNNING of tests.running."""
 RUNNING = {"run", "start", "command"}
 

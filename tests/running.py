@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -15,6 +16,7 @@ SHORT = [
     "workload.warmup_s=1",
 ]  # fmt: skip
 """A picture takes as long to draw as all the rest of a short run."""
+GATEWAY_TIMEOUT = 504
 
 
 def command(*overrides):
@@ -78,6 +80,12 @@ def metrics(folder):
 
 def events(folder):
     return [json.loads(line) for line in (Path(folder) / "events.jsonl").read_text().splitlines()]
+
+
+def lost(folder):
+    """The rows of requests that came to harm, not counting those that only took too long: machines stand still."""
+    rows = pd.read_parquet(Path(folder) / "requests.parquet")
+    return rows[~rows["outcome"].isin(["ok", "timeout"]) & (rows["status"] != GATEWAY_TIMEOUT)]
 
 
 def measuring(folder):

@@ -10,7 +10,7 @@ from record.settings import flatten
 
 GROUPS = ("policy", "scaler", "engine")
 """Sections whose `name` stands for the rest of them."""
-APART = ("seed", "tracking", "summary")
+APART = ("seed", "tracking", "summary", "expect")
 """Sections in which runs of one arm may differ."""
 FIXED = ("validity", "comparison", "repeat")
 """Sections that must be the same in every arm: limits, smallest effects and looks are set before the data, for all."""
@@ -73,18 +73,28 @@ def sort_into_arms(runs: Iterable[tuple[Run, Metrics]]) -> list[Arm]:
     Raises:
         ComparisonError: there is one arm only, or the arms differ in what must be the same.
     """
+    arms = arms_of(runs)
+    if len(arms) < 2:
+        raise ComparisonError("one arm only: a comparison needs runs of two configurations (the seed apart)")
+    return arms
+
+
+def arms_of(runs: Iterable[tuple[Run, Metrics]]) -> list[Arm]:
+    """The same where one arm will do; alone it is called by its scenario.
+
+    Raises:
+        ComparisonError: the arms differ in what must be the same.
+    """
     grouped: dict[tuple[tuple[str, str], ...], list[Measured]] = {}
     for run, metrics in runs:
         grouped.setdefault(identify(run), []).append(Measured(run, metrics))
-    if len(grouped) < 2:
-        raise ComparisonError("one arm only: a comparison needs runs of two configurations (the seed apart)")
     differing = _differing([dict(identity) for identity in grouped])
     wrong = [key for key in differing if key.split(".")[0] in FIXED]
     if wrong:
         raise ComparisonError(f"the arms differ in {', '.join(wrong)}, which must be the same for all")
     arms = []
     for identity, members in grouped.items():
-        arm = Arm(_label(dict(identity), differing))
+        arm = Arm(_label(dict(identity), differing) if len(grouped) > 1 else dict(identity)["scenario"])
         for member in members:
             if (seed := member.run.manifest.get("seed")) is None:
                 raise ComparisonError(f"{member.run.folder}: its manifest has no seed")

@@ -124,13 +124,29 @@ class Comparison:
 def compare(arms: list[Arm]) -> Comparison:
     """Compare every arm with the first, and where there are more, all with each other.
 
+    Raises:
+        ComparisonError: two runs of one seed had different schedules, or what the manifests say cannot be used.
+    """
+    return compare_pairings([pair(arms[0], arm) for arm in arms[1:]], arms, best_sets([arms])[0] if arms[2:] else None)
+
+
+def compare_pairings(pairings: list[Pairs], arms: list[Arm], best: BestSet | None = None) -> Comparison:
+    """Compare each arm with the reference that it is paired with.
+
     The primary metric and the lost requests of all arms are one family of comparisons, all other metrics are another,
     and the pairs of arms behind the best set are a third (Holm). Where the runs say that their number was left to the
     data (`repeat.until_ratio_ci`), or that a sweep was extended after its end, each errs with the level of the look.
+
+    Args:
+        pairings: at least one.
+        arms: all of them; what was set before the data is taken from the first.
+        best: the best of them.
+
+    Raises:
+        ComparisonError: what the manifests say cannot be used.
     """
     runs = [run for arm in arms for runs in arm.runs.values() for run in runs]
     plan = plan_of(runs[0].run.manifest["config"])
-    pairings = [pair(arms[0], arm) for arm in arms[1:]]
     reached = look_reached(plan, runs, max(1, *(pairs.measured for pairs in pairings)))
     alpha = ALPHA if reached is None else reached.level
     found = _effects(pairings, list(BY_KEY), plan.estimand)
@@ -144,7 +160,7 @@ def compare(arms: list[Arm]) -> Comparison:
         plan.primary,
         plan.smallest,
         reached,
-        best_sets([arms])[0] if len(arms) > 2 else None,
+        best,
         [one for arm in arms for one in stand_apart(arm, plan.primary, plan.smallest)],
         _sweep(runs),
     )

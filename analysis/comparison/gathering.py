@@ -63,7 +63,12 @@ def compare_runs(runs: list[tuple[Run, Metrics]]) -> Comparison:
     Raises:
         ComparisonError: they cannot be compared.
     """
-    comparison = advise(compare(sort_into_arms(runs)))
+    return told(compare(sort_into_arms(runs)))
+
+
+def told(comparison: Comparison) -> Comparison:
+    """With what would decide, and with its headlines."""
+    comparison = advise(comparison)
     for pairs in comparison.pairings:
         if (row := comparison.row(pairs.arm, comparison.primary)) is not None:
             row.sentence = headline(comparison, pairs)

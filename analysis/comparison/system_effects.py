@@ -1,14 +1,17 @@
 """Latency of the system in the long run, from the requests of all runs, rather than that of runs of their length."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
 from analysis.comparison.arms import Measured, Pairs
+from analysis.comparison.compared import Compared
 from analysis.comparison.effects import Effect
 from analysis.comparison.pooled import Measured as Window
 from analysis.comparison.pooled import Pool
-from analysis.comparison.system_quantiles import Metric, system_ratio
+from analysis.comparison.statistics import Interval
+from analysis.comparison.system_quantiles import Metric, system_interval, system_ratio
 
 MEAN = "latency_mean_ms"
 DIGITS = 2
@@ -39,8 +42,7 @@ class System:
 
     @property
     def _is_stationary(self) -> bool:
-        runs = [one for pair in self._pairs.kept for one in (pair.ours, pair.theirs)]
-        return bool(runs) and all(_is_stationary(one) and len(one.run.latencies) for one in runs)
+        return _are_stationary([one for pair in self._pairs.kept for one in (pair.ours, pair.theirs)])
 
     @cached_property
     def _pools(self) -> tuple[Pool, Pool]:
@@ -55,6 +57,18 @@ class System:
         exact = run.warmup_s + factor * run.window_s
         unit = 10.0 ** max(0, math.floor(math.log10(exact)) - DIGITS + 1)
         return math.ceil(exact / unit) * unit
+
+
+def of_system(compared: Compared, runs: Sequence[Measured]) -> Interval | None:
+    """A latency of one arm's system from all its valid runs, ms; None where they do not identify it, as above."""
+    if (compared.quantile is None and compared.key != MEAN) or not _are_stationary(runs):
+        return None
+    metric: Metric = "mean" if compared.quantile is None else compared.quantile
+    return system_interval(Pool([_window(one) for one in runs]), metric)
+
+
+def _are_stationary(runs: Sequence[Measured]) -> bool:
+    return bool(runs) and all(_is_stationary(one) and len(one.run.latencies) for one in runs)
 
 
 def _is_stationary(one: Measured) -> bool:

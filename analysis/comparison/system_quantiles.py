@@ -9,6 +9,7 @@ of identification counts how many relaxation times a run spends above the quanti
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +17,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from analysis.comparison.pooled import Pool
-from analysis.comparison.statistics import ALPHA, POWER
+from analysis.comparison.statistics import ALPHA, POWER, Interval
 
 ABOVE = 4.0
 """Relaxation times that a run must spend above the quantile on average: (1 - q) * window / relaxation time.
@@ -114,19 +115,34 @@ def system_ratio(reference: Pool, arm: Pool, metric: Metric) -> SystemRatio:
     if error <= 1e-12:  # equal but for rounding
         error, mean = 0.0, 0.0 if abs(mean) <= 1e-12 else mean
     mean, error = (value if math.isfinite(value) else math.nan for value in (mean, error))
-    needed, reason = _needed(reference, arm, metric)
+    needed, reason = _needed((reference, arm), metric)
     if needed < math.inf and (math.isnan(mean) or (n > 1 and math.isnan(error))):
         needed, reason = math.inf, "it falls among the requests that were not served, in all runs or without one pair"
     return SystemRatio(n, ours, theirs, mean, error, needed, reason)
 
 
-def _needed(reference: Pool, arm: Pool, metric: Metric) -> tuple[float, str]:
+def system_interval(pool: Pool, metric: Metric, alpha: float = ALPHA) -> Interval | None:
+    """One system's quantile or mean by the same rules, ms; None where such runs do not identify it.
+
+    The jackknife leaves out a run at a time, on the logarithm.
+    """
+    n = len(pool.runs)
+    value, without = pool.mean() if metric == "mean" else pool.quantile(metric)
+    needed, _ = _needed((pool,), metric)
+    if n < 2 or needed > 1 or not math.isfinite(value) or not np.isfinite(without).all() or min(value, *without) <= 0:
+        return None
+    logs = np.log(without)
+    half = float(stdtrit(n - 1, 1 - alpha / 2)) * math.sqrt((n - 1) / n * float(((logs - logs.mean()) ** 2).sum()))
+    return Interval(value, value * math.exp(-half), value * math.exp(half), n)
+
+
+def _needed(pools: Sequence[Pool], metric: Metric) -> tuple[float, str]:
     """`needed_factor` and `reason`, by what is known of the queues' memory."""
-    if not (reference.is_steady and arm.is_steady):
+    if not all(pool.is_steady for pool in pools):
         return math.inf, "there is no steady state: latency depends on the run's length"
-    if math.isnan(reference.relaxations) or math.isnan(arm.relaxations):
+    if any(math.isnan(pool.relaxations) for pool in pools):
         return math.inf, "one pair does not show how long the queues remember"
-    relaxations = min(reference.relaxations, arm.relaxations)
+    relaxations = min(pool.relaxations for pool in pools)
     needed = ABOVE / (1 - (MEAN_AS if metric == "mean" else metric))
     found = f"a run is {relaxations:,.0f} relaxation times long; this metric needs {needed:,.0f}"
     return needed / relaxations, found

@@ -5,6 +5,7 @@ import random
 from analysis.comparison.compared import RATIOS
 from experiments.plan.config import BY_SPEED, Config, ConfigError, require
 from experiments.plan.engines import Engine, engine_of
+from experiments.plan.expecting import check_expected
 from experiments.plan.fault_plan import Fault
 from experiments.plan.fault_timeline import plan_faults
 from services.bounds import Bounds, hold
@@ -39,6 +40,7 @@ def check(config: Config) -> list[Fault]:
         policies.create(policy.pop("name", ""), policy, random.Random(0))
         scalers.create(scaler.pop("name", ""), scaler)
         _check_manager(config)
+        check_expected(config)
         return plan_faults(
             config.faults,
             config.random_faults,

@@ -210,15 +210,20 @@ class Config:
     arm: str = ""
     """A name that tells arms apart that are configured alike (`+scenario=aa`)."""
     seed: Annotated[int, Bounds(0, 2**63 - 1)] = 1
+    """Schedule, demands, random faults and every other draw follow from it: runs of one seed are asked the same."""
     replicas: int = 4
+    """How many replicas a run begins with; how many there can be, the engine says."""
     replica: ReplicaConfig = field(default_factory=ReplicaConfig)
     workload: WorkloadSettings = field(default_factory=WorkloadSettings)
     load: LoadConfig = field(default_factory=LoadConfig)
     router: RouterConfig | None = field(default_factory=RouterConfig)
     policy: dict[str, Any] = MISSING
+    """Which replica a request goes to, and the options of that policy."""
     scaler: dict[str, Any] = MISSING
+    """How many replicas there are to be, and the options of that scaler; `none` = as many as `replicas` says."""
     autoscaling: ScalingSettings = field(default_factory=ScalingSettings)
     faults: list[Fault] = field(default_factory=list)
+    """What is done to the system, and when: a list of `{at_s: 5, action: kill, target: r1, for_s: 3}`."""
     random_faults: FaultPlanSettings = field(default_factory=FaultPlanSettings)
     engine: EngineConfig = field(default_factory=EngineConfig)
     validity: ValidityConfig = field(default_factory=ValidityConfig)
@@ -228,6 +233,9 @@ class Config:
     would cost many times their play. `python -m analysis.summary DIR` draws later; `metrics.json` is there anyway."""
     comparison: ComparisonConfig = field(default_factory=ComparisonConfig)
     repeat: RepeatConfig = field(default_factory=RepeatConfig)
+    expect: list[str] = field(default_factory=list)
+    """What the run, or each arm of a sweep, must show, else exit status 4: `expect='[latency_p99_ms < 300]'`
+    (docs/thresholds.md)."""
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     @property

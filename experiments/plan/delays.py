@@ -21,7 +21,9 @@ class Delay:
     """A lognormal delay: its median, and the standard deviation of its logarithm (0 = always the median)."""
 
     median_ms: Annotated[float, Bounds(0, 60_000)] = 0.0
+    """Half of the delays are longer, milliseconds."""
     sigma: Annotated[float, Bounds(0, 3)] = 0.0
+    """Standard deviation of their logarithm; 0 = always the median."""
 
     @property
     def median_s(self) -> float:

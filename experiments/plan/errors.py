@@ -3,10 +3,18 @@
 import dataclasses
 import difflib
 import re
+from collections.abc import Iterator
 from typing import Any, get_args, get_type_hints
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.fault_plan import Fault
+from experiments.plan.keys import find
+from services.manager.scalers import SCALERS
+from services.router.policies import POLICIES
+from services.units import must_be, typed
 
 EXAMPLE = "A fault is {at_s: 5, action: kill, target: r1}."
 
@@ -38,13 +46,15 @@ def check_keys(content: dict[str, Any], node: type = Config, prefix: str = "") -
 
 def one_line(error: BaseException) -> str:
     """The error's text on one line; for a key that does not exist, with the keys that do."""
+    chain = list(_chain(error))
+    for cause in chain:
+        if isinstance(cause, OmegaConfBaseException) and (told := _told(cause)):
+            return told
     seen: list[str] = []
-    current: BaseException | None = error
-    while current is not None:
-        text = str(current)
+    for cause in chain:
+        text = str(cause)
         if text and not any(text in other for other in seen):
             seen.append(text)
-        current = current.__cause__
     text = " ".join(" ".join(seen).split())
     text = re.sub(r" Config search path: .*", "", text)
     text = re.sub(r"full_key: (\S+)", r"(key: \1)", text)
@@ -60,6 +70,51 @@ def one_line(error: BaseException) -> str:
     if match and "defaults list" not in text:
         text += _advice(match[1])
     return text
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it came from."""
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__
+
+
+def _told(error: OmegaConfBaseException) -> str:
+    """A value of the wrong type, or an option that the chosen policy or scaler has not, in our words; else empty.
+
+    OmegaConf's error knows the key, and the section that it was to be set in.
+    """
+    path, parent = str(error.full_key or ""), error.parent_node
+    group, _, option = path.partition(".")
+    if isinstance(error, ConfigKeyError | ConfigAttributeError):
+        point = next((point for point in (POLICIES, SCALERS) if point.kind == group), None)
+        name = OmegaConf.select(parent, "name") if isinstance(parent, DictConfig) else None
+        if isinstance(parent, DictConfig) and parent._metadata.object_type is Fault:
+            return ""
+        if point is None or not option or not isinstance(name, str):
+            return f"{path}: there is no such key.{advice}" if (advice := _advice(path)) else ""
+        return point.lacks(name, option, "rng")
+    if not isinstance(error, ValidationError):
+        return ""
+    is_fault = isinstance(parent, DictConfig) and parent._metadata.object_type is Fault and "." not in path
+    value = typed(error.value)
+    key = find(f"faults[].{path}" if is_fault else path.rstrip("0123456789[]"))
+    path = re.sub(r"\[(\d+)\]", r".\1", path)  # as one types it
+    if key is not None and key.section is Fault and key.kind is list and not isinstance(parent, ListConfig):
+        return f"{path}={value}: must be a list. {EXAMPLE}"
+    if key is None or (error.value is None and "not Optional" not in str(error)):
+        return ""
+    if is_fault and key.kind is not None:
+        return f"faults: {path}={value}: {must_be(path, error.value, key.kind, key.default)}. {EXAMPLE}"
+    if key.kind is None or key.section is not None:
+        if key.section is None or key.section is Fault:
+            return ""
+        names = ", ".join(field.name for field in dataclasses.fields(key.section))
+        return f"{path}={value}: must be a section with the keys {names}"
+    if path.startswith(f"{key.path}.") and key.item is not None:
+        return f"{path}={value}: {must_be(path, error.value, key.item)}"
+    return f"{path}={value}: {must_be(path, error.value, key.kind, key.default, key.item)}"
 
 
 def _advice(key: str) -> str:

@@ -38,17 +38,24 @@ class Fault:
     at_s: float = 0.0
     """Seconds from the run's start."""
     action: str = ""
+    """What is done, see the table of actions."""
     target: Any = None
     """A replica id, a list of them, `all`, `router` or `manager`. One on a replica that does not run waits for it; one
     that the replicas play on themselves on `all` is taken over by those that start while it lasts."""
     for_s: float | None = None
     """Seconds until it is healed; unset = at the run's end (a killed process stays dead)."""
     rate: float | None = None
+    """Of `error` and `lie`: the share of the requests that fail."""
     check_rate: float | None = None
+    """Of `error` and `lie`: the share of the health checks that fail; 0 spares them."""
     factor: float | None = None
+    """Of `slow`: how many times as long the work takes."""
     added_ms: float | None = None
+    """Of `latency`: what is added to an answer, milliseconds."""
     share: float | None = None
+    """Of `latency`, `hang` and `reset`: the share of the requests that are hit."""
     period_s: float | None = None
+    """Of `flap`: seconds from one refusal to the next; it lasts half of them."""
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -172,7 +179,7 @@ class FaultPlanSettings:
     )
     """Drawn without replacement until all were used, then anew."""
     start_s: float = 8.0
-    """No fault before this, seconds from the run's start."""
+    """No fault before this, seconds from the run's start; `workload.warmup_s` or later."""
     duration_s: float = 4.0
     """How long each lasts, seconds."""
     gap_s: float = 1.0

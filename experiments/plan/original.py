@@ -15,13 +15,11 @@ from experiments.plan.schedule import build_schedule
 from record.files import FolderError, read_manifest
 from record.provenance import commit_of
 from record.schedule_hash import schedule_hash
-from record.settings import flatten
-from record.shapes import Manifest, Provenance
+from record.shapes import Manifest
 
 NEEDED = ("scenario", "seed", "exit_reason", "schedule_hash", "faults", "overrides")
 """Keys of a manifest without which it cannot be replayed."""
-PROVENANCE = ("aegis", "git", "python", "kernel", "cpu", "cores", "packages")
-"""Sections of a manifest that may explain why a replay comes out otherwise."""
+
 
 
 class ReplayError(ValueError):
@@ -92,19 +90,3 @@ def _paths(node: object, prefix: str = "") -> Iterator[str]:
     for key, value in items:
         yield f"{prefix}{key}"
         yield from _paths(value, f"{prefix}{key}.")
-
-
-def differences(then: Provenance, now: Provenance) -> list[dict[str, str]]:
-    """What of code and machine is not as it was: `what`, `then` and `now`, in the order of `PROVENANCE`.
-
-    Uncommitted changes on both sides are none the less two states of the code that nobody knows.
-    """
-    sides = [{name: flatten(side.get(name), name) for name in PROVENANCE} for side in (then, now)]
-    changes = []
-    for name in PROVENANCE:
-        before, after = (side[name] for side in sides)
-        for key in sorted(before.keys() | after.keys()):
-            pair = before.get(key, "none"), after.get(key, "none")
-            if pair[0] != pair[1] or (key == "git.dirty" and "True" in pair):
-                changes.append({"what": key, "then": pair[0], "now": pair[1]})
-    return changes

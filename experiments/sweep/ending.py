@@ -48,8 +48,7 @@ class Ending(Callback):
     def on_multirun_end(self, config: DictConfig, **about: Any) -> None:  # noqa: ANN401
         """End the sweep, and with its status."""
         status = ExitStatus.of_all(_statuses(Path(config.hydra.sweep.dir)))
-        end(config, status, is_whole=True)
-        raise SystemExit(int(status))
+        raise SystemExit(end(config, status, is_whole=True))
 
 
 def note_status(folder: Path, status: int) -> None:
@@ -62,8 +61,7 @@ def end_without_result() -> int:
     """End a search of which no trial counts; return how its runs ended."""
     config = cast(DictConfig, HydraConfig.instance().cfg)
     status = ExitStatus.of_all(_statuses(Path(config.hydra.sweep.dir)))
-    end(config, status, is_whole=True)
-    return status
+    return end(config, status, is_whole=True)
 
 
 def end_interrupted(status: int) -> None:
@@ -72,12 +70,12 @@ def end_interrupted(status: int) -> None:
         end(cast(DictConfig, HydraConfig.instance().cfg), status, is_whole=False)
 
 
-def end(config: DictConfig, status: int, *, is_whole: bool) -> None:
-    """Compare the sweep's runs and log them, where its jobs did not.
+def end(config: DictConfig, status: int, *, is_whole: bool) -> int:
+    """Compare the sweep's runs and log them, where its jobs did not; return the sweep's exit status.
 
     Args:
         config: with Hydra's section.
-        status: the sweep's exit status.
+        status: that of its jobs.
         is_whole: whether every job has ended.
     """
     from experiments.sweep.end import finish
@@ -85,9 +83,10 @@ def end(config: DictConfig, status: int, *, is_whole: bool) -> None:
     folder = Path(config.hydra.sweep.dir)
     (folder / STATUSES).unlink(missing_ok=True)
     is_logged = SweepCompanion.of(folder) is not None
-    finish(folder, status, is_whole=is_whole)
+    status = finish(folder, status, is_whole=is_whole)
     if not is_logged and config.hydra.launcher._target_ != ONE_BY_ONE and _is_tracked(config):
         subprocess.run([sys.executable, "-m", "experiments.tracking", str(folder)], check=False)
+    return int(status)
 
 
 def _is_tracked(config: DictConfig) -> bool:

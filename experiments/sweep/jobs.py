@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.engines import engine_of
+from experiments.plan.expecting import check_has_reference
 from experiments.plan.installed import CONF
 from experiments.plan.resolve import Plan, resolve
 
@@ -182,6 +183,7 @@ def check_alone(config: Config) -> None:
         raise ConfigError("load.ui=true: the web UI needs a router and a single run")
     if config.repeat.until_ratio_ci is not None:
         raise ConfigError(f"{UNTIL}: is for the command line of a sweep, with -m and two arms or more")
+    check_has_reference(config, arms=1)
 
 
 def check_launcher(config: Config, target: str, *, is_swept: bool) -> None:
@@ -227,6 +229,7 @@ def planned(loader: ConfigLoader, arguments: Sequence[str]) -> list[Job]:
     if any(job.config.load.ui for job in jobs):
         raise ConfigError("load.ui=true: the web UI needs a router and a single run")
     _check_primary(jobs)
+    _check_expected(jobs)
     if not any(key.split(".")[0] in OF_THE_LOAD for key in swept):
         _check_schedules(jobs)
     if any(job.config.repeat.until_ratio_ci is not None for job in jobs):
@@ -241,6 +244,12 @@ def _check_primary(jobs: list[Job]) -> None:
             f"comparison.primary: the arms would be judged by different metrics ({', '.join(metrics)}), as some have "
             "faults and others none; set comparison.primary to one for all"
         )
+
+
+def _check_expected(jobs: list[Job]) -> None:
+    if len({tuple(job.config.expect) for job in jobs}) > 1:
+        raise ConfigError("expect: must be the same for all arms")
+    check_has_reference(jobs[0].config, arms=len({job.arm for job in jobs}))
 
 
 def _check_schedules(jobs: list[Job]) -> None:

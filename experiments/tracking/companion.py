@@ -145,7 +145,7 @@ class SweepCompanion:
 
 def finish_sweep(folder: Path, status: int) -> None:
     """End the parent run in MLflow of the sweep in `folder`, if its runs were logged; `status` is its exit status."""
-    ended = (ExitStatus.COMPLETE, ExitStatus.INVALID)
+    ended = (ExitStatus.COMPLETE, ExitStatus.INVALID, ExitStatus.UNMET)
     word = "FINISHED" if status in ended else "FAILED" if status == ExitStatus.FAILED else "KILLED"
     if (companion := SweepCompanion.of(folder)) is not None:
         companion.end(word)

@@ -11,14 +11,22 @@ from typing import Any, NamedTuple, cast
 
 from record.files import PARTIAL, FolderError, one_line, read_manifest, told_of
 from record.metrics import Metrics
-from record.schema import COMPOSED, LOGS, METRICS, TIMELINE, TRACKED, UI
+from record.schema import COMPOSED, EXPECTATIONS, JUNIT, LOGS, METRICS, TIMELINE, TRACKED, UI
 from record.settings import leaves
 from record.shapes import Manifest
 
 VALUE_LIMIT = 6000
 """Longest parameter value, characters (MLflow's limit)."""
 TAG_LIMIT = 5000
-SWEEP_FILES = ("comparison.json", "comparison.png", "summary.png", "report.html", "storm_map.png")
+SWEEP_FILES = (
+    "comparison.json",
+    "comparison.png",
+    "summary.png",
+    "report.html",
+    "storm_map.png",
+    EXPECTATIONS,
+    JUNIT,
+)
 """What the end of a sweep leaves in its folder, of all its runs together."""
 STATUSES = {
     "complete": "FINISHED",

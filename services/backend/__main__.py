@@ -3,10 +3,10 @@
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
-import sys
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,19 +21,21 @@ from services.backend.settings import DISTRIBUTIONS, DRAIN_S, KINDS, ON_HANGUP, 
 from services.backend.work_queue import DISCIPLINES
 from services.descriptors import raise_limit
 from services.door.access import check_bind
+from services.door.access_log import logged
+from services.journal import add_options, configure, tell
 from services.startup import announce, listen, url_for, url_of
 
 DRAIN_POLL_S = 0.01
 """Pause between two looks of a replica that drains at whether it may go, seconds."""
 
 
-async def serve(arguments: argparse.Namespace, settings: ReplicaSettings) -> None:
+async def serve(arguments: argparse.Namespace, settings: ReplicaSettings, access_log: bool) -> None:
     """Serve until SIGTERM; then announce draining, finish, deregister."""
     raise_limit()
     data_socket = listen(arguments.host, arguments.port)
     admin_socket = listen(arguments.host, arguments.admin_port) if arguments.admin_port is not None else None
     replica = Replica(settings)
-    app = build_app(replica)
+    app = logged(build_app(replica)) if access_log else build_app(replica)
     replica.data = Listener(app, data_socket)
     listeners = [replica.data]
     addresses = {"id": settings.id, "url": url_of(data_socket)}
@@ -46,8 +48,7 @@ async def serve(arguments: argparse.Namespace, settings: ReplicaSettings) -> Non
 
     def stop() -> None:
         if stopping.is_set():
-            sys.stderr.write("stopped at once by a second signal\n")
-            sys.stderr.flush()
+            tell("stopped_at_once", logging.WARNING, cause="a second signal", in_flight=replica.in_flight)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.raise_signal(signal.SIGTERM)
         stopping.set()
@@ -70,10 +71,12 @@ async def serve(arguments: argparse.Namespace, settings: ReplicaSettings) -> Non
 
         registration = Registration(router, settings.id, about)
         registration.start()
+    tell("ready", pid=os.getpid(), **{name: value for name, value in addresses.items() if name != "id"})
     announce("backend", **addresses)
     while not stopping.is_set() and not (arguments.exit_with_parent and os.getppid() != parent):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), PARENT_S)
+    tell("draining", cause="signal" if stopping.is_set() else "its starter is gone", in_flight=replica.in_flight)
     if registration is not None:
         await registration.drain(DRAIN_S)
     replica.draining = True
@@ -83,6 +86,7 @@ async def serve(arguments: argparse.Namespace, settings: ReplicaSettings) -> Non
     for listener in listeners:
         listener.should_exit = True
     await asyncio.gather(*serving)
+    tell("stopped", in_flight=replica.in_flight)
 
 
 async def _finish(replica: Replica, registration: Registration | None) -> None:
@@ -122,6 +126,7 @@ def main() -> None:
     parser.add_argument("--demand-sigma", type=float, default=defaults.demand_sigma, help="of the logarithm; lognormal")
     parser.add_argument("--weight", type=float, default=defaults.weight, help="announced to the router")
     parser.add_argument("--exit-with-parent", action="store_true", help="drain and end when the starter is gone")
+    add_options(parser)
     arguments = parser.parse_args()
     check_bind(arguments.host)
     options = {k: v for k, v in vars(arguments).items() if k in ReplicaSettings.__dataclass_fields__}
@@ -132,9 +137,10 @@ def main() -> None:
         settings.validate()
         if arguments.router is not None and urlsplit(arguments.router).scheme not in ("http", "https"):
             raise ValueError(f"router={arguments.router}: must look like http://host:port")
+        access_log = configure("replica", arguments, replica=settings.id)
     except ValueError as error:
         parser.error(str(error))
-    uvloop.run(serve(arguments, settings))
+    uvloop.run(serve(arguments, settings, access_log))
 
 
 if __name__ == "__main__":

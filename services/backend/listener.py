@@ -38,7 +38,7 @@ class Listener(uvicorn.Server):
                 loop="none",
                 lifespan="off",
                 access_log=False,
-                log_level="warning",
+                log_config=None,
                 timeout_keep_alive=KEEPALIVE_S,
                 timeout_graceful_shutdown=1,
                 ws="none",

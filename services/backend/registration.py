@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import sys
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +10,10 @@ import aiohttp
 
 from services.backend.renewal import RENEW_S, Renewal
 from services.door.access import auth_headers
+from services.journal import tell
 
 LONGEST_REASON_BYTES = 300
-"""So much of a refusal is told on stderr."""
+"""So much of a refusal is told."""
 
 
 class Registration:
@@ -25,18 +26,33 @@ class Registration:
         self._renewal: Renewal | None = None
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1.0), headers=auth_headers())
         self._task: asyncio.Task[None] | None = None
-        self._complained: set[int] = set()
+        self._last_status: int | None = 0
+        """Of the last renewal; None = no answer, 0 = there was none yet."""
 
     async def _put(self, body: dict[str, Any]) -> int | None:
         """The status of the router's answer; None where there was none."""
-        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+        status, said = None, ""
+        try:
             async with self._session.put(self._url, json=body) as response:
-                if response.status >= 400 and response.status not in self._complained:
-                    self._complained.add(response.status)
-                    said = ascii((await response.content.read(LONGEST_REASON_BYTES)).decode(errors="replace"))
-                    sys.stderr.write(f"the router refuses {self._url}: {response.status} {said}\n")
-                return response.status
-        return None
+                status = response.status
+                if status >= 400:
+                    said = (await response.content.read(LONGEST_REASON_BYTES)).decode(errors="replace")
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            said = str(error) or type(error).__name__
+        self._told(status, said)
+        return status
+
+    def _told(self, status: int | None, said: str) -> None:
+        """Say what has changed in what the router answers; renewals that go on as before are no news."""
+        last, self._last_status = self._last_status, status
+        if status is None:
+            if last is not None:
+                tell("router_away", logging.WARNING, router=self._url, error=said)
+        elif status >= 400:
+            if status != last:
+                tell("refused", logging.ERROR, router=self._url, status=status, answer=said)
+        elif last is None or last == 0 or last >= 400:
+            tell("registered", router=self._url)
 
     def start(self) -> None:
         """Register, and renew from now on; a router that is away is asked again."""

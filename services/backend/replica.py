@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -18,6 +19,7 @@ from services.backend.settings import MAX_DEMAND_MS, ReplicaSettings
 from services.backend.telemetry import Telemetry
 from services.backend.work import CpuWork, Served, SleepWork, Work
 from services.backend.work_queue import QueueFullError
+from services.journal import tell
 
 GONE = 499
 """Status of an answer that nobody reads any more (nginx's)."""
@@ -55,6 +57,10 @@ class Replica:
                 await self.data.accept_again()
             else:
                 self.data.refuse()
+        if active:
+            tell("faults_set", logging.WARNING, faults=active)
+        elif self.faults:
+            tell("faults_cleared", faults=self.faults, after_s=time.monotonic() - self._faults_since)
         self.faults = active
         self._faults_since = time.monotonic()
         self._work.set_speed(faults.speed_under(active, self.settings.speed))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from services.door.access import TOKEN_VARIABLE, is_authorized, is_loopback
+from services.token_bucket import TokenBucket
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing (RFC 9110, section 9.2.1)."""
@@ -17,27 +18,6 @@ MAX_BODY_BYTES = 16_384
 """Largest body of a change."""
 BODY_DEADLINE_S = 10.0
 """Longest time for a change's body to come."""
-
-
-class TokenBucket:
-    """So many a second, and `burst` at once."""
-
-    def __init__(self, rate_per_s: float, burst: float) -> None:
-        """Full at first."""
-        self._rate = rate_per_s
-        self._burst = burst
-        self._level = burst
-        self._at: float | None = None
-
-    def take(self, now: float) -> float:
-        """Take one: 0 where there was one, else the seconds until there will be. `now` in seconds, monotonic."""
-        elapsed = 0.0 if self._at is None else max(0.0, now - self._at)
-        self._at = now
-        self._level = min(self._burst, self._level + elapsed * self._rate)
-        if self._level >= 1.0:
-            self._level -= 1.0
-            return 0.0
-        return (1.0 - self._level) / self._rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ import uvloop
 
 from services.descriptors import raise_limit
 from services.door.access import check_bind
+from services.door.access_log import logged
 from services.door.head_limit import HeadLimited
+from services.journal import add_options, configure, tell
 from services.manager import scalers
 from services.manager.app import build_app
 from services.manager.control import Control
@@ -37,7 +40,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(arguments: argparse.Namespace, content: dict[str, Any], scaling: ScalingSettings) -> None:
+async def serve(
+    arguments: argparse.Namespace, content: dict[str, Any], scaling: ScalingSettings, access_log: bool
+) -> None:
     """Start the replicas, then decide and serve until SIGTERM; then drain them all."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -53,14 +58,15 @@ async def serve(arguments: argparse.Namespace, content: dict[str, Any], scaling:
         arguments.router,
         content.get("replicas", arguments.replicas),
     )
+    app = build_app(control, engine, name)
     server = _Server(
         uvicorn.Config(
-            build_app(control, engine, name),
+            logged(app) if access_log else app,
             http=HeadLimited,
             loop="none",
             lifespan="off",
             access_log=False,
-            log_level="warning",
+            log_config=None,
             ws="none",
             timeout_graceful_shutdown=2,
         )
@@ -75,11 +81,13 @@ async def serve(arguments: argparse.Namespace, content: dict[str, Any], scaling:
             tasks = [asyncio.create_task(server.serve(sockets=[sock])), asyncio.create_task(control.run())]
             while not server.started:  # noqa: ASYNC110 - uvicorn offers a flag only
                 await asyncio.sleep(0.005)
+            tell("ready", pid=os.getpid(), engine=arguments.engine, scaler=name, url=url_of(sock))
             announce("manager", url=url_of(sock))
             await asyncio.wait([stopped, tasks[1]], return_when=asyncio.FIRST_COMPLETED)
             if tasks[1].done():
                 tasks[1].result()
     finally:
+        tell("stopping", replicas=control.desired)
         starting.cancel()
         for task in tasks[1:]:
             task.cancel()
@@ -87,6 +95,7 @@ async def serve(arguments: argparse.Namespace, content: dict[str, Any], scaling:
         await control.close()
         server.should_exit = True
         await asyncio.gather(*tasks[:1])
+        tell("stopped")
 
 
 def _seconds(text: str) -> float:
@@ -131,6 +140,7 @@ def parse() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
         engine = ENGINES.find(name)
     except ValueError as error:
         parser.error(str(error))
+    add_options(parser)
     engine.add_options(parser.add_argument_group(f"options of --engine {name}"))
     return parser, parser.parse_args()
 
@@ -155,11 +165,12 @@ def main() -> None:
             raise ValueError(f"--config: {', '.join(SECTIONS)} must be objects, replicas a whole number")
         if not scaling.min_replicas <= replicas <= scaling.max_replicas:
             raise ValueError(f"replicas={replicas}: must be between {scaling.min_replicas} and {scaling.max_replicas}")
+        access_log = configure("manager", arguments)
     except (OSError, ValueError, TypeError) as error:
         parser.error(" ".join(str(error).split()))
     raise_limit()  # each replica that it starts takes some
     try:
-        uvloop.run(serve(arguments, content, scaling))
+        uvloop.run(serve(arguments, content, scaling, access_log))
     except (StartError, EngineError) as error:
         raise SystemExit(str(error)) from error
 

@@ -119,7 +119,8 @@ def build_app(control: Control, engine: Engine, scaler: str) -> FastAPI:
         except ValueError as error:
             raise HTTPException(422, str(error)) from error
         control.set_bounds(settings)
-        control.enabled = control.enabled if body.enabled is None else body.enabled
+        if body.enabled is not None:
+            control.enable(body.enabled)
         return await status()
 
     restarting = answers | fixed | {404: {"description": "There is none"}}

@@ -16,12 +16,15 @@ from aiodocker import Docker
 from aiodocker.containers import DockerContainer
 from aiodocker.exceptions import DockerError
 
-from services.door.access import admin_token
+from services.door.access import TOKEN_VARIABLE, admin_token
+from services.journal import passed_on
 from services.manager.docker_engine import NUMBER, PROJECT, SERVICE, SOCKET, Place, docker_errors, socket_path
 from services.processes import STOP_DEADLINE_S, StartError
 
 MEMORY_BYTES = 512 << 20
 PIDS = 128
+LOG_BOUNDS = {"max-size": "10m", "max-file": "3"}
+"""What Docker keeps of a container's log; by itself it keeps all of it."""
 PUBLISHED = range(20_000, 30_000)
 """Ports of 127.0.0.1, below those that Linux gives to clients (ip_local_port_range: 32768 and more)."""
 TRIES = 10
@@ -45,6 +48,7 @@ class Template:
     def config(self, place: Place, published: dict[str, int]) -> dict[str, Any]:
         """The body of `POST /containers/create`; `published` are the host's ports by name."""
         token = admin_token()
+        environment = passed_on() | ({} if token is None else {TOKEN_VARIABLE: token})
         names = {
             network: {"Aliases": [*self.aliases, *([self.service] if self.number == 1 else [])]}
             for network in place.networks[:1]
@@ -52,7 +56,7 @@ class Template:
         return {
             "Image": place.image,
             "Cmd": self.command,
-            "Env": [f"AEGIS_ADMIN_TOKEN={token}"] if token is not None else [],
+            "Env": [f"{name}={value}" for name, value in environment.items()],
             "User": "0:0" if self.with_socket else "",
             "Labels": {
                 PROJECT: place.project,
@@ -73,7 +77,7 @@ class Template:
                 "Memory": MEMORY_BYTES,
                 "PidsLimit": PIDS,
                 "NanoCpus": place.nano_cpus,
-                "LogConfig": {"Type": "json-file"},  # readiness is read there
+                "LogConfig": {"Type": "json-file", "Config": LOG_BOUNDS},  # readiness is read there
                 "NetworkMode": place.networks[0],
                 "Binds": [f"{socket_path()}:{SOCKET}"] if self.with_socket else [],
                 "PortBindings": {

@@ -1,14 +1,16 @@
 """The control loop: observe the router, decide, make it so."""
 
 import asyncio
-import sys
+import logging
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import aiohttp
 
+from services.journal import tell
 from services.manager.deciding import Deciding
 from services.manager.engines import Engine, EngineError, Running
 from services.manager.limits import Limits
@@ -35,6 +37,11 @@ class Control:
         self._drains: set[asyncio.Task[None]] = set()
         self._starts: dict[str, asyncio.Task[None]] = {}
         """Under way, by the replica's id."""
+        self._restarting: set[str] = set()
+        self._lost: set[str] = set()
+        """Those that were found dead, and have not been started since."""
+        self._answered = True
+        """Whether the router did at the last look."""
         self.counts: Counter[str] = Counter()
         """`failed_looks` at the router, `engine_errors`, `starts` that were begun, `failed_starts`."""
 
@@ -57,6 +64,7 @@ class Control:
         states = [replica.state for replica in await self.engine.running() if replica.state != "draining"]
         if set(states) & {"starting", "running"} or not self.engine.acts:
             self.deciding.take_over(len(states), time.monotonic(), time.time())
+            self._tell_decision()
             return
         first = [f"r{number}" for number in range(1, self.desired + 1)]
         await start_all(self._start, first, self.limits.settings.max_starting)
@@ -74,7 +82,15 @@ class Control:
                 found[id_] = Running(id_, "", "", None, "starting")
             elif shown.state != "draining":
                 found[id_] = replace(shown, state="starting")
+        self._notice(found.values())
         return list(found.values())
+
+    def _notice(self, running: Iterable[Running]) -> None:
+        """Say which replicas have ended unasked since the last look."""
+        dead = {replica.id for replica in running if replica.state == "dead"} - self._restarting
+        for id_ in sorted(dead - self._lost):
+            tell("lost", logging.WARNING, replica=id_, starts_again=self.limits.settings.self_heal)
+        self._lost |= dead
 
     async def run(self) -> None:
         """Decide every interval, for ever."""
@@ -90,13 +106,21 @@ class Control:
             self.deciding.desired = len(observation.replicas)
         if self.enabled:
             self.deciding.decide(observation, time.monotonic(), time.time())
+            self._tell_decision()
         self._reconcile_soon()
 
     def scale(self, replicas: int) -> None:
         """Set the wanted number by hand: it holds until the autoscaler is enabled again, and decides from there on."""
-        self.enabled = False
+        self.enable(False)
         self.deciding.set_by_hand(replicas, time.monotonic(), time.time())
+        self._tell_decision()
         self._reconcile_soon()
+
+    def enable(self, enabled: bool) -> None:
+        """Let the scaler decide, or not."""
+        if enabled != self.enabled:
+            tell("autoscaler_on" if enabled else "autoscaler_off", desired=self.desired)
+        self.enabled = enabled
 
     async def restart(self, id_: str) -> None:
         """End a replica in order if it lives, and start it again with the same id and address.
@@ -105,8 +129,13 @@ class Control:
             KeyError: there is none.
             StartError, EngineError: it did not come up again.
         """
-        await self.engine.stop_process(id_)
-        task = self._start_soon(id_)
+        self._restarting.add(id_)
+        tell("restarting", replica=id_)
+        try:
+            await self.engine.stop_process(id_)
+            task = self._start_soon(id_)
+        finally:
+            self._restarting.discard(id_)
         await asyncio.wait([task])  # whoever waits no longer does not end it
         if task.cancelled():
             raise StartError(f"{id_} is not wanted any more")
@@ -115,6 +144,7 @@ class Control:
     def set_bounds(self, settings: ScalingSettings) -> None:
         """Change what limits the scaler; the wanted number follows at once, whether or not the scaler is on."""
         if self.deciding.set_bounds(settings, time.monotonic(), time.time()):
+            self._tell_decision()
             self._reconcile_soon()
 
     def decisions(self, since: int) -> dict[str, Any]:
@@ -124,13 +154,34 @@ class Control:
     async def _observe(self) -> Observation | None:
         try:
             async with self._session.get(self._stats_url) as response:
-                return self.deciding.observe(await response.json(), await self.replicas())
-        except EngineError:
-            self.counts["engine_errors"] += 1
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError):
+                observation = self.deciding.observe(await response.json(), await self.replicas())
+            self._tell_router(None)
+            return observation
+        except EngineError as error:
+            self._complain(error)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError) as error:
             self.counts["failed_looks"] += 1
+            self._tell_router(error)
         self.deciding.ready = None
         return None
+
+    def _tell_router(self, error: Exception | None) -> None:
+        """Say that the router no longer answers as it should, or does so again."""
+        if error is not None and self._answered:
+            tell("router_away", logging.WARNING, router=self._stats_url, error=str(error) or type(error).__name__)
+        elif error is None and not self._answered:
+            tell("router_back", router=self._stats_url)
+        self._answered = error is None
+
+    def _tell_decision(self) -> None:
+        """Say what was decided last: where it changes the number, else to whom wants to know everything."""
+        last = self.deciding.last
+        event, level = ("scaled", logging.INFO) if last["changed"] else ("decided", logging.DEBUG)
+        if not self.engine.acts and last["changed"]:
+            event = "recommended"
+        numbers = {"from": last["previous"], "to": last["desired"], "why": last["reason"]}
+        seen = last["observation"] if last["observation"]["replicas"] else {}
+        tell(event, level, **numbers, demanded=last["raw_desired"], **seen)
 
     def _reconcile_soon(self) -> None:
         """Make it so in the background: a slow engine must not stop the looking."""
@@ -171,11 +222,16 @@ class Control:
 
     async def _start(self, id_: str) -> None:
         self.counts["starts"] += 1
+        began = time.monotonic()
+        tell("starting", replica=id_)
         try:
             await self.engine.start(id_)
-        except (StartError, EngineError):
+        except (StartError, EngineError) as error:
             self.counts["failed_starts"] += 1
+            tell("start_failed", logging.ERROR, replica=id_, after_s=time.monotonic() - began, error=str(error))
             raise
+        self._lost.discard(id_)
+        tell("started", replica=id_, took_s=time.monotonic() - began)
 
     def _started(self, task: asyncio.Task[None]) -> None:
         """Go on with those that had to wait for it; a failed one is tried again at the next look."""
@@ -184,15 +240,14 @@ class Control:
         error = task.exception()
         if error is None:
             self._reconcile_soon()
-        elif isinstance(error, StartError | EngineError):
-            self._complain(error)
-        else:
+        elif isinstance(error, EngineError):
+            self.counts["engine_errors"] += 1
+        elif not isinstance(error, StartError):
             raise error
 
-    def _complain(self, error: StartError | EngineError) -> None:
-        self.counts["engine_errors"] += isinstance(error, EngineError)
-        sys.stderr.write(f"{error}\n")
-        sys.stderr.flush()
+    def _complain(self, error: EngineError) -> None:
+        self.counts["engine_errors"] += 1
+        tell("engine_failed", logging.ERROR, error=str(error))
 
     def _drain_soon(self, id_: str) -> None:
         """Drain in the background: it may take as long as the longest request, and others must not wait for it."""
@@ -201,10 +256,15 @@ class Control:
         task.add_done_callback(self._drains.discard)
 
     async def _drain(self, id_: str) -> None:
+        began = time.monotonic()
+        tell("draining", replica=id_)
         try:
             await self.engine.drain(id_)
         except EngineError as error:  # the next look plans it again
             self._complain(error)
+        else:
+            self._lost.discard(id_)
+            tell("drained", replica=id_, took_s=time.monotonic() - began)
 
     async def close(self) -> None:
         """Stop deciding; drain every replica, and wait for the drains that have begun (a second SIGTERM cuts them)."""

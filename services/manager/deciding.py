@@ -166,6 +166,11 @@ class Deciding:
             }
         )
 
+    @property
+    def last(self) -> dict[str, Any]:
+        """The last decision; there must have been one."""
+        return self._decisions[-1]
+
     def decisions(self, since: int) -> dict[str, Any]:
         """The decisions after number `since`, and the number to ask with next."""
         return {"decisions": [d for d in self._decisions if d["seq"] > since], "next": self._seq}

@@ -11,7 +11,9 @@ class ScalingSettings:
     """Bounds, tolerance, windows and rate limits around a scaler's wish."""
 
     min_replicas: int = 1
+    """No fewer replicas, whatever the scaler wishes; at most as many as the engine runs."""
     max_replicas: int = 6
+    """No more replicas, likewise."""
     interval_s: Annotated[float, Bounds(0.1, 600)] = 1.0
     """Seconds between two decisions (Kubernetes: 15)."""
     tolerance: Annotated[float, Bounds(0, 1)] = 0.1

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import dataclasses
 import logging
+import os
 import random
 import signal
 import time
@@ -16,8 +17,10 @@ from aiohttp import web
 
 from services.descriptors import raise_limit
 from services.door.access import check_bind
+from services.journal import add_options, configure, tell
 from services.plugins import check_folders
 from services.router import policies
+from services.router.access_log import logged, logged_refusal
 from services.router.admin import Admin
 from services.router.connections import DataServer, Malformed, most_clients
 from services.router.events import EventLog
@@ -75,7 +78,9 @@ async def drain(proxy: Proxy, site: web.BaseSite, tick: Callable[[float], None])
         await asyncio.sleep(DRAIN_POLL_S)
 
 
-async def serve(arguments: argparse.Namespace, settings: RouterSettings, policy: Policy, name: str) -> None:
+async def serve(
+    arguments: argparse.Namespace, settings: RouterSettings, policy: Policy, name: str, access_log: bool
+) -> None:
     """Serve both ports until SIGTERM or SIGINT; then finish what is in flight."""
     data, admin = listen(arguments.host, arguments.port), listen(arguments.admin_host, arguments.admin_port)
     events, telemetry = EventLog(), Telemetry()
@@ -84,7 +89,8 @@ async def serve(arguments: argparse.Namespace, settings: RouterSettings, policy:
     session = client_session(settings)
     proxy = Proxy(settings, fleet, policy, telemetry, session)
     checker = HealthChecker(settings.health, fleet, random.Random(arguments.seed + 1), proxy.exhausted)
-    clients = DataServer(proxy.handle, proxy.refuse, proxy.turn_away, most_clients(raise_limit()))
+    answering = (logged(proxy.handle), logged_refusal(proxy.refuse)) if access_log else (proxy.handle, proxy.refuse)
+    clients = DataServer(*answering, proxy.turn_away, most_clients(raise_limit()))
     server = web.ServerRunner(clients, shutdown_timeout=CUT_S)
     fleet.watch = checker.watch
     app = Admin(fleet, proxy, events, telemetry, name).app()
@@ -98,18 +104,22 @@ async def serve(arguments: argparse.Namespace, settings: RouterSettings, policy:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    announce("router", url=url_of(data), admin=url_of(admin))
+    addresses = {"url": url_of(data), "admin": url_of(admin)}
+    tell("ready", pid=os.getpid(), policy=name, **addresses)
+    announce("router", **addresses)
     while not stopping.is_set():
         fleet.tick(time.monotonic())
         try:
             await asyncio.wait_for(stopping.wait(), TICK_S)
         except TimeoutError:
             continue
+    tell("stopping", in_flight=proxy.in_flight)
     await drain(proxy, sites[0], fleet.tick)
     await server.cleanup()
     await checker.stop()
     await runner.cleanup()
     await session.close()
+    tell("stopped", requests=proxy.totals["requests"])
 
 
 def main() -> None:
@@ -122,6 +132,7 @@ def main() -> None:
     parser.add_argument("--policy", help=f"one of {POLICIES.listed()} (default peak_ewma)")
     parser.add_argument("--config", help='JSON or a file of it: {"router": {...}, "policy": {"name": ..., ...}}')
     parser.add_argument("--seed", type=int, default=0, help="of the policy's draws and the checks' jitter")
+    add_options(parser)
     arguments = parser.parse_args()
     arguments.admin_host = arguments.admin_host or arguments.host
     for host in (arguments.host, arguments.admin_host):  # by the data port, too, replicas' faults can be reached
@@ -138,9 +149,10 @@ def main() -> None:
             choice = {"name": arguments.policy}
         name = choice.pop("name")
         policy = policies.create(name, choice, random.Random(arguments.seed))
+        access_log = configure("router", arguments)
     except (OSError, ValueError, TypeError) as error:
         parser.error(" ".join(str(error).split()))
-    uvloop.run(serve(arguments, settings, policy, name))
+    uvloop.run(serve(arguments, settings, policy, name, access_log))
 
 
 if __name__ == "__main__":

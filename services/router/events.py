@@ -1,14 +1,19 @@
-"""The router's memory of what happened, for `/events`."""
+"""What happens to the fleet: remembered for `/events`, counted for `/metrics`, told in the log."""
 
+import logging
 import time
 from collections import Counter, deque
 from typing import Any
+
+from services.journal import tell
 
 CAPACITY = 10_000
 MAX_TEXT_CHARACTERS = 300
 """Of a detail; what a replica made the client say may be longer."""
 KINDS = ("registered", "readmitted", "ejected", "draining", "drained", "removed", "expired")
 """What can happen to a replica."""
+HARMFUL = frozenset({"ejected", "expired"})
+"""What nobody asked for."""
 
 
 class EventLog:
@@ -24,6 +29,7 @@ class EventLog:
         """Add one, at `now` on the monotonic clock."""
         self._last += 1
         self.counts[event] += 1
+        detail = {k: v[:MAX_TEXT_CHARACTERS] if isinstance(v, str) else v for k, v in detail.items()}
         self._events.append(
             {
                 "seq": self._last,
@@ -31,9 +37,11 @@ class EventLog:
                 "unix_s": time.time(),
                 "event": event,
                 "replica": replica,
-                **{k: v[:MAX_TEXT_CHARACTERS] if isinstance(v, str) else v for k, v in detail.items()},
+                **detail,
             }
         )
+        level = logging.WARNING if event in HARMFUL else logging.INFO
+        tell(event, level, replica=replica, **detail)
 
     def since(self, seq: int) -> dict[str, Any]:
         """The events after number `seq`, and the number to ask with next."""

@@ -1,6 +1,7 @@
 """Asks every replica's `/readyz`, each at its own jittered pace."""
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from collections.abc import Callable
 import aiohttp
 
 from services.descriptors import own_fault
+from services.journal import tell
 from services.router.check_pacing import pause_s
 from services.router.fleet import Fleet
 from services.router.forwarding import VIA
@@ -37,6 +39,8 @@ class HealthChecker:
     async def _loop(self, id_: str) -> None:
         while (replica := self._fleet.replicas.get(id_)) is not None:
             passed, reason = await self._check(replica.url)
+            if passed is False:
+                tell("check_failed", logging.DEBUG, replica=id_, reason=reason)
             if passed is not None and self._fleet.replicas.get(id_) is replica and not replica.draining:
                 self._fleet.on_check(id_, passed, time.monotonic(), reason)
             await asyncio.sleep(pause_s(self._settings, replica.healthy, self._rng))

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import logging
 import time
 
 import aiohttp
 from aiohttp import web
 
 from services.descriptors import NO_PORT, own_fault
+from services.journal import tell
 from services.router.dispatch import Dispatcher, NoReplicaError, PolicyError, outcome_of
 from services.router.exchange import REJECTIONS, Answer, BadAnswerError, Exchange, Failure, failure_of
 from services.router.fleet import Fleet, Replica
@@ -97,6 +99,7 @@ class Proxy:
         """A connection to a replica could not be made for want of something of the router's own (`EMFILE`, ...)."""
         self.totals["exhausted"] += 1
         self._telemetry.exhausted(error)
+        tell("exhausted", logging.ERROR, lacks=error)
 
     def turn_away(self) -> bytes:
         """What a client hears beyond those that the router has descriptors for; it has asked nothing yet."""
@@ -122,6 +125,7 @@ class Proxy:
             except NoReplicaError:
                 return self._reject(exchange, attempts, Failure("no_replica", "no replica is in rotation", sent=False))
             except PolicyError as error:
+                tell("policy_failed", logging.ERROR, error=str(error))
                 return self._reject(exchange, attempts, Failure("policy", str(error), sent=False))
             if attempts.count > 1:
                 self.totals["retries"] += 1

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import uuid
 
@@ -10,6 +9,7 @@ import pytest
 
 from tests.containers.conftest import docker, missing
 from tests.containers.deployed import answers, fetch, scaled_and_hurt, seen, until_gone
+from tests.ports import free_ports
 from tests.running import ROOT, wait_for
 
 FIXED, SCALED = ["docker-compose.yml"], ["docker-compose.yml", "docker-compose.autoscale.yml"]
@@ -22,14 +22,6 @@ def compose_command():
     if docker("compose", "version", check=False):
         return ["docker", "compose"]
     missing("no Compose (Debian's package docker-compose)")
-
-
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
 
 
 class Project:

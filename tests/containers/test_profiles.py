@@ -7,7 +7,8 @@ import pytest
 
 from tests.containers.conftest import docker, missing
 from tests.containers.deployed import until_gone
-from tests.containers.test_compose import FIXED, Project, free_ports
+from tests.containers.test_compose import FIXED, Project
+from tests.ports import free_ports
 from tests.running import wait_for
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.containers.conftest import docker
 from tests.containers.deployed import answers, scaled_and_hurt, until_gone
-from tests.containers.test_compose import free_ports
+from tests.ports import free_ports
 from tests.running import wait_for
 
 SECRET = "aegis_admin_token"

@@ -103,7 +103,8 @@ def test_calibrating_sends_real_load_and_keeps_what_it_found(folder, capsys):
     assert [s.rate_rps for s in found.steps] == [40, 80]
     assert all(s.sent == s.offered > 20 and 0 < s.lateness_p50_ms <= s.lateness_p99_ms for s in found.steps)
     assert all(s.cpu_ms_per_request > 0 for s in found.steps)
-    assert "load.workers=1: up to 80 requests/s leave on time" in capsys.readouterr().out
+    most = found.most_rps(1, ValidityConfig())  # whatever the machine was busy with
+    assert f"load.workers=1: up to {most:g} requests/s leave on time" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [["--rates", "0"], ["--workers", "0"], ["--seconds", "x"]])

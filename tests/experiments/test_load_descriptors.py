@@ -14,7 +14,7 @@ from tests.experiments.test_load import Load, answer, schedule, serving
 
 def test_what_the_generator_has_no_descriptor_for_is_dropped_and_named_and_nobody_elses_failure(tmp_path):
     async def slow(_request):
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(2.0)
         return web.Response()
 
     with serving(slow) as server:

@@ -8,11 +8,11 @@ from omegaconf import OmegaConf
 
 from experiments import replay
 from experiments.plan import store
-from experiments.plan.original import as_planned, differences, read_original
+from experiments.plan.original import as_planned, read_original
 from experiments.plan.resolve import resolve
 from experiments.plan.schedule import build_schedule
 from experiments.runner.supervision import Interrupted
-from record.provenance import provenance
+from record.provenance import differences, provenance
 from record.schedule_hash import schedule_hash
 from tests.analysis import synthetic
 from tests.running import ROOT

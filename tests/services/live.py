@@ -16,7 +16,8 @@ import aiohttp
 
 from tests.running import ROOT
 
-READY_S = 30
+READY_S = 60
+JSON = {"AEGIS_LOG_FORMAT": "json"}
 TOKEN = "a-token-for-tests-0123456789"
 
 
@@ -49,6 +50,11 @@ class Service:
         self.log.seek(0)
         return self.log.read()
 
+    def told(self, event=None):
+        """The lines of its log, where it logs as JSON (`JSON`); those of one event."""
+        lines = [json.loads(line) for line in self.said().splitlines()]
+        return [line for line in lines if event in (None, line["event"])]
+
     def stop(self, timeout_s=15):
         """SIGTERM; the exit status."""
         if self.process.poll() is None:
@@ -57,7 +63,7 @@ class Service:
             return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            return self.process.wait(5)
+            return self.process.wait(30)
         finally:
             self.process.stdout.close()
 
@@ -85,8 +91,8 @@ def backend(*arguments, env=None, descriptors=None):
     return service("backend", "--port", 0, "--admin-port", 0, *arguments, env=env, descriptors=descriptors)
 
 
-async def eventually(condition, timeout_s=10, what="condition"):
-    """The value of an async condition as soon as it is true."""
+async def eventually(condition, what="condition", timeout_s=30):
+    """The value of an async condition as soon as it is true; the deadline is for machines that stand still a while."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if value := await condition():
@@ -104,7 +110,7 @@ async def json_of(session, url):
 async def client():
     """One connection a request, so that nothing is left over from another test."""
     connector = aiohttp.TCPConnector(force_close=True)
-    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=20)) as session:
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60)) as session:
         yield session
 
 
@@ -113,10 +119,10 @@ async def status_of(session, id_, router_admin):
     return next((replica["state"] for replica in replicas if replica["id"] == id_), None)
 
 
-async def until(session, router_admin, id_, state, timeout_s=10):
+async def until(session, router_admin, id_, state):
     """Wait until the router sees a replica in that state (None = gone)."""
 
     async def there():
         return await status_of(session, id_, router_admin) == state or None
 
-    await eventually(there, timeout_s, f"{id_} is {state}")
+    await eventually(there, f"{id_} is {state}")

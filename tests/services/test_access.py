@@ -129,7 +129,7 @@ def test_beyond_loopback_a_service_listens_with_a_token_only(monkeypatch, capsys
 def test_a_service_does_not_start_with_a_short_token(name):
     done = subprocess.run(
         [sys.executable, "-m", f"services.{name}", "--port", "0"],
-        cwd=ROOT, capture_output=True, text=True, timeout=30, env={**os.environ, "AEGIS_ADMIN_TOKEN": "hunter2"}, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=90, env={**os.environ, "AEGIS_ADMIN_TOKEN": "hunter2"}, check=False,
     )  # fmt: skip
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.count("\n") == 1 and "16" in done.stderr and "hunter2" not in done.stderr
@@ -148,7 +148,7 @@ def test_a_replica_starts_with_a_token_from_a_file(tmp_path):
     (tmp_path / "token").write_text(TOKEN + "\n")
     with backend("--host", "127.0.0.2", env={"AEGIS_ADMIN_TOKEN_FILE": str(tmp_path / "token")}) as started:
         assert started.url.startswith("http://127.0.0.2:")
-        assert started.said() == ""
+        assert " ready " in started.said() and "warning" not in started.said()
 
 
 @pytest.mark.parametrize(("data", "admin"), [("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "0.0.0.0")])
@@ -156,6 +156,6 @@ def test_a_router_shows_neither_port_beyond_loopback_without_a_token(data, admin
     ports = ["--port", "0", "--admin-port", "0"]
     done = subprocess.run(
         [sys.executable, "-m", "services.router", "--host", data, "--admin-host", admin, *ports],
-        cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=90, check=False,
     )  # fmt: skip
     assert done.returncode == 2 and "refusing to listen on 0.0.0.0" in done.stderr

@@ -10,6 +10,7 @@ import random
 import resource
 import sys
 from dataclasses import replace
+from typing import Any
 from unittest import mock
 
 import aiohttp
@@ -34,9 +35,9 @@ if sys.platform != "linux":
     pytest.skip("another process' limits are looked at and set as Linux lets one", allow_module_level=True)
 
 HARD = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "router": {
-        "health": {"interval_s": 0.05, "jitter": 0.0, "unhealthy_threshold": 1},
+        "health": {"interval_s": 0.05, "jitter": 0.0, "unhealthy_threshold": 1, "timeout_s": 30},
         "ejection": {"consecutive_failures": 1},
     },
     "policy": {"name": "round_robin"},
@@ -102,7 +103,7 @@ async def ask(url):
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
     try:
         writer.write(b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        answer = await asyncio.wait_for(reader.read(), 10)
+        answer = await asyncio.wait_for(reader.read(), 30)
     except ConnectionError:
         return None
     finally:
@@ -123,7 +124,7 @@ async def test_a_router_without_descriptors_blames_no_replica_and_says_that_it_i
                     idle.append(await asyncio.open_connection("127.0.0.1", int(front.url.rsplit(":", 1)[1])))
                     return (await json_of(admin, f"{front.admin}/stats"))["exhausted_total"] >= 5
 
-                await eventually(exhausted, 10, "checks found no descriptor")
+                await eventually(exhausted, "checks found no descriptor")
                 answers = await asyncio.gather(*(ask(front.url) for _ in range(12)))
                 for _, writer in idle:
                     writer.close()
@@ -218,10 +219,25 @@ async def test_without_a_port_towards_one_replica_another_one_is_asked_and_nobod
 
 async def test_clients_beyond_the_routers_descriptors_are_turned_away_and_the_others_served():
     most = most_clients(160)
+    turned_away = asyncio.Event()
+
+    async def held(_request):
+        await turned_away.wait()
+        return web.Response(text="here")
+
+    timeouts = {"attempt_s": 60, "overall_s": 60}
+    settings = {**SETTINGS, "router": {**SETTINGS["router"], "timeouts": timeouts}}
     async with client() as session:
-        with router(settings=SETTINGS, descriptors=(160, 160)) as front:
-            async with upstreams(front, session, slow):
-                answers = await asyncio.gather(*(ask(front.url) for _ in range(most + 10)))
+        with router(settings=settings, descriptors=(160, 160)) as front:
+            async with upstreams(front, session, held):
+                asked = [asyncio.create_task(ask(front.url)) for _ in range(most + 10)]
+
+                async def ten_are_answered():
+                    return sum(task.done() for task in asked) == 10
+
+                await eventually(ten_are_answered, "those beyond are turned away while the others are served")
+                turned_away.set()
+                answers = await asyncio.gather(*asked)
                 statuses = [answer and answer[0] for answer in answers]
                 assert statuses.count(200) == most and statuses.count(503) == 10
                 assert {json.loads(body)["reason"] for status, body in answers if status == 503} == {"exhausted"}
@@ -244,11 +260,11 @@ async def test_clients_beyond_the_routers_descriptors_are_turned_away_before_the
             async def let_in():
                 return process.num_fds() >= least
 
-            await eventually(let_in, 5, "all that may are let in")
+            await eventually(let_in, "all that may are let in")
             before = process.num_fds()
             surplus = [await asyncio.open_connection("127.0.0.1", port) for _ in range(10)]
             for reader, _ in surplus:  # they keep silent, and do not close
-                heard = await asyncio.wait_for(reader.read(), 5)
+                heard = await asyncio.wait_for(reader.read(), 30)
                 head, _, body = heard.partition(b"\r\n\r\n")
                 assert head.startswith(b"HTTP/1.1 503 ") and b"\r\nConnection: close" in head
                 assert f"Content-Length: {len(body)}".encode() in head and json.loads(body)["reason"] == "exhausted"
@@ -256,7 +272,7 @@ async def test_clients_beyond_the_routers_descriptors_are_turned_away_before_the
             async def closed():
                 return process.num_fds() <= before
 
-            await eventually(closed, 5, "the router has their descriptors again")
+            await eventually(closed, "the router has their descriptors again")
             counted = await metrics(admin, front.admin)
             assert counted["aegis_router_exhausted_total", ("error", "clients")] == 10
             assert counted["aegis_router_rejections_total", ("reason", "exhausted")] == 10

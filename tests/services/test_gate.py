@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.door.gate import CHANGES_BURST, REFUSALS_BURST, REFUSALS_PER_S, Gate, TokenBucket
+from services.door.gate import CHANGES_BURST, REFUSALS_BURST, REFUSALS_PER_S, Gate
+from services.token_bucket import TokenBucket
 
 REPLICAS = 10_000
 

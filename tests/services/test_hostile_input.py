@@ -45,7 +45,7 @@ async def heard(url, *pieces):
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
-        return await asyncio.wait_for(reader.readline(), 10)
+        return await asyncio.wait_for(reader.readline(), 30)
     except ConnectionError:
         return b""
     finally:
@@ -71,11 +71,20 @@ async def test_who_has_no_token_is_refused_before_the_body_is_read_and_then_told
     _, url, path, body = guarded[name]
     head = f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n".encode()
 
-    statuses = [(await heard(url, head + b"\r\n")).split()[1] for _ in range(int(REFUSALS_BURST) + 10)]
-    assert statuses[0] == b"401" and set(statuses) == {b"401", b"429"}
+    async def refused():
+        return (await heard(url, head + b"\r\n")).split()[1]
+
+    assert await refused() == b"401"
     async with client() as session:
-        async with session.put(url + path, json=body) as response:
-            assert response.status == 429 and response.headers["Retry-After"] == "1"
+
+        async def many_at_once():  # ten a second are allowed for ever: one after another may be slower than that
+            statuses = set(await asyncio.gather(*(refused() for _ in range(2 * int(REFUSALS_BURST)))))
+            assert statuses <= {b"401", b"429"}
+            async with session.put(url + path, json=body) as response:
+                assert response.status in (401, 429)
+                return response.status == 429 and response.headers["Retry-After"] == "1"
+
+        await eventually(many_at_once, "who guesses too often is told to wait")
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with session.put(url + path, json=body, headers=headers) as response:
             assert response.status in (200, 201)
@@ -189,7 +198,7 @@ async def test_a_replica_cannot_send_the_routers_health_check_elsewhere():
             def replica_asked():
                 return replica.server.requests_count >= 3
 
-            await eventually(refused, 10, "it was checked")
+            await eventually(refused, "it was checked")
             assert await status_of(session, "astray", front.admin) == "pending"
             assert asked == []
     for runner in runners:
@@ -206,14 +215,14 @@ async def test_what_a_router_says_is_told_in_one_short_line():
     try:
         started = await asyncio.to_thread(
             Service, "backend", "--port", 0, "--router", f"http://127.0.0.1:{runner.addresses[0][1]}",
-            env={"AEGIS_ADMIN_TOKEN": TOKEN},
+            env={"AEGIS_ADMIN_TOKEN": TOKEN, "AEGIS_LOG_LEVEL": "warning"},
         )  # fmt: skip
         try:
 
             async def told():
-                return "refuses" in started.said()
+                return "refused" in started.said()
 
-            await eventually(told, 10, "the refusal is told")
+            await eventually(told, "the refusal is told")
             said = started.said()
             assert said.count("\n") == 1 and len(said) < 600 and "\x1b" not in said and TOKEN not in said
         finally:

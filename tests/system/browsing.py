@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 import urllib.request
 
@@ -43,7 +42,7 @@ def text(browser):
     return browser.execute_script("return document.body ? document.body.innerText : ''")
 
 
-def shows(browser, pattern, timeout_s=20):
+def shows(browser, pattern, timeout_s=60):
     """The match of the pattern in the page's text, as soon as there is one."""
     try:
         return wait_for(lambda: re.search(pattern, text(browser)), timeout_s)
@@ -62,17 +61,17 @@ def press(browser, word):
             word,
         )
 
-    wait_for(pressed, 20, f"a button {word!r} on {browser.current_url}")
+    wait_for(pressed, 60, f"a button {word!r} on {browser.current_url}")
 
 
 def fill(browser, name, value):
-    field = wait_for(lambda: browser.find_elements("name", name), 20, f"a field {name}")[0]
+    field = wait_for(lambda: browser.find_elements("name", name), 60, f"a field {name}")[0]
     field.send_keys("\ue009a\ue000", str(value))  # Ctrl-A, then the value
 
 
 def get(url):
     """The body of the answer; `url` may be a `Request`."""
-    with urllib.request.urlopen(url, timeout=5) as response:
+    with urllib.request.urlopen(url, timeout=30) as response:
         return response.read().decode()
 
 
@@ -81,22 +80,6 @@ def answers(url):
         return get(url)
     except OSError:
         return None
-
-
-def is_free(port):
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def end(process, timeout_s=20):

@@ -290,7 +290,9 @@ def test_a_run_and_a_sweep_that_create_the_database_at_once_are_both_logged(mlfl
 
 
 def test_a_sweep_is_one_run_with_its_jobs_below_it(mlflow, ran):
-    parent, children = parent_and_children(mlflow, ran["sweep"].result().folder)
+    folder = ran["sweep"].result().folder
+    assert [manifest(folder / str(job))["config"]["policy"]["name"] for job in range(2)] == POLICIES.split(",")
+    parent, children = parent_and_children(mlflow, folder)
     assert (parent.info.status, parent.info.run_name) == ("FINISHED", "sweep-sweep")
     assert sorted(child.data.tags["policy"] for child in children) == sorted(POLICIES.split(","))
     assert {child.info.status for child in children} == {"FINISHED"}

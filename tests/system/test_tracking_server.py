@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.containers.test_compose import free_ports
+from tests.ports import free_port
 from tests.running import SHORT, run, wait_for
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -28,7 +28,7 @@ def postgres():
     folder = Path(tempfile.mkdtemp(prefix="aegis-postgres-"))
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres")
-    [port] = free_ports(1)
+    port = free_port()
     as_postgres = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
 
     def call(program, *arguments):
@@ -55,7 +55,7 @@ def postgres():
 
 @pytest.fixture
 def server(postgres, tmp_path):
-    [port] = free_ports(1)
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += [
         "--serve-artifacts",

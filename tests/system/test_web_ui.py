@@ -6,6 +6,7 @@ import signal
 import urllib.parse
 import urllib.request
 
+from tests.ports import free_port
 from tests.running import SHORT, events, manifest, processes_of, start, wait_for
 
 FAULT = "faults=[{at_s: 2, action: kill, target: r2, for_s: 1}]"
@@ -20,7 +21,9 @@ def rows(path):
 
 
 def test_a_session_of_the_web_ui_plays_the_faults_and_keeps_locusts_report(tmp_path):
-    process = start("+scenario=routed", *SHORT, FAULT, "load.ui=true", f"hydra.run.dir={tmp_path}")
+    process = start(
+        "+scenario=routed", *SHORT, FAULT, "load.ui=true", f"load.ui_port={free_port()}", f"hydra.run.dir={tmp_path}"
+    )
     try:
         said: list[str] = []
         while not (found := re.findall(r"web UI: (http://\S+)", said[-1] if said else "")):
@@ -31,7 +34,7 @@ def test_a_session_of_the_web_ui_plays_the_faults_and_keeps_locusts_report(tmp_p
         urllib.request.urlopen(f"{url}/swarm", form.encode(), timeout=30).close()
         wait_for(lambda: "fault_healed" in told(tmp_path), 60, "the fault has landed and was healed")
         stats = tmp_path / "locust" / "load_stats.csv"
-        wait_for(lambda: any(row["Name"] == "/work" for row in rows(stats)), 30, "Locust has written its statistics")
+        wait_for(lambda: any(row["Name"] == "/work" for row in rows(stats)), 60, "Locust has written its statistics")
         process.send_signal(signal.SIGINT)
         printed, _ = process.communicate(timeout=60)
     finally:

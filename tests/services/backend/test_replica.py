@@ -69,21 +69,21 @@ async def in_flight(session, started, count):
     async def there():
         return (await json_of(session, f"{started.admin}/probe"))["in_flight"] == count or None
 
-    await eventually(there, 5, f"{count} in flight")
+    await eventually(there, f"{count} in flight")
 
 
 async def test_the_queue_is_first_in_first_out_and_its_overflow_503_at_once(one):
     async with client() as session:
-        serving = [asyncio.create_task(work(session, one, 300)) for _ in range(2)]
+        serving = [asyncio.create_task(work(session, one, 1500)) for _ in range(2)]
         await in_flight(session, one, 2)
         waiting = asyncio.create_task(work(session, one, 10))
         await in_flight(session, one, 3)
         probe = await json_of(session, f"{one.url}/probe")
-        assert probe["waiting"] == 1 and 0 < probe["wait_ms"] <= 310
+        assert probe["waiting"] == 1 and 0 < probe["wait_ms"] <= 1510
         status, _, headers = await work(session, one, 10)
         assert status == 503 and headers["X-Aegis-In-Flight"] == "4"
         status, body, _ = await waiting
-        assert status == 200 and 0 < body["queue_ms"] <= 300
+        assert status == 200 and 0 < body["queue_ms"] <= 1500
         assert [(await task)[0] for task in serving] == [200, 200]
 
 
@@ -161,22 +161,22 @@ async def test_a_wrong_fault_is_422_and_changes_nothing(one):
 
 async def test_a_paused_replica_goes_on_where_it_was(one):
     async with client() as session:
-        asked = asyncio.create_task(work(session, one, 200))
+        asked = asyncio.create_task(work(session, one, 1000))
         await in_flight(session, one, 1)
         one.process.send_signal(signal.SIGSTOP)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(asked), 0.6)
+            await asyncio.wait_for(asyncio.shield(asked), 1.3)
         one.process.send_signal(signal.SIGCONT)
         status, body, _ = await asked
-        assert status == 200 and body["service_ms"] > 500
+        assert status == 200 and body["service_ms"] > 1300
 
 
 async def test_cpu_work_burns_cpu_in_its_slots():
     with backend("--kind", "cpu", "--concurrency", 1) as started:
         async with client() as session:
-            first, second = await asyncio.gather(work(session, started, 100), work(session, started, 100))
+            first, second = await asyncio.gather(work(session, started, 300), work(session, started, 300))
             assert first[0] == second[0] == 200
-            assert first[1]["service_ms"] >= 99 and max(first[1]["queue_ms"], second[1]["queue_ms"]) >= 90
+            assert first[1]["service_ms"] >= 299 and max(first[1]["queue_ms"], second[1]["queue_ms"]) >= 150
 
 
 async def test_metrics_count_requests_by_their_end(one):
@@ -210,7 +210,7 @@ async def test_it_registers_renews_and_leaves_in_order_without_losing_a_request(
                 return statuses
 
             senders = [asyncio.create_task(send()) for _ in range(4)]
-            await eventually(lambda: seen(session, front, 12), 5, "requests were served")
+            await eventually(lambda: seen(session, front, 12), "requests were served")
             started.process.terminate()
             await until(session, front.admin, "b7", None)
             stop.set()
@@ -219,7 +219,7 @@ async def test_it_registers_renews_and_leaves_in_order_without_losing_a_request(
             assert {status for status, replica in answered if replica is None} <= {503}
             words = [event["event"] for event in (await json_of(session, f"{front.admin}/events"))["events"]]
             assert words == ["registered", "readmitted", "draining", "drained"]
-        assert started.process.wait(10) == 0
+        assert started.process.wait(30) == 0
         started.stop()
 
 
@@ -232,10 +232,10 @@ async def test_a_killed_replica_expires_and_a_router_that_comes_late_is_found():
         async with client() as session:
             await until(session, late.admin, "b8", "ready")
             started.process.kill()
-            await until(session, late.admin, "b8", "ejected", 4)
-            await until(session, late.admin, "b8", None, 6)
-            last = (await json_of(session, f"{late.admin}/events"))["events"][-1]
-            assert (last["event"], last["replica"]) == ("expired", "b8")
+            await until(session, late.admin, "b8", None)
+            words = [event["event"] for event in (await json_of(session, f"{late.admin}/events"))["events"]]
+            # by failed checks before its lease is over, unless the machine stood still meanwhile
+            assert words[:2] == ["registered", "readmitted"] and words[2:] in (["ejected", "expired"], ["expired"])
     finally:
         started.stop()
         late.stop()
@@ -281,7 +281,7 @@ async def test_a_renewal_leaves_weight_and_state_as_the_operator_set_them():
                 before, left = left, (await json_of(session, url))["lease_remaining_s"]
                 return left > before
 
-            await eventually(renewed, 5, "the lease was renewed")
+            await eventually(renewed, "the lease was renewed")
             found = await json_of(session, url)
             assert (found["weight"], found["state"]) == (5, "draining")
 
@@ -290,7 +290,7 @@ async def test_a_renewal_leaves_weight_and_state_as_the_operator_set_them():
 def test_a_replica_that_could_never_register_does_not_start(arguments):
     done = subprocess.run(
         [sys.executable, "-m", "services.backend", "--port", "0", *arguments],
-        cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=90, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert arguments[0].removeprefix("--") in done.stderr.splitlines()[-1]
@@ -327,9 +327,9 @@ def test_a_replica_that_drains_asks_its_router_ten_times_a_second_and_only_once_
 async def test_work_whose_client_hung_up_is_given_up_or_done_for_nobody(on_hangup, waits):
     with backend("--concurrency", 1, "--on-hangup", on_hangup) as started:
         async with client() as session:
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.2):
-                    await work(session, started, 1500)
+            asked = asyncio.create_task(work(session, started, 3000))
+            await in_flight(session, started, 1)
+            asked.cancel()
             _, _, headers = await work(session, started, 1)
             assert (float(headers["X-Aegis-Queue-Ms"]) > 300) == waits
 
@@ -337,8 +337,7 @@ async def test_work_whose_client_hung_up_is_given_up_or_done_for_nobody(on_hangu
 async def test_processor_sharing_serves_all_at_once():
     with backend("--concurrency", 1, "--discipline", "ps") as started:
         async with client() as session:
-            answers = await asyncio.gather(*(work(session, started, 200) for _ in range(3)))
+            answers = await asyncio.gather(*(work(session, started, 500) for _ in range(3)))
             took = [float(headers["X-Aegis-Service-Ms"]) for _, _, headers in answers]
             assert all(float(headers["X-Aegis-Queue-Ms"]) == 0 for _, _, headers in answers)
-            assert max(took) == pytest.approx(600, abs=60)
-            assert min(took) > 450
+            assert min(took) > 750, "each had a part of the replica, while the others were there"

@@ -8,7 +8,7 @@ import signal
 import psutil
 import pytest
 
-from tests.services.live import Service, client, eventually, json_of, router
+from tests.services.live import JSON, Service, client, eventually, json_of, router
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def pair(tmp_path_factory):
     path.write_text(json.dumps({"scaling": scaling, "scaler": {"name": "none"}, "replicas": 2}))
     with router() as front:
         manager = Service(
-            "manager", "--port", 0, "--router", front.admin, "--config", path, "--log-dir", folder
+            "manager", "--port", 0, "--router", front.admin, "--config", path, "--log-dir", folder, env=JSON
         )  # fmt: skip
         yield front, manager
         manager.stop()
@@ -41,7 +41,7 @@ async def settled(session, pair, count):
         done = ready == len(replicas) == len(found["replicas"]) == found["ready"] == count
         return found if done else None
 
-    return await eventually(there, 25, f"{count} replicas are ready")
+    return await eventually(there, f"{count} replicas are ready")
 
 
 async def put(session, manager, path, **body):
@@ -74,6 +74,9 @@ async def test_it_scales_up_and_down_by_hand_and_loses_no_request(pair):
         page = await json_of(session, f"{manager.url}/decisions")
         changes = [(d["previous"], d["desired"]) for d in page["decisions"] if d["changed"]]
         assert changes == [(2, 3), (3, 1), (1, 2)]
+        scaled = [(line["from"], line["to"]) for line in manager.told("scaled")]
+        assert scaled == changes and all("by hand" in line["why"] for line in manager.told("scaled"))
+        assert {"r2", "r3"} <= {line["replica"] for line in manager.told("drained")}
         assert all(decision["reason"] for decision in page["decisions"])
         later = await json_of(session, f"{manager.url}/decisions?since={page['next']}")
         assert all(decision["seq"] > page["next"] for decision in later["decisions"])
@@ -120,9 +123,11 @@ async def test_a_replica_that_died_is_replaced_at_its_address(pair):
             found = (await status(session, pair[1]))["replicas"]
             return found if found[0]["pid"] not in (None, before[0]["pid"]) and found[0]["state"] == "running" else None
 
-        after = await eventually(replaced, 20, "r1 runs again")
+        after = await eventually(replaced, "r1 runs again")
         assert (after[0]["id"], after[0]["url"]) == (before[0]["id"], before[0]["url"])
         await settled(session, pair, 2)
+    told = [line["event"] for line in pair[1].told() if line.get("replica") == "r1"]
+    assert told[-3:] == ["lost", "starting", "started"]
 
 
 async def test_a_restart_keeps_id_and_address_and_an_unknown_one_is_404(pair):
@@ -132,6 +137,8 @@ async def test_a_restart_keeps_id_and_address_and_an_unknown_one_is_404(pair):
             assert response.status == 202
         after = (await settled(session, pair, 2))["replicas"]
         assert after[1]["url"] == before[1]["url"] and after[1]["pid"] != before[1]["pid"]
+        told = [line["event"] for line in pair[1].told() if line.get("replica") == "r2"]
+        assert told[-2:] == ["starting", "started"]  # and not lost: it was asked for
         async with session.post(f"{pair[1].url}/replicas/r9/restart") as response:
             assert response.status == 404
 
@@ -158,7 +165,7 @@ async def test_a_router_that_is_away_is_no_reason_to_scale(tmp_path):
             async def decided():
                 return (await json_of(session, f"{manager.url}/decisions"))["decisions"]
 
-            decision = (await eventually(decided, 10, "a decision"))[0]
+            decision = (await eventually(decided, "a decision"))[0]
             assert decision["desired"] == 1 and "does not answer" in decision["reason"]
     finally:
         manager.stop()
@@ -200,17 +207,17 @@ async def test_replicas_whose_manager_was_killed_leave_and_do_not_disturb_their_
         async with client() as session:
             orphan = psutil.Process((await status(session, first))["replicas"][0]["pid"])
             first.process.kill()
-            first.process.wait(5)
+            first.process.wait(30)
             second = Service("manager", "--router", front.admin, *arguments)
             try:
                 new = (await status(session, second))["replicas"][0]["url"]
-                await eventually(lambda: gone(orphan), 15, "the orphan is gone")
+                await eventually(lambda: gone(orphan), "the orphan is gone")
 
                 async def only_the_new_one():
                     replicas = (await json_of(session, f"{front.admin}/replicas"))["replicas"]
                     return [(r["id"], r["url"]) for r in replicas] == [("r1", new)]
 
-                await eventually(only_the_new_one, 5, "the new r1 is registered, and nobody else")
+                await eventually(only_the_new_one, "the new r1 is registered, and nobody else")
             finally:
                 second.stop()
                 first.stop()

@@ -108,7 +108,13 @@ async def until(condition):
     async def there():
         return condition()
 
-    await eventually(there, 5, "what the test waits for")
+    await eventually(there, "what the test waits for")
+
+
+def told(caplog, event):
+    """Which replicas, and with which words, an error in the log is about."""
+    found = [record.fields for record in caplog.records if record.event == event]
+    return [(fields.get("replica"), fields["error"]) for fields in found]
 
 
 def under_way(engine):
@@ -142,14 +148,14 @@ async def test_what_is_wanted_starts_side_by_side_as_many_as_may(held):
     assert len(engine.starting) == 4, "a look adds none"
 
 
-async def test_a_start_that_fails_is_tried_again_and_keeps_no_other_waiting(held, capsys):
+async def test_a_start_that_fails_is_tried_again_and_keeps_no_other_waiting(held, caplog):
     control, engine, scaler = held
     scaler.wish = 4.0
     await control.step()
     await until(lambda: under_way(engine) == ["r3", "r4"])
     engine.let("r3", EngineError("no room"))
     await until(lambda: under_way(engine) == ["r4"])
-    assert "no room" in capsys.readouterr().err
+    assert told(caplog, "start_failed") == [("r3", "no room")]
     assert (control.counts["failed_starts"], control.counts["engine_errors"]) == (1, 1)
     await control.step()
     await until(lambda: under_way(engine) == ["r3", "r4"])
@@ -195,7 +201,7 @@ async def test_the_first_starts_end_what_they_have_begun_where_the_manager_ends_
     assert engine.given_up == ["r1"]
 
 
-async def test_what_is_asked_for_while_the_engine_is_asked_what_runs_is_done_afterwards(held, capsys):
+async def test_what_is_asked_for_while_the_engine_is_asked_what_runs_is_done_afterwards(held, caplog):
     control, engine, _ = held
     engine.asked = asyncio.get_running_loop().create_future()
     control.scale(3)
@@ -205,7 +211,7 @@ async def test_what_is_asked_for_while_the_engine_is_asked_what_runs_is_done_aft
     asked, engine.asked = engine.asked, None
     asked.set_exception(EngineError("busy"))
     await until(lambda: under_way(engine) == ["r3", "r4"])
-    assert "busy" in capsys.readouterr().err
+    assert told(caplog, "engine_failed") == [(None, "busy")]
 
 
 async def test_a_restart_waits_for_no_other_start(held):

@@ -71,7 +71,7 @@ class RawClient:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def answer(self, timeout_s=5.0):
+    async def answer(self, timeout_s=30.0):
         """Status, headers (lower case; bytes) and body of the next answer, whose length must be told."""
         head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), timeout_s)
         first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
@@ -79,7 +79,7 @@ class RawClient:
         body = await asyncio.wait_for(self.reader.readexactly(int(headers["content-length"])), timeout_s)
         return int(first.split()[1]), headers, body
 
-    async def rest(self, timeout_s=5.0):
+    async def rest(self, timeout_s=30.0):
         """Everything until the router closes."""
         return await asyncio.wait_for(self.reader.read(), timeout_s)
 

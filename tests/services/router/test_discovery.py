@@ -45,7 +45,7 @@ async def test_every_replica_is_a_target_at_its_admin_port_until_it_is_gone():
             async def gone():
                 return target(await json_of(session, f"{front.admin}/sd"), "a1") is None
 
-            await eventually(gone, 10, "a1 is no target any more")
+            await eventually(gone, "a1 is no target any more")
             assert not [key for key in await metrics(session, front.admin) if ("replica", "a1") in key]
 
 

@@ -93,7 +93,7 @@ async def test_a_second_answer_goes_to_nobody_and_closes_its_connection(started,
         async def closed():
             return replica.closed == 1
 
-        await eventually(closed, 5, "the connection was closed")
+        await eventually(closed, "the connection was closed")
         for method in ("POST", "GET", "POST"):
             assert await ask(started, "/other", method) == (200, "/other")
         assert [head.split()[1] for head, _ in replica.seen] == [b"/mine", *[b"/other"] * 3]

@@ -1,7 +1,5 @@
 """Bytes that a proxy meets in the wild: they arrive as they were sent, or are refused in a word; nothing hangs."""
 
-import time
-
 import psutil
 import pytest
 
@@ -17,7 +15,7 @@ REASON = b'"reason": "%b"'
 
 @pytest.fixture(scope="module")
 def started():
-    with router(settings=SETTINGS) as process:
+    with router("--log-level", "error", settings=SETTINGS) as process:
         yield process
 
 
@@ -93,11 +91,10 @@ async def test_a_chunked_body_that_goes_wrong_after_its_first_piece_is_400_at_on
             async def is_on_its_way():
                 return (await json_of(session, f"{started.admin}/stats"))["in_flight"] == 1
 
-            await eventually(is_on_its_way, 5, "the body is being read")
-            began = time.monotonic()
+            await eventually(is_on_its_way, "the body is being read")
             await one.send(b"nonsense\r\n")
             status, headers, body = await one.answer()
-            assert status == 400 and REASON % b"malformed" in body and time.monotonic() - began < 2
+            assert status == 400 and REASON % b"malformed" in body  # 408 had it waited
             assert headers["connection"] == b"close" and await one.rest() == b""
         assert replica.seen == [], "no replica has a whole request"
         assert (await counts(session, started))[1] == failed
@@ -157,7 +154,7 @@ async def test_a_router_that_is_its_own_replica_is_never_in_rotation_and_costs_n
         async def checked():
             return (await json_of(session, f"{started.admin}/stats"))["rejected_total"] >= refused + 3
 
-        await eventually(checked, 5, "it was asked for its health, and refused")
+        await eventually(checked, "it was asked for its health, and refused")
         before = process.num_fds()
         assert {r["id"]: r["state"] for r in (await json_of(session, f"{started.admin}/replicas"))["replicas"]} == {
             "raw": "ready",
@@ -198,4 +195,4 @@ async def test_two_routers_in_a_row_are_no_loop(started):
                 async with session.get(f"{outer.url}/x") as response:
                     return response.status == 200
 
-            await eventually(served, 5, "the inner router serves the outer one's requests")
+            await eventually(served, "the inner router serves the outer one's requests")

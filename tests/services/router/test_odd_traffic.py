@@ -17,7 +17,7 @@ from tests.services.router.upstreams import upstreams
 
 @pytest.fixture(scope="module")
 def started():
-    settings = {"health": {"interval_s": 0.1}, "retry": {"max_body_bytes": 4 << 20}}
+    settings = {"health": {"interval_s": 600, "timeout_s": 30}, "retry": {"max_body_bytes": 4 << 20}}
     with router(settings={"router": settings, "policy": {"name": "round_robin"}}) as process:
         yield process
 
@@ -26,7 +26,7 @@ async def exchange(started, request, answers=1):
     """Send bytes; the heads of so many answers."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(started.url.rsplit(":", 1)[1]))
     writer.write(request)
-    heads = [await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) for _ in range(answers)]
+    heads = [await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30) for _ in range(answers)]
     writer.close()
     return heads
 

@@ -11,8 +11,8 @@ from tests.services.router.upstreams import upstreams
 
 PATIENT = {
     "router": {
-        "health": {"interval_s": 0.1},
-        "timeouts": {"attempt_s": 0.3, "overall_s": 0.5, "idle_s": 1.0},
+        "health": {"interval_s": 600, "timeout_s": 30},
+        "timeouts": {"connect_s": 20, "attempt_s": 1.0, "overall_s": 1.5, "idle_s": 2.5},
         "ejection": {"consecutive_failures": 1},
     },
     "policy": {"name": "round_robin"},
@@ -38,8 +38,8 @@ async def send(started, size, *, pieces, pause_s):
         writer.write(b"x" * (size // 8))
         await writer.drain()
         await asyncio.sleep(pause_s)
-    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
-    body = await asyncio.wait_for(reader.read(4096), 10)
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
+    body = await asyncio.wait_for(reader.read(4096), 30)
     writer.close()
     return int(answer.split()[1]), body
 
@@ -47,7 +47,7 @@ async def send(started, size, *, pieces, pause_s):
 @pytest.mark.parametrize("size", [8000, LARGE])
 async def test_an_upload_may_take_longer_than_an_answer(patient, size):
     async with client() as session, upstreams(patient, session, length):
-        assert await send(patient, size, pieces=8, pause_s=0.1) == (200, str(size).encode())
+        assert await send(patient, size, pieces=8, pause_s=0.25) == (200, str(size).encode())
 
 
 @pytest.mark.parametrize("size", [8000, LARGE])
@@ -76,7 +76,7 @@ async def test_what_a_reverse_proxy_does_not_pass_on_is_answered_501(patient, he
     async with client() as session, upstreams(patient, session, length):
         reader, writer = await asyncio.open_connection("127.0.0.1", int(patient.url.rsplit(":", 1)[1]))
         writer.write(f"{head}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-        answer = await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n"), 30)
         writer.close()
         assert b" 501 " in answer
 
@@ -88,7 +88,7 @@ async def test_an_old_client_is_named_in_via_by_its_protocol(patient):
     async with client() as session, upstreams(patient, session, via):
         reader, writer = await asyncio.open_connection("127.0.0.1", int(patient.url.rsplit(":", 1)[1]))
         writer.write(b"GET /x HTTP/1.0\r\n\r\n")
-        answer = await asyncio.wait_for(reader.read(), 5)
+        answer = await asyncio.wait_for(reader.read(), 30)
         writer.close()
         assert b"\r\n\r\n1.0 aegis-" in answer
 
@@ -100,8 +100,8 @@ async def latency_of(session, started, id_):
 async def test_the_time_that_a_client_takes_is_not_the_replicas_latency(patient):
     async with client() as session, upstreams(patient, session, length):
         for size in (8000, LARGE):
-            assert (await send(patient, size, pieces=8, pause_s=0.1))[0] == 200
-        assert await latency_of(session, patient, "u1") < 200
+            assert (await send(patient, size, pieces=8, pause_s=0.25))[0] == 200
+        assert await latency_of(session, patient, "u1") < 8 * 250 / 2
 
 
 async def test_a_client_that_does_not_read_is_cut_off_and_the_replica_freed(patient):
@@ -118,7 +118,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_the_replica_freed(pati
         async def freed():
             return (await json_of(session, f"{patient.admin}/replicas/u1"))["in_flight"] == 0
 
-        await eventually(served, 5, "the answer is on its way")
-        await eventually(freed, 10, "the client was cut off")
+        await eventually(served, "the answer is on its way")
+        await eventually(freed, "the client was cut off")
         assert (await json_of(session, f"{patient.admin}/replicas/u1"))["state"] == "ready"
         writer.close()

@@ -1,0 +1,35 @@
+"""Ports that nobody else takes between the moment a test chooses one and the moment it is used."""
+
+import os
+import random
+import socket
+
+FIRST, PER_WORKER = 20_000, 1_000
+"""Below those that the kernel gives to whoever asks for any (from 32,768; ip(7)). Each worker of xdist has its own."""
+
+
+def _worker() -> int:
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+
+
+def is_free(port: int) -> bool:
+    """Whether one can listen there on loopback now."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def free_ports(count: int) -> list[int]:
+    """So many, all different."""
+    first = FIRST + _worker() * PER_WORKER
+    mixed = random.sample(range(first, first + PER_WORKER), PER_WORKER)
+    return [port for port in mixed if is_free(port)][:count]
+
+
+def free_port() -> int:
+    """One."""
+    return free_ports(1)[0]
