@@ -1,6 +1,6 @@
 """From a run's folder to numbers and pictures. Knows `record/` and nothing else: a figure can always be drawn again.
 
-In a notebook: `from analysis import load, load_sweep, compare` (`analysis.tables.loading`).
+In a notebook: `from analysis import load, load_sweep, compare` (`analysis.tables.loading`; docs/notebooks/).
 
 The files here are commands:
 
