@@ -21,6 +21,7 @@ FROM base AS services
 COPY --from=installed-services /opt/aegis /opt/aegis
 COPY services services
 ARG REVISION=unknown
+ENV AEGIS_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="aegis-services" \
       org.opencontainers.image.description="Aegis' router, replica and manager" \
       org.opencontainers.image.licenses="MIT" \
@@ -42,6 +43,7 @@ COPY analysis analysis
 COPY conf conf
 RUN mkdir results /artifacts && chown aegis results /artifacts
 ARG REVISION=unknown
+ENV AEGIS_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="aegis-tools" \
       org.opencontainers.image.description="Aegis' experiments: runs, load workers, MLflow" \
       org.opencontainers.image.licenses="MIT" \

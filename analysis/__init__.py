@@ -14,7 +14,8 @@ The files here are commands:
 
 and the folders subjects: `metrics/` (one run in numbers), `comparison/` (many runs to a verdict), `tables/` (for
 notebooks and other programs), `pages/` (pictures and HTML), `expectations/` (thresholds for pipelines), `baselines/`
-(runs of before), `calibration/` (how often the comparison is right). Begin with `metrics.table.compute`.
+(runs of before), `calibration/` (how often the comparison is right), `distributions/` (probabilities and quantiles).
+Begin with `metrics.table.compute`.
 """
 
 import sys
@@ -32,7 +33,7 @@ environment.check(__name__, "pandas")
 
 
 class _Package(ModuleType):
-    """This package: its functions are imported when they are asked for, as they need pandas and SciPy.
+    """This package: its functions are imported when they are asked for, as they need pandas.
 
     `compare` is a function here and a command beside it (`python -m analysis.compare`). Python sets a package's
     attribute when a module of that name is imported; this one stays the function, whatever was imported before.

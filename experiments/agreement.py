@@ -13,27 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-import yaml
-from omegaconf.errors import OmegaConfBaseException
-from scipy.stats import kendalltau
-
+from analysis.comparison.ranks import kendall_tau
 from analysis.comparison.statistics import Interval, Paired, geometric_interval, paired
 from analysis.metrics import table as metrics
 from analysis.metrics import timeline
-from experiments.plan.config import ConfigError
-from experiments.plan.errors import one_line
-from experiments.plan.installed import CONF
-from experiments.plan.resolve import as_composed, resolve
-from experiments.plan.schedule import build_schedule
 from experiments.runner.supervision import say
-from experiments.simulator.manager import ScalerError
-from experiments.simulator.simulation import rows
-from experiments.simulator.stack import VirtualStack
+from experiments.simulator.twin import TwinError, twin
 from record.files import FolderError, find
 from record.metrics import Metrics, value_of
-from record.reading import Run, read
-from record.shapes import Event
-from record.writing import phases
+from record.reading import read
 
 RATIOS = ("latency_p50_ms", "latency_p99_ms")
 DIFFERENCES = ("error_rate", "detection_s", "recovery_s")
@@ -87,32 +75,6 @@ def _plain(difference: Paired | None, scale: float) -> str:
     return f"{scale * difference.mean:+.2f}" + ("" if difference.n < 2 else f" ({low:+.2f} to {high:+.2f})")
 
 
-def simulated(live: Run) -> Metrics:
-    """The metrics of a live run's twin.
-
-    Raises:
-        ConfigError: its configuration is none that can be simulated.
-    """
-    engine = yaml.safe_load((CONF / "engine" / "sim.yaml").read_text())
-    content = {**live.manifest["config"], "engine": engine}
-    plan = resolve(as_composed(content))
-    config = plan.config
-    schedule = build_schedule(config.workload, config.seed)
-    events: list[Event] = []
-
-    def sink(source: str, event: str, t_s: float, **detail: object) -> None:
-        events.append(cast(Event, {"t_s": t_s, "source": source, "event": event, **detail}))
-
-    stack = VirtualStack(config, plan.faults, schedule, sink)
-    stack.run(lambda _: True)
-    requests = rows(stack, schedule).to_pandas()
-    requests["phase"] = phases(requests["scheduled_s"].to_numpy(), config.workload.warmup_s, events)
-    planned = schedule if stack.load.asked_s is None else requests
-    manifest = live.manifest | {"config": content}
-    twin = Run(live.folder, manifest, requests, events, stack.samples, planned["scheduled_s"], schedule["demand_s"])
-    return metrics.compute(twin, timeline.build(twin))
-
-
 def compare(folders: list[Path]) -> list[Arm]:
     """Every valid live run against its twin, by arm.
 
@@ -132,9 +94,9 @@ def compare(folders: list[Path]) -> list[Arm]:
         label = " ".join([str(live.manifest["scenario"]), *sorted(options)])
         arm = arms.setdefault(label, Arm(label, str(live.manifest["config"]["policy"]["name"])))
         try:
-            arm.pairs.append((measured, simulated(live)))
-        except (ConfigError, OmegaConfBaseException, ScalerError) as error:
-            say(f"{folder}: left out, {one_line(error)}")
+            arm.pairs.append((measured, twin(live).metrics))
+        except TwinError as error:
+            say(f"{folder}: left out, {error}")
             continue
         say(f"{folder}: simulated")
     return [arm for arm in arms.values() if arm.pairs]
@@ -147,7 +109,7 @@ def rankings(arms: list[Arm]) -> dict[str, tuple[float, int]]:
         rest = " ".join(word for word in arm.label.split() if not word.startswith("policy"))
         groups.setdefault(rest, []).append(arm)
     return {
-        rest: (float(kendalltau([a.middle(0) for a in group], [a.middle(1) for a in group]).statistic), len(group))
+        rest: (kendall_tau([a.middle(0) for a in group], [a.middle(1) for a in group]), len(group))
         for rest, group in groups.items()
         if len(group) > 1
     }

@@ -179,6 +179,9 @@ class Session:
         """Analyse, log, print; return the status."""
         metrics = None
         if not self.config.load.ui and (self.folder / "requests.parquet").exists():
+            if reason == "complete" and self._wants_counterfactual:
+                self._progress.step("simulating it without the router's failure handling")
+                await asyncio.to_thread(self._add_counterfactual)
             self._progress.step("analysing")
             metrics = await asyncio.to_thread(self._summarise)
         outcomes = self._hold(metrics) if metrics is not None else []
@@ -230,6 +233,26 @@ class Session:
         """Whether the run gets its picture."""
         return self.config.summary == "always" or (self.config.summary == "auto" and not self._is_one_of_many)
 
+    @property
+    def _wants_counterfactual(self) -> bool:
+        from experiments.simulator.counterfactual import is_asked_for
+
+        return is_asked_for(
+            self.config,
+            has_faults=bool(self.plan.faults),
+            is_single=self.sweep_dir is None,
+            requests=self._requests,
+        )
+
+    def _add_counterfactual(self) -> None:
+        from experiments.simulator.counterfactual import add
+        from experiments.simulator.twin import TwinError
+
+        try:
+            add(self.folder)
+        except (TwinError, FolderError, OSError) as error:
+            self._warn(f"not simulated without the router's failure handling: {error}")
+
     def _summarise(self) -> Metrics | None:
         from analysis.summary import summarise
 
@@ -240,6 +263,7 @@ class Session:
             return None
 
     def _print(self, metrics: Metrics) -> None:
+        from analysis.metrics.counterfactual import bought
         from analysis.metrics.verdict import table_rows, verdict
 
         if self._is_one_of_many:
@@ -250,6 +274,8 @@ class Session:
             table.add_row(label, value)
         self._progress.console.print(table)
         self._progress.say(verdict(self._recorder.manifest, metrics))
+        for line in bought(self.folder, self._recorder.manifest, metrics):
+            self._progress.say(line)
         for caution in metrics["warnings"]:
             self._progress.say(f"note: {caution}")
         if self._draws:

@@ -12,11 +12,13 @@ READ = (1, 2)
 MANIFEST, SCHEDULE, REQUESTS = "manifest.json", "schedule.parquet", "requests.parquet"
 EVENTS, SAMPLES = "events.jsonl", "samples.jsonl"
 TIMELINE, METRICS, PICTURE, TRACKED = "timeline.parquet", "metrics.json", "summary.png", "tracking.json"
+COUNTERFACTUAL = "counterfactual.json"
+"""The run simulated without the router's failure handling; of runs with faults only."""
 EXPECTATIONS, JUNIT = "expectations.json", "junit.xml"
 """What became of `expect`, of a run in its folder, of a sweep in the sweep's."""
 MEASURED_FILES = (MANIFEST, SCHEDULE, REQUESTS, EVENTS, SAMPLES)
 """What a run leaves of itself; all else is made of it."""
-CONTRACT_FILES = (*MEASURED_FILES, TIMELINE, METRICS, PICTURE, TRACKED, EXPECTATIONS, JUNIT)
+CONTRACT_FILES = (*MEASURED_FILES, TIMELINE, METRICS, PICTURE, TRACKED, COUNTERFACTUAL, EXPECTATIONS, JUNIT)
 RAW, LOGS, COMPOSED, UI = "raw", "logs", ".hydra", "locust"
 """Folders of a run: the rows that each generator process leaves until they are merged, what processes print, the
 configuration as Hydra composed it, and what Locust says of a session of its web UI."""

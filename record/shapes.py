@@ -7,6 +7,8 @@ of schema 1 did not have it yet, and some belong to one kind of run only.
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from record.metrics import Metrics
+
 Config = dict[str, Any]
 """A resolved configuration as sections and keys; those of `experiments.plan.config.Config` of the run's version."""
 
@@ -190,3 +192,28 @@ class Sample(_Moment, total=False):
     replicas_ready: int | None
     replicas_desired: int | None
     router_in_flight: int | None
+
+
+class Simulated(TypedDict):
+    """A run in virtual time, as far as it is kept beside another one."""
+
+    metrics: Metrics
+    unserved_per_s: list[int]
+    """Requests of each second of the run that were not served within `slo.p99_ms`, warm-up included."""
+
+
+class Counterfactual(TypedDict):
+    """`counterfactual.json`."""
+
+    run_id: str
+    """Of the run that it belongs to, as are the next two."""
+    started_at: str
+    schedule_hash: str
+    without: list[str]
+    """What was taken away, in words."""
+    overrides: list[str]
+    """Likewise, as it is typed."""
+    handled: Simulated | None
+    """The run as it was configured; null = it was simulated itself."""
+    unhandled: Simulated
+    """Without it."""

@@ -1,6 +1,14 @@
 """What all services' Prometheus metrics share: the registry they begin with, and the bounds of latency histograms."""
 
-from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
+import os
+import platform
+
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
+
+from services import __version__
+
+REVISION = "AEGIS_REVISION"
+"""The environment's name for the commit that an image was built from."""
 
 LATENCY_S = tuple(round(0.001 * 10 ** (step / 8), 6) for step in range(35))
 """Seconds, eight to the decade from 1 ms to 17.8 s.
@@ -11,8 +19,15 @@ prometheus_client's own bounds (5 ms to 10 s, a factor of 2 to 2.5) would hide w
 
 
 def new_registry() -> CollectorRegistry:
-    """A registry with the process' own metrics, and without a `_created` series beside every other one."""
+    """A registry with the process' own metrics and its build, without a `_created` series beside every other one."""
     disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
+    about = {
+        "version": __version__,
+        "revision": os.environ.get(REVISION) or "unknown",
+        "python": platform.python_version(),
+    }
+    built = Gauge("aegis_build_info", "1; its labels say what runs here", list(about), registry=registry)
+    built.labels(**about).set(1)
     return registry

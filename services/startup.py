@@ -47,6 +47,14 @@ def url_of(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def own_address(family: int, router: str) -> str:
+    """The address from which this machine speaks to `router`. Raises OSError: nobody knows its name."""
+    parts = urlsplit(router)
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((parts.hostname, parts.port or 80))
+        return str(probe.getsockname()[0])
+
+
 def url_for(sock: socket.socket, router: str) -> str | None:
     """The URL under which others reach a bound socket; None as long as nobody knows the router's name.
 
@@ -55,13 +63,10 @@ def url_for(sock: socket.socket, router: str) -> str | None:
     """
     if sock.getsockname()[0] not in ("0.0.0.0", "::"):
         return url_of(sock)
-    parts = urlsplit(router)
-    with socket.socket(sock.family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((parts.hostname, parts.port or 80))
-        except OSError:
-            return None
-        host = probe.getsockname()[0]
+    try:
+        host = own_address(sock.family, router)
+    except OSError:
+        return None
     return f"http://[{host}]:{sock.getsockname()[1]}" if ":" in host else f"http://{host}:{sock.getsockname()[1]}"
 
 

@@ -10,7 +10,7 @@ from record.settings import flatten
 
 GROUPS = ("policy", "scaler", "engine")
 """Sections whose `name` stands for the rest of them."""
-APART = ("seed", "tracking", "summary", "expect")
+APART = ("seed", "tracking", "summary", "counterfactual", "expect")
 """Sections in which runs of one arm may differ."""
 FIXED = ("validity", "comparison", "repeat")
 """Sections that must be the same in every arm: limits, smallest effects and looks are set before the data, for all."""

@@ -231,6 +231,10 @@ class Config:
     summary: Annotated[str, Choices("auto", "always", "never")] = "auto"
     """Draw each run's `summary.png`: `always`; `never`; or `auto`: not of the simulated runs of a sweep, whose pictures
     would cost many times their play. `python -m analysis.summary DIR` draws later; `metrics.json` is there anyway."""
+    counterfactual: Annotated[str, Choices("auto", "always", "never")] = "auto"
+    """Simulate each run with faults once more, without the router's retries, health checks and passive ejection:
+    `always`; `never`; or `auto`: runs that are no job of a sweep, of 200,000 requests at most. `counterfactual.json`
+    holds it, and the page shows it."""
     comparison: ComparisonConfig = field(default_factory=ComparisonConfig)
     repeat: RepeatConfig = field(default_factory=RepeatConfig)
     expect: list[str] = field(default_factory=list)

@@ -26,7 +26,7 @@ from record.shapes import Manifest
 KEY = "repeat.resume"
 BESIDE = ("repeat.max", "tracking.enabled", "hydra/launcher")
 """What may be typed beside it."""
-APART = ("tracking", "summary", "expect")
+APART = ("tracking", "summary", "counterfactual", "expect")
 """Sections in which an added run may differ from the others."""
 MOST_PAIRS = 1000
 

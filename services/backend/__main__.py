@@ -14,6 +14,7 @@ import uvloop
 
 from services.backend.app import build_app
 from services.backend.listener import Listener
+from services.backend.naming import name_in_network
 from services.backend.registration import Registration
 from services.backend.renewal import Leaving, may_leave
 from services.backend.replica import Replica
@@ -25,6 +26,7 @@ from services.door.access_log import logged
 from services.journal import add_options, configure, tell
 from services.startup import announce, listen, url_for, url_of
 
+ID_HELP = "`hostname` = this machine's name, `dns` = its name in the router's network, both up to the first dot"
 DRAIN_POLL_S = 0.01
 """Pause between two looks of a replica that drains at whether it may go, seconds."""
 
@@ -110,7 +112,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=9001, help="0 picks a free one")
     parser.add_argument("--admin-port", type=int, help="second port, which faults do not touch; 0 picks a free one")
     parser.add_argument("--router", help="admin URL of the router to register with")
-    parser.add_argument("--id", default=defaults.id, help="`hostname` = this machine's name, up to its first dot")
+    parser.add_argument("--id", default=defaults.id, help=ID_HELP)
     parser.add_argument("--concurrency", type=int, default=defaults.concurrency, help="slots")
     parser.add_argument("--queue-limit", type=int, default=defaults.queue_limit, help="requests that may wait")
     parser.add_argument("--speed", type=float, default=defaults.speed, help="service time = demand / speed")
@@ -132,6 +134,10 @@ def main() -> None:
     options = {k: v for k, v in vars(arguments).items() if k in ReplicaSettings.__dataclass_fields__}
     if options["id"] == "hostname":
         options["id"] = socket.gethostname().partition(".")[0]
+    elif options["id"] == "dns":
+        if arguments.router is None:
+            parser.error("--id dns: needs --router, in whose network the name is looked up")
+        options["id"] = name_in_network(arguments.router)
     settings = ReplicaSettings(**options)
     try:
         settings.validate()

@@ -158,10 +158,19 @@ class Fleet:
             replica.draining, replica.healthy, replica.passes = False, None, 0
             self._turned(replica, now)
             self._emit("registered", id_, now, url=replica.url)
-            self.watch(id_)
+            self._examine(replica, now)
         if is_new:
-            self.watch(id_)
+            self._examine(replica, now)
         return is_new
+
+    def _examine(self, replica: Replica, now: float) -> None:
+        """Have a replica that nothing is known of checked; where nobody is, it is taken at its word."""
+        if self._health.enabled:
+            self.watch(replica.id)
+        elif not replica.draining:
+            replica.healthy = True
+            self._turned(replica, now)
+            self._emit("readmitted", replica.id, now, cause="unchecked")
 
     def remove(self, id_: str, now: float, url: str | None = None) -> bool:
         """Forget a replica; False where it is unknown.

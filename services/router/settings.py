@@ -17,6 +17,9 @@ SETTLE_S = 0.1
 class HealthCheckSettings:
     """Active health checks: `GET /readyz` of every replica."""
 
+    enabled: bool = True
+    """False: nobody is asked. A replica is in rotation from its registration on; passive ejection, its lease and its
+    farewell alone take it out."""
     interval_s: Annotated[float, Bounds(0.05, 600)] = 0.5
     """Mean seconds between two checks of one replica."""
     jitter: Annotated[float, Bounds(0, 0.9)] = 0.2

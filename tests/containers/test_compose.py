@@ -1,6 +1,7 @@
 """docker-compose.yml as a user has it: fixed size, and scaled by the manager."""
 
 import os
+import re
 import shutil
 import subprocess
 import uuid
@@ -75,6 +76,35 @@ def test_without_a_token_nothing_starts_and_one_line_says_how_to_make_one(image)
     assert done.returncode != 0
     assert "secrets.token_urlsafe" in done.stderr and ".env" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_token_that_is_too_short_ends_up_at_once_names_the_culprit_and_leaves_no_router_restarting(image):
+    project = Project(FIXED, "short")
+    try:
+        done = project("up", "-d", check=False)
+        assert done.returncode != 0
+        assert "exited with code 2" in done.stderr or "admin-token" in done.stderr  # Compose v1, v2
+        said = project("logs", "--no-color", "admin-token").stdout
+        assert "AEGIS_ADMIN_TOKEN: must hold 16 to 1024 characters, not 5" in said and "Traceback" not in said
+        assert project.containers("router") == []
+    finally:
+        project("down", "--volumes")
+
+
+@pytest.mark.parametrize("project", [FIXED], indirect=True)
+def test_replicas_keep_their_names_when_up_makes_them_anew_and_no_volume_is_left_of_what_never_ran(project):
+    def ready():
+        states = project.replicas()
+        return sorted(states) if list(states.values()) == ["ready", "ready"] else None
+
+    before = wait_for(ready, 60, "both replicas ready")
+    old = set(project.containers("replica"))
+    project("up", "-d", "--force-recreate", "--no-deps", "replica")
+    wait_for(lambda: len(set(project.containers("replica")) - old) == 2, 60, "two new containers")
+    events = fetch(f"{project.admin}/events")[1]["events"]
+    wait_for(lambda: ready() == before, 60, f"the names of before, {before}: {events}")
+    assert [re.split("[-_]replica[-_]", name) for name in before] == [[project.name, "1"], [project.name, "2"]]
+    assert docker("volume", "ls", "--quiet", "--filter", f"label={project.label}") == ""
 
 
 @pytest.mark.parametrize("project", [FIXED], indirect=True)

@@ -1,8 +1,12 @@
 """The simulator against the live system, on the same schedules."""
 
+import json
+
+from analysis.metrics.counterfactual import disagreement
 from experiments.agreement import compare
 from record.files import find
 from tests.measuring.measured import valid_run
+from tests.running import metrics
 
 SHORT = ("workload.duration_s=14", "workload.warmup_s=4")
 
@@ -24,3 +28,6 @@ def test_a_killed_replica_is_noticed_within_two_seconds_and_costs_hardly_a_reque
     assert live["error_rate"] < 0.01 and live["detection_s"] < 2
     assert abs(arm.difference("detection_s").mean) < 0.6  # one check and its jitter
     assert abs(arm.difference("error_rate").mean) < 0.01
+    live = max(find([tmp_path]), key=lambda folder: int(folder.name))  # the one that was valid
+    handled = json.loads((live / "counterfactual.json").read_text())["handled"]["metrics"]
+    assert disagreement(handled, metrics(live)) is None

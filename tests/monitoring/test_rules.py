@@ -1,5 +1,6 @@
 """What promtool says of configuration and rules."""
 
+import re
 import subprocess
 
 import pytest
@@ -51,7 +52,16 @@ def test_every_alert_is_tested_says_what_it_means_and_is_documented():
         assert f"alertname: {alert['alert']}" in tested
         assert f"| `{alert['alert']}` |" in documented
         assert alert["labels"]["severity"] in ("warning", "critical")
-        assert set(alert["annotations"]) == {"summary", "description"}
+        assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
+
+
+def test_every_alert_leads_to_its_own_page_and_no_page_is_about_an_alert_that_is_gone():
+    alerts = [rule for rule in rules() if "alert" in rule]
+    for alert in alerts:
+        assert alert["annotations"]["runbook_url"] == f"docs/runbooks.md#{alert['alert'].lower()}"
+    pages = re.split(r"^## ", (ROOT / "docs" / "runbooks.md").read_text(), flags=re.MULTILINE)[1:]
+    assert [page.split("\n")[0] for page in pages] == [alert["alert"] for alert in alerts]
+    assert all(page.count("\n- ") >= 2 for page in pages)  # what to look at, what to do
 
 
 def test_every_recorded_series_is_read_by_an_alert_or_a_board():

@@ -168,10 +168,10 @@ def test_the_documentation_lists_every_event_and_no_other():
     assert told <= also and listed <= told
 
 
-@pytest.mark.parametrize("file", ["docker-compose.yml", "docker-stack.yml"])
+@pytest.mark.parametrize("file", ["docker-compose.yml", "docker-compose.tracking.yml", "docker-stack.yml"])
 def test_no_containers_log_can_fill_a_disk(file):
     content = yaml.safe_load((ROOT / file).read_text())
-    assert len(content["services"]) >= 3
+    assert len(content["services"]) >= 2
     for name, service in content["services"].items():
         assert service["logging"] == {"driver": "json-file", "options": containers.LOG_BOUNDS}, name
         if "services." in service.get("command", ""):

@@ -3,10 +3,13 @@
 import asyncio
 import itertools
 import json
+import platform
 import re
 
 import pytest
 
+import record
+import services
 from tests.services.live import Service, backend, client, eventually, router, until
 from tests.services.metrics import families, metrics
 
@@ -44,6 +47,9 @@ async def test_names_and_buckets_follow_prometheus_conventions(stack):
             async with session.get(f"{url}/metrics") as response:
                 found = families(await response.text())
             assert any(name.startswith("process_cpu_seconds") for name in found)
+            (built,) = found.pop("aegis_build_info").samples
+            assert built.value == 1 and built.labels["version"] == record.__version__ == services.__version__
+            assert built.labels["revision"] and built.labels["python"] == platform.python_version()
             for name, family in found.items():
                 assert name.startswith((prefix, "process_")), name
                 assert re.fullmatch(r"[a-z_]+", name) and family.documentation

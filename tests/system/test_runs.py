@@ -1,5 +1,7 @@
 """Real runs, from the command line to the files."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from tests.running import SHORT, events, lost, manifest, metrics, run
 
 FILES = {
     "manifest.json", "schedule.parquet", "requests.parquet", "events.jsonl", "samples.jsonl", "timeline.parquet",
-    "metrics.json", "summary.png",
+    "metrics.json", "summary.png", "counterfactual.json",
 }  # fmt: skip
 
 
@@ -45,6 +47,16 @@ def test_failover_is_noticed_and_the_replica_that_is_back_serves_again(failover)
     assert lost(folder)["attempts"].isin([1, 2, 3]).all() and len(lost(folder)) < 0.1 * len(rows)
     served = rows[(rows["replica"] == "r2") & (rows["outcome"] == "ok")]
     assert (served["completed_s"] > back).any() and not served["sent_s"].between(out, healed).any()
+
+
+def test_without_the_failure_handling_more_of_the_same_requests_would_be_lost(failover):  # agreement: tests/measuring
+    folder, done = failover
+    about, found = manifest(folder), json.loads((folder / "counterfactual.json").read_text())
+    assert found["schedule_hash"] == about["schedule_hash"]
+    handled, unhandled = (found[side]["metrics"] for side in ("handled", "unhandled"))
+    assert handled["offered_requests"] == unhandled["offered_requests"] == metrics(folder)["offered_requests"]
+    assert unhandled["failed_requests"] > handled["failed_requests"]
+    assert "simulated with them: " in done.stdout and "; measured: " in done.stdout
 
 
 def test_the_clocks_are_compared_before_and_after_the_load(failover):

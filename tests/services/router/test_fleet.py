@@ -9,9 +9,9 @@ from services.router.settings import EjectionSettings, HealthCheckSettings
 class Watched(Fleet):
     """A fleet that keeps what it emits as (event, replica, detail)."""
 
-    def __init__(self, **ejection):
+    def __init__(self, health=None, **ejection):
         self.events = []
-        super().__init__(HealthCheckSettings(), EjectionSettings(**ejection), self.heard)
+        super().__init__(health or HealthCheckSettings(), EjectionSettings(**ejection), self.heard)
 
     def heard(self, event, replica, now, **detail):
         self.events.append((event, replica, detail))
@@ -168,6 +168,22 @@ def test_ejection_that_is_switched_off_ejects_nobody_and_checks_still_do():
     fleet.on_check("r1", False, 0.1)
     fleet.on_check("r1", False, 0.2)
     assert fleet.ids() == ["r2", "r3", "r4"]
+
+
+def test_without_checks_a_replica_serves_from_its_registration_on_and_its_lease_alone_takes_it_out():
+    fleet, asked = Watched(HealthCheckSettings(enabled=False)), []
+    fleet.watch = asked.append
+    fleet.put("r1", 0.0, url="http://127.0.0.1:9001", lease_s=3.0)
+    fleet.put("r2", 0.0, url="http://127.0.0.1:9002")
+    assert fleet.ids() == ["r1", "r2"] and fleet.words() == ["registered", "readmitted"]
+    fleet.put("r2", 1.0, state="draining")
+    assert fleet.ids() == ["r1"]
+    fleet.put("r2", 2.0, state="ready")
+    assert fleet.ids() == ["r1", "r2"]
+    fleet.tick(3.0)
+    assert fleet.ids() == ["r2"] and fleet.words()[-1] == "expired"
+    fleet.put("r3", 4.0, url="http://127.0.0.1:9003", state="draining")
+    assert fleet.ids() == ["r2"] and asked == []
 
 
 def test_draining_takes_out_of_rotation_at_once_and_leaving_is_told():
