@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.compare import compare_runs
+from analysis.comparison.gathering import compare_runs
 from analysis.metrics.measured import numbers_of
 from analysis.pages import comparison_page
 from record.reading import read
