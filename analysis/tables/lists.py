@@ -46,14 +46,15 @@ def metrics_list(metrics: Metrics) -> Sheet:
     return Sheet("All metrics", ("metric", "value", "unit"), rows)
 
 
-def runs_list(runs: Sequence[tuple[Run, Metrics]], labels: Sequence[str]) -> Sheet:
+def runs_list(runs: Sequence[tuple[Run, Metrics]], labels: Sequence[str], what: str = "run") -> Sheet:
     """Several runs, a row each, in words; one that is not valid says why.
 
     Args:
         runs: with their metrics.
         labels: what each is called, of equal length.
+        what: what the labels are.
     """
-    columns = ("run", "seed", "valid", "p50", "p99", "failed", "in the objective", "goodput", "replica-seconds")
+    columns = (what, "seed", "valid", "p50", "p99", "failed", "in the objective", "goodput", "replica-seconds")
     rows = [
         (
             label,
