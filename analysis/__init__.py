@@ -1,11 +1,12 @@
 """From a run's folder to numbers and pictures. Knows `record/` and nothing else: a figure can always be drawn again.
 
-In a notebook: `from analysis import load, load_sweep, compare` (`analysis.tables.loading`).
+In a notebook: `from analysis import load, load_sweep, compare` (`analysis.tables.loading`; docs/notebooks/).
 
 The files here are commands:
 
     summary      one run, or many on a page: metrics.json, timeline.parquet, summary.png
     compare      which arm is better: comparison.json, comparison.png
+    report       a run, a sweep or a comparison as one HTML file
     baseline     keep runs under a name, to compare later ones with
     regimes      who wins where, over two keys; storm_map: where a retry storm begins
     plan         how many pairs of which length would show an effect
@@ -13,7 +14,8 @@ The files here are commands:
 
 and the folders subjects: `metrics/` (one run in numbers), `comparison/` (many runs to a verdict), `tables/` (for
 notebooks and other programs), `pages/` (pictures and HTML), `expectations/` (thresholds for pipelines), `baselines/`
-(runs of before), `calibration/` (how often the comparison is right). Begin with `metrics.table.compute`.
+(runs of before), `calibration/` (how often the comparison is right), `distributions/` (probabilities and quantiles).
+Begin with `metrics.table.compute`.
 """
 
 import sys
@@ -31,7 +33,7 @@ environment.check(__name__, "pandas")
 
 
 class _Package(ModuleType):
-    """This package: its functions are imported when they are asked for, as they need pandas and SciPy.
+    """This package: its functions are imported when they are asked for, as they need pandas.
 
     `compare` is a function here and a command beside it (`python -m analysis.compare`). Python sets a package's
     attribute when a module of that name is imported; this one stays the function, whatever was imported before.

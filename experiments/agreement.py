@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from scipy.stats import kendalltau
-
+from analysis.comparison.ranks import kendall_tau
 from analysis.comparison.statistics import Interval, Paired, geometric_interval, paired
 from analysis.metrics import table as metrics
 from analysis.metrics import timeline
@@ -110,7 +109,7 @@ def rankings(arms: list[Arm]) -> dict[str, tuple[float, int]]:
         rest = " ".join(word for word in arm.label.split() if not word.startswith("policy"))
         groups.setdefault(rest, []).append(arm)
     return {
-        rest: (float(kendalltau([a.middle(0) for a in group], [a.middle(1) for a in group]).statistic), len(group))
+        rest: (kendall_tau([a.middle(0) for a in group], [a.middle(1) for a in group]), len(group))
         for rest, group in groups.items()
         if len(group) > 1
     }

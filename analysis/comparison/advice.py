@@ -6,14 +6,13 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
-from scipy.special import stdtrit
-
 from analysis.comparison.arms import Measured
 from analysis.comparison.compared import BY_KEY
 from analysis.comparison.comparison import Comparison, Row
 from analysis.comparison.run_time import SIMULATED_OVERHEAD_S
 from analysis.comparison.sequential import extended
 from analysis.comparison.statistics import POWER
+from analysis.distributions.student import student_quantile
 
 MOST_PAIRS = 10_000
 """Beyond so many, more pairs are no advice."""
@@ -66,7 +65,7 @@ def pairs_needed(row: Row, comparison: Comparison) -> int | None:
 
 def quantiles(n: int, level: float) -> float:
     """How many standard errors large an effect is that n pairs find with probability 0.8 at a level (Bloom, 1995)."""
-    return float(stdtrit(n - 1, 1 - level / 2) + stdtrit(n - 1, POWER))
+    return student_quantile(1 - level / 2, n - 1) + student_quantile(POWER, n - 1)
 
 
 def minutes_a_run(runs: Sequence[Measured]) -> float | None:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import stdtrit
-from scipy.stats import hypergeom
 
 from analysis.comparison.statistics import ALPHA, POWER, Paired, clopper_pearson, paired
+from analysis.distributions.discrete import hypergeometric_tails
+from analysis.distributions.student import student_quantile
 
 
 @lru_cache(maxsize=4096)
@@ -24,9 +24,7 @@ def exact_p(events: tuple[int, int], trials: tuple[int, int]) -> float:
     Given both sums, a count is hypergeometric (Fisher, The logic of inductive inference, J. Royal Statistical Society
     98, 1935). 2 against 4 of 4,000 each: 0.69; 0 against 5: 0.06, against 6: 0.03.
     """
-    below = hypergeom.cdf(events[1], sum(trials), sum(events), trials[1])
-    above = hypergeom.sf(events[1] - 1, sum(trials), sum(events), trials[1])
-    return float(min(1.0, 2 * min(below, above)))
+    return min(1.0, 2 * min(hypergeometric_tails(events[1], sum(trials), sum(events), trials[1])))
 
 
 def smallest_p(events: int, trials: tuple[int, int]) -> float:
@@ -94,8 +92,8 @@ class ShareDifference:
         if self.n < 2:
             return math.inf
         low, high = self.interval(alpha)
-        quantile = float(stdtrit(self.n - 1, 1 - alpha / 2))
-        return (high - low) / 2 * (1 + float(stdtrit(self.n - 1, power)) / quantile)
+        quantile = student_quantile(1 - alpha / 2, self.n - 1)
+        return (high - low) / 2 * (1 + student_quantile(power, self.n - 1) / quantile)
 
 
 def share_difference(events: Sequence[tuple[int, int]], trials: Sequence[tuple[int, int]]) -> ShareDifference:

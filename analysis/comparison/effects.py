@@ -9,6 +9,7 @@ from analysis.comparison.compared import FAILED, LEAST_S, Compared
 from analysis.comparison.counts import share_difference
 from analysis.comparison.sign_flips import sign_flip_p, signed_rank_p
 from analysis.comparison.statistics import ALPHA, POWER, Paired, paired
+from analysis.distributions.student import student_p
 from record.metrics import Metrics, value_of
 
 Estimand = Literal["system", "run"]
@@ -170,11 +171,8 @@ def counted_whole(sample: Paired) -> Paired:
     """
     if sample.n < 2:
         return sample
-    from scipy.special import stdtr
-
     sd = math.hypot(sample.sd, LEAST_S / math.sqrt(6))
-    p = 2 * float(stdtr(sample.n - 1, -abs(sample.mean) * math.sqrt(sample.n) / sd))
-    return Paired(sample.n, sample.mean, sd, p)
+    return Paired(sample.n, sample.mean, sd, student_p(sample.mean * math.sqrt(sample.n) / sd, sample.n - 1))
 
 
 def _share(compared: Compared, pairs: Pairs, known: tuple[Known, Known]) -> Effect:

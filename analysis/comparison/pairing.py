@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from analysis.comparison.statistics import ALPHA
+from analysis.distributions.student import student_quantile
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def spread(first: Sequence[float], second: Sequence[float]) -> Spread:
         raise ValueError("the differences do not vary")
     logs = np.log(within / (_variances_without_one(a) + _variances_without_one(b))) / 2
     error = math.sqrt((n - 1) / n * float(((logs - logs.mean()) ** 2).sum()))
-    half = float(stdtrit(n - 1, 1 - ALPHA / 2)) * error
+    half = student_quantile(1 - ALPHA / 2, n - 1) * error
     ratio = paired / unpaired
     return Spread(paired, unpaired, ratio, ratio * math.exp(-half), ratio * math.exp(half))
 

@@ -9,14 +9,14 @@ confidence interval approach, J. Royal Statistical Society B 51, 1989).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import ndtr
 
 from analysis.comparison.statistics import ALPHA
+from analysis.distributions.normal import normal_tail, normal_tails
+from analysis.distributions.roots import root
 
 LOOKS = (4, 10)
 """Planned looks in tenths of the budget. An interval at a look covers with 1 - level, and the more looks there are, the
@@ -120,8 +120,8 @@ def levels_spending(fractions: Sequence[float], dues: Sequence[float]) -> list[f
     before, found = 0.0, []
     for fraction, due in zip(fractions, dues, strict=True):
         sd = math.sqrt(fraction - before)
-        bound = float(brentq(_excess, 0.0, 10.0 * math.sqrt(fraction), args=(at, mass, sd, due), xtol=1e-12))
-        found.append(2 * float(ndtr(-bound / math.sqrt(fraction))))
+        bound = root(partial(_excess, at=at, mass=mass, sd=sd, due=due), 0.0, 10.0 * math.sqrt(fraction), within=1e-12)
+        found.append(2 * normal_tail(bound / math.sqrt(fraction)))
         points = bound * nodes
         steps = np.exp(-(((points[:, None] - at) / sd) ** 2) / 2) / (sd * math.sqrt(2 * math.pi))
         at, mass, before = points, bound * weights * (steps @ mass), fraction
@@ -130,4 +130,4 @@ def levels_spending(fractions: Sequence[float], dues: Sequence[float]) -> list[f
 
 def _excess(bound: float, at: NDArray[np.float64], mass: NDArray[np.float64], sd: float, due: float) -> float:
     """The chance that a step of `sd` from the points `at` leads beyond +-bound, minus what is `due`."""
-    return float(mass @ (ndtr((-bound - at) / sd) + ndtr((at - bound) / sd))) - due
+    return float(mass @ (normal_tails((bound + at) / sd) + normal_tails((bound - at) / sd))) - due

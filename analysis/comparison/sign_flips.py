@@ -9,7 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+
+from analysis.comparison.ranks import mean_ranks
+from analysis.distributions.normal import normal_tail
 
 EXACT = 32
 """Pairs up to which all sums are counted; beyond, the sum is taken for normal, which is right to a tenth of p there."""
@@ -32,9 +34,7 @@ def sign_flip_p(differences: Sequence[float]) -> float:
         return 1.0
     slack = 1e-9 * float(values.sum())
     if len(values) > EXACT:
-        from scipy.special import ndtr
-
-        return float(2 * ndtr(-seen / float(np.sqrt((values**2).sum()))))
+        return 2 * normal_tail(seen / float(np.sqrt((values**2).sum())))
     first, second = _sums(values[: len(values) // 2]), np.sort(_sums(values[len(values) // 2 :]))
     above = len(second) - np.searchsorted(second, seen - slack - first, side="left")
     return min(1.0, 2 * float(above.sum()) / (len(first) * len(second)))
@@ -48,7 +48,7 @@ def signed_rank_p(differences: Sequence[float]) -> float:
     1959).
     """
     values = np.asarray(differences, dtype=np.float64)
-    ranks = rankdata(np.abs(values))
+    ranks = mean_ranks(np.abs(values))
     return sign_flip_p((np.sign(values) * ranks)[values != 0].tolist())
 
 

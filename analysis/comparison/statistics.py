@@ -6,11 +6,15 @@ Pure functions on numbers. The unit is the run, never the request: requests of o
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, bdtrc, betaincinv, stdtr, stdtrit
+
+from analysis.distributions.beta import beta_quantile
+from analysis.distributions.discrete import binomial_tails
+from analysis.distributions.student import student_p, student_quantile
 
 ALPHA = 0.05
 """Error rate of a family of comparisons; intervals are of 1 - ALPHA."""
@@ -38,7 +42,7 @@ class Paired:
         """
         if self.n < 2:
             return -math.inf, math.inf
-        half = float(stdtrit(self.n - 1, 1 - alpha / 2)) * self.sd / math.sqrt(self.n)
+        half = student_quantile(1 - alpha / 2, self.n - 1) * self.sd / math.sqrt(self.n)
         return self.mean - half, self.mean + half
 
     def smallest_detectable(self, alpha: float = ALPHA, power: float = POWER) -> float:
@@ -49,7 +53,7 @@ class Paired:
         """
         if self.n < 2:
             return math.inf
-        quantiles = float(stdtrit(self.n - 1, 1 - alpha / 2) + stdtrit(self.n - 1, power))
+        quantiles = student_quantile(1 - alpha / 2, self.n - 1) + student_quantile(power, self.n - 1)
         return quantiles * self.sd / math.sqrt(self.n)
 
 
@@ -72,7 +76,7 @@ def paired(differences: Sequence[float]) -> Paired:
     sd = 0.0 if np.ptp(values) <= 1e-12 * max(1.0, abs(mean)) else float(values.std(ddof=1))
     if sd == 0.0:
         return Paired(n, mean, 0.0, 1.0 if abs(mean) <= 1e-12 else 0.0)
-    return Paired(n, mean, sd, 2 * float(stdtr(n - 1, -abs(mean) * math.sqrt(n) / sd)))
+    return Paired(n, mean, sd, student_p(mean * math.sqrt(n) / sd, n - 1))
 
 
 def holm_levels(
@@ -121,6 +125,7 @@ def judge(low: float, high: float, *, least: float, most: float, lower_is_better
     return "inconclusive"
 
 
+@lru_cache(maxsize=4096)
 def clopper_pearson(events: int, trials: int, alpha: float = ALPHA) -> tuple[float, float]:
     """The exact interval of 1 - alpha of a share, from independent trials; (0, 1) without any.
 
@@ -131,8 +136,8 @@ def clopper_pearson(events: int, trials: int, alpha: float = ALPHA) -> tuple[flo
         return 0.0, upper_bound_of_none(trials, alpha)
     if events == trials:
         return 1 - upper_bound_of_none(trials, alpha), 1.0
-    low = float(betaincinv(events, trials - events + 1, alpha / 2))
-    return low, float(betaincinv(events + 1, trials - events, 1 - alpha / 2))
+    low = beta_quantile(alpha / 2, events, trials - events + 1)
+    return low, beta_quantile(1 - alpha / 2, events + 1, trials - events)
 
 
 def upper_bound_of_none(n: int, alpha: float = ALPHA) -> float:
@@ -151,7 +156,7 @@ def prediction_interval(sample: Paired, alpha: float = ALPHA) -> tuple[float, fl
     """
     if sample.n < 2:
         return -math.inf, math.inf
-    half = float(stdtrit(sample.n - 1, 1 - alpha / 2)) * sample.sd * math.sqrt(1 + 1 / sample.n)
+    half = student_quantile(1 - alpha / 2, sample.n - 1) * sample.sd * math.sqrt(1 + 1 / sample.n)
     return sample.mean - half, sample.mean + half
 
 
@@ -162,8 +167,8 @@ def prediction_p(sample: Paired, values: NDArray[np.float64]) -> NDArray[np.floa
     off = np.abs(values - sample.mean)
     if sample.sd == 0.0:
         return np.where(off <= 1e-12 * max(1.0, abs(sample.mean)), 1.0, 0.0)
-    found: NDArray[np.float64] = 2 * stdtr(sample.n - 1, -off / (sample.sd * math.sqrt(1 + 1 / sample.n)))
-    return found
+    ts = off / (sample.sd * math.sqrt(1 + 1 / sample.n))
+    return np.array([student_p(t, sample.n - 1) for t in ts.tolist()])
 
 
 def same_rate_p(counts: NDArray[np.int64], of: int, events: int, total: int) -> NDArray[np.float64]:
@@ -173,10 +178,8 @@ def same_rate_p(counts: NDArray[np.int64], of: int, events: int, total: int) -> 
     results in testing samples from Poisson series, Biometrika 31, 1940); exact for rare events, cautious for frequent
     ones, and right for none.
     """
-    both, share = counts + events, of / (of + total)
-    tails = np.minimum(bdtr(counts, both, share), bdtrc(counts - 1, both, share))
-    found: NDArray[np.float64] = np.minimum(1.0, 2 * tails)
-    return found
+    share = of / (of + total)
+    return np.array([min(1.0, 2 * min(binomial_tails(k, k + events, share))) for k in counts.tolist()])
 
 
 @dataclass(frozen=True, slots=True)

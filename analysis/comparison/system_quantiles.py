@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from analysis.comparison.pooled import Pool
 from analysis.comparison.statistics import ALPHA, POWER, Interval
+from analysis.distributions.student import student_p, student_quantile
 
 ABOVE = 4.0
 """Relaxation times that a run must spend above the quantile on average: (1 - q) * window / relaxation time.
@@ -68,20 +68,20 @@ class SystemRatio:
             return 1.0
         if self.error == 0.0:
             return 1.0 if self.mean == 0.0 else 0.0
-        return 2 * float(stdtr(self.df, -abs(self.mean) / self.error))
+        return student_p(self.mean / self.error, self.df)
 
     def interval(self, alpha: float = ALPHA) -> tuple[float, float]:
         """Student's two-sided interval of 1 - alpha around `mean`; (-inf, inf) without a standard error."""
         if not math.isfinite(self.error):
             return -math.inf, math.inf
-        half = float(stdtrit(self.df, 1 - alpha / 2)) * self.error
+        half = student_quantile(1 - alpha / 2, self.df) * self.error
         return self.mean - half, self.mean + half
 
     def smallest_detectable(self, alpha: float = ALPHA, power: float = POWER) -> float:
         """The true log-ratio that such runs would find with probability `power` (as `Paired`); inf without an error."""
         if not math.isfinite(self.error):
             return math.inf
-        return float(stdtrit(self.df, 1 - alpha / 2) + stdtrit(self.df, power)) * self.error
+        return (student_quantile(1 - alpha / 2, self.df) + student_quantile(power, self.df)) * self.error
 
 
 def system_ratio(reference: Pool, arm: Pool, metric: Metric) -> SystemRatio:
@@ -132,7 +132,7 @@ def system_interval(pool: Pool, metric: Metric, alpha: float = ALPHA) -> Interva
     if n < 2 or needed > 1 or not math.isfinite(value) or not np.isfinite(without).all() or min(value, *without) <= 0:
         return None
     logs = np.log(without)
-    half = float(stdtrit(n - 1, 1 - alpha / 2)) * math.sqrt((n - 1) / n * float(((logs - logs.mean()) ** 2).sum()))
+    half = student_quantile(1 - alpha / 2, n - 1) * math.sqrt((n - 1) / n * float(((logs - logs.mean()) ** 2).sum()))
     return Interval(value, value * math.exp(-half), value * math.exp(half), n)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from analysis.distributions.discrete import hypergeometric_tails
 from record.latency import QUANTILES, Floats, quantile, ranked_ms
 from record.reading import Run
 
@@ -71,21 +72,5 @@ def _has_risen(before: Floats, after: Floats, share: float, level: float) -> boo
     if quantile(after, share) <= FACTOR * reference:
         return False
     slow, slow_after = int((before > reference).sum() + (after > reference).sum()), int((after > reference).sum())
-    return fisher_p(slow_after, len(before) + len(after), slow, len(after)) <= level
-
-
-def fisher_p(found: int, everything: int, marked: int, drawn: int) -> float:
-    """The chance of at least `found` marked ones among `drawn` of `everything`, of which `marked` are (hypergeometric).
-
-    Fisher's exact test, one-sided (Statistical Methods for Research Workers, 5th edition, 1934, section 21.02). Summed
-    here, since the import of `scipy.stats` takes a second, which a process that plays a few runs would spend on it.
-    """
-    from scipy.special import betaln
-
-    def log_choose(n: int, k: Floats | int) -> Floats:
-        return np.asarray(-np.log1p(n) - betaln(n - np.asarray(k) + 1, np.asarray(k) + 1))
-
-    least, most = max(found, drawn - (everything - marked)), min(marked, drawn)
-    counts = np.arange(least, most + 1, dtype=float)
-    logs = log_choose(marked, counts) + log_choose(everything - marked, drawn - counts) - log_choose(everything, drawn)
-    return float(min(1.0, np.exp(logs).sum()))
+    # Fisher's exact test, one-sided (Statistical Methods for Research Workers, 5th edition, 1934, section 21.02).
+    return hypergeometric_tails(slow_after, len(before) + len(after), slow, len(after))[1] <= level

@@ -10,6 +10,8 @@ from collections import deque
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from analysis.distributions.roots import root
+
 
 def sojourn_s(
     arrivals_s: ArrayLike, services_s: ArrayLike, servers: int, waiting_places: int | None = None
@@ -92,9 +94,7 @@ def mmc_sojourn_quantile_s(share: float, arrival_rate: float, service_rate: floa
     most = 1 / service_rate
     while mmc_sojourn_exceeds(most, arrival_rate, service_rate, servers) > 1 - share:
         most *= 2
-    from scipy.optimize import brentq  # half a second, which every process that plays runs would spend
-
-    return float(brentq(lambda t: mmc_sojourn_exceeds(t, arrival_rate, service_rate, servers) - (1 - share), 0.0, most))
+    return root(lambda t: mmc_sojourn_exceeds(t, arrival_rate, service_rate, servers) - (1 - share), 0.0, most)
 
 
 def mmck_blocking(arrival_rate: float, service_rate: float, servers: int, waiting_places: int) -> float:

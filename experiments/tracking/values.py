@@ -34,7 +34,15 @@ VALUE_LIMIT = 6000
 TAG_LIMIT = 5000
 DIGEST_LIMIT = 36
 SOURCE_LIMIT = 60_000
-SWEEP_FILES = ("comparison.json", "comparison.png", "summary.png", "storm_map.png", EXPECTATIONS, JUNIT)
+SWEEP_FILES = (
+    "comparison.json",
+    "comparison.png",
+    "summary.png",
+    "report.html",
+    "storm_map.png",
+    EXPECTATIONS,
+    JUNIT,
+)
 """What the end of a sweep leaves in its folder, of all its runs together."""
 STATUSES = {
     "complete": "FINISHED",

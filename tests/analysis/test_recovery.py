@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from analysis.metrics import recovery, timeline
-from analysis.metrics.harm import fisher_p
 from record.reading import read
 from tests.analysis import synthetic
 from tests.analysis.synthetic import healed, injected, router
@@ -174,18 +173,3 @@ def test_detection_is_the_first_event_that_takes_the_replica_out_of_rotation(tmp
     found = assess(tmp_path, sorted(events, key=lambda e: e["t_s"]))
     assert found.detection_s == (None if expected is None else pytest.approx(expected))
     assert found.undetected == undetected
-
-
-@pytest.mark.parametrize(
-    ("found", "everything", "marked", "drawn", "chance"),
-    [
-        (3, 8, 4, 4, 17 / 70),  # Fisher's lady tasting tea: three cups of four
-        (4, 8, 4, 4, 1 / 70),
-        (0, 8, 4, 4, 1.0),
-        (5, 8, 4, 4, 0.0),
-        (10, 30, 12, 13, 4.6518e-4),  # his twins of convicts: 10 of 13 and 2 of 17
-        (30, 3000, 60, 1000, 5.1409e-3),  # scipy.stats.hypergeom.sf
-    ],
-)
-def test_the_exact_test_of_two_shares_has_fishers_own_values(found, everything, marked, drawn, chance):
-    assert fisher_p(found, everything, marked, drawn) == pytest.approx(chance, rel=1e-3)

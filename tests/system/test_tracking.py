@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pandas as pd
 import pytest
 
+from experiments.plan.installed import missing
 from experiments.tracking.values import SWEEP_FILES
 from tests.running import ROOT, manifest, measuring, metrics, processes_of, run, start, wait_for
 from tests.system.tracked import (
@@ -313,7 +314,7 @@ def test_a_sweep_ends_with_its_comparison_in_its_folder_on_the_terminal_and_in_m
     folder, done, _ = ran["sweep"].result()
     assert f"python -m analysis.compare {folder}" in done.stdout
     parent, _ = parent_and_children(mlflow, folder)
-    compared = {"comparison.json", "comparison.png", "summary.png"}
+    compared = {"comparison.json", "comparison.png", "summary.png", *([] if missing("report") else ["report.html"])}
     assert files(mlflow, parent.info.run_id) == compared
     assert compared <= {path.name for path in folder.iterdir()}
     rows = json.loads((folder / "comparison.json").read_text())
