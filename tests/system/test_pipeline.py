@@ -125,7 +125,7 @@ def committed_twice(reproduced):
 
 
 def test_two_commits_can_be_compared_by_their_metrics(committed_twice):
-    found = json.loads(dvc(committed_twice, "metrics", "diff", "--json", "--all", "HEAD~1", "HEAD"))["diff"]
+    found = json.loads(dvc(committed_twice, "metrics", "diff", "--json", "--all", "HEAD~1", "HEAD"))
     assert set(found) == {"analysis/headlines/baseline.json", "analysis/headlines/routed.json"}
     before, after = (found["analysis/headlines/routed.json"]["valid"][side] for side in ("old", "new"))
     metrics = json.loads((committed_twice / "analysis/metrics.json").read_text())
