@@ -10,6 +10,7 @@ from analysis.tables.export import Sheet
 from analysis.tables.units import unit_of
 from record.metrics import Metrics
 from record.reading import Run
+from record.shapes import Manifest
 
 IDENTITY = ("folder", "scenario", "arm", "seed", "valid")
 """The first columns of a table of runs."""
@@ -35,9 +36,9 @@ LABELS = {"seed", "valid", "invalid_reasons", "warnings"}
 """Metrics that a table of runs has in columns of its own, or in words."""
 
 
-def short_list(metrics: Metrics) -> Sheet:
+def short_list(manifest: Manifest, metrics: Metrics) -> Sheet:
     """A run in the numbers that tell most, as the command line shows them."""
-    return Sheet("The run in numbers, outside warm-up", ("what", "value"), table_rows(metrics))
+    return Sheet("The run in numbers, outside warm-up", ("what", "value"), table_rows(manifest, metrics))
 
 
 def metrics_list(metrics: Metrics) -> Sheet:

@@ -29,7 +29,7 @@ def describe(measured: InNumbers, places: list[Path]) -> Document:
     sections = [
         Section("The run over time", charts=timelines.of_run(run, timeline)),
         Section("Distribution of latency", charts=distributions.of_run(run)),
-        Section("In numbers", sheets=[short_list(metrics)], folded=[metrics_list(metrics)]),
+        Section("In numbers", sheets=[short_list(manifest, metrics)], folded=[metrics_list(metrics)]),
         Section("Faults and events", sheets=[faults] if faults.rows else [], folded=[_events(run)]),
         Section("What was left out", paragraphs=_left_out(measured)),
         Section("Protocol and versions", sheets=[protocol([run]), versions([run])], folded=[settings([run])]),
