@@ -49,5 +49,9 @@ setup(
     package_dir=DATA,
     # Asked for by pip and uv before they build (PEP 517), and so by nobody who does without.
     setup_requires=["mypy"] if COMPILES else [],
-    package_data={"experiments.conf": ["*.yaml", "**/*.yaml"], "analysis.dashboards": ["*.json"]},
+    package_data={
+        "experiments.conf": ["*.yaml", "**/*.yaml"],
+        "analysis.dashboards": ["*.json"],
+        "analysis.pages.html": ["page.*"],
+    },
 )

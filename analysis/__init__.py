@@ -1,11 +1,12 @@
 """From a run's folder to numbers and pictures. Knows `record/` and nothing else: a figure can always be drawn again.
 
-In a notebook: `from analysis import load, load_sweep, compare` (`analysis.tables.loading`).
+In a notebook: `from analysis import load, load_sweep, compare` (`analysis.tables.loading`; docs/notebooks/).
 
 The files here are commands:
 
     summary      one run, or many on a page: metrics.json, timeline.parquet, summary.png
     compare      which arm is better: comparison.json, comparison.png
+    report       a run, a sweep or a comparison as one HTML file
     baseline     keep runs under a name, to compare later ones with
     regimes      who wins where, over two keys; storm_map: where a retry storm begins
     plan         how many pairs of which length would show an effect

@@ -6,6 +6,7 @@ its end. Exit status: 0 drawn; 2 the runs make no map.
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from matplotlib.axes import Axes
 
 from analysis.comparison.arms import ComparisonError
 from analysis.comparison.gathering import read_each
-from analysis.pages.style import INK, MUTED, RED, dress, figure, header, save
+from analysis.pages.style import HEADER_LINE_PX, INK, MUTED, RED, dress, figure, header, save
 from record.files import FolderError
 from record.reading import Run
 
@@ -22,6 +23,8 @@ REFUSED = 2
 LAST = 0.2
 """The share of a run, at its end, whose requests are looked at."""
 NAME = "storm_map.png"
+CHARACTER_PX = 9
+"""Width of a character of the header, roughly."""
 AGREE = 0.1
 """Runs of one cell whose shares lie farther apart do not agree, which the cell says."""
 
@@ -66,7 +69,12 @@ def draw(runs: list[Run], path: Path) -> None:
     table = np.full((len(lengths), len(loads)), np.nan)
     for (load, length), shares in found.items():
         table[lengths.index(length), loads.index(load)] = float(np.mean(shares))
-    fig = figure(max(900, 300 + 110 * len(loads)), max(520, 220 + 80 * len(lengths)), 70)
+    edge = edge_rps(runs[0].manifest["config"])
+    width_px = max(900, 300 + 110 * len(loads))
+    text = f"share of the requests in the last {LAST:.0%} of the run that were served, mean of a cell's runs, and "
+    text += f"their range where it passes {AGREE:.0%}; red: capacity / attempts = {edge:.1f} requests/s"
+    lines = textwrap.wrap(text, width_px // CHARACTER_PX)
+    fig = figure(width_px, max(520, 220 + 80 * len(lengths)), 45 + HEADER_LINE_PX * len(lines))
     axes = fig.subplots()
     dress(axes, "", "load, requests/s", "the trigger lasts, s")
     shown = axes.imshow(table, origin="lower", aspect="auto", cmap="cividis", vmin=0, vmax=1)
@@ -78,12 +86,10 @@ def draw(runs: list[Run], path: Path) -> None:
         at = (loads.index(load), lengths.index(length))
         colour = "white" if table[at[1], at[0]] < 0.5 else INK
         axes.annotate(told(shares), at, ha="center", va="center", fontsize=10, color=colour)
-    edge = edge_rps(runs[0].manifest["config"])
     _draw_edge(axes, loads, edge)
     header(fig, 0, "Does the fleet come back after the trigger?", fontsize=14, color=INK)
-    text = f"share of the requests in the last {LAST:.0%} of the run that were served, mean of a cell's runs, and "
-    text += f"their range where it passes {AGREE:.0%}; red: capacity / attempts = {edge:.1f} requests/s"
-    header(fig, 1, text, fontsize=10, color=MUTED)
+    for number, line in enumerate(lines, 1):
+        header(fig, number, line, fontsize=10, color=MUTED)
     save(fig, path)
 
 

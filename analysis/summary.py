@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from analysis.metrics.measured import in_numbers
-from analysis.metrics.verdict import table_rows, verdict
+from analysis.metrics.verdict import in_lines, verdict
 from analysis.tables.export import FORMATS, Format, text_of
 from record.files import FolderError, dump, find, read_manifest, told_of, whole, write_text
 from record.metrics import Metrics
@@ -130,8 +130,8 @@ def _summarise_all(chosen: argparse.Namespace, done: list[tuple[Run, Metrics]]) 
         broken += without
         output = chosen.output
         if len(folders) == 1 and done:
-            for label, value in table_rows(done[0][1]):
-                print(f"  {label:30} {value}")
+            for line in in_lines(done[0][0].manifest, done[0][1]):
+                print(f"  {line}")
             print(f"picture: {folders[0] / 'summary.png'}")
         elif output is None and len(chosen.places) == 1:
             output = chosen.places[0] / PICTURE
@@ -152,7 +152,8 @@ def _formatted(done: list[tuple[Run, Metrics]], form: Format) -> str:
 
     if len(done) == 1:
         run, metrics = done[0]
-        sheets = [metrics_list(metrics)] if form == "csv" else [short_list(metrics), metrics_list(metrics)]
+        short = [] if form == "csv" else [short_list(run.manifest, metrics)]
+        sheets = [*short, metrics_list(metrics)]
         return text_of(sheets, form, [verdict(run.manifest, metrics)])
     if form == "csv":
         return text_of([numbers_list(done, arms_of(done))], form)

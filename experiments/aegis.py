@@ -42,6 +42,7 @@ COMMANDS = {
     "replay": Command("experiments.replay", "measure a run again from its folder: does it come out the same?"),
     "summary": Command("analysis.summary", "draw runs again, or several on one page"),
     "compare": Command("analysis.compare", "effects with intervals, a verdict on each arm, the best arms"),
+    "report": Command("analysis.report", "a run, a sweep or a comparison as one HTML file", extra="report"),
     "baseline": Command("analysis.baseline", "keep runs under a name, to compare later ones with: save, list"),
     "plan": Command("analysis.plan", "how many pairs, of which length, an effect takes; from a pilot"),
     "regimes": Command("analysis.regimes", "a sweep over two keys as a map: which policy wins where"),

@@ -3,14 +3,13 @@
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
-from rich.table import Table
 
 from analysis.expectations.grammar import parse_all
 from experiments.plan.config import Config
@@ -54,6 +53,8 @@ class Session:
     """What Hydra leaves of a job, by file name, for `.hydra/` in the run's folder."""
     is_logged_by_sweep: bool = False
     """Whether its sweep logs it to MLflow, with the others."""
+    heading: Callable[[], str] | None = None
+    """What its line begins with, where it is one of many that are told in a line each."""
 
     @property
     def config(self) -> Config:
@@ -264,20 +265,17 @@ class Session:
 
     def _print(self, metrics: Metrics) -> None:
         from analysis.metrics.counterfactual import bought
-        from analysis.metrics.verdict import table_rows, verdict
+        from analysis.metrics.verdict import in_lines, verdict
 
         if self._is_one_of_many:
-            print(f"{_relative(self.folder)}: {verdict(self._recorder.manifest, metrics)}", flush=True)
+            said, where = verdict(self._recorder.manifest, metrics), _relative(self.folder)
+            print(f"{where}: {said}" if self.heading is None else f"{self.heading()}: {said} ({where})", flush=True)
             return
-        table = Table(show_header=False, box=None, pad_edge=False)
-        for label, value in table_rows(metrics):
-            table.add_row(label, value)
-        self._progress.console.print(table)
+        for line in in_lines(self._recorder.manifest, metrics):
+            self._progress.say(line)
         self._progress.say(verdict(self._recorder.manifest, metrics))
         for line in bought(self.folder, self._recorder.manifest, metrics):
             self._progress.say(line)
-        for caution in metrics["warnings"]:
-            self._progress.say(f"note: {caution}")
         if self._draws:
             self._progress.say(f"picture: {_relative(self.folder / 'summary.png')}")
 

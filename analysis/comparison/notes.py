@@ -6,6 +6,7 @@ from analysis.comparison.comparison import Comparison
 from analysis.comparison.outlying import Outlying
 from analysis.comparison.sign_flips import least_p
 from analysis.comparison.statistics import ALPHA
+from analysis.metrics.objective import sentence
 from analysis.metrics.verdict import percent
 
 
@@ -26,6 +27,9 @@ def notes(comparison: Comparison) -> list[str]:
                 f"{row.arm}: Student's p is {row.p:.2g}, that of sign flips, which asks for no normal differences, "
                 f"{row.permutation_p:.2g}: they disagree at {row.level:.2g}."
             )
+    manifests = [one.run.manifest for p in comparison.pairings for kept in p.kept for one in (kept.ours, kept.theirs)]
+    if text := sentence(manifests):
+        found.append(text)
     pairs = min((row.n for row in comparison.rows if row.is_primary), default=0)
     unseen = 1 - ALPHA ** (1 / pairs) if pairs else 0.0
     if unseen >= 0.01:

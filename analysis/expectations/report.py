@@ -46,11 +46,14 @@ def outcomes_list(outcomes: Sequence[Outcome]) -> Sheet:
 def reasons(outcomes: Sequence[Outcome]) -> list[str]:
     """Why what is not met is not, and what a value leaves out; last, how many are met."""
     has_arms = len({outcome.arm for outcome in outcomes}) > 1
-    told = []
+    alike: dict[tuple[str, str, str], list[str]] = {}
     for outcome in outcomes:
         if outcome.reason:
-            whose = f" ({outcome.arm})" if has_arms else ""
-            told.append(f"{outcome.outcome}: {outcome.expectation}{whose}: {outcome.reason}")
+            alike.setdefault((outcome.outcome, outcome.arm, outcome.reason), []).append(outcome.expectation)
+    told = [
+        f"{word}: {', '.join(expectations)}{f' ({arm})' if has_arms else ''}: {reason}"
+        for (word, arm, reason), expectations in alike.items()
+    ]
     return [*told, summed_up(outcomes)]
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from analysis.metrics.objective import of_requests, of_seconds
+from analysis.metrics.remedies import remedies
 from record.landed import SERVICES
 from record.metrics import Metrics, value_of
 from record.shapes import Manifest, is_simulated
@@ -34,7 +36,7 @@ def verdict(manifest: Manifest, metrics: Metrics) -> str:
         metrics: content of `metrics.json`.
     """
     if not metrics["valid"]:
-        return f"INVALID. {_capital('; '.join(metrics['invalid_reasons']))}."
+        return f"INVALID. {_capital('; '.join(metrics['invalid_reasons']))}. {remedies(metrics['invalid_reasons'])}"
     parts = _faults(manifest.get("faults") or [], metrics)
     low, high = metrics["replicas_min"], metrics["replicas_max"]
     if not metrics["faults_injected"] and low != high:
@@ -148,6 +150,8 @@ def _latencies(metrics: Metrics) -> str:
     texts = [latency(metrics, name).removesuffix(" ms") for name in ("p50", "p90", "p99")]
     if not _serves(metrics):
         return NONE_SERVED if metrics["failed_requests"] else "-"
+    if len(set(texts)) == 1 and texts[0].startswith("beyond"):
+        return f"all {texts[0]} ms"
     return f"{' / '.join(texts)} ms"
 
 
@@ -166,17 +170,49 @@ def _pair(metrics: Metrics, keys: tuple[str, ...], unit: str, digits: int = 1) -
     return " / ".join("-" if value is None else f"{value:,.{digits}f}" for value in values) + f" {unit}"
 
 
-def table_rows(metrics: Metrics) -> list[tuple[str, str]]:
+ABOUT = (
+    ("p99 rests on", "latency p50 / p90 / p99"),
+    ("not steady", "latency p50 / p90 / p99"),
+    ("the warm-up of", "latency p50 / p90 / p99"),
+    ("the router used", "CPU generator / router"),
+    ("closed loop", "offered / goodput"),
+    ("recovery is not judged", "detection / recovery"),
+)
+"""How a warning begins, and the row of the number that it is about."""
+
+
+def notes_of(label: str, metrics: Metrics) -> list[tuple[int, str]]:
+    """The warnings about a row, each with its number among all."""
+    wanted = [begin for begin, row in ABOUT if row == label]
+    return [(n, text) for n, text in enumerate(metrics["warnings"], 1) if text.startswith(tuple(wanted))]
+
+
+def in_lines(manifest: Manifest, metrics: Metrics) -> list[str]:
+    """The table as a terminal shows it, the notes on a number below it."""
+    rows = table_rows(manifest, metrics)
+    width = max(len(label) for label, _ in rows)
+    lines = []
+    told: set[int] = set()
+    for label, value in rows:
+        lines.append(f"{label:{width}}  {value}")
+        for number, text in notes_of(label, metrics):
+            lines.append(f"  note: {text}")
+            told.add(number)
+    return lines + [f"note: {text}" for number, text in enumerate(metrics["warnings"], 1) if number not in told]
+
+
+def table_rows(manifest: Manifest, metrics: Metrics) -> list[tuple[str, str]]:
     """Label and value of what tells most, in the order of reading; renderable as a two-column table.
 
     Args:
+        manifest: content of `manifest.json`.
         metrics: content of `metrics.json`.
     """
     offered = metrics["offered_requests"]
     rows = [
         ("offered / goodput", _pair(metrics, ("offered_rps", "goodput_rps"), "requests/s")),
         ("latency p50 / p90 / p99", _latencies(metrics)),
-        ("served within the objective", percent(metrics["served_share"])),
+        (of_requests(manifest), percent(metrics["served_share"])),
         ("failed requests", f"{metrics['failed_requests']:,} of {offered:,} ({percent(metrics['error_rate'])})"),
         ("retried requests", "-" if metrics["retried_requests"] is None else f"{metrics['retried_requests']:,}"),
         ("queue p50 / p99", _pair(metrics, ("queue_p50_ms", "queue_p99_ms"), "ms", 0)),
@@ -184,7 +220,7 @@ def table_rows(metrics: Metrics) -> list[tuple[str, str]]:
         ("sent late by p50 / p99", _pair(metrics, ("lateness_p50_ms", "lateness_p99_ms"), "ms", 2)),
         ("CPU generator / router", _pair(metrics, ("cpu_generator_cores", "cpu_router_cores"), "cores", 2)),
         ("replica-seconds, with warm-up", quantity(metrics["replica_seconds"], "s", 0)),
-        ("seconds outside the objective", quantity(metrics["slo_violation_s"], "s", 0)),
+        (of_seconds(manifest), quantity(metrics["slo_violation_s"], "s", 0)),
     ]
     if metrics["exact_error_p50_ms"] is not None:
         keys = ("exact_error_p50_ms", "exact_error_p99_ms")

@@ -1,16 +1,19 @@
 """`comparison.png`: the arms over each other, and every effect with the interval that its verdict was given by."""
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpecFromSubplotSpec, SubplotSpec
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from analysis.comparison.arms import Measured
-from analysis.comparison.compared import BY_KEY
+from analysis.comparison.compared import BY_KEY, FAILED
 from analysis.comparison.comparison import Comparison, Row
 from analysis.comparison.notes import left_out, notes
 from analysis.comparison.text import best, effect, headline, verdict_words
@@ -38,6 +41,12 @@ from record.metrics import value_of
 WIDTH_PX = 1800
 ROW_PX = 44
 TOP_PX = 420
+MANY = 4
+"""From so many arms on an overview comes first: each against the reference, in what counts and in latency."""
+PANELS = 4
+"""Of one line of it."""
+OVERVIEW_PX, AGAINST_PX = 130, 300
+LATENCIES = ("latency_p99_ms", "latency_p50_ms")
 WRAP = 172
 """Characters of a line of the header."""
 MOST = 16.0
@@ -56,28 +65,35 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
     """Draw the page, a row of panels an arm; written whole or not at all."""
     texts = [text for pairs in comparison.pairings for text in (headline(comparison, pairs), left_out(pairs))]
     texts += [best(comparison), *(f"Note: {note}" for note in notes(comparison))]
-    names = _names(comparison)
+    names = names_of(comparison)
     texts += [f"{short}: {label}" for label, short in names.items() if short != label]
     lines = [line for text in texts if text for line in textwrap.wrap(text, WRAP)]
     per_arm = [[row for row in comparison.rows if row.arm == pairs.arm] for pairs in comparison.pairings]
-    heights = [TOP_PX, *(130 + ROW_PX * max(4, sum(_has_ratio(row) for row in rows)) for rows in per_arm)]
+    arms = arms_of(comparison)
+    is_many = len(arms) >= MANY
+    lines_of_arms = -(-(len(arms) - 1) // PANELS)
+    extra = [OVERVIEW_PX + ROW_PX * len(arms), AGAINST_PX * lines_of_arms] if is_many else []
+    heights = [TOP_PX, *extra, *(130 + ROW_PX * max(4, sum(has_ratio(row) for row in rows)) for rows in per_arm)]
     head_px = 12 + HEADER_LINE_PX * len(lines)
     fig = figure(WIDTH_PX, head_px + 20 + sum(heights), head_px)
     grid = fig.add_gridspec(len(heights), 2, height_ratios=heights, width_ratios=[1.2, 1])
-    arms = _arms(comparison)
     _latencies(fig.add_subplot(grid[0, 0]), arms, names)
     _runs(fig.add_subplot(grid[0, 1]), comparison, names)
-    for number, rows in enumerate(per_arm, 1):
+    if is_many:
+        _overview(fig, grid[1, :], comparison, names)
+        _against(fig, grid[2, :].subgridspec(lines_of_arms, PANELS), arms, names)
+    for number, rows in enumerate(per_arm, 1 + len(extra)):
         for column, is_ratio in enumerate((True, False)):
-            of_kind = [row for row in rows if _has_ratio(row) == is_ratio]
+            of_kind = [row for row in rows if has_ratio(row) == is_ratio]
             title = f"{names[rows[0].arm]} over {names[rows[0].reference]}" if rows and is_ratio else "Differences"
-            _forest(fig.add_subplot(grid[number, column]), of_kind, comparison, title)
+            labels = [BY_KEY[row.metric].label + (" *" if row.is_primary else "") for row in of_kind]
+            _forest(fig.add_subplot(grid[number, column]), of_kind, comparison, title, labels)
     for number, line in enumerate(lines):
         header(fig, number, line, fontsize=13, color=INK)
     save(fig, path)
 
 
-def _names(comparison: Comparison) -> dict[str, str]:
+def names_of(comparison: Comparison) -> dict[str, str]:
     """What each arm is called in the panels: by its name, or where names are long by a letter."""
     labels = list(dict.fromkeys(label for pairs in comparison.pairings for label in (pairs.reference, pairs.arm)))
     if sum(map(len, labels)) <= MOST_CHARACTERS:
@@ -86,11 +102,12 @@ def _names(comparison: Comparison) -> dict[str, str]:
     return dict(zip(labels, letters, strict=True))
 
 
-def _has_ratio(row: Row) -> bool:
+def has_ratio(row: Row) -> bool:
+    """Whether its effect is a ratio, rather than a difference."""
     return BY_KEY[row.metric].by == "ratio"
 
 
-def _arms(comparison: Comparison) -> dict[str, list[Measured]]:
+def arms_of(comparison: Comparison) -> dict[str, list[Measured]]:
     """The runs that were compared, by arm."""
     found: dict[str, list[Measured]] = {}
     for pairs in comparison.pairings:
@@ -156,31 +173,52 @@ def _runs(axes: Axes, comparison: Comparison, names: dict[str, str]) -> None:
         axes.text(places[str(label)], 0.97, text, transform=across, ha="center", va="top", fontsize=9, color=PURPLE)
 
 
-def _forest(axes: Axes, rows: list[Row], comparison: Comparison, title: str) -> None:
-    """A line an effect; the band is what does not matter, an arrow an interval that goes on."""
-    is_ratio = not rows or _has_ratio(rows[0])
+def _overview(fig: Figure, place: SubplotSpec, comparison: Comparison, names: dict[str, str]) -> None:
+    """Every arm against the reference, a panel a metric: what the verdict is about, lost requests, latency."""
+    shown = [metric for metric in dict.fromkeys((comparison.primary, FAILED, *LATENCIES)) if _rows(comparison, metric)]
+    grid = place.subgridspec(1, 2)
+    for column, metric in enumerate(shown[:2]):
+        rows = _rows(comparison, metric)
+        title = f"{BY_KEY[metric].label.capitalize()}, each arm over {names[rows[0].reference]}"
+        _forest(fig.add_subplot(grid[0, column]), rows, comparison, title, [names[row.arm] for row in rows])
+
+
+def _rows(comparison: Comparison, metric: str) -> list[Row]:
+    return [row for row in comparison.rows if row.metric == metric]
+
+
+def _against(
+    fig: Figure, grid: GridSpecFromSubplotSpec, arms: dict[str, list[Measured]], names: dict[str, str]
+) -> None:
+    """The latencies of each arm against those of the reference, a panel an arm."""
+    reference, *others = arms
+    for number, arm in enumerate(others):
+        axes = fig.add_subplot(grid[divmod(number, PANELS)])
+        _latencies(axes, {reference: arms[reference], arm: arms[arm]}, names)
+        title = f"{names[arm]} against {names[reference]}"
+        axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
+
+
+def _forest(axes: Axes, rows: list[Row], comparison: Comparison, title: str, labels: list[str]) -> None:
+    """A line an effect, called by its label; the band is what does not matter, an arrow an interval that goes on."""
+    is_ratio = not rows or has_ratio(rows[0])
     what = "ratio" if is_ratio else "difference, in smallest effects of interest"
     dress(axes, title, f"{what}; band: too small to matter; * primary metric", "")
     if not rows:
         nothing(axes, "no pair of valid runs")
         return
-    scaled = [_scaled(row, comparison) for row in rows]
+    rescaled = [scaled(row, comparison) for row in rows]
     middle, edge = (1.0, 1 + comparison.smallest.effect) if is_ratio else (0.0, 1.0)
     axes.axvspan(1 / edge if is_ratio else -edge, edge, color=BLUE, alpha=0.12, linewidth=0)
     axes.axvline(middle, color=MUTED, linewidth=0.8)
-    ends = [end for row in scaled for end in row if end is not None]
+    start, stop = reach(rescaled, is_ratio=is_ratio)
     if is_ratio:
-        start, stop = max(1 / MOST, min(0.8, *ends, 0.8)) / 1.1, min(MOST, max(1.25, *ends, 1.25)) * 1.1
         axes.set_xscale("log")
-        steps = (1, 2, 5) if stop / start > 4 else (1, 1.1, 1.2, 1.5, 2, 5, 7, 8, 9)
-        axes.set_xticks([m for power in (-2, -1, 0, 1) for step in steps if start < (m := step * 10.0**power) < stop])
-    else:
-        stop = min(MOST, max(2.0, *(abs(end) for end in ends), 2.0)) * 1.1
-        start = -stop
+        axes.set_xticks(ratio_ticks(start, stop))
     axes.set_xlim(start, stop)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    for position, (row, (low, value, high)) in enumerate(zip(rows, scaled, strict=True)):
+    for position, (row, (low, value, high)) in enumerate(zip(rows, rescaled, strict=True)):
         _line(axes, position, row, low, value, high)
         words = verdict_words(row, comparison)
         text = words if row.verdict == "not identified" else f"{effect(row)}\n{words}"
@@ -193,13 +231,33 @@ def _forest(axes: Axes, rows: list[Row], comparison: Comparison, title: str) -> 
             color=INK,
             annotation_clip=False,
         )
-    axes.set_yticks(range(len(rows)), [BY_KEY[row.metric].label + (" *" if row.is_primary else "") for row in rows])
+    axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(max(3.5, len(rows) - 0.5), -0.5)
 
 
-def _scaled(row: Row, comparison: Comparison) -> tuple[float | None, float | None, float | None]:
+Ends = tuple[float | None, float | None, float | None]
+"""Low end, effect and high end; None = without bound."""
+
+
+def reach(effects: Sequence[Ends], *, is_ratio: bool) -> tuple[float, float]:
+    """From where to where effects are drawn, as `scaled` gives them; what lies beyond is an arrow."""
+    ends = [end for effect in effects for end in effect if end is not None]
+    if is_ratio:
+        return max(1 / MOST, min(0.8, *ends, 0.8)) / 1.1, min(MOST, max(1.25, *ends, 1.25)) * 1.1
+    stop = min(MOST, max(2.0, *(abs(end) for end in ends), 2.0)) * 1.1
+    return -stop, stop
+
+
+def ratio_ticks(start: float, stop: float) -> list[float]:
+    """Where a logarithmic axis of ratios has its numbers."""
+    steps = (1, 2, 5) if stop / start > 4 else (1, 1.1, 1.2, 1.5, 2, 5, 7, 8, 9)
+    marks = (step * 10.0**power for power in (-2, -1, 0, 1) for step in steps)
+    return [round(mark, 9) for mark in marks if start < mark < stop]
+
+
+def scaled(row: Row, comparison: Comparison) -> Ends:
     """Low end, effect and high end as drawn: ratios, and differences over the smallest one of interest."""
-    if _has_ratio(row):
+    if has_ratio(row):
         return row.low, row.ratio, row.high
     unit = comparison.smallest.margin(BY_KEY[row.metric])
     low, value, high = (None if end is None else end / unit for end in (row.low, row.difference, row.high))

@@ -91,8 +91,9 @@ def _page(
 ) -> tuple[Figure, dict[str, list[Axes]], Wrong]:
     """The page, the axes of each panel, and the panels that could not be drawn."""
     sentence = textwrap.wrap(verdict(source.run.manifest, source.metrics), 175, max_lines=4, placeholder=" ...")
-    for note in (*source.metrics["warnings"], *notes):
-        sentence += textwrap.wrap(f"Note: {note}.", 175, max_lines=2, placeholder=" ...")
+    marked = [f"Note [{number}]: {note}." for number, note in enumerate(source.metrics["warnings"], 1)]
+    for text in (*marked, *(f"Note: {note}." for note in notes)):
+        sentence += textwrap.wrap(text, 175, max_lines=2, placeholder=" ...")
     lines = _lines(shown)
     heights_px = [max(height for _, height in line) for line in lines]
     head_px = 12 + HEADER_LINE_PX * (1 + len(sentence))

@@ -95,30 +95,47 @@ def exceedance(axes: Axes, latencies: Floats, **style: Any) -> None:  # noqa: AN
 
     Where some were not served (+inf) they reach down to their share, and go on at it to the right edge.
     """
+    if len(latencies):
+        axes.step(*exceedance_steps(latencies), where="pre", **style)
+
+
+def exceedance_steps(latencies: Floats, points: int = CURVE_POINTS) -> tuple[Floats, Floats]:
+    """Milliseconds, and the share of requests that took at least as long, down to the milliseconds before.
+
+    Args:
+        latencies: of one request at least, +inf where not served; shape (n,).
+        points: at most so many, and one more.
+    """
     values = np.sort(latencies)
     n = len(values)
-    if not n:
-        return
     # Even in log(share), so that the rare slow ones keep their points.
-    even = np.round(n - np.geomspace(n, 1, min(n, CURVE_POINTS))).astype(int)
+    even = np.round(n - np.geomspace(n, 1, min(n, points))).astype(int)
     ranks = np.unique([*even, min(int(np.isfinite(values).sum()), n - 1)])
-    # n - rank requests took at least values[rank], and as many anything down to the one before.
-    axes.step(np.clip(values[ranks], LEAST_MS, FAR_MS), (n - ranks) / n, where="pre", **style)
+    return np.clip(values[ranks], LEAST_MS, FAR_MS), (n - ranks) / n
 
 
 def shade_faults(axes: Axes, run: Run) -> None:
     """A band wherever any fault lasted, of one shade however many did; a line where one was over at once."""
+    for start, end in fault_spans(run):
+        if end <= start:
+            axes.axvline(start, color=RED, linewidth=1, alpha=0.6)
+        else:
+            axes.axvspan(start, end, color=RED, alpha=0.1, linewidth=0)
+
+
+def fault_spans(run: Run) -> list[tuple[float, float]]:
+    """Start and end, in seconds, of each span in which any fault lasted; equal for one that was over at once."""
+    at_once: list[tuple[float, float]] = []
     spans: list[tuple[float, float]] = []
     for fault in run.faults:
         start, end = fault.landed_s, fault.ends_s(run.end_s)
         if end <= start:
-            axes.axvline(start, color=RED, linewidth=1, alpha=0.6)
+            at_once.append((start, start))
         elif spans and start <= spans[-1][1]:
             spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
         else:
             spans.append((start, end))
-    for start, end in spans:
-        axes.axvspan(start, end, color=RED, alpha=0.1, linewidth=0)
+    return at_once + spans
 
 
 def over_time(axes: Axes, run: Run) -> None:

@@ -10,6 +10,7 @@ from analysis.tables.export import Sheet
 from analysis.tables.units import unit_of
 from record.metrics import Metrics
 from record.reading import Run
+from record.shapes import Manifest
 
 IDENTITY = ("folder", "scenario", "arm", "seed", "valid")
 """The first columns of a table of runs."""
@@ -35,9 +36,9 @@ LABELS = {"seed", "valid", "invalid_reasons", "warnings"}
 """Metrics that a table of runs has in columns of its own, or in words."""
 
 
-def short_list(metrics: Metrics) -> Sheet:
+def short_list(manifest: Manifest, metrics: Metrics) -> Sheet:
     """A run in the numbers that tell most, as the command line shows them."""
-    return Sheet("The run in numbers, outside warm-up", ("what", "value"), table_rows(metrics))
+    return Sheet("The run in numbers, outside warm-up", ("what", "value"), table_rows(manifest, metrics))
 
 
 def metrics_list(metrics: Metrics) -> Sheet:
@@ -46,14 +47,15 @@ def metrics_list(metrics: Metrics) -> Sheet:
     return Sheet("All metrics", ("metric", "value", "unit"), rows)
 
 
-def runs_list(runs: Sequence[tuple[Run, Metrics]], labels: Sequence[str]) -> Sheet:
+def runs_list(runs: Sequence[tuple[Run, Metrics]], labels: Sequence[str], what: str = "run") -> Sheet:
     """Several runs, a row each, in words; one that is not valid says why.
 
     Args:
         runs: with their metrics.
         labels: what each is called, of equal length.
+        what: what the labels are.
     """
-    columns = ("run", "seed", "valid", "p50", "p99", "failed", "in the objective", "goodput", "replica-seconds")
+    columns = (what, "seed", "valid", "p50", "p99", "failed", "in the objective", "goodput", "replica-seconds")
     rows = [
         (
             label,

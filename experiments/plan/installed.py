@@ -8,7 +8,7 @@ CONF = next(path for path in (HERE.parents[1] / "conf", HERE.parents[2] / "conf"
 """Inside the package where Aegis is installed, else the source tree's."""
 IS_TREE = CONF.parent != HERE.parents[1]
 """Whether this is a source tree, in which files may be written and images built."""
-EXTRAS = {"load": ("locust", "Locust"), "tracking": ("mlflow", "MLflow")}
+EXTRAS = {"load": ("locust", "Locust"), "report": ("vl_convert", "vl-convert"), "tracking": ("mlflow", "MLflow")}
 """What an extra of the distribution brings: the module to look for, and its name."""
 
 

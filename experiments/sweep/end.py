@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.expectations.grammar import parse_all
+from experiments.plan.installed import missing
 from experiments.runner.exit_status import ExitStatus
 from experiments.tracking.companion import finish_sweep
 from experiments.tracking.values import SWEEP_FILES
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # a wrong configuration must answer at once
     from rich.console import Console
 
     from analysis.comparison.comparison import Comparison
+    from analysis.pages.html.of_runs import Reported
     from record.metrics import Metrics
     from record.reading import Run
 
@@ -62,7 +64,7 @@ def _report(folder: Path, expected: list[str]) -> bool:
     from rich.console import Console
 
     from analysis.compare import TABLE_WIDTH
-    from analysis.comparison.gathering import read_runs
+    from analysis.comparison.gathering import on_stderr, read_runs
 
     console = Console(width=max(Console().width, TABLE_WIDTH))
     if read_manifest(find([folder])[0])["scenario"] == MAP_SCENARIO:
@@ -72,18 +74,27 @@ def _report(folder: Path, expected: list[str]) -> bool:
         draw(list(read_each([folder])), folder / NAME)
         print(f"map: {folder / NAME}", flush=True)
         return not expected or _is_met(folder, expected, read_runs([folder]), None, console)
+    from analysis.pages.html.of_runs import Reported
     from analysis.pages.joint_page import draw_many
     from analysis.pages.rows import arrange
 
-    runs = read_runs([folder])
-    comparison = _compare(folder, runs, console)
+    unread: list[str] = []
+
+    def leave_out(reason: str) -> None:
+        on_stderr(reason)
+        unread.append(reason)
+
+    runs = read_runs([folder], leave_out)
+    comparison, why_not = _compare(folder, runs, console)
     is_met = not expected or _is_met(folder, expected, runs, comparison, console)
     draw_many(arrange(runs), folder / "summary.png")
     print(f"all runs on one page: {folder / 'summary.png'}", flush=True)
+    _write_page(Reported(runs, comparison, why_not, unread), folder)
     return is_met
 
 
-def _compare(folder: Path, runs: "list[tuple[Run, Metrics]]", console: "Console") -> "Comparison | None":
+def _compare(folder: Path, runs: "list[tuple[Run, Metrics]]", console: "Console") -> "tuple[Comparison | None, str]":
+    """The comparison, or why there is none."""
     from analysis.compare import show, write
     from analysis.comparison.arms import ComparisonError
     from analysis.comparison.gathering import compare_runs
@@ -92,11 +103,27 @@ def _compare(folder: Path, runs: "list[tuple[Run, Metrics]]", console: "Console"
         comparison = compare_runs(runs)
     except ComparisonError as error:
         print(f"not compared: {error}")
-        return None
+        return None, str(error)
     write(comparison, folder)
     show(comparison, console)
     print(f"comparison: {folder / 'comparison.png'}; again: python -m analysis.compare {folder}")
-    return comparison
+    return comparison, ""
+
+
+def _write_page(reported: "Reported", folder: Path) -> None:
+    """The same as one HTML file, where what it is made with is there; where it fails, only that is missing."""
+    if (reason := missing("report")) is not None:
+        print(f"no HTML report: {reason}", flush=True)
+        return
+    from analysis.report import NAME, write_runs
+
+    try:
+        write_runs(reported, folder / NAME, [folder])
+    except Exception as error:
+        later = f"python -m analysis.report {folder}"
+        print(f"warning: the report is not written ({one_line(error)}); later: {later}", file=sys.stderr)
+        return
+    print(f"report: {folder / NAME}", flush=True)
 
 
 def _is_met(

@@ -6,12 +6,14 @@ that was made when it was checked.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from experiments.runner.supervision import supervise
+from experiments.sweep.course import Course
 from experiments.sweep.ending import note_status
 from experiments.sweep.jobs import JOBLIB, Job
 
@@ -22,6 +24,7 @@ class Played:
 
     folder: Path
     """The sweep's."""
+    course: Course
     may_rename: bool
     """Whether a run may take another folder where its own is that of a complete run."""
     joblib: dict[str, Any] | None = None
@@ -57,6 +60,7 @@ class Played:
             # What is Hydra's own is the sweep's, and stands in its folder.
             hydra_files={"config.yaml": job.composed, "overrides.yaml": OmegaConf.to_yaml(list(job.overrides))},
             is_logged_by_sweep=True,
+            heading=partial(self.course.ended, job),
         )
         status = supervise(session)
         note_status(self.folder, status)

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from experiments.runner.exit_status import ExitStatus
 from experiments.runner.supervision import say, warn
 from experiments.sweep import optuna
+from experiments.sweep.course import course_of
 from experiments.sweep.jobs import Job, are_playable, by_seed, consecutive, planned
 from experiments.sweep.playing import Played, joblib_settings
 from experiments.sweep.resuming import recorded_params, what_is_missing
@@ -80,6 +81,9 @@ class SeedBySeed(Sweeper):
             OmegaConf.save(self.config, sweep.folder / PLAN)
         for name in SWEEP_FILES:  # they do not know the runs to come
             (sweep.folder / name).unlink(missing_ok=True)
+        ordered = [job for _, jobs in by_seed(sweep.jobs) for job in sorted(jobs, key=lambda job: job.order)]
+        in_order = sweep.jobs if sweep.is_parallel else ordered
+        self._course = course_of(in_order, is_budget=sweep.repetition is not None)
         self._played = self._playing(sweep)
         if sweep.is_parallel and self._played is not None:
             self._launch(sweep, sweep.jobs)
@@ -108,12 +112,14 @@ class SeedBySeed(Sweeper):
             sweep.jobs = [job.with_tracking(sweep.adds == ["tracking.enabled=true"]) for job in sweep.jobs]
         if any(job.config.tracking.enabled for job in sweep.jobs):
             SweepCompanion(sweep.folder, warn)
-        return Played(sweep.folder, may_rename=may_rename, joblib=joblib_settings(launcher))
+        return Played(sweep.folder, self._course, may_rename=may_rename, joblib=joblib_settings(launcher))
 
     def _launch(self, sweep: Sweep, jobs: list[Job]) -> list[int]:
         """Measure jobs, those that are not played with consecutive numbers; return their exit statuses."""
         if self._played is not None:
             return _play(self._played, jobs)
+        if len(jobs) == 1:
+            say(self._course.begins(jobs[0]))
         launched = [
             [
                 *(text for text in job.overrides if not sweep.adds or not text.startswith("tracking.enabled=")),

@@ -18,7 +18,15 @@ from record.shapes import Manifest
 VALUE_LIMIT = 6000
 """Longest parameter value, characters (MLflow's limit)."""
 TAG_LIMIT = 5000
-SWEEP_FILES = ("comparison.json", "comparison.png", "summary.png", "storm_map.png", EXPECTATIONS, JUNIT)
+SWEEP_FILES = (
+    "comparison.json",
+    "comparison.png",
+    "summary.png",
+    "report.html",
+    "storm_map.png",
+    EXPECTATIONS,
+    JUNIT,
+)
 """What the end of a sweep leaves in its folder, of all its runs together."""
 STATUSES = {
     "complete": "FINISHED",

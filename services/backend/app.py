@@ -7,9 +7,12 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from services import __version__
 from services.backend import faults
+from services.backend.answers import Load, Readiness, Refused, Worked
 from services.backend.replica import Replica
 from services.door.guard import REFUSALS, Guard, documented_token
+from services.door.health import Health
 from services.door.wrong_input import WRONG_INPUT, answer_wrong_input
 
 FAULTS = "Faults by kind, each with its parameters: " + "; ".join(
@@ -34,52 +37,61 @@ SCHEMA: dict[str, Any] = {
 """What a `PUT /faults` may hold, as JSON Schema."""
 
 
+TAGS = [
+    {"name": "work", "description": "What a replica is for"},
+    {"name": "faults", "description": "How it fails"},
+    {"name": "health", "description": "What others look at"},
+]
+
+
 def build_app(replica: Replica) -> FastAPI:
     """The application around `replica`."""
-    app = FastAPIOffline(
-        title="Aegis replica", description=f"Replica {replica.settings.id}: simulated work with faults to order."
-    )
+    about = f"Replica {replica.settings.id}: simulated work with faults to order."
+    app = FastAPIOffline(title="Aegis replica", version=__version__, description=about, openapi_tags=TAGS)
 
     answer_wrong_input(app)
     app.add_middleware(Guard, open_paths=("/work",))
     answers: dict[int | str, dict[str, Any]] = {
-        422: {"description": "A header out of bounds"},
-        503: {"description": "The queue is full"},
+        422: {"description": "A header out of bounds", "model": Refused},
+        503: {"description": "The queue is full", "model": Refused},
     }
+    working: Any = {"response_class": JSONResponse, "response_model": Worked, "responses": answers, "tags": ["work"]}
 
-    @app.get("/work", response_class=JSONResponse, responses=answers)
-    @app.post("/work", response_class=JSONResponse, responses=answers, operation_id="post_work")
+    @app.get("/work", **working)
+    @app.post("/work", **working, operation_id="post_work")
     async def work(request: Request) -> Response:
         """Spend the demand of `X-Aegis-Demand-Ms` (drawn without it) in a slot, behind the FIFO queue."""
         return await replica.work(request)
 
-    @app.get("/probe")
+    @app.get("/probe", response_model=Load, tags=["work"])
     async def probe(request: Request) -> Response:
         """Requests here, requests in line, and the planned wait of one that came now."""
         return await replica.probe(request)
 
-    @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
+    @app.get("/healthz", tags=["health"])
+    async def healthz() -> Health:
         """The process lives."""
-        return {"status": "ok"}
+        return Health(status="ok")
 
-    @app.get("/readyz")
+    draining: dict[int | str, dict[str, Any]] = {503: {"description": "No work, please", "model": Readiness}}
+
+    @app.get("/readyz", response_model=Readiness, responses=draining, tags=["health"])
     async def readyz(request: Request) -> Response:
         """Work may be sent; 503 while draining, and as the faults say."""
         return await replica.readyz(request)
 
-    @app.get("/metrics", response_class=PlainTextResponse)
+    @app.get("/metrics", response_class=PlainTextResponse, tags=["health"])
     async def metrics() -> Response:
         """Prometheus' text format."""
         return Response(generate_latest(replica.measured()), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/faults")
+    @app.get("/faults", tags=["faults"])
     async def get_faults() -> dict[str, dict[str, float]]:
         """The faults that are active."""
         return replica.faults
 
     refusals = REFUSALS | WRONG_INPUT | {409: {"description": REFUSE}}
-    changing: Any = {"dependencies": documented_token(), "responses": refusals}
+    changing: Any = {"dependencies": documented_token(), "responses": refusals, "tags": ["faults"]}
 
     @app.put("/faults", description=f"Make this the whole set of active faults. {FAULTS}.", **changing)
     async def put_faults(

@@ -10,14 +10,24 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
+from services import __version__
 from services.door.guard import REFUSALS, Guard, documented_token
+from services.door.health import Health
 from services.door.wrong_input import WRONG_INPUT, answer_wrong_input
+from services.manager.answers import Decisions, Failed, Scaled, Status
 from services.manager.control import Control
 from services.manager.engines import Engine, EngineError
 from services.manager.telemetry import Telemetry
 from services.processes import StartError
 
 HELD = 'the autoscaler is off, so that this number holds; PUT /autoscaler {"enabled": true} lets it decide again'
+
+
+TAGS = [
+    {"name": "scaling", "description": "How many there are to be, and why"},
+    {"name": "replicas", "description": "One of them"},
+    {"name": "health", "description": "What others look at"},
+]
 
 
 class Scale(BaseModel):
@@ -38,11 +48,16 @@ class Autoscaler(BaseModel):
 
 def build_app(control: Control, engine: Engine, scaler: str) -> FastAPI:
     """The application around the control loop; `scaler` is its name."""
-    app = FastAPIOffline(title="Aegis manager", description="Decides how many replicas there are, and says why.")
+    about = "Decides how many replicas there are, and says why."
+    app = FastAPIOffline(title="Aegis manager", version=__version__, description=about, openapi_tags=TAGS)
     answer_wrong_input(app)
     app.add_middleware(Guard)
-    failing: dict[int | str, dict[str, Any]] = {502: {"description": "What runs the replicas does not do it"}}
-    fixed: dict[int | str, dict[str, Any]] = {409: {"description": "This manager only recommends"}}
+    failing: dict[int | str, dict[str, Any]] = {
+        502: {"description": "What runs the replicas does not do it", "model": Failed}
+    }
+    fixed: dict[int | str, dict[str, Any]] = {
+        409: {"description": "This manager only recommends", "model": Failed}
+    }
     token, answers = documented_token(), REFUSALS | WRONG_INPUT | failing
     telemetry = Telemetry(control)
 
@@ -70,17 +85,17 @@ def build_app(control: Control, engine: Engine, scaler: str) -> FastAPI:
             "replicas": [asdict(r) for r in running],
         }
 
-    @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
+    @app.get("/healthz", tags=["health"])
+    async def healthz() -> Health:
         """The process lives."""
-        return {"status": "ok"}
+        return Health(status="ok")
 
-    @app.get("/readyz")
-    async def readyz() -> dict[str, str]:
+    @app.get("/readyz", tags=["health"])
+    async def readyz() -> Health:
         """The first replicas run: the manager listens only then."""
-        return {"status": "ready"}
+        return Health(status="ready")
 
-    @app.get("/metrics", response_class=PlainTextResponse)
+    @app.get("/metrics", response_class=PlainTextResponse, tags=["health"])
     async def metrics() -> Response:
         """Prometheus' text format."""
         try:
@@ -89,17 +104,17 @@ def build_app(control: Control, engine: Engine, scaler: str) -> FastAPI:
             telemetry.look_at(None)
         return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/status", responses=failing)
+    @app.get("/status", response_model=Status, responses=failing, tags=["scaling"])
     async def get_status() -> dict[str, Any]:
         """What is wanted, what there is, and the replicas with id, url and pid."""
         return await status()
 
-    @app.get("/decisions", responses=WRONG_INPUT)
+    @app.get("/decisions", response_model=Decisions, responses=WRONG_INPUT, tags=["scaling"])
     async def decisions(since: Annotated[int, Query(ge=0)] = 0) -> dict[str, Any]:
         """Every decision after number `since`, with its reason and the numbers behind it."""
         return control.decisions(since)
 
-    @app.put("/scale", dependencies=token, responses=answers | fixed)
+    @app.put("/scale", response_model=Scaled, dependencies=token, responses=answers | fixed, tags=["scaling"])
     async def scale(body: Scale) -> dict[str, Any]:
         """Set the number by hand; it holds until `PUT /autoscaler` with `enabled: true` releases it."""
         refuse_where_fixed()
@@ -109,7 +124,7 @@ def build_app(control: Control, engine: Engine, scaler: str) -> FastAPI:
         control.scale(body.replicas)
         return await status() | {"note": HELD}
 
-    @app.put("/autoscaler", dependencies=token, responses=answers)
+    @app.put("/autoscaler", response_model=Status, dependencies=token, responses=answers, tags=["scaling"])
     async def autoscaler(body: Autoscaler) -> dict[str, Any]:
         """Switch the scaler on or off, or change its bounds; what is not given stays."""
         given = {k: v for k, v in body.model_dump().items() if v is not None and k != "enabled"}
@@ -123,9 +138,15 @@ def build_app(control: Control, engine: Engine, scaler: str) -> FastAPI:
             control.enable(body.enabled)
         return await status()
 
-    restarting = answers | fixed | {404: {"description": "There is none"}}
+    restarting: Any = {
+        "response_model": Status,
+        "dependencies": token,
+        "responses": answers | fixed | {404: {"description": "There is none", "model": Failed}},
+        "status_code": 202,
+        "tags": ["replicas"],
+    }
 
-    @app.post("/replicas/{id_}/restart", dependencies=token, responses=restarting, status_code=202)
+    @app.post("/replicas/{id_}/restart", **restarting)
     async def restart(id_: str) -> dict[str, Any]:
         """End a replica in order if it lives, and start it again with the same id and address."""
         refuse_where_fixed()

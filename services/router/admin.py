@@ -10,11 +10,12 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from yarl import URL
 
-from services.door.access import ID
+from services.door.access import ID, admin_token
 from services.door.gate import BODY_DEADLINE_S, MAX_BODY_BYTES, Gate
 from services.router.discovery import target_groups
 from services.router.events import EventLog
 from services.router.fleet import Fleet, NotOwnerError, describe
+from services.router.openapi import document
 from services.router.proxy import Proxy
 from services.router.telemetry import Telemetry
 
@@ -45,6 +46,7 @@ class Admin:
         app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
         app.add_routes(
             [
+                web.get("/openapi.json", self._describe),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics),
@@ -73,6 +75,9 @@ class Admin:
         except NotOwnerError as error:
             return web.json_response({"error": str(error)}, status=409)
         return response
+
+    async def _describe(self, _: web.Request) -> web.Response:
+        return web.json_response(document(asks_for_token=admin_token() is not None))
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -110,7 +115,7 @@ class Admin:
 
     async def _get_events(self, request: web.Request) -> web.Response:
         since = request.query.get("since", "0")
-        if not since.isdecimal() or len(since) > 18:
+        if not (since.isascii() and since.isdecimal()) or len(since) > 18:
             raise Rejected(f"since={since[:40]}: must be the number of an event")
         return web.json_response(self._events.since(int(since)))
 

@@ -2,7 +2,8 @@ import pytest
 
 from analysis.metrics import table as metrics
 from analysis.metrics import timeline
-from analysis.metrics.verdict import percent, table_rows, verdict
+from analysis.metrics.remedies import AGAIN, remedies
+from analysis.metrics.verdict import ABOUT, in_lines, notes_of, percent, table_rows, verdict
 from record.reading import read
 from tests.analysis import synthetic
 from tests.analysis.synthetic import healed, injected, router
@@ -93,22 +94,25 @@ def test_the_verdict_tells_the_run_in_one_sentence(tmp_path, events, faults, exp
 
 def test_an_invalid_run_says_why_and_nothing_else(tmp_path):
     text = verdict(*of(tmp_path, exit_reason="interrupted"))
-    assert text == "INVALID. The run did not complete (exit_reason interrupted); 30 s of 30 s were measured."
+    assert text == (
+        "INVALID. The run did not complete (exit_reason interrupted); 30 s of 30 s were measured. "
+        "What helps: run it again. More: docs/validity.md."
+    )
 
 
 def test_the_table_has_labels_values_and_units_for_a_run_with_and_without_data(tmp_path):
-    rows = dict(table_rows(of(tmp_path / "a", (injected(0, 10.0), healed(0, 15.0)), (KILL,))[1]))
+    rows = dict(table_rows(*of(tmp_path / "a", (injected(0, 10.0), healed(0, 15.0)), (KILL,))))
     assert rows["offered / goodput"] == "10.0 / 9.8 requests/s"
     assert rows["latency p50 / p90 / p99"] == "100 / 100 / beyond 100 ms"
     assert rows["served within the objective"] == "97.86 %"
     assert rows["detection / recovery"] == "- / 1.0 s"
     checked = {**router("ejected", 10.4), "cause": "health_check"}
-    _, seen = of(tmp_path / "c", (injected(0, 10.0), checked, healed(0, 15.0)), (KILL,))
-    assert (seen["detected_by"], dict(table_rows(seen))["detected"]) == ("health_check", "by the health check")
+    about, seen = of(tmp_path / "c", (injected(0, 10.0), checked, healed(0, 15.0)), (KILL,))
+    assert (seen["detected_by"], dict(table_rows(about, seen))["detected"]) == ("health_check", "by the health check")
     assert rows["router's own time p50 / p99"] == "0.50 / 0.50 ms"
     about = synthetic.manifest(exit_reason="killed")
     run = read(synthetic.write(tmp_path / "b", None, about=about, samples=[]))
-    empty = dict(table_rows(metrics.compute(run, timeline.build(run))))
+    empty = dict(table_rows(run.manifest, metrics.compute(run, timeline.build(run))))
     assert empty["latency p50 / p90 / p99"] == "-"
     assert all(isinstance(value, str) and "None" not in value and "nan" not in value for value in empty.values())
 
@@ -129,7 +133,7 @@ def whole(folder, requests, events=(), **config):
     about = synthetic.manifest(faults=[RESTART] if events else [], config={"workload": workload})
     run = read(synthetic.write(folder, requests, about=about, events=list(events)))
     found = metrics.compute(run, timeline.build(run))
-    return verdict(run.manifest, found), dict(table_rows(found)), found
+    return verdict(run.manifest, found), dict(table_rows(run.manifest, found)), found
 
 
 RESTART = {"at_s": 10.0, "action": "restart", "target": "r2", "for_s": None}
@@ -157,3 +161,48 @@ def test_a_short_steady_phase_judges_nothing_and_names_the_remedy(tmp_path):
     assert rows["detection / recovery"] == "- / not judged"
     (caution,) = (text for text in found["warnings"] if "recovery" in text)
     assert "1.0 s of steady phase" in caution and "a later fault or a shorter workload.warmup_s" in caution
+
+
+@pytest.mark.parametrize(
+    "reason, helps",
+    [
+        ("requests left 31.0 ms late (p99; limit 25 ms)", "load.workers=2"),
+        ("980 of 1,000 planned requests were sent (at least 99.9 % needed)", "workload.rate_rps"),
+        ("12 requests were dropped (limit 0)", "load.max_in_flight"),
+        ("CPU of generator, in its busiest second and per process: 0.97 cores (limit 0.9)", "load.workers=2"),
+        ("CPU of foreign processes, on average: 0.80 cores (limit 0.5)", "close what else runs"),
+        ("CPU of the hypervisor (steal), on average: 0.30 cores (limit 0.2)", "another machine"),
+        ("fault kill on r2 landed 240 ms late (limit 100 ms)", "close other programs"),
+        ("fault kill on r2, planned at 12 s, never landed", "logs/"),
+        ("the router clock was +31.0 ms off at the end (known to 0.1 ms; limit 10 ms)", "synchronise"),
+        ("the run did not complete (exit_reason failed: no port); 0 s of 30 s were measured", "logs/"),
+        ("generator process 1 stopped early (lost)", AGAIN),
+    ],
+)
+def test_an_invalid_run_says_what_helps_and_which_page_says_more(reason, helps):
+    told = remedies([reason, reason])
+    assert told.startswith("What helps: ") and told.endswith(". More: docs/validity.md.")
+    assert told.count(helps) == 1
+
+
+def test_the_objective_is_named_by_its_limits(tmp_path):
+    manifest, found = of(tmp_path)
+    manifest["config"]["slo"] = {"p99_ms": 250.0, "error_rate": 0.005}
+    labels = dict(table_rows(manifest, found))
+    assert "served within 250 ms, the objective" in labels
+    assert "seconds with p99 > 250 ms or > 0.5 % failed" in labels
+
+
+def test_a_note_stands_below_the_number_that_it_is_about(tmp_path):
+    manifest, found = of(tmp_path)
+    found["warnings"] = ["p99 rests on 280 requests", "something else"]
+    lines = in_lines(manifest, found)
+    at = next(place for place, line in enumerate(lines) if line.startswith("latency p50 / p90 / p99"))
+    assert lines[at + 1] == "  note: p99 rests on 280 requests"
+    assert lines[-1] == "note: something else"
+    assert notes_of("latency p50 / p90 / p99", found) == [(1, "p99 rests on 280 requests")]
+
+
+def test_what_a_note_is_about_is_a_row_of_the_table(tmp_path):
+    manifest, found = of(tmp_path, (injected(0, 10.0), healed(0, 15.0)), (KILL,))
+    assert {row for _, row in ABOUT} <= dict(table_rows(manifest, found)).keys()

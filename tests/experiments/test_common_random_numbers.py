@@ -94,7 +94,7 @@ NOISY += ["workload.demand.sigma=0.4", "workload.demand.mean_ms=30"]
 def told(command, monkeypatch):
     """The settings with which a replica's own command line would start it."""
     started = {}
-    monkeypatch.setattr(backend, "serve", lambda _, settings: started.update(settings=settings))
+    monkeypatch.setattr(backend, "serve", lambda _, settings, *more: started.update(settings=settings))
     monkeypatch.setattr("uvloop.run", lambda _: None)
     monkeypatch.setattr(sys, "argv", command[command.index("services.backend") :])
     backend.main()

@@ -116,7 +116,7 @@ def test_uncommitted_changes_are_named_even_where_both_have_them():
 def judged(tmp_path, monkeypatch):
     """Replays a made-up run of 100 ms a request; `outcomes` are the repeats' latencies, or what they raise or return."""
 
-    def judged(outcomes, old_latency_s=0.1):
+    def judged(outcomes, old_latency_s=0.1, typed=()):
         def run_again(original, output, number):
             outcome = outcomes[number - 1]
             if isinstance(outcome, BaseException):
@@ -131,7 +131,7 @@ def judged(tmp_path, monkeypatch):
             return synthetic.write(folder, requests, about=about, schedule=schedule)
 
         monkeypatch.setattr(replay, "_run_again", run_again)
-        about = manifest_of("routed", "tracking.enabled=false")
+        about = manifest_of("routed", "tracking.enabled=false", *typed)
         schedule = build_schedule(as_planned(about["config"]).config.workload, about["seed"])
         old = write(tmp_path / "old", old_latency_s)
         output = tmp_path / "new"
@@ -165,3 +165,15 @@ def test_a_repeat_that_fails_is_status_1_and_the_others_are_compared(judged):
 def test_an_interrupted_replay_keeps_what_was_measured_and_gives_no_verdict(judged, tmp_path):
     assert judged([0.100, Interrupted(2), 0.102]) == (130, None)
     assert (tmp_path / "new" / "1" / "requests.parquet").exists()
+
+
+@pytest.mark.parametrize(("bound", "old_latency_s", "status"), [(105, 0.1, 0), (95, 0.1, 4), (95, 0.13, 3)])
+def test_repeats_together_must_meet_what_the_run_expects_and_differing_comes_first(
+    judged, tmp_path, capsys, bound, old_latency_s, status
+):
+    typed = [f"expect=['latency_p99_ms < {bound}','latency_p99_ms <= 1.05 x reference']"]
+    assert judged([0.100, 0.101, 0.102], old_latency_s, typed)[0] == status
+    (one,) = json.loads((tmp_path / "new" / "expectations.json").read_text())
+    assert one["value"] == pytest.approx(101, abs=0.1) and one["n"] == 3
+    assert one["outcome"] == ("met" if bound > 101 else "not met")
+    assert "a replay has no reference" in capsys.readouterr().err

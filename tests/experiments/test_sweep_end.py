@@ -48,6 +48,32 @@ def test_a_sweep_of_one_arm_says_in_a_line_that_there_is_nothing_to_compare(tmp_
     assert not (tmp_path / "comparison.json").exists()
 
 
+def test_without_what_the_report_is_made_with_a_sweep_says_in_a_line_how_to_get_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("experiments.sweep.end.missing", {"report": "needs it: pip install it"}.get)
+    finish(sweep(tmp_path, ["peak_ewma"]), 0, is_whole=True)
+    out, err = capsys.readouterr()
+    assert (out.count("no HTML report: needs it: pip install it\n"), err) == (1, "")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_sweep_of_one_arm_has_a_report_and_one_that_cannot_be_written_costs_nothing_else(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("experiments.sweep.end.missing", lambda extra: None)
+    monkeypatch.setattr("analysis.pages.html.document.NEEDED", ())
+    monkeypatch.setattr("analysis.pages.html.document.bundle", lambda: "window.vegaEmbed = () => Promise.resolve()")
+    folder = sweep(tmp_path, ["peak_ewma"])
+    finish(folder, 0, is_whole=True)
+    assert f"report: {folder / 'report.html'}\n" in capsys.readouterr().out
+    assert "Not compared: one arm only" in (folder / "report.html").read_text()
+    monkeypatch.setattr("analysis.pages.html.document.bundle", lambda: 1 / 0)
+    finish(folder, 0, is_whole=True)
+    assert capsys.readouterr().err == (
+        f"warning: the report is not written (division by zero); later: python -m analysis.report {folder}\n"
+    )
+    assert {"summary.png"} == {path.name for path in folder.iterdir() if path.is_file()}
+
+
 def test_an_interrupted_sweep_is_not_compared_nor_leaves_the_comparison_of_an_earlier_one(tmp_path, capsys):
     sweep(tmp_path, ["round_robin", "peak_ewma"])
     (tmp_path / "comparison.json").write_text("[]")

@@ -3,7 +3,6 @@
 import json
 import shutil
 
-from analysis.compare import main as compare
 from tests.running import metrics, run
 
 TRIES = 3
@@ -35,7 +34,6 @@ def sweep(folder, *overrides, timeout_s=900):
             shutil.rmtree(place)
         done = run(f"repeat.resume={folder}", "tracking.enabled=false", timeout_s=timeout_s)
     assert done.returncode in (0, 3), done.stdout + done.stderr
-    assert compare([str(folder)]) == 0
     return json.loads((folder / "comparison.json").read_text())
 
 

@@ -5,9 +5,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+import services
+from services.backend import app as backend_app
+from services.backend.settings import ReplicaSettings
+from services.manager import app as manager_app
+from services.router.openapi import document
 from tests.running import ROOT
 from tests.services.live import TOKEN, Service, backend, router
 
@@ -21,10 +28,10 @@ LET_IN = ",unsupported_method,missing_required_header,ignored_auth"
 """All that hold of any API, but for `Allow`, in which Starlette names one route's methods only."""
 
 
-def held(url, place, checks, token=None):
-    """Schemathesis, 15 examples an operation and the same ones every time; it leaves its files in `place`."""
+def held(url, place, checks, token=None, examples=15):
+    """Schemathesis, so many examples an operation and the same ones every time; it leaves its files in `place`."""
     program = Path(sys.executable).with_name("schemathesis")
-    arguments = [f"{url}/openapi.json", "--max-examples", "15", "--generation-deterministic", "--request-timeout", "10"]
+    arguments = [f"{url}/openapi.json", "--max-examples", str(examples), "--generation-deterministic", "--request-timeout", "10"]
     arguments += ["--phases", "examples,coverage,fuzzing", "--checks", checks, "--continue-on-failure", "--no-color"]
     if token is not None:
         arguments += ["--header", f"Authorization: Bearer {token}"]
@@ -43,6 +50,38 @@ CASES = {
     "the token": (TOKEN, TOKEN),
     "a token that the client lacks": (TOKEN, None),
 }
+
+
+def test_a_router_does_what_its_document_says(tmp_path):
+    # 503 is what `/readyz` is to answer here, and stands in the document; 500 does not.
+    checks = (CHECKS + LET_IN).removeprefix("not_a_server_error,")
+    with router("--log-level", "error", env={"AEGIS_ADMIN_TOKEN": TOKEN}) as started:
+        agrees(held(started.admin, tmp_path, checks, TOKEN, examples=5))
+        assert started.said() == ""
+
+
+@pytest.mark.parametrize("service", ["router", "replica", "manager"])
+def test_every_operation_has_a_tag_that_is_explained_a_typed_answer_and_the_document_a_version(service):
+    nothing: Any = SimpleNamespace(settings=ReplicaSettings(), deciding=None, counts={}, acts=True)
+    pages = {
+        "router": lambda: document(asks_for_token=True),
+        "replica": lambda: backend_app.build_app(nothing).openapi(),
+        "manager": lambda: manager_app.build_app(nothing, nothing, "none").openapi(),
+    }
+    page = pages[service]()
+    assert page["info"]["version"] == services.__version__
+    tags = {tag["name"] for tag in page["tags"] if tag["description"]}
+    used = set()
+    for path, item in page["paths"].items():
+        for method, operation in item.items():
+            if method == "parameters":
+                continue
+            used |= set(operation["tags"])
+            for status, answer in operation["responses"].items():
+                if status != "204" and status < "300":
+                    (content,) = answer["content"].values()
+                    assert content["schema"], f"{method} {path} {status}"
+    assert used == tags
 
 
 @pytest.mark.parametrize(("asked", "given"), CASES.values(), ids=CASES)

@@ -20,8 +20,8 @@ def binary(name, package):
     return path
 
 
-def open_browser(profile):
-    """Headless chromium with its profile in that folder."""
+def open_browser(profile, logs=()):
+    """Headless chromium with its profile in that folder; `logs`: what it is to keep, as `browser`, `performance`."""
     chromium, driver = binary("chromium", "chromium"), binary("chromedriver", "chromium-driver")
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
@@ -32,6 +32,8 @@ def open_browser(profile):
     for word in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1600,1200"):
         options.add_argument(f"--{word}")
     options.add_argument(f"--user-data-dir={profile}")
+    if logs:
+        options.set_capability("goog:loggingPrefs", dict.fromkeys(logs, "ALL"))
     return webdriver.Chrome(options=options, service=Service(driver))
 
 

@@ -77,7 +77,9 @@ def test_the_wheel_holds_the_packages_their_configuration_and_boards_and_no_test
     modules = [path.relative_to(ROOT).as_posix() for room in SOURCES[:4] for path in (ROOT / room).rglob("*.py")]
     conf = [f"experiments/conf/{p.relative_to(ROOT / 'conf').as_posix()}" for p in (ROOT / "conf").rglob("*.yaml")]
     boards = [f"analysis/dashboards/{p.name}" for p in (ROOT / "monitoring/grafana/dashboards").glob("*.json")]
-    assert not {*modules, *conf, *boards} - names
+    parts = [path.relative_to(ROOT).as_posix() for path in (ROOT / "analysis/pages/html").glob("page.*")]
+    assert len(parts) == 3
+    assert not {*modules, *conf, *boards, *parts} - names
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         assert archive.getnames()[0].partition("/")[0] == f"aegis_bench-{__version__}"
 

@@ -36,7 +36,9 @@ def test_a_session_of_the_web_ui_plays_the_faults_and_keeps_locusts_report(tmp_p
         stats = tmp_path / "locust" / "load_stats.csv"
         wait_for(lambda: any(row["Name"] == "/work" for row in rows(stats)), 60, "Locust has written its statistics")
         process.send_signal(signal.SIGINT)
-        printed, _ = process.communicate(timeout=60)
+        # Not communicate(): it would lose what stands in the buffer that readline() has filled.
+        printed = process.stdout.read()
+        process.wait(60)
     finally:
         process.kill()
     printed = "".join(said) + printed

@@ -15,6 +15,9 @@ MAX_POINTS = 8000
 MAX_FAILED_POINTS = 2000
 """Requests drawn as points; more are thinned evenly, for drawing only. Lines and numbers use all of them."""
 
+BESIDE_TITLE = 6
+"""Entries of the legend that find room beside the title; with more of them it stands on a line above."""
+
 
 class Latency:
     """Over the moment at which each was due; what was never answered is marked at the top."""
@@ -87,6 +90,8 @@ class Latency:
             nothing(axes, "no request was answered")
             return
         log_latency(axes, "y", float(values.quantile(0.005)) / 1.5, float(values.max()) * 1.6)
+        if len(axes.get_legend_handles_labels()[0]) > BESIDE_TITLE:
+            axes.set_title(axes.get_title(loc="left"), loc="left", pad=24, fontsize=12, fontweight="bold", color=INK)
         axes.legend(
             loc="lower right",
             bbox_to_anchor=(1, 1.0),

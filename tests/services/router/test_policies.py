@@ -237,10 +237,10 @@ def test_a_cancelled_attempt_tells_only_that_it_took_at_least_so_long():
         ("", {}, ["None", "peak_ewma"]),
         ("peak_ewma", {"decay": 1.0}, ["policy.decay", "decay_s", "error_penalty_s"]),
         ("peak_ewma", {"decay_s": 0.0}, ["policy.decay_s", "0.01", "3600"]),
-        ("peak_ewma", {"decay_s": "long"}, ["policy.decay_s", "float"]),
+        ("peak_ewma", {"decay_s": "long"}, ["policy.decay_s=long", "number"]),
         ("least_request", {"error_penalty_s": -1.0}, ["policy.error_penalty_s", "60"]),
         ("least_request", {"choices": 1}, ["policy.choices=1", "must be 0", "between 2 and 64"]),
-        ("least_request", {"choices": 2.5}, ["policy.choices=2.5", "int"]),
+        ("least_request", {"choices": 2.5}, ["policy.choices=2.5", "whole number"]),
         ("round_robin", {"x": 1}, ["policy.x", "no options"]),
     ],
 )

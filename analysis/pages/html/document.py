@@ -1,0 +1,141 @@
+"""The page from its parts: template, style, script and Vega become one file, in which no text of a folder is markup."""
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from analysis.pages.html.charts import Chart
+from analysis.tables.export import Sheet
+from record import __version__
+from record.files import write_text
+
+HERE = Path(__file__).resolve().parent
+NEEDED = ("vl_convert", "jinja2")
+HOW_TO_GET = "needs vl-convert: pip install 'aegis-bench[report]'"
+
+
+class ReportError(RuntimeError):
+    """The page cannot be made; one line that says what is missing."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page, all of it optional."""
+
+    title: str
+    paragraphs: Sequence[str] = ()
+    charts: Sequence[Chart] = ()
+    sheets: Sequence[Sheet] = ()
+    folded: Sequence[Sheet] = ()
+    """Tables behind a line that opens them."""
+    commands: Sequence[str] = ()
+    is_folded: bool = False
+    """Whether all of it is behind its title."""
+
+    @property
+    def name(self) -> str:
+        """What a link within the page calls it."""
+        return re.sub(r"\W+", "-", self.title)
+
+    @property
+    def figures(self) -> list[tuple[Chart, bool]]:
+        """The charts, and whether each takes the page's width: those that have to, and those without a neighbour."""
+        placed: list[tuple[Chart, bool]] = []
+        alone = False
+        for chart in self.charts:
+            if chart.is_wide and alone:
+                placed[-1] = (placed[-1][0], True)
+            alone = not chart.is_wide and not alone
+            placed.append((chart, chart.is_wide))
+        if alone:
+            placed[-1] = (placed[-1][0], True)
+        return placed
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return not (self.paragraphs or self.charts or self.sheets or self.folded or self.commands)
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a page says."""
+
+    title: str
+    subtitle: str
+    verdicts: Sequence[str]
+    """Sentences, the most important first."""
+    is_valid: bool
+    sections: Sequence[Section]
+    notes: Sequence[str] = field(default=())
+    """What a reader must know, below the verdicts."""
+
+
+def missing() -> str | None:
+    """What is not installed and how it is had; None where all is there."""
+    return HOW_TO_GET if any(find_spec(name) is None for name in NEEDED) else None
+
+
+def write(document: Document, path: Path) -> None:
+    """Write the page, whole or not at all.
+
+    Raises:
+        ReportError: what it is made with is not installed.
+        OSError: the place cannot be written to.
+    """
+    if reason := missing():
+        raise ReportError(reason)
+    write_text(path, render(document, bundle()))
+
+
+def render(document: Document, vega: str) -> str:
+    """The page as text.
+
+    Args:
+        document: what it says.
+        vega: a script that sets `vegaEmbed`.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    # Every text is escaped, and what the charts are made of is JSON in which no `<` stands: what a folder says, be it
+    # an arm's name or an error, is never markup. The policy in the page's head lets nothing of the network in besides.
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    sections = [section for section in document.sections if not section.is_empty]
+    parts: dict[str, Any] = {
+        "document": document,
+        "sections": sections,
+        "style": (HERE / "page.css").read_text(),
+        "script": (HERE / "page.js").read_text(),
+        # A bundle that held the end of a script would end it; as a string's part it stays the same so written.
+        "vega": vega.replace("</script", "<\\/script") if any(section.charts for section in sections) else "",
+        "version": __version__,
+    }
+    return environment.get_template("page.html").render(parts)
+
+
+def bundle() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script, which sets `vegaEmbed`.
+
+    vl-convert puts it together anew each time, which takes seconds: it is kept in the user's cache, by version.
+    """
+    import vl_convert
+
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    kept = Path(root) / "aegis" / f"vega-{vl_convert.__version__}.js"
+    try:
+        return kept.read_text()
+    except (OSError, ValueError):
+        made: str = vl_convert.javascript_bundle()
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_text(kept, made)
+    except OSError as error:
+        print(f"note: {kept} cannot be kept ({error.strerror}); the next report takes as long", file=sys.stderr)
+    return made

@@ -1,0 +1,80 @@
+"""What the manager answers, typed: the documentation's schemas, and what every answer is held against."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+
+class ReplicaStatus(BaseModel):
+    """A replica that the engine runs."""
+
+    id: str
+    url: str
+    admin_url: str
+    pid: int | None
+    state: Literal["starting", "running", "draining", "dead"]
+
+
+class Status(BaseModel):
+    """What is wanted, and what there is."""
+
+    monotonic_s: float
+    """The manager's clock, seconds."""
+    desired: int
+    ready: int
+    scaler: str
+    acts: bool
+    """False: it only recommends."""
+    autoscaler: bool
+    """Whether the scaler decides."""
+    self_heal: bool
+    min_replicas: int
+    max_replicas: int
+    replicas: list[ReplicaStatus]
+
+
+class Scaled(Status):
+    """The status after a number was set by hand."""
+
+    note: str
+
+
+class Seen(BaseModel):
+    """What a decision was made by."""
+
+    replicas: int
+    ready: int
+    slots: int
+    in_flight: float | None
+    """Mean requests under way since the look before; null = not known."""
+
+
+class DecisionMade(BaseModel):
+    """One decision."""
+
+    seq: int
+    monotonic_s: float
+    unix_s: float
+    desired: int
+    previous: int
+    reason: str
+    raw_desired: float | None
+    """What the scaler asked for, before every limit; null = it could not tell."""
+    changed: bool
+    observation: Seen
+
+
+class Decisions(BaseModel):
+    """The decisions asked for."""
+
+    decisions: list[DecisionMade]
+    next: int
+    """The number to ask with next."""
+
+
+class Failed(BaseModel):
+    """Why it was not done, in one line."""
+
+    detail: str
+
+
