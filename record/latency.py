@@ -23,7 +23,10 @@ def latency_ms(requests: pd.DataFrame) -> pd.Series:
 
 def ranked_ms(requests: pd.DataFrame) -> Floats:
     """Latency in milliseconds in the order of the rows, +inf where a request was not served; shape (n,)."""
-    return np.where(requests["outcome"] == "ok", latency_ms(requests), np.inf)
+    # Arrays: a comparison of a pandas column of words costs ten times as much, and a sweep reads a thousand runs.
+    served = requests["outcome"].to_numpy(dtype=object) == "ok"
+    took_s = requests["completed_s"].to_numpy(dtype="float64") - requests["scheduled_s"].to_numpy(dtype="float64")
+    return np.where(served, took_s * 1e3, np.inf)
 
 
 def quantile(latencies: Floats, share: float) -> float:

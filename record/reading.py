@@ -6,7 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from record import integrity, schema
 from record.files import FolderError, one_line, read_manifest, told_of
@@ -99,9 +101,21 @@ class Run:
         return self.requests[self.requests["scheduled_s"] >= self.warmup_s]
 
     @cached_property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Those of `measured` as arrays, words as objects: pandas costs tenths of a millisecond an operation."""
+        measured = self.measured
+        names = map(str, measured)
+        return {name: measured[name].to_numpy(dtype="float64" if name in NUMBERS else object) for name in names}
+
+    @cached_property
+    def ranked(self) -> Floats:
+        """Milliseconds, of `measured` in its order; +inf where not served."""
+        return ranked_ms(self.measured)
+
+    @cached_property
     def latencies(self) -> Floats:
         """Milliseconds, of the requests outside warm-up in the order of `scheduled_s`; +inf where not served."""
-        return ranked_ms(self.measured.sort_values("scheduled_s", kind="stable"))
+        return self.ranked[np.argsort(self.columns["scheduled_s"], kind="stable")]
 
     @cached_property
     def faults(self) -> list[LandedFault]:
@@ -153,7 +167,7 @@ def _requests(path: Path) -> pd.DataFrame | None:
         return None
     _make_numbers(path, table, NUMBERS)
     for name, words in (("outcome", OUTCOMES), ("phase", PHASES)):
-        unknown = sorted(set(table[name].astype("object").unique()) - set(words), key=str)
+        unknown = sorted(set(table[name].unique()) - set(words), key=str)
         if unknown:
             raise FolderError(f"{path}: {name} {unknown[0]!r} is none of {', '.join(words)}")
     if table["request_id"].duplicated().any():
@@ -171,6 +185,8 @@ def _schedule(path: Path) -> pd.DataFrame | None:
 def _make_numbers(path: Path, table: pd.DataFrame, names: tuple[str, ...]) -> None:
     try:
         for name in names:
+            if name in table and table[name].dtype == np.float64:
+                continue
             values = table[name] if name in table else pd.Series(float("nan"), index=table.index)
             numeric = values if pd.api.types.is_numeric_dtype(values.dtype) else pd.to_numeric(values)
             table[name] = numeric.astype("float64")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from analysis.distributions.discrete import hypergeometric_tails
-from record.latency import QUANTILES, Floats, quantile, ranked_ms
+from record.latency import QUANTILES, Floats, quantile
 from record.reading import Run
 
 LEAST_STEADY_S = 3.0
@@ -37,7 +37,8 @@ def why_not_judged(run: Run) -> str | None:
 
 def steady_latencies(run: Run) -> Floats:
     """Milliseconds, +inf where not served, of the steady phase."""
-    return ranked_ms(run.measured[run.measured["phase"] == "steady"])
+    latencies: Floats = run.ranked[run.columns["phase"] == "steady"]
+    return latencies
 
 
 def is_harmed(run: Run) -> bool:
@@ -59,12 +60,12 @@ def is_harmed(run: Run) -> bool:
 
 def _stretches(run: Run) -> Iterator[Floats]:
     """Latencies of the fault phase, of the recovery phase, and of the wake of every fault and heal."""
-    rows = run.measured
+    ranked, phases, scheduled_s = run.ranked, run.columns["phase"], run.columns["scheduled_s"]
     for phase in ("fault", "recovery"):
-        yield ranked_ms(rows[rows["phase"] == phase])
+        yield ranked[phases == phase]
     moments = {moment for fault in run.faults for moment in (fault.landed_s, fault.well_from_s)}
     for moment in sorted(moments):
-        yield ranked_ms(rows[rows["scheduled_s"].between(moment, moment + WAKE_S, inclusive="left")])
+        yield ranked[(scheduled_s >= moment) & (scheduled_s < moment + WAKE_S)]
 
 
 def _has_risen(before: Floats, after: Floats, share: float, level: float) -> bool:

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from record.latency import latency_ms
 from record.reading import Run
 
 BLOCKS = 10
@@ -95,15 +95,16 @@ def _blocks(run: Run, relaxation_s: float | None) -> np.ndarray | None:
 
     Of the requests that were served: a queue that turns some away is settled when the others' waiting is.
     """
-    rows = run.measured[(run.measured["phase"] == "steady") & (run.measured["outcome"] == "ok")]
-    if rows.empty:
+    is_meant = (run.columns["phase"] == "steady") & (run.columns["outcome"] == "ok")
+    scheduled_s = run.columns["scheduled_s"][is_meant]
+    if not len(scheduled_s):
         return None
-    begin, end = float(rows["scheduled_s"].min()), float(rows["scheduled_s"].max())
+    begin, end = float(scheduled_s.min()), float(scheduled_s.max())
     count = BLOCKS if relaxation_s is None else min(BLOCKS, int((end - begin) / (2 * relaxation_s)))
     if count < LEAST_BLOCKS:
         return None
-    block = np.minimum((rows["scheduled_s"] - begin) / (end - begin) * count, count - 1).astype("int64")
-    grouped = latency_ms(rows).groupby(block)
+    block = np.minimum((scheduled_s - begin) / (end - begin) * count, count - 1).astype("int64")
+    grouped = pd.Series(run.ranked[is_meant]).groupby(block)
     if len(grouped) < count or grouped.count().min() < LEAST_REQUESTS:
         return None
     return grouped.mean().to_numpy()

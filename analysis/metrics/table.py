@@ -1,16 +1,18 @@
 """`metrics.json`: one flat table of numbers; every key is defined in docs/results.md."""
 
 import math
+from collections import Counter
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.metrics import ground_truth, recovery, stationarity, validity
 from analysis.metrics.cautions import cautions
 from analysis.metrics.timeline import is_beyond
 from record import schema
-from record.latency import QUANTILES, quantile, ranked_ms
+from record.latency import QUANTILES, Floats, quantile
 from record.metrics import Metrics
 from record.reading import Run
 from record.schema import CPU_ROLES, OUTCOMES, PHASES
@@ -34,14 +36,14 @@ def compute(run: Run, timeline: pd.DataFrame) -> Metrics:
         run: the run's folder as read.
         timeline: its rows a second, of `timeline.build`.
     """
-    measured = run.measured
+    phases = run.columns["phase"]
     values: Values = {"schema_version": schema.VERSION}
-    values |= _rates(run) | _failures(measured) | _latencies(measured, "") | _served(run)
+    values |= _rates(run) | _failures(run) | _latencies(run.ranked, "") | _served(run)
     for phase in MEASURED_PHASES:
-        rows = measured[measured["phase"] == phase]
-        values |= _latencies(rows, f"_{phase}")
-        values |= {f"requests_{phase}": len(rows), f"error_rate_{phase}": _share(rows["outcome"] != "ok")}
-    values |= _stages(measured) | _routing(measured) | _instrument(run, timeline) | _objective(run, timeline)
+        latencies, failed = run.ranked[phases == phase], run.columns["outcome"][phases == phase] != "ok"
+        values |= _latencies(latencies, f"_{phase}")
+        values |= {f"requests_{phase}": len(latencies), f"error_rate_{phase}": _share(failed)}
+    values |= _stages(run) | _routing(run) | _instrument(run, timeline) | _objective(run, timeline)
     faults = recovery.assess(run, timeline)
     values |= {
         "detection_s": faults.detection_s,
@@ -73,14 +75,20 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
     return value
 
 
-def _quantiles(values: pd.Series, name: str, unit: str = "ms", which: tuple[str, ...] = ("p50", "p99")) -> Values:
+def _quantiles(values: Floats, name: str, unit: str = "ms", which: tuple[str, ...] = ("p50", "p99")) -> Values:
     """`<name>_<quantile>_<unit>`, interpolated linearly between order statistics (Hyndman and Fan's type 7)."""
-    known = values.dropna().to_numpy()
+    known = values[~np.isnan(values)]
     return {f"{name}_{q}_{unit}": float(np.quantile(known, QUANTILES[q])) if len(known) else None for q in which}
 
 
-def _share(flags: pd.Series) -> float | None:
+def _share(flags: NDArray[np.bool_]) -> float | None:
     return float(flags.mean()) if len(flags) else None
+
+
+def _mean(values: Floats) -> float | None:
+    """Of those that there are."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None
 
 
 def _rates(run: Run) -> Values:
@@ -96,25 +104,25 @@ def _rates(run: Run) -> Values:
         "window_s": run.window_s,
         "offered_requests": offered,
         "offered_rps": per_second(offered),
-        "sent_requests": int(run.measured["sent_s"].notna().sum()),
+        "sent_requests": int((~np.isnan(run.columns["sent_s"])).sum()),
         "achieved_rps": per_second(int(in_window.sum())),
         "goodput_rps": per_second(int((in_window & ok).sum())),
         "dropped": int((run.requests["outcome"] == "dropped").sum()),
     }
 
 
-def _failures(measured: pd.DataFrame) -> Values:
-    failed = measured["outcome"] != "ok"
+def _failures(run: Run) -> Values:
+    outcomes = run.columns["outcome"]
+    failed = outcomes != "ok"
     return {
         "failed_requests": int(failed.sum()),
         "error_rate": _share(failed),
-        **{f"error_rate_{outcome}": _share(measured["outcome"] == outcome) for outcome in FAILURES},
+        **{f"error_rate_{outcome}": _share(outcomes == outcome) for outcome in FAILURES},
     }
 
 
-def _latencies(requests: pd.DataFrame, suffix: str) -> Values:
+def _latencies(latencies: Floats, suffix: str) -> Values:
     """Quantiles in which a request that was not served ranks last; one among them is None, and has a bound instead."""
-    latencies = ranked_ms(requests)
     served = latencies[np.isfinite(latencies)]
     known: Values = {}
     for name, share in QUANTILES.items():
@@ -131,43 +139,46 @@ def _latencies(requests: pd.DataFrame, suffix: str) -> Values:
 def _served(run: Run) -> Values:
     """How well it answers where it answers, and how many it answers in time."""
     latencies = run.latencies
-    served = pd.Series(latencies[np.isfinite(latencies)])
+    served = latencies[np.isfinite(latencies)]
     in_time = latencies <= run.setting("slo", "p99_ms", SLO_P99_MS)
     return {
         "served_share": float(in_time.mean()) if len(latencies) else None,
         **_quantiles(served, "latency_served"),
-        "latency_served_mean_ms": served.mean(),
-        "latency_served_max_ms": served.max(),
+        "latency_served_mean_ms": _mean(served),
+        "latency_served_max_ms": float(served.max()) if len(served) else None,
     }
 
 
-def _stages(measured: pd.DataFrame) -> Values:
+def _stages(run: Run) -> Values:
     """Where the time of those that were served went: at the client, in the router, in the replica's queue, at work."""
-    served = measured[measured["outcome"] == "ok"]
+    is_served = run.columns["outcome"] == "ok"
+    names = ("sent_s", "completed_s", "router_s", "queue_s", "service_s")
+    sent_s, completed_s, router_s, queue_s, service_s = (run.columns[name][is_served] for name in names)
     return (
-        _quantiles((served["completed_s"] - served["sent_s"]) * 1e3, "client_service")
-        | _quantiles(served["router_s"] * 1e3, "router_overhead")
-        | _quantiles(served["queue_s"] * 1e3, "queue")
-        | _quantiles(served["service_s"] * 1e3, "service")
-        | {"service_mean_ms": (served["service_s"] * 1e3).mean()}
+        _quantiles((completed_s - sent_s) * 1e3, "client_service")
+        | _quantiles(router_s * 1e3, "router_overhead")
+        | _quantiles(queue_s * 1e3, "queue")
+        | _quantiles(service_s * 1e3, "service")
+        | {"service_mean_ms": _mean(service_s * 1e3)}
     )
 
 
-def _routing(measured: pd.DataFrame) -> Values:
-    attempts = measured["attempts"].dropna()
-    answered = measured["replica"].dropna().value_counts(normalize=True)
+def _routing(run: Run) -> Values:
+    attempts = run.columns["attempts"]
+    attempts = attempts[~np.isnan(attempts)]
+    answered = Counter(replica for replica in run.columns["replica"].tolist() if not pd.isna(replica))
     return {
         "retried_requests": int((attempts > 1).sum()) if len(attempts) else None,
-        "attempts_per_request": attempts.mean() if len(attempts) else None,
-        **{f"share_{replica}": share for replica, share in answered.items()},
+        "attempts_per_request": _mean(attempts),
+        **{f"share_{replica}": count / answered.total() for replica, count in answered.items()},
     }
 
 
 def _instrument(run: Run, timeline: pd.DataFrame) -> Values:
-    lateness = (run.measured["sent_s"] - run.measured["scheduled_s"]) * 1e3
+    lateness = (run.columns["sent_s"] - run.columns["scheduled_s"]) * 1e3
+    shard = run.columns["request_id"] % run.workers
     if run.is_simulated:  # it cannot be late
-        lateness = lateness.iloc[:0]
-    shard = run.measured["request_id"].reindex(lateness.index) % run.workers
+        lateness, shard = lateness[:0], shard[:0]
     by_worker = [_quantiles(lateness[shard == k], "lateness", which=("p99",)) for k in range(run.workers)]
     window = timeline[timeline["second"] >= run.warmup_s]
     return {

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from record.latency import quantile_by, ranked_ms
+from record.latency import Floats, quantile_by, ranked_ms
 from record.reading import Run
 from record.schema import CPU_ROLES
 
@@ -20,26 +20,25 @@ def build(run: Run) -> pd.DataFrame:
         in that in which they were completed.
     """
     seconds = int(np.ceil(run.end_s))
-    index = pd.RangeIndex(seconds, name="second")
-    width = np.minimum(1.0, run.end_s - index.to_numpy(dtype="float64"))
+    width = np.minimum(1.0, run.end_s - np.arange(seconds, dtype="float64"))
     requests = run.requests
     at = np.floor(requests["scheduled_s"].to_numpy()).astype("int64")
-    ok = (requests["outcome"] == "ok").to_numpy(dtype=bool)
+    ok = requests["outcome"].to_numpy(dtype=object) == "ok"
     completed_s = requests["completed_s"].to_numpy()
     completed = np.floor(completed_s[completed_s < run.end_s]).astype("int64")
     latencies = ranked_ms(requests)
     quantiles = {name: quantile_by(latencies, at, seconds, share) for name, share in (("p50", 0.5), ("p99", 0.99))}
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
+            "second": np.arange(seconds, dtype="int64"),
             "offered_rps": _count(np.floor(run.offered.to_numpy()).astype("int64"), seconds) / width,
             "achieved_rps": _count(completed, seconds) / width,
             "goodput_rps": _count(at[ok], seconds) / width,
             "errors": _count(at[~ok], seconds),
             **{f"{name}_ms": np.where(np.isfinite(values), values, np.nan) for name, values in quantiles.items()},
-        },
-        index=index,
+            **dict(zip(SAMPLED, _samples(run, seconds).T, strict=True)),
+        }
     )
-    return table.join(_samples(run, index)).reset_index()
 
 
 def is_beyond(timeline: pd.DataFrame, column: str) -> "pd.Series[bool]":
@@ -51,16 +50,20 @@ def _count(seconds: np.ndarray, n: int) -> np.ndarray:
     return np.bincount(seconds[(seconds >= 0) & (seconds < n)], minlength=n)
 
 
-def _samples(run: Run, index: pd.RangeIndex) -> pd.DataFrame:
-    """The runner's samples: the one taken at the end of a second belongs to it."""
-    rows: dict[int, list[float | None]] = {}
+def _samples(run: Run, seconds: int) -> Floats:
+    """The runner's samples, shape (seconds, len(SAMPLED)): the one taken at the end of a second belongs to it."""
+    table = np.full((seconds, len(SAMPLED)), np.nan)
     for sample in run.samples:
         cpu = sample.get("cpu") or {}
-        rows[round(sample["t_s"]) - 1] = [
-            sample.get("replicas_ready"),
-            sample.get("replicas_desired"),
-            sample.get("router_in_flight"),
-            *(cpu.get(role) for role in CPU_ROLES),
-        ]
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(SAMPLED))
-    return table.astype("float64").reindex(index)
+        second = round(sample["t_s"]) - 1
+        if 0 <= second < seconds:
+            table[second] = [
+                np.nan if value is None else value
+                for value in (
+                    sample.get("replicas_ready"),
+                    sample.get("replicas_desired"),
+                    sample.get("router_in_flight"),
+                    *(cpu.get(role) for role in CPU_ROLES),
+                )
+            ]
+    return table
