@@ -52,7 +52,7 @@ class Joint:
 
     picture: Path | None = None
     metrics: Path | None = None
-    headlines: Path | None = None
+    means: Path | None = None
     """A folder: a file a scenario."""
     plots: Path | None = None
     """Likewise."""
@@ -78,9 +78,9 @@ class Joint:
             write_text(self.metrics, dump(joint_data.metrics_table(rows)))
         for title, entries in rows:
             name = joint_data.file_name(title)
-            if self.headlines is not None:
-                self.headlines.mkdir(parents=True, exist_ok=True)
-                write_text(self.headlines / f"{name}.json", dump(joint_data.headlines(entries)))
+            if self.means is not None:
+                self.means.mkdir(parents=True, exist_ok=True)
+                write_text(self.means / f"{name}.json", dump(joint_data.means(entries)))
             if self.plots is not None:
                 self.plots.mkdir(parents=True, exist_ok=True)
                 write_text(self.plots / f"{name}.csv", joint_data.quantile_table(entries))
@@ -156,7 +156,7 @@ def _summarise_all(chosen: argparse.Namespace, done: list[tuple[Run, Metrics]]) 
         elif output is None and len(chosen.places) == 1:
             output = chosen.places[0] / PICTURE
         if done:
-            Joint(output, chosen.metrics, chosen.headlines, chosen.plots).write(done)
+            Joint(output, chosen.metrics, chosen.means, chosen.plots).write(done)
             if output is not None:
                 print(f"picture of all: {output}")
     except (FolderError, OSError) as error:
@@ -189,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--output", type=Path, metavar="PNG", help="picture of all runs on one page (default: in DIR, if it is one)"
     )
     parser.add_argument("--metrics", type=Path, metavar="JSON", help="the metrics of all runs, by scenario and run")
-    parser.add_argument("--headlines", type=Path, metavar="DIR", help="a few means over valid runs, a file a scenario")
+    parser.add_argument("--means", type=Path, metavar="DIR", help="a few means over valid runs, a file a scenario")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="latency quantiles of all runs, a file a scenario")
     parser.add_argument(
         "--format", choices=FORMATS, help="print a table as Markdown or CSV on stdout, all else on stderr"

@@ -12,11 +12,11 @@ from analysis.pages.rows import Entry, Row
 from record.latency import QUANTILES
 from record.metrics import value_of
 
-HEADLINES = {
+MEANS = {
     "p50_ms": "latency_p50_ms",
     "p99_ms": "latency_p99_ms",
     "failed": "error_rate",
-    "goodput_rps": "goodput_rps",
+    "good_rps": "goodput_rps",
 }
 """Short, so that all of them stand side by side in 80 columns."""
 
@@ -43,10 +43,10 @@ def _intervals(entries: list[Entry]) -> dict[str, dict[str, float | None]]:
     }
 
 
-def headlines(entries: list[Entry]) -> dict[str, float | int | None]:
+def means(entries: list[Entry]) -> dict[str, float | int | None]:
     """What `dvc metrics show` has room for: means over a row's valid runs, four digits; None where there is none."""
     found = intervals.of_runs(entries)
-    shown = {key: _rounded(found[source].mean) for key, source in HEADLINES.items()}
+    shown = {key: _rounded(found[source].mean) for key, source in MEANS.items()}
     return {"valid": sum(entry.is_valid for entry in entries), **shown}
 
 

@@ -103,7 +103,7 @@ def test_a_run_beside_the_pipeline_does_not_make_it_measure_again(reproduced):
 def test_metrics_are_a_few_a_scenario_and_fit_a_terminal(reproduced):
     lines = dvc(reproduced, "metrics", "show").splitlines()
     assert len(lines) == 3, lines
-    assert {"valid", "p99_ms", "failed", "goodput_rps"} <= set(lines[0].split())
+    assert {"valid", "p99_ms", "failed", "good_rps"} <= set(lines[0].split())
     assert max(map(len, lines)) <= 80
 
 
@@ -126,8 +126,8 @@ def committed_twice(reproduced):
 
 def test_two_commits_can_be_compared_by_their_metrics(committed_twice):
     found = json.loads(dvc(committed_twice, "metrics", "diff", "--json", "--all", "HEAD~1", "HEAD"))
-    assert set(found) == {"analysis/headlines/baseline.json", "analysis/headlines/routed.json"}
-    before, after = (found["analysis/headlines/routed.json"]["valid"][side] for side in ("old", "new"))
+    assert set(found) == {"analysis/means/baseline.json", "analysis/means/routed.json"}
+    before, after = (found["analysis/means/routed.json"]["valid"][side] for side in ("old", "new"))
     metrics = json.loads((committed_twice / "analysis/metrics.json").read_text())
     assert (before - after, after) in ((0, 0), (1, 0), (0, 1), (1, 1))
     assert after == metrics["routed"]["3"]["valid"]
@@ -138,7 +138,7 @@ def test_the_experiments_of_dvc_show_params_and_metrics_of_both_commits(committe
     rows = list(csv.DictReader(table.splitlines()))
     repeats = [row["repeats"] for row in rows]
     assert repeats[0] == "[3]" and "[3, 4]" in repeats
-    assert all(row["analysis/headlines/routed.json:valid"] for row in rows)
+    assert all(row["analysis/means/routed.json:valid"] for row in rows)
 
 
 def test_plots_of_two_commits_stand_on_one_page_that_asks_no_other_machine(committed_twice, tmp_path):
