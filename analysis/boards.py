@@ -30,7 +30,7 @@ def names() -> list[str]:
 
 def load(name: str) -> dict[str, Any]:
     """A board as Grafana reads it."""
-    board: dict[str, Any] = json.loads((BOARDS / f"{name}.json").read_text())
+    board: dict[str, Any] = json.loads((BOARDS / f"{name}.json").read_text(encoding="utf-8"))
     return board
 
 

@@ -133,7 +133,7 @@ def _pipeline_folders(params: Path) -> list[Path]:
         FolderError: the file is not YAML with lists `scenarios` and `repeats`.
     """
     try:
-        matrix = yaml.safe_load(params.read_text())
+        matrix = yaml.safe_load(params.read_text(encoding="utf-8"))
         return [Path("results") / str(s) / str(r) for s in matrix["scenarios"] for r in matrix["repeats"]]
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise FolderError(f"{params}: needs the lists `scenarios` and `repeats`") from error

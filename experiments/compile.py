@@ -67,7 +67,7 @@ def sources(root: Path) -> list[str]:
     """The files that binaries depend on, below `root`: those compiled, and ours that they import."""
     found = {file_of(module) for module in MODULES}
     for module in MODULES:
-        for node in ast.walk(ast.parse((root / file_of(module)).read_text())):
+        for node in ast.walk(ast.parse((root / file_of(module)).read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module:
                 names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
                 found.update(
@@ -95,7 +95,7 @@ def build(folder: Path = FOLDER, root: Path = ROOT) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as scratch:
         place, made = Path(scratch), Path(scratch) / "made"
-        (place / "mypy.ini").write_text(MYPY)
+        (place / "mypy.ini").write_text(MYPY, encoding="utf-8")
         options = [f"--config-file={place / 'mypy.ini'}", f"--cache-dir={place / 'types'}"]
         with _inside(root):
             try:
@@ -117,7 +117,8 @@ def build(folder: Path = FOLDER, root: Path = ROOT) -> Path:
         if known != {name: digest(root / name) for name in known}:
             raise CompileError("the Python files changed meanwhile")
         binaries = {name: digest(made / name) for name in modules.values()}
-        (made / RECORD).write_text(json.dumps({"modules": modules, "sources": known, "binaries": binaries}, indent=1))
+        about = json.dumps({"modules": modules, "sources": known, "binaries": binaries}, indent=1)
+        (made / RECORD).write_text(about, encoding="utf-8")
         shutil.rmtree(folder / ABI, ignore_errors=True)
         made.rename(folder / ABI)
     return folder / ABI

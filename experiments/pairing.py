@@ -176,7 +176,7 @@ def main(arguments: list[str] | None = None) -> None:
     text = table(measure(asked.seeds, asked.requests))
     sys.stdout.write(text)
     if asked.output is not None:
-        asked.output.write_text(text)
+        asked.output.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

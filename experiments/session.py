@@ -248,13 +248,16 @@ class Session:
         )
 
     def _add_counterfactual(self) -> None:
+        """Simulate it without; whatever comes of that, the run's own results do not depend on it."""
         from experiments.simulator.counterfactual import add
         from experiments.simulator.twin import TwinError
 
         try:
             add(self.folder)
-        except (TwinError, FolderError, OSError) as error:
-            self._warn(f"not simulated without the router's failure handling: {error}")
+        except Exception as error:
+            is_known = isinstance(error, TwinError | FolderError | OSError)
+            told = one_line(error) if is_known else f"{type(error).__name__}: {one_line(error)}"
+            self._warn(f"not simulated without the router's failure handling: {told}")
 
     def _summarise(self) -> Metrics | None:
         from analysis.summary import summarise

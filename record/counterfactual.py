@@ -31,7 +31,7 @@ def read(folder: Path, manifest: Manifest) -> Counterfactual | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise FolderError(f"{path}: cannot be read ({one_line(error)})") from error
     for text in misfits(content, Counterfactual):

@@ -77,7 +77,7 @@ def whole(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write whole or not at all."""
     with whole(path) as partial:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, content: object) -> None:
@@ -100,7 +100,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise FolderError(f"{folder}: not a run's folder (no manifest.json)")
     try:
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise FolderError(f"{path}: cannot be read ({one_line(error)})") from error
     config = manifest.get("config") if isinstance(manifest, dict) else None

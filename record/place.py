@@ -143,7 +143,7 @@ def _is_dead(folder: Path) -> bool:
 def _told(folder: Path) -> dict[str, Any]:
     """What the manifest there says, to be shown; empty where there is none that can be read."""
     try:
-        return dict(json.loads((folder / MANIFEST).read_text()))
+        return dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return {}
 

@@ -212,7 +212,7 @@ def _lines(path: Path, shape: Any) -> list[Any]:  # noqa: ANN401 - a TypedDict
     if not path.exists():
         return []
     try:
-        lines = [line for line in path.read_text().splitlines() if line.strip()]
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
         raise FolderError(f"{path}: cannot be read ({one_line(error)})") from error
     entries: list[dict[str, object]] = []

@@ -127,7 +127,7 @@ class Recorder:
         finally:
             self._samples.close()
         finish(self.folder, exit_reason, error, self.manifest)
-        self.manifest = json.loads((self.folder / schema.MANIFEST).read_text())
+        self.manifest = json.loads((self.folder / schema.MANIFEST).read_text(encoding="utf-8"))
 
 
 def finish(folder: Path, exit_reason: str, error: str | None = None, manifest: Manifest | None = None) -> None:
@@ -147,14 +147,15 @@ def finish(folder: Path, exit_reason: str, error: str | None = None, manifest: M
     manifest = read_manifest(folder) if manifest is None else manifest
     events: list[Event] = []
     if (folder / schema.EVENTS).exists():
-        for line in (folder / schema.EVENTS).read_text().splitlines():
+        for line in (folder / schema.EVENTS).read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(ValueError):  # the last line of a runner that was killed while it wrote
                 events.append(json.loads(line))
     events.sort(key=lambda event: event["t_s"])
     # Without an event an empty line: of a file without a byte, DVC warns at every run.
     write_text(folder / schema.EVENTS, "".join(json.dumps(event) + "\n" for event in events) or "\n")
     _merge_requests(folder, manifest, events)
-    manifest["generator"] = [json.loads(path.read_text()) for path in sorted((folder / schema.RAW).glob("load-*.json"))]
+    told = sorted((folder / schema.RAW).glob("load-*.json"))
+    manifest["generator"] = [json.loads(path.read_text(encoding="utf-8")) for path in told]
     manifest["exit_reason"] = exit_reason
     manifest["ended_at"] = now_iso()
     if error is not None:

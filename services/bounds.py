@@ -8,6 +8,7 @@
 """
 
 import dataclasses
+import math
 from functools import cache
 from typing import TYPE_CHECKING, get_type_hints
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class Bounds:
     """Numbers from `least` to `most`, or between the exclusive `above` and `below`; None = no bound on that side.
 
-    NaN is within no bounds.
+    Within none of them are NaN and the infinities: JSON has no such number, and a limit that is none is a large one.
     """
 
     def __init__(
@@ -42,7 +43,8 @@ class Bounds:
     def holds(self, value: float) -> bool:
         """Whether a number is within them."""
         return (
-            (self.least is None or value >= self.least)
+            -math.inf < value < math.inf
+            and (self.least is None or value >= self.least)
             and (self.above is None or value > self.above)
             and (self.most is None or value <= self.most)
             and (self.below is None or value < self.below)
@@ -54,8 +56,13 @@ class Bounds:
         Raises:
             ValueError: `key=value: must be between least and most`.
         """
-        if not self.holds(value):
-            raise ValueError(f"{key}={written(value)}: must be {self}")
+        if self.holds(value):
+            return
+        has_no_end = self.most is None and self.below is None
+        if value == math.inf and has_no_end:
+            raise ValueError(f"{key}=inf: must be a finite number, {self}; for no limit a large one, as {key}=1e9")
+        finite = "a finite number, " if has_no_end and not math.isfinite(value) else ""
+        raise ValueError(f"{key}={written(value)}: must be {finite}{self}")
 
 
 class Choices:

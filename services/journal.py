@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import atexit
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -36,6 +37,10 @@ TELL_LEFT_OUT_S = 10.0
 """How long after the first line that was left out their number is told, seconds."""
 MAX_TEXT_CHARACTERS = 4000
 """Of a field; a traceback's end is the part that counts."""
+MAX_ITEMS, MAX_DEPTH = 100, 4
+"""Of a list or mapping in a field, and how many of them within each other are shown."""
+MAX_BITS = 64
+"""Of a whole number: what reads JSON takes no longer ones, and Python writes none of 4,300 digits."""
 PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:/+-,@%*")
 """Characters that need no quotes in the text."""
 
@@ -203,19 +208,45 @@ class Json(Line):
         """One line."""
         event, fields = self.content(record)
         head = {"ts": self.moment(record), "level": record.levelname.lower(), "service": self._service, "event": event}
-        return json.dumps(head | fields, default=str)
+        # When, how bad, who and what are the line's own; a field of such a name stands beside it.
+        own = {f"{name}_" if name in head else name: value for name, value in fields.items()}
+        return json.dumps(head | own, allow_nan=False)
 
 
 def _bounded(value: object) -> object:
+    """A field as JSON can hold it, of bounded length; what is no JSON becomes text."""
+    found = _as_json(value, MAX_DEPTH)
+    if isinstance(found, list | dict) and len(text := json.dumps(found, allow_nan=False)) > MAX_TEXT_CHARACTERS:
+        return text[:MAX_TEXT_CHARACTERS] + "..."
+    return found
+
+
+def _as_json(value: object, depth: int) -> object:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value) if value.bit_length() <= MAX_BITS else f"a number of {value.bit_length()} bits"
     if isinstance(value, float):
         return round(value, 3) if abs(value) < float("inf") else str(value)  # JSON has no infinity
-    if isinstance(value, str) and len(value) > MAX_TEXT_CHARACTERS:
-        return "..." + value[-MAX_TEXT_CHARACTERS:]
-    return value
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        if depth == 0:
+            return "..."
+        more = len(value) - MAX_ITEMS
+        if isinstance(value, Mapping):
+            shown = itertools.islice(value.items(), MAX_ITEMS)
+            of_names = {_short(str(name)): _as_json(item, depth - 1) for name, item in shown}
+            return of_names if more <= 0 else of_names | {"...": f"{more} more"}
+        items = [_as_json(item, depth - 1) for item in itertools.islice(value, MAX_ITEMS)]
+        return items if more <= 0 else [*items, f"... {more} more"]
+    return _short(str(value))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_TEXT_CHARACTERS else "..." + text[-MAX_TEXT_CHARACTERS:]
 
 
 def _written(value: object) -> str:
     """A value as it stands in text: never with a line's end, a quote or a space outside of quotes."""
     if isinstance(value, str):
         return value if value and PLAIN.issuperset(value) else json.dumps(value)
-    return json.dumps(value, default=str, separators=(",", ":"))
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))

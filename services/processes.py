@@ -132,7 +132,7 @@ class ServiceProcess:
 
     def tail(self, lines: int = 15) -> str:
         """The last lines of its log."""
-        text = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        text = self.log.read_text(encoding="utf-8", errors="replace").splitlines() if self.log.exists() else []
         return "\n".join(f"  {line}" for line in text[-lines:])
 
     def signal(self, number: int) -> None:

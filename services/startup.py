@@ -18,7 +18,7 @@ def read_config(value: str | None) -> Any:  # noqa: ANN401 - JSON
     """
     if value is None:
         return {}
-    return json.loads(value if value.lstrip().startswith("{") else Path(value).read_text())
+    return json.loads(value if value.lstrip().startswith("{") else Path(value).read_text(encoding="utf-8"))
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -86,7 +86,7 @@ def load(name: str, place: Path) -> Baseline:
         names = ", ".join(one.name for one in every(place)) or "none"
         raise BaselineError(f"--baseline={name}: there is no {path}; there are: {names}")
     try:
-        about = json.loads(path.read_text())
+        about = json.loads(path.read_text(encoding="utf-8"))
         version, saved_at = about["schema_version"], str(about["saved_at"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BaselineError(f"{path}: cannot be read ({one_line(error)})") from error

@@ -13,6 +13,9 @@ from analysis.metrics.verdict import percent
 
 MOST_NAMED = 4
 """Of the other metrics that stand clear, so many are named in the headline."""
+WIDEST = 1000
+"""An interval that goes further than this factor from its ratio says nothing: its ends are not printed."""
+TOO_WIDE = "too wide to say"
 
 
 def headline(comparison: Comparison, pairs: Pairs) -> str:
@@ -197,7 +200,8 @@ def progress(comparison: Comparison, pairs: Pairs, until: float) -> str:
         return f"{at}: {pairs.arm}: no pair of valid runs yet"
     if row.verdict == "not identified":
         return f"{at}: {row.arm} over {row.reference}: {BY_KEY[row.metric].label} {finding(row, comparison)}"
-    width = f"within a factor {row.factor:.3f}; wanted: {1 + until:g}"
+    width = f"within a factor {row.factor:.3f}" if row.factor <= WIDEST else f"the interval is {TOO_WIDE}"
+    width += f"; wanted: {1 + until:g}"
     return f"{at}: {row.arm} over {row.reference}: {BY_KEY[row.metric].label} {effect(row)}, {width}"
 
 
@@ -222,14 +226,25 @@ def effect(row: Row) -> str:
     if row.verdict == "not identified":
         return "-"
     if row.ratio is not None:
-        bounds = "no interval" if row.low is None and row.high is None else f"[{_number(row.low)}, {_number(row.high)}]"
-        return f"x {row.ratio:.3f} {bounds}"
+        return f"x {row.ratio:.3f} {_ratio_bounds(row.ratio, row.low, row.high)}"
     assert row.difference is not None
     of_seconds = BY_KEY[row.metric].by == "seconds"
     unit, scale, digits = ("s", 1.0, 1) if of_seconds else ("percentage points", 100.0, 3)
     ends = [None if end is None else f"{end * scale:+.{digits}f}" for end in (row.low, row.high)]
     bounds = "(no interval)" if ends[0] is None else f"[{ends[0]}, {ends[1]}]"
     return f"{row.difference * scale:+.{digits}f} {bounds} {unit}"
+
+
+def _ratio_bounds(ratio: float, low: float | None, high: float | None) -> str:
+    if low is None and high is None:
+        return "no interval"
+    return f"[{TOO_WIDE}]" if says_nothing(ratio, low, high) else f"[{_number(low)}, {_number(high)}]"
+
+
+def says_nothing(middle: float, low: float | None, high: float | None) -> bool:
+    """Whether an interval of a ratio, or of what has one, goes further than the factor `WIDEST` from its middle."""
+    ends = (end for end in (low, high) if end is not None)
+    return any(not middle <= end * WIDEST <= middle * WIDEST**2 for end in ends)
 
 
 def _number(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from analysis.comparison.compared import BY_KEY
 from analysis.comparison.statistics import ALPHA
+from analysis.comparison.text import TOO_WIDE, says_nothing
 from analysis.expectations.judging import Outcome
 
 
@@ -19,6 +20,8 @@ def measured(outcome: Outcome) -> str:
     text = ("x " if is_ratio else "") + _number(outcome, outcome.value)
     if outcome.low is not None or outcome.high is not None:
         ends = ", ".join("-" if end is None else _number(outcome, end) for end in (outcome.low, outcome.high))
+        if is_ratio and says_nothing(outcome.value, outcome.low, outcome.high):
+            ends = TOO_WIDE
         level = "" if outcome.level == ALPHA else f" {100 * (1 - outcome.level):.3g} %"
         text += f" [{ends}]{level}"
     if outcome.about == "run":

@@ -104,6 +104,13 @@ def _outcome(metrics: Metrics, failed_in_words: str = "failed") -> str:
     return f"{count}, p99 {latency(metrics, 'p99')}"
 
 
+def _doubt(simulated: Metrics) -> str:
+    """Why a simulated run is itself not to be relied on; empty where it is valid."""
+    if simulated["valid"]:
+        return ""
+    return f" (this simulated run is not valid: {'; '.join(simulated['invalid_reasons'])})"
+
+
 def lines(found: Counterfactual, metrics: Metrics) -> list[str]:
     """What it bought, and how far that is to be believed; a line each.
 
@@ -115,9 +122,11 @@ def lines(found: Counterfactual, metrics: Metrics) -> list[str]:
     without_it = f"simulated without {without(found)}: {_outcome(unhandled, 'would have failed')}"
     if words := DETECTORS.get(unhandled["detected_by"] or ""):
         without_it += f"; out of rotation after {quantity(unhandled['detection_s'], 's')}, {words}"
+    without_it += _doubt(unhandled)
     if handled is None:
         return [f"{without_it}; with them, as above: {_outcome(metrics)}"]
-    both = f"simulated with them: {_outcome(handled['metrics'])}; measured: {_outcome(metrics)}"
+    both = f"simulated with them: {_outcome(handled['metrics'])}{_doubt(handled['metrics'])}"
+    both += f"; measured: {_outcome(metrics)}"
     if not metrics["valid"]:
         return [without_it, f"{both}; the measurement is not valid and cannot vouch for the simulator"]
     wrong = disagreement(handled["metrics"], metrics)

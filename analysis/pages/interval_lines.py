@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from analysis.comparison.statistics import Interval
+from analysis.comparison.text import TOO_WIDE, says_nothing
 from analysis.metrics.verdict import percent
 from analysis.pages import intervals
 from analysis.pages.rows import Entry
@@ -46,6 +47,8 @@ def draw_latencies(axes: Axes, entries: list[Entry]) -> None:
             _above(axes, _without_mean(found, entries), 0.5, position, "center")
             continue
         bounds = "(no interval)" if found.low is None else f"[{found.low:,.0f}, {found.high:,.0f}]"
+        if says_nothing(found.mean, found.low, found.high):
+            bounds = f"[{TOO_WIDE}]"
         where = float(np.log(found.mean / left) / np.log(right / left))
         _above(axes, f"{found.mean:,.0f} {bounds}", min(0.78, max(0.22, where)), position, "center")
 

@@ -98,7 +98,7 @@ def _path() -> Path:
 def load() -> Calibration | None:
     """This machine's calibration, None where there is none that can be read."""
     try:
-        content = json.loads(_path().read_text())
+        content = json.loads(_path().read_text(encoding="utf-8"))
         return Calibration(**{**content, "steps": [Step(**step) for step in content["steps"]]})
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -108,5 +108,5 @@ async def fit_simulator() -> None:
     content = {"name": "sim", "delays": {key: vars(delay) for key, delay in delays.items()}}
     about = machine()
     head = HEAD.format(when=now_iso()[:10], cpu=about["cpu"], cores=about["cores"])
-    FILE.write_text(head + yaml.safe_dump(content, sort_keys=False))
+    FILE.write_text(head + yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     print(f"written: {FILE}")

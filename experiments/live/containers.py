@@ -128,7 +128,7 @@ class ContainerLauncher:
 
     def config(self, path: Path) -> str:
         """What the file holds: a container does not see it."""
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
 
     def inside(self, name: str, where: str) -> str:
         """Its name and own port."""
@@ -163,7 +163,7 @@ class ContainerLauncher:
         await self._engine.running()
         texts = {**await self._engine.logs(), **{service.name: await service.text() for service in self._services}}
         for name, text in texts.items():
-            (self._logs / f"{name}.log").write_text(text)
+            (self._logs / f"{name}.log").write_text(text, encoding="utf-8")
 
 
 async def remove(docker: Docker, project: str) -> None:

@@ -117,7 +117,7 @@ class Stack:
 
     def _write(self, name: str, content: dict[str, Any]) -> str:
         path = self._logs / name
-        path.write_text(json.dumps(content, indent=2))
+        path.write_text(json.dumps(content, indent=2), encoding="utf-8")
         return self._launcher.config(path)
 
     async def _until_ready(self) -> None:

@@ -44,7 +44,7 @@ def differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]
 
 def kernel() -> str:
     """Names the running kernel: processes in which it is equal, containers included, share their cores."""
-    return BOOT_ID.read_text().strip() if BOOT_ID.exists() else platform.node()
+    return BOOT_ID.read_text(encoding="utf-8").strip() if BOOT_ID.exists() else platform.node()
 
 
 def portable(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -94,10 +94,10 @@ class Job:
         status = self._process.wait()
         output = Path(self._config["output"])
         if status != 0 or not output.exists():
-            tail = " ".join(self._log.read_text(errors="replace").split())[-200:]
+            tail = " ".join(self._log.read_text(encoding="utf-8", errors="replace").split())[-200:]
             self._send("failed", {"reason": f"its generator ended with exit status {status}: {tail}"})
             return
-        about = {**json.loads(output.with_suffix(".json").read_text()), **self._cpu()}
+        about = {**json.loads(output.with_suffix(".json").read_text(encoding="utf-8")), **self._cpu()}
         self.is_complete = about["stopped"] == "complete"
         self._send("done", {"about": about, "rows": self._hold("rows", output.read_bytes())})
 

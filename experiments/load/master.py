@@ -96,7 +96,7 @@ class Master:
         self._peers: dict[str, Peer] = {}
         self._refused: dict[str, str] = {}
         self._stop = ""
-        self._configs = [json.loads(Path(path).read_text()) for path in settings.configs]
+        self._configs = [json.loads(Path(path).read_text(encoding="utf-8")) for path in settings.configs]
         self._runner.register_message("aegis_hello", self._on_hello)
         for name, handler in {
             "aegis_ready": Peer.on_ready,
@@ -212,7 +212,7 @@ class Master:
         self._wait(lambda: start_file.exists() or any(peer.lost for peer in peers), float("inf"))
         for peer in peers:
             peer.check()
-        t0 = float(json.loads(start_file.read_text())["t0"])
+        t0 = float(json.loads(start_file.read_text(encoding="utf-8"))["t0"])
         for peer in peers:
             peer.send("start", {"t0": t0 + peer.offset.seconds})
 
@@ -259,7 +259,7 @@ class Master:
 def main() -> int:
     """Serve the run whose settings are in the file named on the command line; returns the exit status."""
     raise_limit()
-    settings = Settings(**json.loads(Path(sys.argv[1]).read_text()))
+    settings = Settings(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     master = None
     try:
         master = Master(settings)

@@ -66,7 +66,7 @@ class LoadConfig:
             SystemExit: it cannot be read, or its keys are wrong.
         """
         try:
-            return cls(**json.loads(Path(path).read_text()))
+            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise SystemExit(f"AEGIS_LOAD={path}: {error}") from error
 
@@ -140,7 +140,7 @@ class Replay:
         path = Path(self._config.start_file)
         while not self._stop:
             if path.exists():
-                self._t0 = float(json.loads(path.read_text())["t0"])
+                self._t0 = float(json.loads(path.read_text(encoding="utf-8"))["t0"])
                 return True
             gevent.sleep(POLL_S)
         return False

@@ -23,8 +23,11 @@ class Choice:
     file: Path
     about: str
     """The first sentence of its comment."""
-    sets: dict[str, Any]
-    """What it sets."""
+
+    @property
+    def sets(self) -> dict[str, Any]:
+        """What it sets; parsed when it is asked for, as every start asks for the names and sentences of all files."""
+        return yaml.safe_load(self.file.read_text(encoding="utf-8")) or {}
 
 
 def choices(group: str) -> list[Choice]:
@@ -33,8 +36,7 @@ def choices(group: str) -> list[Choice]:
 
 
 def _choice(group: str, file: Path) -> Choice:
-    text = file.read_text()
-    return Choice(group, file.stem, file, _about(text), yaml.safe_load(text) or {})
+    return Choice(group, file.stem, file, _about(file.read_text(encoding="utf-8")))
 
 
 def _about(text: str) -> str:

@@ -92,7 +92,7 @@ def _remedy(section: list[str]) -> str:
     """The group's file that brings a section, where one does."""
     group, *inner = section
     for path in sorted((CONF / group).glob("*.yaml")):
-        content = yaml.safe_load(path.read_text()) or {}
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         if (not inner and path.stem == "default") or (inner and inner[0] in content):
             return f"; add {group}={path.stem}"
     return ""

@@ -17,7 +17,7 @@ from experiments.plan.fault_plan import (
 )  # fmt: skip
 from experiments.process_faults import PROCESS_FAULTS, ProcessFault
 from services.backend.faults import BOUNDS, PARAMETERS, strength
-from services.bounds import hold
+from services.bounds import Bounds, hold
 
 
 def plan_faults(
@@ -97,9 +97,7 @@ def _draw(
     if settings.count == 0:
         return []
     for name, least in (("count", 0), ("duration_s", 0.1), ("gap_s", 0), ("max_replicas", 1), ("start_s", warmup_s)):
-        value = getattr(settings, name)
-        if not value >= least:
-            raise ValueError(f"random_faults.{name}={value:g}: must be at least {least:g}")
+        Bounds(least).check(f"random_faults.{name}", getattr(settings, name))
     known = [*PARAMETERS, *(name for name, kind in PROCESS_FAULTS.usable().items() if kind.lasts)]
     if not settings.modes or any(mode not in known for mode in settings.modes):
         raise ValueError(f"random_faults.modes={settings.modes}: must be some of {', '.join(known)}")

@@ -122,7 +122,7 @@ def _docs(module: str) -> dict[str, dict[str, str]]:
     if file is None or not file.endswith(".py"):
         return {}
     found: dict[str, dict[str, str]] = {}
-    for node in ast.parse(Path(file).read_text()).body:
+    for node in ast.parse(Path(file).read_text(encoding="utf-8")).body:
         if not isinstance(node, ast.ClassDef):
             continue
         docs = found.setdefault(node.name, {})

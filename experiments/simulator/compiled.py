@@ -70,7 +70,7 @@ def digest(file: Path) -> str:
 def reason_against(folder: Path, root: Path) -> str | None:
     """Why the binaries in `folder` may not be used beside the sources below `root`; None = they may."""
     try:
-        record = json.loads((folder / RECORD).read_text())
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         for name, known in record["sources"].items():
             if digest(root / name) != known:
                 return f"{name} has changed since; `make fast` compiles it anew"
@@ -93,6 +93,6 @@ def install() -> None:
         return
     state.why_not = reason_against(folder, ROOT)
     if state.why_not is None:
-        modules = json.loads((folder / RECORD).read_text())["modules"]
+        modules = json.loads((folder / RECORD).read_text(encoding="utf-8"))["modules"]
         sys.meta_path.insert(0, _Finder({name: folder / file for name, file in modules.items()}))
         state.is_compiled = True

@@ -79,7 +79,7 @@ def _in_virtual_time(config: dict[str, Any]) -> dict[str, Any]:
         return config
     # `resolve` and `load.fit` have set the rate by now.
     return config | {
-        "engine": yaml.safe_load((CONF / "engine" / f"{NAME}.yaml").read_text()),
+        "engine": yaml.safe_load((CONF / "engine" / f"{NAME}.yaml").read_text(encoding="utf-8")),
         "load": (config.get("load") or {}) | {"fit": False, "remote_workers": 0},
         "workload": config["workload"] | {"utilisation": None},
     }

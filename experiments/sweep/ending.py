@@ -53,7 +53,7 @@ class Ending(Callback):
 
 def note_status(folder: Path, status: int) -> None:
     """Note how a job of the sweep in `folder` ended."""
-    with (folder / STATUSES).open("a") as file:
+    with (folder / STATUSES).open("a", encoding="utf-8") as file:
         file.write(f"{status:d}\n")
 
 
@@ -106,5 +106,5 @@ def _status_of(result: JobReturn) -> int:
 
 def _statuses(folder: Path) -> list[int]:
     with contextlib.suppress(FileNotFoundError):
-        return [int(line) for line in (folder / STATUSES).read_text().split()]
+        return [int(line) for line in (folder / STATUSES).read_text(encoding="utf-8").split()]
     return []

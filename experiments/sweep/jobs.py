@@ -315,7 +315,7 @@ def place(arguments: list[str]) -> list[str]:
     """`arguments` for Hydra: the folder that was chosen for a run holds the sweep where the scenario is one."""
     name = next((a.partition("=")[2] for a in arguments if a.startswith("+scenario=")), "")
     path = CONF / "scenario" / f"{name}.yaml"
-    content = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if (content.get("hydra") or {}).get("mode") != "MULTIRUN":
         return arguments
     return [a.replace("hydra.run.dir=", "hydra.sweep.dir=", 1) for a in arguments]

@@ -43,7 +43,7 @@ def outcome_of(folder: Path, primary: str, status: int) -> Outcome:
     """The outcome of the run in `folder`: a value only where it is complete and valid."""
     if status != ExitStatus.COMPLETE or not (folder / "metrics.json").exists():
         return Outcome(math.nan, status)
-    return Outcome(value_of(json.loads((folder / "metrics.json").read_text()), primary), status)
+    return Outcome(value_of(json.loads((folder / "metrics.json").read_text(encoding="utf-8")), primary), status)
 
 
 def value_of(metrics: dict[str, Any], primary: str) -> float:

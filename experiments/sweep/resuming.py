@@ -135,7 +135,7 @@ def _manifest(folder: Path) -> Manifest | None:
         ConfigError: the run is going on.
     """
     try:
-        manifest: Manifest = json.loads((folder / "manifest.json").read_text())
+        manifest: Manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         reason, pid = manifest["exit_reason"], manifest.get("pid", 0)
         _ = manifest["config"], manifest["overrides"], manifest["seed"]
     except (OSError, ValueError, KeyError, TypeError):

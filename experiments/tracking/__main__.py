@@ -185,7 +185,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--finish-sweep", nargs=2, metavar=("SWEEP_DIR", "STATUS"), help="log its comparison, end its parent run"
     )
     chosen = parser.parse_args(arguments)
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)  # what libraries print must not pass for an answer
     if chosen.companion or chosen.of_sweep is not None:

@@ -57,7 +57,7 @@ def pages(folder: Path) -> list[str]:
         folder: a run's, or a sweep's whose parent run is meant.
     """
     try:
-        note = json.loads((folder / TRACKED).read_text())
+        note = json.loads((folder / TRACKED).read_text(encoding="utf-8"))
         run_id, experiment_id = str(note["mlflow_run_id"]), str(note["mlflow_experiment_id"])
     except (OSError, ValueError, KeyError, TypeError):
         return []

@@ -162,6 +162,6 @@ def finish_sweep(folder: Path, status: int) -> None:
 
 def _is_logged(manifest: Path) -> bool:
     try:
-        return bool(json.loads(manifest.read_text())["config"]["tracking"]["enabled"])
+        return bool(json.loads(manifest.read_text(encoding="utf-8"))["config"]["tracking"]["enabled"])
     except (OSError, ValueError, KeyError, TypeError):
         return False

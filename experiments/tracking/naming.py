@@ -47,7 +47,7 @@ def _plain(override: str) -> str:
 def _typed_for_all(sweep: str | None) -> frozenset[str]:
     """What was typed for every run of a sweep alike, and what with several values, which no run has; or nothing."""
     try:
-        plan = yaml.safe_load((Path(sweep or "") / SWEEP_PLAN).read_text()) if sweep else {}
+        plan = yaml.safe_load((Path(sweep or "") / SWEEP_PLAN).read_text(encoding="utf-8")) if sweep else {}
         return frozenset(_plain(str(text)) for text in plan["hydra"]["overrides"]["task"])
     except (OSError, yaml.YAMLError, KeyError, TypeError):
         return frozenset()

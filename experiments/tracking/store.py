@@ -178,7 +178,7 @@ class Store:
 
     def _known(self, folder: Path, manifest: Manifest) -> str | None:
         with contextlib.suppress(Exception):  # an older note, of another server
-            note = json.loads((folder / "tracking.json").read_text())
+            note = json.loads((folder / "tracking.json").read_text(encoding="utf-8"))
             if note["tracking_uri"] == shown_uri():
                 return str(self.client.get_run(note["mlflow_run_id"]).info.run_id)
         run = self.find(run_id=manifest["run_id"], started_at=manifest["started_at"])
@@ -281,7 +281,7 @@ class Store:
 def _file_lock(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + LOCK_DEADLINE_S
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -55,7 +55,7 @@ def _rows(path: Path) -> list[Row] | None:
     if not path.exists():
         return None
     try:
-        return [Row(**row) for row in json.loads(path.read_text())]
+        return [Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError) as error:
         raise TrackingError(f"{path}: not of this version; python -m analysis.compare writes it anew") from error
 

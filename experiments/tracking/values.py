@@ -173,7 +173,7 @@ def read_metrics(folder: Path) -> Metrics:
     if not path.exists():
         return {}
     try:
-        metrics = json.loads(path.read_text())
+        metrics = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise FolderError(f"{path}: cannot be read ({one_line(error)})") from error
     if not isinstance(metrics, dict):

@@ -13,6 +13,8 @@ PORT = 53
 TIMEOUT_S = 2.0
 """For one answer; the server is this machine's own or its network's."""
 PTR, IN, RECURSION_DESIRED = 12, 1, 0x0100
+MOST_OCTETS = 255
+"""Of a name, with the length octet of each label and the root's (RFC 1035, section 2.3.4)."""
 RESOLV = Path("/etc/resolv.conf")
 
 
@@ -31,7 +33,7 @@ def name_in_network(router: str) -> str:
 
 def nameserver(path: Path = RESOLV) -> str:
     """The first server of resolv.conf(5). Raises OSError, ValueError: there is none."""
-    for line in path.read_text(errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         words = line.split()
         if len(words) > 1 and words[0] == "nameserver":
             return words[1]
@@ -75,17 +77,23 @@ def _pointed_at(answer: bytes, at: int) -> str | None:
 
 
 def _name(answer: bytes, at: int) -> tuple[str, int]:
-    """The name at `at`, and where it ends; compressed ones lead backwards (RFC 1035, section 4.1.4)."""
+    """The name at `at`, and where it ends; compressed ones lead to "a prior occurrence" (RFC 1035, section 4.1.4).
+
+    So each part begins before the one that points at it, and no answer, however it is made, has an endless name.
+    """
     labels: list[str] = []
-    end = None
+    end, begun, octets = None, at, 1
     while (length := answer[at]) != 0:
         if length >= 0xC0:
             end = at + 2 if end is None else end
             target = struct.unpack_from(">H", answer, at)[0] & 0x3FFF
-            if target >= at:
-                raise IndexError("a pointer that leads forwards")
-            at = target
+            if target >= begun:
+                raise IndexError("a pointer that does not lead to what stands before its name")
+            at = begun = target
             continue
+        octets += 1 + length
+        if length > 63 or octets > MOST_OCTETS:
+            raise IndexError("a label or a name that is too long")
         labels.append(answer[at + 1 : at + 1 + length].decode("ascii"))
         at += 1 + length
     return ".".join(labels), at + 1 if end is None else end

@@ -10,7 +10,7 @@ from analysis.compare import main
 from analysis.comparison.arms import ComparisonError
 from analysis.comparison.compared import BY_KEY
 from analysis.comparison.comparison import best_sets, compare
-from analysis.comparison.text import best, headline, verdict_words
+from analysis.comparison.text import TOO_WIDE, best, cells, effect, headline, says_nothing, verdict_words
 from tests.analysis import synthetic
 
 NAMES = {"policy": {"name": "round_robin"}}
@@ -52,6 +52,25 @@ def refused(requests, every):
     changed.loc[hit, "status"] = 503
     changed.loc[hit, "completed_s"] = changed.loc[hit, "sent_s"] + 0.001
     return changed
+
+
+def test_an_interval_that_says_nothing_is_printed_as_such_and_kept_as_it_is():
+    found = compared(runs_of([100.0, 100.0, 100.0]), runs_of([100.0, 100.0, 3_000_000.0]))
+    row = found.row("b", "latency_p99_ms")
+    assert row.high > 1e6 * row.ratio  # Student's t on two degrees of freedom
+    assert effect(row) == f"x {row.ratio:.3f} [{TOO_WIDE}]" and TOO_WIDE in headline(found, found.pairings[0])
+    assert cells(row, found)[4].endswith("95 %")
+    assert row.as_dict()["high"] == row.high
+    even = compared(runs_of([100.0, 104.0, 98.0]), runs_of([50.0, 51.0, 49.0])).row("b", "latency_p99_ms")
+    assert effect(even) == f"x {even.ratio:.3f} [{even.low:.3f}, {even.high:.3f}]"
+
+
+@pytest.mark.parametrize(
+    ("ends", "is_so"),
+    [((0.002, 4.0), False), ((None, 1999.0), False), ((0.0, 4.0), True), ((1.0, 2001.0), True), ((0.0019, 2.0), True)],
+)
+def test_a_thousand_times_the_effect_either_way_says_nothing(ends, is_so):
+    assert says_nothing(2.0, *ends) is is_so
 
 
 def test_an_arm_that_refuses_quickly_is_worse_however_fast_it_answers_the_rest(tmp_path, capsys):

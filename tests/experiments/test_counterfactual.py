@@ -10,6 +10,7 @@ from analysis.metrics import timeline
 from analysis.metrics.counterfactual import bought, disagreement, lines
 from analysis.pages import run_page
 from experiments.plan.config import Config, RouterConfig
+from experiments.session import Session
 from experiments.simulator.counterfactual import MOST_REQUESTS, add, handling, is_asked_for
 from experiments.simulator.twin import TwinError, twin
 from record.counterfactual import read as read_counterfactual
@@ -195,6 +196,32 @@ def test_a_simulator_that_is_off_is_said_to_be(other, words):
     assert ("the simulator agrees" in told) is (words is None)
     assert words is None or f"does not agree ({words}): do not rely on it here" in told
     assert "cannot vouch" in lines(found, measured(valid=False))[1]
+
+
+def test_figures_of_a_simulated_run_that_is_not_valid_are_told_with_the_reason():
+    bad = measured(valid=False, invalid_reasons=["90.0 % of the requests were sent"])
+    doubt = " (this simulated run is not valid: 90.0 % of the requests were sent)"
+    found: Any = {"without": ["retries"], "handled": {"metrics": measured()}, "unhandled": {"metrics": measured()}}
+    assert not any("not valid" in line for line in lines(found, measured()))
+    found["unhandled"]["metrics"] = bad
+    assert [doubt in line for line in lines(found, measured())] == [True, False]
+    found["handled"]["metrics"] = bad
+    assert [doubt in line for line in lines(found, measured())] == [True, True]
+    found["handled"] = None
+    assert doubt in lines(found, measured())[0]
+
+
+def test_whatever_becomes_of_it_the_run_has_its_own_results(tmp_path, monkeypatch, capsys):
+    def breaks(folder):
+        raise ZeroDivisionError("float division\nby zero")
+
+    monkeypatch.setattr("experiments.simulator.counterfactual.add", breaks)
+    session = Session.__new__(Session)
+    session.folder = tmp_path
+    session._add_counterfactual()
+    assert capsys.readouterr().err == (
+        "warning: not simulated without the router's failure handling: ZeroDivisionError: float division\n"
+    )
 
 
 def test_a_run_whose_file_is_not_written_yet_gets_it(killed, tmp_path):

@@ -1,14 +1,22 @@
 """The keys explain themselves: docs/configuration.md is what the code says, and so is what a wrong value is answered."""
 
 import json
+import math
+import random
+from typing import Any
 
 import pytest
 
 from experiments import keys as command
 from experiments.plan.check import check
-from experiments.plan.config import Config
+from experiments.plan.choices import GROUPS, choices
+from experiments.plan.config import Config, ConfigError, DelaysConfig, EngineConfig, RouterConfig
+from experiments.plan.fault_plan import Fault, FaultPlanSettings
 from experiments.plan.keys import find, keys_of, meaning
 from experiments.plan.reference import COMMAND, markdown, sections
+from services.backend.faults import PARAMETERS
+from services.manager.scalers import SCALERS
+from services.router.policies import POLICIES
 from services.units import must_be, unit_of
 from tests.running import ROOT, run
 
@@ -33,6 +41,44 @@ def test_the_page_leaves_no_key_out_and_says_the_default_that_a_run_has():
     assert check(defaults) == []  # the defaults themselves are right
     assert float(shown["workload.demand.mean_ms"].default) == defaults.workload.demand.mean_ms
     assert json.loads(shown["load.fit"].default) is defaults.load.fit
+
+
+FLOATS = [key for key in keys_of() if float in (key.kind, key.item)]
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_no_key_takes_what_is_no_finite_number(value):
+    # JSON has none: a run with one in its manifest was measured to its end, and could not be read.
+    assert len(FLOATS) > 60
+    for key in FLOATS:
+        told = refused(key, value)
+        assert told.startswith(key.path.replace("[]", "[0]") + "=") and "must be" in told
+
+
+def refused(key, value):
+    """What is answered to a configuration in which only this key is wrong."""
+    config: Any = Config(policy={"name": "random"}, scaler={"name": "target_tracking"}, router=RouterConfig())
+    action = next((action for action, taken in PARAMETERS.items() if key.name in taken), "slow")
+    if key.path.startswith("engine.delays."):
+        config.engine = EngineConfig(name="sim", delays=DelaysConfig())
+    config.faults, config.random_faults = [Fault(5.0, action, "r1")], FaultPlanSettings(count=1)
+    owner = config
+    for part in key.path.split(".")[:-1]:
+        owner = owner.faults[0] if part == "faults[]" else getattr(owner, part)
+    setattr(owner, key.name, [value] * len(config.replica_ids) if key.kind is list else value)
+    with pytest.raises(ConfigError) as told:
+        check(config)
+    return str(told.value)
+
+
+@pytest.mark.parametrize("point", [POLICIES, SCALERS], ids=lambda point: point.kind)
+def test_no_option_of_a_plugin_does_either(point):
+    taken = [(name, key) for name in point.usable() for key, x in point.options(name, "rng").items() if type(x) is float]
+    assert taken
+    for name, key in taken:
+        for value in (math.inf, -math.inf, math.nan):
+            with pytest.raises(ValueError, match=f"{key}=.*must be"):
+                point.create(name, {key: value}, rng=random.Random(0))
 
 
 def test_bounds_that_depend_on_other_keys_are_those_that_the_checks_hold():
@@ -89,3 +135,9 @@ def test_the_help_says_what_it_is_with_examples_groups_keys_and_every_exit_statu
         assert text in done.stdout
     assert "powered by Hydra" not in done.stdout.lower()
     assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_a_start_parses_no_file_of_a_group_to_name_them_all(monkeypatch):
+    monkeypatch.setattr("experiments.plan.choices.yaml.safe_load", lambda text: pytest.fail("parsed"))
+    named = {choice.name: choice.about for group in GROUPS for choice in choices(group)}
+    assert len(named) > 20 and named["failover"]

@@ -68,6 +68,50 @@ def test_a_librarys_message_and_its_traceback_are_one_line_too():
     assert fields["traceback"].startswith("Traceback") and fields["traceback"].endswith("ValueError: of no use")
 
 
+def strict(line):
+    """JSON as RFC 8259 has it."""
+
+    def refuse(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    return json.loads(line, parse_constant=refuse)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ({"slow": float("inf")}, {"slow": "inf"}),
+        ([1.23456, (float("nan"), None)], [1.235, ["nan", None]]),
+        ({("r", 1): True}, {"('r', 1)": True}),
+        ([1 << 5000], ["a number of 5001 bits"]),
+        ([[[[["deep"]]]]], [[[["..."]]]]),
+    ],
+)
+def test_a_field_is_json_however_deep_it_is(value, shown):
+    made = record("faults_set", faults=value)
+    assert strict(journal.Json("replica", {}).format(made))["faults"] == shown
+    assert "faults=" in journal.Text("replica", {}).format(made)
+
+
+def test_no_list_or_mapping_makes_a_line_without_end():
+    around: list = []
+    around.append(around)
+    for value in (list(range(10_000)), {f"r{n}": "x" * 300 for n in range(100)}, {"x" * 9000: 1}, ["y" * 9000] * 9, around):
+        made = record("scaled", replicas=value)
+        for style in (journal.Json, journal.Text):
+            assert len(style("manager", {}).format(made)) < 2 * journal.MAX_TEXT_CHARACTERS
+    few = strict(journal.Json("manager", {}).format(record("scaled", replicas=list(range(102)))))["replicas"]
+    assert few == [*range(100), "... 2 more"]
+
+
+def test_no_field_passes_for_the_lines_own():
+    made = record("ejected")
+    made.fields = {"event": "ready", "ts": 0, "level": "debug", "service": "x"}
+    told = strict(journal.Json("router", {}).format(made))
+    assert (told["event"], told["level"], told["service"]) == ("ejected", "info", "router")
+    assert (told["event_"], told["ts_"], told["level_"], told["service_"]) == ("ready", 0, "debug", "x")
+
+
 class Written:
     """Where a handler under test writes."""
 

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -111,8 +112,8 @@ def render(document: Document, vega: str) -> str:
     parts: dict[str, Any] = {
         "document": document,
         "sections": sections,
-        "style": (HERE / "page.css").read_text(),
-        "script": (HERE / "page.js").read_text(),
+        "style": (HERE / "page.css").read_text(encoding="utf-8"),
+        "script": (HERE / "page.js").read_text(encoding="utf-8"),
         # A bundle that held the end of a script would end it; as a string's part it stays the same so written.
         "vega": vega.replace("</script", "<\\/script") if any(section.charts for section in sections) else "",
         "version": __version__,
@@ -125,12 +126,12 @@ def bundle() -> str:
 
     vl-convert puts it together anew each time, which takes seconds: it is kept in the user's cache, by version.
     """
-    import vl_convert
+    vl_convert = import_module("vl_convert")  # its types know neither its version nor that all has a default
 
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     kept = Path(root) / "aegis" / f"vega-{vl_convert.__version__}.js"
     try:
-        return kept.read_text()
+        return kept.read_text(encoding="utf-8")
     except (OSError, ValueError):
         made: str = vl_convert.javascript_bundle()
     try:

@@ -189,7 +189,7 @@ def _run_command(run: Run) -> str:
 def _sweep_command(folder: Path) -> str | None:
     """As it was typed; None where Hydra's record is not there or not to be read."""
     try:
-        typed = yaml.safe_load((folder / SWEEP_CONFIG).read_text())["hydra"]["overrides"]["task"]
+        typed = yaml.safe_load((folder / SWEEP_CONFIG).read_text(encoding="utf-8"))["hydra"]["overrides"]["task"]
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
         return None
     if not isinstance(typed, list):

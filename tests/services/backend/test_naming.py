@@ -68,6 +68,33 @@ def test_an_answer_that_is_none_is_an_error_and_ends(nonsense):
     thread.join()
 
 
+LONGEST = b"\x3f" + b"a" * 63
+
+
+@pytest.mark.parametrize(
+    ("question", "why"),
+    [
+        (b"\x01a\xc0\x0c", "a pointer"),  # to itself, behind a label
+        (b"\x01a\x01b\xc0\x0e", "a pointer"),  # into its own name
+        (b"\xc0\x0e\xc0\x0c", "a pointer"),  # forwards
+        (LONGEST * 4 + b"\0", "too long"),  # 257 octets
+        (b"\x40" + b"a" * 64 + b"\0", "too long"),  # a label of a kind that there is not
+    ],
+)
+def test_a_name_without_an_end_is_none(question, why):
+    answer = b"\0" * 12 + question + b"\0\x0c\0\x01"
+    with pytest.raises(IndexError, match=why):
+        naming._name(answer, 12)
+
+
+def test_a_name_leads_backwards_in_several_steps_and_is_as_long_as_names_may_be():
+    answer = b"\0" * 12 + b"\x01c\0" + b"\x01b\xc0\x0c" + b"\x01a\xc0\x0f"
+    assert naming._name(answer, 19) == ("a.b.c", 23)
+    longest = LONGEST * 3 + b"\x3d" + b"b" * 61 + b"\0"
+    assert len(longest) == naming.MOST_OCTETS
+    assert len(naming._name(longest, 0)[0]) == 253
+
+
 def test_where_nobody_knows_the_address_the_host_name_is_the_name(monkeypatch, tmp_path):
     monkeypatch.setattr(naming, "nameserver", lambda: (_ for _ in ()).throw(ValueError("none")))
     assert naming.name_in_network("http://127.0.0.1:9") == socket.gethostname().partition(".")[0]
