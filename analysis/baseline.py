@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.baselines.keeping import PLACE, Baseline, BaselineError, every, save
+from analysis.baselines.keeping import PLACE, Baseline, BaselineError, load, names_in, save
 from analysis.compare import TABLE_WIDTH
 from analysis.comparison.arms import ComparisonError, arms_of
 from analysis.comparison.gathering import read_runs
@@ -70,15 +70,19 @@ def _is_dirty(run: Run) -> bool:
 
 
 def _list(baselines: Path) -> None:
-    known = every(baselines)
+    known = names_in(baselines)
     if not known:
         print(f"no baselines in {baselines}/; python -m analysis.baseline save NAME DIR keeps one")
         return
     table = Table(box=None, pad_edge=False)
     for column in ("name", "saved (UTC)", "scenario", "runs", "commit", "made on"):
         table.add_column(column)
-    for one in known:
-        table.add_row(*map(escape, _row(one)))
+    for name in known:
+        try:
+            row = _row(load(name, baselines))
+        except (BaselineError, FolderError, OSError) as error:
+            row = (name, f"damaged: {error}")
+        table.add_row(*map(escape, row))
     Console(width=max(Console().width, TABLE_WIDTH)).print(table)
 
 

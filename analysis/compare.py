@@ -18,7 +18,7 @@ from analysis.baselines.against import against
 from analysis.baselines.keeping import PLACE, BaselineError, load
 from analysis.comparison.arms import Arm, ComparisonError, arms_of, sort_into_arms
 from analysis.comparison.comparison import Comparison
-from analysis.comparison.gathering import compare_runs, read_runs, told
+from analysis.comparison.gathering import LeaveOut, compare_runs, on_stderr, read_runs, told
 from analysis.comparison.notes import left_out, notes
 from analysis.comparison.text import best, headline
 from analysis.expectations.grammar import ExpectationError, parse_all
@@ -31,20 +31,27 @@ from analysis.tables.lists import effect_numbers_list, effects_list, sentences
 from record.files import FolderError, write_text
 from record.metrics import Metrics
 from record.reading import Run
-from record.schema import EXPECTATIONS, JUNIT
+from record.schema import EXPECTATIONS, JUNIT, MANIFEST
 
 REFUSED, UNMET = 2, 4
+NUMBERS, DRAWN = "comparison.json", "comparison.png"
+OF_A_RUN = "expected"
+"""In a run's folder, for what becomes of --expect: beside it lies what became of what the run itself expected."""
 TABLE_WIDTH = 150
 """Columns that the table may take; a terminal that has fewer wraps its lines."""
 
 
 def write(comparison: Comparison, folder: Path) -> None:
-    """`comparison.json` and `comparison.png` into `folder`."""
+    """`comparison.json` into `folder`."""
+    rows = [row.as_dict() for row in comparison.rows]
+    write_text(folder / NUMBERS, json.dumps(rows, indent=2, allow_nan=False) + "\n")
+
+
+def draw(comparison: Comparison, folder: Path) -> None:
+    """`comparison.png` into `folder`."""
     from analysis.pages.comparison_page import draw_comparison
 
-    rows = [row.as_dict() for row in comparison.rows]
-    write_text(folder / "comparison.json", json.dumps(rows, indent=2, allow_nan=False) + "\n")
-    draw_comparison(comparison, folder / "comparison.png")
+    draw_comparison(comparison, folder / DRAWN)
 
 
 def show(comparison: Comparison, console: Console) -> None:
@@ -80,15 +87,37 @@ def formatted(comparison: Comparison | None, outcomes: list[Outcome], form: Form
     return text_of(sheets, form, said)
 
 
+def _place(chosen: argparse.Namespace) -> Path:
+    """Where to write: without what an earlier command left there, which would pass for the answer to this one.
+
+    Raises:
+        ComparisonError: there lies a run's own `expectations.json`.
+        OSError: it cannot be taken away.
+    """
+    folder: Path = chosen.output or chosen.places[0]
+    if chosen.output is None and chosen.baseline:
+        folder = folder / f"baseline-{chosen.baseline}"
+    elif chosen.expect and (folder / MANIFEST).exists():
+        if chosen.output is not None:
+            raise ComparisonError(f"--output={folder}: is a run's folder, which has its own {JUNIT}; choose another")
+        folder = folder / OF_A_RUN
+    stale = [NUMBERS, DRAWN]
+    if not (folder / MANIFEST).exists() and (folder / EXPECTATIONS).exists():  # a JUnit file alone is another tool's
+        stale += [JUNIT, EXPECTATIONS]
+    for name in stale if folder.is_dir() else ():
+        (folder / name).unlink(missing_ok=True)
+    return folder
+
+
 def _gathered(
-    runs: list[tuple[Run, Metrics]], chosen: argparse.Namespace
+    runs: list[tuple[Run, Metrics]], chosen: argparse.Namespace, leave_out: LeaveOut
 ) -> tuple[list[Arm], Comparison | None]:
     """The arms that something is expected of, and their comparison; None where one arm is only held against that."""
     if chosen.baseline is None:
         arms = arms_of(runs) if chosen.expect else sort_into_arms(runs)
         return arms, compare_runs(runs) if len(arms) > 1 else None
     kept = load(chosen.baseline, chosen.baselines)
-    found = against(kept.name, read_runs([kept.folder]), runs)
+    found = against(kept.name, read_runs([kept.folder], leave_out), runs)
     for warning in found.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return found.arms, told(found.comparison)
@@ -97,7 +126,12 @@ def _gathered(
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m analysis.compare", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("places", nargs="+", type=Path, metavar="DIR", help="a sweep's folder, or several runs")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="where to write (default: the first DIR)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="where to write (default: the first DIR; with --expect in that of a run: DIR/expected/)",
+    )
     parser.add_argument("--format", choices=FORMATS, help="print Markdown, or numbers as CSV (default: for a terminal)")
     parser.add_argument("--baseline", metavar="NAME", help="compare with what `python -m analysis.baseline save` kept")
     parser.add_argument("--baselines", type=Path, default=PLACE, metavar="DIR", help=f"where that is ({PLACE}/)")
@@ -110,20 +144,27 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Compare what the command line names; return the exit status."""
     chosen = _arguments(arguments)
-    folder = chosen.output or chosen.places[0] / (f"baseline-{chosen.baseline}" if chosen.baseline else "")
+    unread: list[str] = []
+
+    def leave_out(reason: str) -> None:
+        on_stderr(reason)
+        unread.append(reason)
+
     try:
+        folder = _place(chosen)
         expected = parse_all(chosen.expect)
-        runs = read_runs(chosen.places)
-        arms, comparison = _gathered(runs, chosen)
+        runs = read_runs(chosen.places, leave_out)
+        arms, comparison = _gathered(runs, chosen, leave_out)
         folder.mkdir(parents=True, exist_ok=True)
         names: list[str] = []
-        if comparison is not None:
-            write(comparison, folder)
-            names += ["comparison.json", "comparison.png"]
-        outcomes = hold(expected, arms, comparison)
+        outcomes = hold(expected, arms, comparison, len(unread))
         if outcomes:
             write_outcomes(outcomes, [run.manifest for run, _ in runs], folder)
             names += [EXPECTATIONS, JUNIT]
+        if comparison is not None:
+            write(comparison, folder)
+            draw(comparison, folder)
+            names += [NUMBERS, DRAWN]
     except (FolderError, ComparisonError, BaselineError, ExpectationError, OSError) as error:
         print(error, file=sys.stderr)
         return REFUSED

@@ -18,9 +18,10 @@ from analysis.expectations.grammar import parse_all
 from experiments.plan.original import Original, ReplayError, read_original
 from experiments.runner.exit_status import ExitStatus
 from experiments.runner.supervision import Interrupted, say, supervise
-from record.files import write_json
+from record.files import read_manifest, write_json
 from record.metrics import Metrics
 from record.provenance import differences, provenance
+from record.shapes import Manifest
 
 FAILED, WRONG = ExitStatus.FAILED, ExitStatus.WRONG
 AGREES, DIFFERS, UNMET = ExitStatus.COMPLETE, ExitStatus.INVALID, ExitStatus.UNMET
@@ -143,11 +144,14 @@ def _judge(
     if failed:
         say(f"{failed} of {len(statuses)} repeats failed")
     print(f"written: {output / 'replay.json'}")
-    is_met = _is_met(original, output, new, console)
+    manifests = [read_manifest(output / str(number)) for number, status in enumerate(statuses, 1) if status != FAILED]
+    is_met = _is_met(original, output, new, manifests, console)
     return FAILED if failed else DIFFERS if judgement.verdict != "agrees" else AGREES if is_met else UNMET
 
 
-def _is_met(original: Original, output: Path, new: list[Metrics], console: Console) -> bool:
+def _is_met(
+    original: Original, output: Path, new: list[Metrics], manifests: list[Manifest], console: Console
+) -> bool:
     """Whether the repeats together meet what the run expects; what is about a reference, which they have none of, is
     left out with a line.
     """
@@ -160,7 +164,7 @@ def _is_met(original: Original, output: Path, new: list[Metrics], console: Conso
             say(f"left out: expect: '{one.text}': a replay has no reference")
     outcomes = hold_runs(expected, str(original.manifest["scenario"]), new)
     if outcomes:
-        write(outcomes, [original.manifest], output)
+        write(outcomes, manifests or [{**original.manifest, "ended_at": None}], output)
         show(outcomes, console)
     return all(outcome.is_met for outcome in outcomes)
 

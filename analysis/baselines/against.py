@@ -1,16 +1,23 @@
 """Runs against those of a baseline: each arm with its counterpart, by the statistics that arms of one sweep have."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from analysis.comparison.arms import Arm, ComparisonError, Measured, arms_of, identify, pair
+from analysis.comparison.arms import APART, FIXED, Arm, ComparisonError, Measured, arms_of, identify, pair
 from analysis.comparison.comparison import Comparison, compare_pairings
 from record.metrics import Metrics
 from record.provenance import SECTIONS, differences
 from record.reading import Run
+from record.settings import flatten
 
 MACHINE = ("cpu", "cores", "kernel")
 VERSIONS = ("python", "packages")
+PROTOCOL = (*(section for section in FIXED if section != "repeat"), "slo", "faults", "random_faults")
+"""Sections of the configuration that must be the same in an arm and its counterpart: what is called valid, better,
+good and recovered, and what was done to the replicas. How many runs there are may differ."""
+
+Change = tuple[str, str, str]
+"""A key, its value then, its value now."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +35,13 @@ def against(name: str, kept: Iterable[tuple[Run, Metrics]], new: Iterable[tuple[
     """Compare.
 
     Args:
-        name: of the baseline; its arms are called `<name>: <arm>`, or by the name alone.
+        name: of the baseline; its arms are called `<name> (baseline): <arm>`, or `<name> (baseline)`, as no arm is.
         kept: the baseline's runs.
         new: the runs of now.
 
     Raises:
-        ComparisonError: no arm has a counterpart, or no seed is measured in both with one schedule.
+        ComparisonError: no arm has a counterpart, one has another protocol than its counterpart, or no seed is measured
+            in both with one schedule.
     """
     before, now = arms_of(kept), arms_of(new)
     if len(now) == 1:
@@ -44,8 +52,10 @@ def against(name: str, kept: Iterable[tuple[Run, Metrics]], new: Iterable[tuple[
             known = ", ".join(each.label for each in before)
             warnings.append(f"{arm.label}: not in the baseline {name}, which has {known}")
             continue
+        _check_protocol(name, arm, reference)
         warnings += _what_differs(_first(reference), _first(arm))
-        reference = replace(reference, label=name if len(before) == 1 else f"{name}: {reference.label}")
+        own = f"{name} (baseline)"
+        reference = replace(reference, label=own if len(before) == 1 else f"{own}: {reference.label}")
         pairings.append(pair(reference, arm))
         used.append(reference)
     if not pairings:
@@ -58,7 +68,8 @@ def against(name: str, kept: Iterable[tuple[Run, Metrics]], new: Iterable[tuple[
 
 
 def _counterparts(before: Sequence[Arm], now: Sequence[Arm]) -> list[tuple[Arm, Arm | None]]:
-    """To each new arm that of the baseline with the same configuration, else that of the same name, else the only one.
+    """To each new arm that of the baseline with the same configuration, of several that of the same name; else that of
+    the same name; and where both sides have one arm only, that one, whatever it is.
 
     A key that only one of two versions of the code has tells nothing.
     """
@@ -68,7 +79,8 @@ def _counterparts(before: Sequence[Arm], now: Sequence[Arm]) -> list[tuple[Arm, 
     for arm in now:
         same = [each for each in before if not _settings_that_differ(_first(each), _first(arm))]
         named = [each for each in before if each.label == arm.label]
-        found.append((arm, next(iter([*same, *named]), None)))
+        both = [each for each in same if each.label == arm.label]
+        found.append((arm, next(iter([*both, *same, *named]), None)))
     return found
 
 
@@ -76,18 +88,52 @@ def _first(arm: Arm) -> Measured:
     return next(iter(arm.runs.values()))[0]
 
 
-def _settings_that_differ(then: Measured, now: Measured) -> list[tuple[str, str, str]]:
-    """(key, then, now) of the configuration, the seed and what does not matter apart."""
-    sides = [dict(identify(one.run)) for one in (then, now)]
-    shared = sorted(sides[0].keys() & sides[1].keys())
-    return [(key, sides[0][key], sides[1][key]) for key in shared if sides[0][key] != sides[1][key]]
+def _settings_that_differ(then: Measured, now: Measured) -> list[Change]:
+    """In what the configurations differ, the seed and what does not matter apart."""
+    sides = [{k: v for k, v in one.run.manifest["config"].items() if k not in APART} for one in (then, now)]
+    changes = list(_changes(sides[0], sides[1], ""))
+    # Scenario and files outside of the tree stand beside the configuration.
+    before, after = (
+        {key: value for key, value in identify(one.run) if key == "scenario" or key.endswith(".sha256")}
+        for one in (then, now)
+    )
+    told = {key: (before[key], after[key]) for key in sorted(before.keys() & after.keys())}
+    return [(key, *both) for key, both in told.items() if both[0] != both[1]] + sorted(changes)
+
+
+def _changes(then: object, now: object, key: str) -> Iterator[Change]:
+    """Of two values of a key. Keys that only one side of a section has are of another version of the code; a section on
+    one side and something else on the other (`router: null`) is another configuration.
+    """
+    if isinstance(then, dict) and isinstance(now, dict) and bool(then) == bool(now):
+        for name in then.keys() & now.keys():
+            yield from _changes(then[name], now[name], f"{key}.{name}" if key else str(name))
+    elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        if any(change for both in zip(then, now, strict=True) for change in _changes(*both, key)):
+            yield key, str(then), str(now)
+    elif (told := [_in_short(value) for value in (then, now)])[0] != told[1]:
+        yield key, told[0], told[1]
+
+
+def _in_short(value: object) -> str:
+    return "a section" if isinstance(value, dict) and value else flatten(value, "value")["value"]
+
+
+def _check_protocol(name: str, arm: Arm, reference: Arm) -> None:
+    """Refuse what no statistics can make up for, as `arms_of` does within a sweep."""
+    changes = _settings_that_differ(_first(reference), _first(arm))
+    if wrong := [change for change in changes if change[0].split(".")[0] in PROTOCOL]:
+        raise ComparisonError(
+            f"{arm.label}: another protocol than in the baseline {name}, which must be the same: {_told(wrong)}; "
+            "measure with that one, or save the baseline anew"
+        )
 
 
 def _what_differs(then: Measured, now: Measured) -> list[str]:
-    """Another protocol, another machine, other versions: what a difference may come from instead of the code."""
+    """Another configuration, another machine, other versions: what a difference may come from instead of the code."""
     warnings = []
     if settings := _settings_that_differ(then, now):
-        warnings.append(f"another protocol: {_told(settings)}")
+        warnings.append(f"another configuration: {_told(settings)}")
     if then.run.is_simulated and now.run.is_simulated:
         return warnings  # in virtual time no machine is fast or slow
     changes = differences(then.run.manifest, now.run.manifest)

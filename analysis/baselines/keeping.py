@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from record.files import FolderError, one_line, write_json
+from record.files import one_line, write_json
 from record.provenance import now_iso
 from record.reading import Run
 from record.schema import MANIFEST, MEASURED_FILES
@@ -83,7 +83,7 @@ def load(name: str, place: Path) -> Baseline:
     folder = _folder(name, place)
     path = folder / ABOUT
     if not path.is_file():
-        names = ", ".join(one.name for one in every(place)) or "none"
+        names = ", ".join(names_in(place)) or "none"
         raise BaselineError(f"--baseline={name}: there is no {path}; there are: {names}")
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
@@ -95,15 +95,10 @@ def load(name: str, place: Path) -> Baseline:
     return Baseline(name, folder, saved_at)
 
 
-def every(place: Path) -> list[Baseline]:
-    """All that can be read, by name."""
-    found = []
-    for path in sorted(place.glob(f"*/{ABOUT}")):
-        try:
-            found.append(load(path.parent.name, place))
-        except (BaselineError, FolderError):
-            continue
-    return found
+def names_in(place: Path) -> list[str]:
+    """Of all that there are, whether they can be read or not, in order."""
+    names = (path.parent.name for path in place.glob(f"*/{ABOUT}"))
+    return sorted(name for name in names if NAME.fullmatch(name))
 
 
 def _folder(name: str, place: Path) -> Path:

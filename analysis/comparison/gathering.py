@@ -26,14 +26,21 @@ def on_stderr(reason: str) -> None:
 def read_each(places: list[Path], leave_out: LeaveOut = on_stderr) -> Iterator[Run]:
     """Every run below `places`, in order; one that cannot be read is told to `leave_out`.
 
+    A run counts once, also where a baseline that lies below keeps a copy of it.
+
     Raises:
         FolderError: a place holds no run.
     """
+    known: set[tuple[str, str]] = set()
     for folder in find(places):
         with _left_out(leave_out):
             run = read(folder)
-            if run.manifest.get("mode") != "ui":
-                yield run
+            own = run.manifest.get("run_id"), run.manifest.get("started_at")
+            if run.manifest.get("mode") == "ui" or own in known:
+                continue
+            if own[0] and own[1]:
+                known.add((own[0], own[1]))
+            yield run
 
 
 @contextlib.contextmanager

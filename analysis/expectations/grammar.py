@@ -25,9 +25,9 @@ NEAREST = 3
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _WHOLE = re.compile(r"\s*(?P<metric>[^\s<>=!]+)\s*(?P<operator><=|>=|==|<|>)\s*(?P<bound>[^<>=!]*?)\s*")
-_RATIO = re.compile(rf"(?:(?P<number>{_NUMBER})\s*[x*]\s*)?reference")
-_DIFFERENCE = re.compile(r"reference\s*(?P<sign>[+-])\s*(?P<number>\d\S*)")
-_NAMED_BY_A_RUN = re.compile(r"share_.+|lateness_p99_ms_worker_\d+")
+_RATIO = re.compile(rf"(?:(?P<number>{_NUMBER})\s*[x*]\s*)?reference", re.ASCII)
+_DIFFERENCE = re.compile(r"reference\s*(?P<sign>[+-])\s*(?P<number>\d\S*)", re.ASCII)
+_NAMED_BY_A_RUN = re.compile(r"share_.+|lateness_p99_ms_worker_\d+", re.ASCII)
 """Metrics of replicas and generator processes, of which only the run knows how many there are."""
 
 Operator = Literal["<", "<=", ">", ">=", "=="]
@@ -145,8 +145,8 @@ def _against_reference(told: str, metric: str, operator: Operator, bound: str) -
 
 
 def _number(told: str, text: str) -> float:
-    if not re.fullmatch(_NUMBER, text):
-        unit = " (the unit is in the metric's name)" if re.match(_NUMBER, text) else ""
+    if not re.fullmatch(_NUMBER, text, re.ASCII):
+        unit = " (the unit is in the metric's name)" if re.match(_NUMBER, text, re.ASCII) else ""
         raise ExpectationError(f"expect: '{told}': {text} is no number{unit}; as in {FORM}; or {AGAINST}")
     if not math.isfinite(value := float(text)):
         raise ExpectationError(f"expect: '{told}': {text} is beyond all numbers")

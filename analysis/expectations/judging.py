@@ -21,6 +21,8 @@ from analysis.expectations.of_arm import OfArm, of_arm, of_metrics
 from record.metrics import Metrics
 
 Word = Literal["met", "not met", "cannot be said"]
+ALL_READ = "all folders can be read"
+"""What is expected of a set of runs with whatever else is."""
 
 
 @dataclass(frozen=True)
@@ -54,32 +56,38 @@ class Outcome:
         return self.outcome == "met"
 
 
-def hold(expectations: Sequence[Expectation], arms: Sequence[Arm], comparison: Comparison | None) -> list[Outcome]:
+def hold(
+    expectations: Sequence[Expectation], arms: Sequence[Arm], comparison: Comparison | None, unread: int = 0
+) -> list[Outcome]:
     """Hold every arm against all of it, and every arm that has a reference against what is about one.
 
     Args:
         expectations: what is expected.
         arms: those that it is expected of.
         comparison: of arms with their references; None = there is none.
+        unread: folders that cannot be read, of whose runs nobody can say what they would have shown.
 
     Raises:
         ComparisonError: what the manifests say of the comparison cannot be used.
     """
     found = []
     pairings = {pairs.arm: pairs for pairs in comparison.pairings} if comparison is not None else {}
+    references = {pairs.reference for pairs in pairings.values()}
     for arm in arms:
         for one in expectations:
             if not one.has_reference:
                 found.append(_of_value(one, arm.label, of_arm(one.metric, arm), _has_valid(arm)))
             elif comparison is not None and arm.label in pairings:
                 found.append(_against(one, comparison, arm.label, pairings[arm.label].reference))
+            elif comparison is not None and arm.label not in references:
+                found.append(_unsaid(one, arm.label, "not in the baseline"))
     judged = {outcome.expectation for outcome in found}
-    for one in expectations:
-        if one.text not in judged:  # of no arm: a gate that was not looked at does not stand open
-            why = "there is no arm with a reference"
-            found.append(
-                Outcome(one.text, one.metric, "", None, "cannot be said", None, None, None, ALPHA, 0, "runs", why)
-            )
+    of_none = [one for one in expectations if one.text not in judged]
+    # A gate that was not looked at does not stand open.
+    found += [_unsaid(one, "", "there is no arm with a reference") for one in of_none]
+    if expectations and unread:
+        what = "1 folder" if unread == 1 else f"{unread} folders"
+        found.append(_unsaid(None, "", f"{what} cannot be read"))
     return found
 
 
@@ -89,6 +97,12 @@ def hold_runs(expectations: Sequence[Expectation], label: str, runs: Sequence[Me
     return [
         _of_value(one, label, of_metrics(one.metric, runs), has_valid) for one in expectations if not one.has_reference
     ]
+
+
+def _unsaid(one: Expectation | None, label: str, why: str) -> Outcome:
+    """Nobody can say; of all runs where it is about none of the expectations."""
+    text, metric = (one.text, one.metric) if one is not None else (ALL_READ, "")
+    return Outcome(text, metric, label, None, "cannot be said", None, None, None, ALPHA, 0, "runs", why)
 
 
 def _has_valid(arm: Arm) -> bool:
@@ -123,6 +137,7 @@ def _against(one: Expectation, comparison: Comparison, label: str, reference: st
         word, reason = "cannot be said", f"it {finding(row, comparison)}"
     elif word == "cannot be said":
         reason = "one pair shows no spread" if row.n < 2 else "the bound lies within the interval" + _needs(row)
+    reason = "; ".join(filter(None, (reason, _left_out(comparison, label))))
     about = "system" if row.estimand == "system" else "runs"
     return Outcome(
         one.text, one.metric, label, reference, word, value, row.low, row.high, row.level, row.n, about, reason
@@ -140,6 +155,14 @@ def decide(one: Expectation, low: float | None, high: float | None) -> Word:
     ends = (-math.inf if low is None else low, math.inf if high is None else high)
     good, bad = ends if one.operator in (">", ">=") else ends[::-1]
     return "met" if one.holds(good) else "not met" if not one.holds(bad) else "cannot be said"
+
+
+def _left_out(comparison: Comparison, label: str) -> str:
+    """How many of an arm's pairs show nothing; empty where all do."""
+    pairs = next(pairs for pairs in comparison.pairings if pairs.arm == label)
+    if not pairs.left_out:
+        return ""
+    return f"{pairs.left_out} of {pairs.measured} pairs left out, as runs are not valid"
 
 
 def _needs(row: Row) -> str:

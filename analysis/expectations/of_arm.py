@@ -2,7 +2,8 @@
 
 What arms are compared by is taken as the comparison takes it: latency of the system from all requests together where
 the runs identify it, else the geometric mean over the runs; a share of all requests; seconds by their mean. Every
-other metric is the mean over the runs, so that a bound means the same for one run and for ten.
+other metric is the mean over the runs, so that a bound means the same for one run and for ten. Only `valid` is of all
+runs: of the valid ones it would be no question.
 """
 
 from collections.abc import Sequence
@@ -44,7 +45,7 @@ def of_arm(metric: str, arm: Arm) -> OfArm:
     if metric in BY_KEY and len(valid) > 1 and plan_of(valid[0].run.manifest["config"]).estimand == "system":
         found = of_system(BY_KEY[metric], _apart(valid))
         if found is not None:
-            return OfArm(found, "system")
+            return OfArm(found, "system", note=_not_valid([one.metrics for one in runs]))
     return of_metrics(metric, [one.metrics for one in runs])
 
 
@@ -57,9 +58,11 @@ def _apart(runs: Sequence[Measured]) -> list[Measured]:
 
 
 def of_metrics(metric: str, runs: Sequence[Metrics]) -> OfArm:
-    """Over the valid ones of some runs, from their `metrics.json` alone."""
+    """Over the valid ones of some runs, from their `metrics.json` alone; `valid` itself over all of them."""
     valid = [metrics for metrics in runs if metrics["valid"]]
     about = "run" if len(runs) == 1 else "runs"
+    if metric == "valid" and runs:
+        return OfArm(_interval(metric, runs, [float(each["valid"]) for each in runs]), about, note=_not_valid(runs))
     none = Interval(None, None, None, len(valid))
     if not valid:
         first = next((reasons[0] for metrics in runs if (reasons := metrics["invalid_reasons"])), "no run")
@@ -67,9 +70,10 @@ def of_metrics(metric: str, runs: Sequence[Metrics]) -> OfArm:
     values = [value_of(metrics, metric) if metric in metrics else None for metrics in valid]
     if missing := sum(value is None for value in values):
         where = "" if len(valid) == 1 else f" in {missing} of {len(valid)} valid runs"
-        return OfArm(none, about, f"{_why_none(metric, valid)}{where}")
+        return OfArm(none, about, "; ".join(filter(None, (f"{_why_none(metric, valid)}{where}", _not_valid(runs)))))
     numbers = [float(value) for value in values if value is not None]
-    return OfArm(_interval(metric, valid, numbers), about, note=_note(metric, valid))
+    note = "; ".join(filter(None, (_not_valid(runs), _note(metric, valid))))
+    return OfArm(_interval(metric, valid, numbers), about, note=note)
 
 
 def _interval(metric: str, valid: Sequence[Metrics], numbers: list[float]) -> Interval:
@@ -98,6 +102,17 @@ def _why_none(metric: str, runs: Sequence[Metrics]) -> str:
     if metric == "latency_p999_ms":
         return "there are too few requests for it"
     return "it is undefined" if any(metric in metrics for metrics in runs) else "there is no such value"
+
+
+def _not_valid(runs: Sequence[Metrics]) -> str:
+    """How many are not, with the first reason; empty where all are."""
+    reasons = [metrics["invalid_reasons"] for metrics in runs if not metrics["valid"]]
+    if not reasons:
+        return ""
+    first = next((each[0] for each in reasons if each), "no reason is given")
+    if len(runs) == 1:
+        return f"the run is not valid: {first}"
+    return f"{len(reasons)} of {len(runs)} runs {'is' if len(reasons) == 1 else 'are'} not valid: {first}"
 
 
 def _note(metric: str, runs: Sequence[Metrics]) -> str:

@@ -6,6 +6,8 @@ from analysis.expectations.grammar import FORM, ExpectationError, parse_all, spl
 from experiments.plan.config import Config, ConfigError
 
 KEY = "expect"
+SHARE = "share_"
+"""Begins the names of the metrics of each replica."""
 
 
 def quoted(arguments: Sequence[str]) -> list[str]:
@@ -40,10 +42,16 @@ def check_expected(config: Config) -> None:
 
     Raises:
         ExpectationError: one is wrong.
-        ConfigError: nothing is measured.
+        ConfigError: nothing is measured, or not of that replica.
     """
-    if parse_all(config.expect) and config.load.ui:
+    expected = parse_all(config.expect)
+    if expected and config.load.ui:
         raise ConfigError("load.ui=true: nothing is measured that could be held against expect")
+    ids = config.replica_ids
+    for one in expected:
+        if ids and one.metric.startswith(SHARE) and one.metric.removeprefix(SHARE) not in ids:
+            known = ids[0] if len(ids) == 1 else f"{ids[0]} to {ids[-1]}"
+            raise ConfigError(f"expect: '{one.text}': there is no such replica; it has {known}")
 
 
 def check_has_reference(config: Config, *, arms: int) -> None:

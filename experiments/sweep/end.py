@@ -1,9 +1,12 @@
 """The end of a sweep: arms compared and held against `expect`, runs on one page, the parent run in MLflow ended.
 
-What goes wrong here is a warning and costs the sweep its exit status only where something was expected of it.
+First it is judged, then drawn. What goes wrong in judging is a warning, and costs the sweep its exit status where
+something was expected of it; a picture or page that fails is a warning and nothing more.
 """
 
+import contextlib
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:  # a wrong configuration must answer at once
     from analysis.pages.html.of_runs import Reported
     from record.metrics import Metrics
     from record.reading import Run
+    from record.shapes import Manifest
 
 MAP_SCENARIO = "retry_storm_map"
 """Ends in a map instead of a comparison: each of its many arms is a point of it."""
@@ -34,63 +38,108 @@ def finish(folder: Path, status: int, *, is_whole: bool) -> int:
         status: exit status of its jobs.
         is_whole: whether every job has ended; an interrupted sweep is not compared.
     """
-    expected = _expected(folder)
-    is_met = True
     try:
         for name in SWEEP_FILES:  # of an earlier sweep into the same folder
             (folder / name).unlink(missing_ok=True)
         if is_whole:
-            is_met = _report(folder, expected)
-    except (Exception, KeyboardInterrupt) as error:
-        later = f"python -m analysis.compare {folder}"
-        print(f"warning: the sweep is not compared ({one_line(error)}); later: {later}", file=sys.stderr)
-        is_met = not expected  # a gate that was not looked at does not stand open
-    if is_whole and not is_met:
-        status = ExitStatus.of_all([status, ExitStatus.UNMET])
+            status = _finish(folder, status)
+    except KeyboardInterrupt:
+        print(f"interrupted: not all of the sweep's end is there; later: {_later(folder)}", file=sys.stderr)
+        status = ExitStatus.INTERRUPTED
     finish_sweep(folder, status)
     return status
 
 
-def _expected(folder: Path) -> list[str]:
-    """What is expected of its arms, of which each run's manifest says the same."""
+def _finish(folder: Path, status: int) -> int:
+    """Judge, then draw; the sweep's exit status."""
+    first = _first_manifest(folder)
+    expected = list(first["config"].get("expect") or []) if first is not None else []
+    judged: _Judged | None = None
     try:
-        return list(read_manifest(find([folder])[0])["config"].get("expect") or [])
-    except FolderError:
-        return []
+        judged = _judge(folder, first, expected)
+        is_met = judged.is_met
+    except Exception as error:
+        print(f"warning: the sweep is not compared ({one_line(error)}); later: {_later(folder)}", file=sys.stderr)
+        is_met = not expected  # a gate that was not looked at does not stand open
+    if judged is not None:
+        try:
+            _draw(folder, judged)
+        except Exception as error:
+            print(f"warning: not all is drawn ({one_line(error)}); later: {_later(folder)}", file=sys.stderr)
+    return status if is_met else ExitStatus.of_all([status, ExitStatus.UNMET])
 
 
-def _report(folder: Path, expected: list[str]) -> bool:
-    """Comparison, table of what was expected, and page of the runs; whether all is met. One arm is not compared."""
+def _later(folder: Path) -> str:
+    return f"python -m analysis.compare {folder}"
+
+
+def _first_manifest(folder: Path) -> "Manifest | None":
+    """The first one that can be read. What is expected, and of which scenario, each run's says the same of."""
+    with contextlib.suppress(FolderError):
+        for one in find([folder]):
+            with contextlib.suppress(FolderError):
+                return read_manifest(one)
+    return None
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What is known of a sweep before anything is drawn."""
+
+    runs: "list[tuple[Run, Metrics]]"
+    comparison: "Comparison | None"
+    why_not: str
+    """Why there is none."""
+    unread: list[str]
+    """Why a folder cannot be read, a line each."""
+    is_met: bool
+    """Whether all that is expected is met."""
+    is_map: bool
+
+
+def _judge(folder: Path, first: "Manifest | None", expected: list[str]) -> _Judged:
+    """Comparison, and table of what was expected. One arm is not compared, nor are the points of a map."""
     from rich.console import Console
 
     from analysis.compare import TABLE_WIDTH
     from analysis.comparison.gathering import on_stderr, read_runs
 
     console = Console(width=max(Console().width, TABLE_WIDTH))
-    if read_manifest(find([folder])[0])["scenario"] == MAP_SCENARIO:
-        from analysis.comparison.gathering import read_each
-        from analysis.storm_map import NAME, draw
-
-        draw(list(read_each([folder])), folder / NAME)
-        print(f"map: {folder / NAME}", flush=True)
-        return not expected or _is_met(folder, expected, read_runs([folder]), None, console)
-    from analysis.pages.html.of_runs import Reported
-    from analysis.pages.joint_page import draw_many
-    from analysis.pages.rows import arrange
-
     unread: list[str] = []
 
     def leave_out(reason: str) -> None:
         on_stderr(reason)
         unread.append(reason)
 
+    is_map = first is not None and first["scenario"] == MAP_SCENARIO
+    if is_map and not expected:  # of its many runs nothing else is computed
+        return _Judged([], None, "", unread, True, is_map)
     runs = read_runs([folder], leave_out)
-    comparison, why_not = _compare(folder, runs, console)
-    is_met = not expected or _is_met(folder, expected, runs, comparison, console)
-    draw_many(arrange(runs), folder / "summary.png")
+    comparison, why_not = (None, "") if is_map else _compare(folder, runs, console)
+    is_met = not expected or _is_met(folder, expected, runs, comparison, len(unread), console)
+    return _Judged(runs, comparison, why_not, unread, is_met, is_map)
+
+
+def _draw(folder: Path, judged: _Judged) -> None:
+    """Picture of the comparison, page of the runs, and report; or the map."""
+    if judged.is_map:
+        from analysis.comparison.gathering import read_each
+        from analysis.storm_map import NAME, draw
+
+        draw(list(read_each([folder])), folder / NAME)
+        print(f"map: {folder / NAME}", flush=True)
+        return
+    from analysis.compare import draw as draw_comparison
+    from analysis.pages.html.of_runs import Reported
+    from analysis.pages.joint_page import draw_many
+    from analysis.pages.rows import arrange
+
+    if judged.comparison is not None:
+        draw_comparison(judged.comparison, folder)
+        print(f"comparison: {folder / 'comparison.png'}; again: {_later(folder)}")
+    draw_many(arrange(judged.runs), folder / "summary.png")
     print(f"all runs on one page: {folder / 'summary.png'}", flush=True)
-    _write_page(Reported(runs, comparison, why_not, unread), folder)
-    return is_met
+    _write_page(Reported(judged.runs, judged.comparison, judged.why_not, judged.unread), folder)
 
 
 def _compare(folder: Path, runs: "list[tuple[Run, Metrics]]", console: "Console") -> "tuple[Comparison | None, str]":
@@ -106,7 +155,6 @@ def _compare(folder: Path, runs: "list[tuple[Run, Metrics]]", console: "Console"
         return None, str(error)
     write(comparison, folder)
     show(comparison, console)
-    print(f"comparison: {folder / 'comparison.png'}; again: python -m analysis.compare {folder}")
     return comparison, ""
 
 
@@ -131,13 +179,14 @@ def _is_met(
     expected: list[str],
     runs: "list[tuple[Run, Metrics]]",
     comparison: "Comparison | None",
+    unread: int,
     console: "Console",
 ) -> bool:
     from analysis.comparison.arms import arms_of
     from analysis.expectations.judging import hold
     from analysis.expectations.report import show, write
 
-    outcomes = hold(parse_all(expected), arms_of(runs), comparison)
+    outcomes = hold(parse_all(expected), arms_of(runs), comparison, unread)
     show(outcomes, console)
     write(outcomes, [run.manifest for run, _ in runs], folder)
     return all(outcome.is_met for outcome in outcomes)

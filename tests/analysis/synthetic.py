@@ -29,6 +29,9 @@ COLUMNS = (
 )
 
 
+MADE_UP = "made-up"
+
+
 def manifest(**changes: Any) -> Manifest:
     """A manifest of a complete run; `changes` replace keys, those of `config` are merged into it."""
     config = {
@@ -43,7 +46,7 @@ def manifest(**changes: Any) -> Manifest:
     }
     made: dict[str, Any] = {
         "schema_version": schema.VERSION,
-        "run_id": "made-up",
+        "run_id": MADE_UP,
         "scenario": "routed",
         "mode": "run",
         "seed": 1,
@@ -120,6 +123,8 @@ def write(
     """Write a run's folder; samples default to one a second, and the schedule is made of the seed and the requests."""
     folder.mkdir(parents=True, exist_ok=True)
     about = (manifest() if about is None else about).copy()
+    if about.get("run_id") == MADE_UP:
+        about["run_id"] = f"{folder.parent.name}/{folder.name}"  # two runs are never the same one
     if requests is not None:
         requests.to_parquet(folder / "requests.parquet", index=False)
         planned = requests["scheduled_s"].to_numpy() if planned is None else planned

@@ -60,7 +60,7 @@ def test_what_was_kept_gives_the_verdicts_of_the_runs_it_was_made_of(here):
     found = against("rr", runs(load("rr", PLACE).folder), runs(here / "now")).comparison
     assert shown(found) == shown(by_arms, "policy=peak_ewma")
     assert shown(found)["verdict"] == "worse" and found.row("now", "error_rate").verdict == "inconclusive"
-    assert [pairs.reference for pairs in found.pairings] == ["rr"]
+    assert [pairs.reference for pairs in found.pairings] == ["rr (baseline)"]
 
 
 def test_each_arm_has_its_counterpart_and_a_new_one_is_named(here, capsys):
@@ -70,22 +70,22 @@ def test_each_arm_has_its_counterpart_and_a_new_one_is_named(here, capsys):
         run(here / "now" / f"{seed}-more", 0.1, seed=seed, config={"policy": {"name": "p2c"}})
     found = against("main", runs(load("main", PLACE).folder), runs(here / "now"))
     assert {(p.reference, p.arm) for p in found.comparison.pairings} == {
-        (f"main: policy={name}", f"policy={name}") for name in ("round_robin", "peak_ewma")
+        (f"main (baseline): policy={name}", f"policy={name}") for name in ("round_robin", "peak_ewma")
     }
     assert found.warnings == ["policy=p2c: not in the baseline main, which has policy=round_robin, policy=peak_ewma"]
     assert {shown(found.comparison, p.arm)["verdict"] for p in found.comparison.pairings} == {"equivalent"}
 
 
-def test_another_machine_other_versions_and_another_protocol_are_warnings_and_a_key_of_one_version_is_none(here):
+def test_another_machine_other_versions_and_another_key_are_warnings_and_a_key_of_one_version_is_none(here):
     then = {"cpu": "A", "cores": 2, "python": "3.11.1", "packages": {"aiohttp": "1"}}
     for seed in range(2):
-        run(here / "before" / str(seed), 0.1, seed=seed, **then, config={"slo": {"p99_ms": 500}, "old": 1})
+        run(here / "before" / str(seed), 0.1, seed=seed, **then, config={"load": {"timeout_s": 9.0}, "old": 1})
         about = {"cpu": "B", "cores": 8, "python": "3.11.1", "packages": {"aiohttp": "2"}}
-        config = {"slo": {"p99_ms": 900}, "new": 1, "expect": ["latency_p99_ms < 9"]}
+        config = {"load": {"timeout_s": 8.0}, "new": 1, "expect": ["latency_p99_ms < 9"]}
         run(here / "now" / str(seed), 0.1, seed=seed, **about, config=config)
     found = against("main", runs(here / "before"), runs(here / "now"))
     assert found.warnings == [
-        "another protocol: slo.p99_ms 500 then, 900 now",
+        "another configuration: load.timeout_s 9.0 then, 8.0 now",
         "another machine: cpu A then, B now; cores 2 then, 8 now",
         "other versions: packages.aiohttp 1 then, 2 now",
     ]
@@ -156,6 +156,99 @@ def test_the_list_tells_what_there_is(here, capsys):
     (here / "baselines" / "main" / "baseline.json").write_text('{"schema_version": 9, "saved_at": ""}')
     with pytest.raises(BaselineError, match="version 9"):
         load("main", PLACE)
+
+
+def test_an_arm_without_router_is_no_counterpart_of_one_with_and_of_equal_ones_the_name_decides(here):
+    """Where a section is null it has one key, which the section itself has not."""
+    for seed in range(2):
+        for number, (router, new) in enumerate(((None, 1), ({"health": {"interval_s": 0.5}}, 2))):
+            run(here / "before" / f"{seed}{number}", 0.1, seed=seed, config={"router": router})
+            run(here / "now" / f"{seed}{number}", 0.1, seed=seed, config={"router": router})
+            run(here / "more" / f"{seed}{number}", 0.1, seed=seed, config={"new": {"key": new}})
+            run(here / "less" / f"{seed}{number}", 0.1, seed=seed, config={"new": {"key": new, "other": 1}})
+        run(here / "one" / str(seed), 0.1, seed=seed, config={"router": {"health": {"interval_s": 0.5}}})
+    both = against("main", runs(here / "before"), runs(here / "now")).comparison.pairings
+    assert [(p.reference, p.arm) for p in both] == [
+        ("main (baseline): router=none", "router=none"),
+        ("main (baseline): router=default", "router=default"),
+    ]
+    found = against("main", runs(here / "before"), runs(here / "one"))
+    assert [pairs.reference for pairs in found.comparison.pairings] == ["main (baseline): router=default"]
+    assert found.warnings == []
+    alike = against("main", runs(here / "more"), runs(here / "less")).comparison.pairings
+    assert [(p.reference.rpartition(": ")[2], p.arm) for p in alike] == [(f"new.key={n}",) * 2 for n in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "said"),
+    [
+        ({"slo": {"p99_ms": 500}}, {"slo": {"p99_ms": 900}}, "slo.p99_ms 500 then, 900 now"),
+        ({"validity": {"late_ms": 5}}, {"validity": {"late_ms": 50}}, "validity.late_ms 5 then, 50 now"),
+        ({"faults": [{"at_s": 3}]}, {"faults": [{"at_s": 4}]}, "faults [{'at_s': 3}] then, [{'at_s': 4}] now"),
+        ({"faults": [{"at_s": 3}]}, {"faults": [{"at_s": 3, "new": None}]}, None),
+        ({"repeat": {"max": 5}}, {"repeat": {"max": 9}}, None),
+    ],
+)
+def test_another_protocol_than_the_baselines_is_refused_and_another_number_of_runs_is_not(
+    here, capsys, then, now, said
+):
+    for seed in range(2):
+        run(here / "before" / str(seed), 0.1, seed=seed, config=then)
+        run(here / "now" / str(seed), 0.1, seed=seed, config=now)
+    baseline.main(["save", "main", str(here / "before")])
+    capsys.readouterr()
+    status = compare([str(here / "now"), "--baseline", "main", "--expect", "failed_requests == 0"])
+    err = capsys.readouterr().err
+    assert (status, said is not None and said in err) == ((0, False) if said is None else (2, True)), err
+    assert said is None or err.count("\n") == 1
+
+
+def test_an_arm_that_the_baseline_does_not_have_meets_nothing_that_is_about_it(here):
+    baseline.main(["save", "main", str(sweep(here / "before", *BEFORE))])
+    sweep(here / "now", *BEFORE)
+    for seed in range(3):
+        run(here / "now" / f"{seed}-more", 5.0, seed=seed, config={"policy": {"name": "p2c"}})
+    asked = ["--baseline", "main", "--expect", "latency_p99_ms <= 1.05 x reference"]
+    assert compare([str(here / "now"), *asked]) == 4
+    found = json.loads((here / "now" / "baseline-main" / "expectations.json").read_text())
+    assert {one["arm"]: (one["outcome"], one["reason"]) for one in found} == {
+        "policy=round_robin": ("met", ""),
+        "policy=peak_ewma": ("met", ""),
+        "policy=p2c": ("cannot be said", "not in the baseline"),
+    }
+
+
+def test_no_name_of_a_baseline_is_taken_for_that_of_an_arm(here):
+    for seed in range(2):
+        run(here / "before" / str(seed), 0.1, seed=seed)
+        run(here / "now" / str(seed), 0.2, seed=seed, **({"generator": [{"stopped": "interrupted"}]} if seed else {}))
+    for name in ("now", "pairs"):
+        (row,) = [
+            row
+            for row in against(name, runs(here / "before"), runs(here / "now")).comparison.rows
+            if row.metric == "latency_p99_ms"
+        ]
+        assert (row.reference, row.arm) == (f"{name} (baseline)", "now")
+        assert row.left_out == {"pairs": 1, f"{name} (baseline)": 0, "now": 1}
+
+
+def test_one_damaged_baseline_is_told_and_the_others_are_listed(here, capsys):
+    run(here / "one", 0.1)
+    for name in ("a", "b", "c"):
+        baseline.main(["save", name, str(here / "one")])
+    (here / "baselines" / "a" / "0" / "manifest.json").write_text("{")
+    (here / "baselines" / "b" / "baseline.json").write_text("{")
+    capsys.readouterr()
+    assert baseline.main(["list"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "damaged: " in lines["a"] and "damaged: " in lines["b"] and "routed" in lines["c"]
+
+
+def test_a_run_that_a_baseline_below_keeps_too_counts_once(here):
+    run(here / "one", 0.1)
+    run(here / "two", 0.2)
+    baseline.main(["save", "main", str(here / "one")])
+    assert sorted(metrics["latency_p99_ms"] for _, metrics in runs(here)) == [pytest.approx(100), pytest.approx(200)]
 
 
 def test_a_pipeline_stops_where_it_is_slower_than_the_baseline_and_keeps_the_comparison_of_the_sweep(here):

@@ -54,6 +54,7 @@ def outcomes(folder, *texts):
         ("latency_p99_ms == reference", ["no interval shows that two are equal"]),
         ("latency_p99_ms < -1 x reference", ["above 0"]),
         ("queue_p99_ms < 2 x reference", ["not compared by queue_p99_ms", "latency_p99_ms"]),
+        ("latency_p99_ms < \u0663\u0660\u0660", ["is no number"]),  # Arabic-Indic digits
         ("", ["must be a metric"]),
     ],
 )

@@ -63,6 +63,7 @@ ARMS = ["-m", "policy=round_robin,peak_ewma"]
         (["expect=[latency_p99_ms <= 1.05 x reference]"], ["there is no reference", "-m policy=", "--baseline NAME"]),
         (["-m", "seed=1,2", "expect=[latency_p99_ms <= 1.05 x reference]"], ["there is no reference"]),
         ([*ARMS, "expect=[dropped == 0, dropped==0]"], ["twice"]),
+        (["expect=[share_r9 > 0.1]"], ["share_r9", "no such replica", "r1 to r4"]),
         (["load.ui=true", "expect=[dropped == 0]"], ["load.ui=true", "nothing is measured"]),
     ],
 )
@@ -148,6 +149,35 @@ def test_a_gate_that_cannot_be_looked_at_does_not_stand_open(tmp_path):
     (tmp_path / "0" / "manifest.json").write_text((tmp_path / "0" / "manifest.json").read_text().replace("0.05", '"x"'))
     assert finish(tmp_path, 0, is_whole=True) == 4
     assert finish(tmp_path, 130, is_whole=False) == 130
+
+
+def test_a_damaged_first_run_does_not_open_the_gate_nor_does_any_other(tmp_path):
+    made(tmp_path, expect=["latency_p99_ms < 99"])
+    (tmp_path / "0" / "manifest.json").write_text("{")
+    assert finish(tmp_path, 0, is_whole=True) == 4
+    outcomes = json.loads((tmp_path / "expectations.json").read_text())
+    assert "1 folder cannot be read" in [one["reason"] for one in outcomes]
+
+
+def breaking(error):
+    def draw(*anything):
+        raise error
+
+    return draw
+
+
+@pytest.mark.parametrize("name", ["comparison_page.draw_comparison", "joint_page.draw_many"])
+@pytest.mark.parametrize(("error", "status"), [(ValueError("no colour"), 0), (KeyboardInterrupt(), 130)])
+def test_a_picture_that_fails_costs_no_gate_and_what_is_known_is_written_before(
+    tmp_path, monkeypatch, capsys, name, error, status
+):
+    made(tmp_path, expect=["latency_p99_ms < 101"])
+    monkeypatch.setattr(f"analysis.pages.{name}", breaking(error))
+    assert finish(tmp_path, 0, is_whole=True) == status
+    assert {one["outcome"] for one in json.loads((tmp_path / "expectations.json").read_text())} == {"met"}
+    assert (tmp_path / "junit.xml").exists() and (tmp_path / "comparison.json").exists()
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and ("no colour" in err if status == 0 else "interrupted" in err)
 
 
 def test_the_pipeline_of_the_documentation_is_made_of_what_there_is():

@@ -123,12 +123,12 @@ def judged(tmp_path, monkeypatch):
                 raise outcome
             if isinstance(outcome, int):
                 return outcome
-            write(output / str(number), outcome)
+            write(output / str(number), outcome, ended_at=f"2026-02-02T00:00:0{number}+00:00")
             return 0
 
-        def write(folder, latency_s):
+        def write(folder, latency_s, **changes):
             requests = synthetic.requests_at(schedule["scheduled_s"].to_numpy(), 5.0, latency_s)
-            return synthetic.write(folder, requests, about=about, schedule=schedule)
+            return synthetic.write(folder, requests, about=about | changes, schedule=schedule)
 
         monkeypatch.setattr(replay, "_run_again", run_again)
         about = manifest_of("routed", "tracking.enabled=false", *typed)
@@ -176,4 +176,5 @@ def test_repeats_together_must_meet_what_the_run_expects_and_differing_comes_fir
     (one,) = json.loads((tmp_path / "new" / "expectations.json").read_text())
     assert one["value"] == pytest.approx(101, abs=0.1) and one["n"] == 3
     assert one["outcome"] == ("met" if bound > 101 else "not met")
+    assert 'timestamp="2026-02-02T00:00:03"' in (tmp_path / "new" / "junit.xml").read_text()
     assert "a replay has no reference" in capsys.readouterr().err
