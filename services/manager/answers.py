@@ -76,5 +76,3 @@ class Failed(BaseModel):
     """Why it was not done, in one line."""
 
     detail: str
-
-

@@ -12,8 +12,8 @@ from services.descriptors import own_fault
 from services.journal import tell
 from services.router.check_pacing import pause_s
 from services.router.fleet import Fleet
-from services.router.forwarding import VIA
 from services.router.settings import HealthCheckSettings
+from services.router.wire.heads import VIA
 
 
 class HealthChecker:

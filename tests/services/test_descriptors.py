@@ -19,13 +19,12 @@ import pytest
 from aiohttp import test_utils, web
 
 from services.descriptors import own_fault, raise_limit
-from services.router.connections import most_clients
+from services.router.wire.server import most_clients
 from services.router.fleet import Fleet
 from services.router.policies import create
 from services.router.proxy import Proxy
 from services.router.settings import RouterSettings
 from services.router.telemetry import Telemetry
-from services.router.upstream import client_session
 from tests.services.live import backend, client, eventually, json_of, router
 from tests.services.metrics import metrics
 from tests.services.router.raw import raw_client
