@@ -86,22 +86,30 @@ async def serve(
     events, telemetry = EventLog(), Telemetry()
     fleet = Fleet(settings.health, settings.ejection, events.emit)
     telemetry.watch(fleet, events.counts)
+    loop = asyncio.get_running_loop()
     heartbeat = Heartbeat(telemetry.loop_lag.observe)
     most = most_clients(raise_limit())
     pool = Pool(settings.timeouts.connect_s, most)
     proxy = Proxy(settings, fleet, policy, telemetry, pool, heartbeat, access_log=access_log)
-    checker = HealthChecker(settings.health, fleet, random.Random(arguments.seed + 1), proxy.exhausted)
+    rng = random.Random(arguments.seed + 1)
+    checker = HealthChecker(settings.health, fleet, rng, proxy.exhausted, heartbeat, proxy.late)
     fleet.watch = checker.watch
     server = DataServer(proxy, heartbeat, most, settings.timeouts.head_s)
+
+    def leave(id_: str) -> None:
+        if (moved := proxy.leave(id_, server.clients)) > 0:
+            events.emit("moved", id_, time.monotonic(), requests=moved)
+
+    events.on_leave = lambda id_: loop.call_soon(leave, id_)  # the fleet has done with the event by then
     await server.start(data)
-    app = Admin(fleet, proxy, events, telemetry, name).app()
+    app = Admin(fleet, proxy, events, telemetry, heartbeat, name).app()
     logging.getLogger("aiohttp.server").addFilter(Malformed())
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=CUT_S)
     await runner.setup()
     await web.SockSite(runner, admin, backlog=BACKLOG).start()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stopping.set)
     addresses = {"url": url_of(data), "admin": url_of(admin)}
     tell("ready", pid=os.getpid(), policy=name, **addresses)
     announce("router", **addresses)

@@ -46,9 +46,32 @@ class Exchange:
     """One request and what is known of it on its way."""
 
     __slots__ = (
-        "_answer_at", "_asked_at", "_attempt_at", "_attempts", "_began", "_client", "_connecting", "_connection",
-        "_fault", "_idle_s", "_is_chunked", "_is_kept", "_is_passing", "_is_streaming", "_is_taking", "_keeps", "_kept",
-        "_left_bytes", "_limit", "_means", "_passed", "_polled", "_was_sent", "_waited_s", "replica", "request",
+        "_answer_at",
+        "_asked_at",
+        "_attempt_at",
+        "_attempts",
+        "_began",
+        "_client",
+        "_connecting",
+        "_connection",
+        "_fault",
+        "_idle_s",
+        "_is_chunked",
+        "_is_kept",
+        "_is_passing",
+        "_is_streaming",
+        "_is_taking",
+        "_keeps",
+        "_kept",
+        "_left_bytes",
+        "_limit",
+        "_means",
+        "_passed",
+        "_polled",
+        "_waited_s",
+        "_was_sent",
+        "replica",
+        "request",
     )  # fmt: skip
 
     def __init__(self, means: Means, client: Client, request: Request, began: float) -> None:
@@ -183,7 +206,7 @@ class Exchange:
         )
 
     def _finish(self, outcome: Outcome, reason: str, *, end: str = "") -> None:
-        """The attempt has ended: what that says of the replica; `end` is what it is counted as, if that is not the same."""
+        """The attempt has ended: what that says of the replica; `end` is what it is counted as, if not as that."""
         replica, self.replica = self.replica, None
         assert replica is not None
         if self._connecting is not None:
@@ -244,7 +267,7 @@ class Exchange:
             self._client.pause()
 
     def _pass_in(self) -> None:
-        """Pass on what is here of a body. Until it has been sent only a pause in it counts; then the answer has its time."""
+        """Pass on what is here of a body. Until all is sent only a pause in it counts; then the answer has its time."""
         request, connection = self.request, self._connection
         assert connection is not None
         if request.fault is not None:
@@ -363,10 +386,8 @@ class Exchange:
         self._finish(after, "" if after == "ok" else f"status {answer.status}")
         self._means.accounts.answered(answer.status, self._began)
         if self._means.log is not None:
-            replica = next(
-                (value.decode("latin-1") for lower, _, value in answer.headers if lower == b"x-aegis-replica"), None
-            )
-            self._tell(answer.status, replica)
+            replica = answer.header(b"x-aegis-replica")
+            self._tell(answer.status, None if replica is None else replica.decode("latin-1"))
         self._client.done(self.request, keep=self._keeps)
 
     def _broken(self) -> None:
@@ -416,7 +437,7 @@ class Exchange:
     # -- time, and the end of it
 
     def expired(self) -> None:
-        """A time-out is due. What lies in the socket by now is read first: the loop may have been late, not the peer."""
+        """A time-out is due. What lies in the socket by now is read first: perhaps the loop is late, not the peer."""
         client, connection = self._client, self._connection
         waits_for_client = self._is_taking or (
             self._is_streaming and not self._is_passing and connection is not None and not connection.is_full

@@ -1,5 +1,7 @@
 """The data plane: takes a request, and has it answered."""
 
+from collections.abc import Iterable
+
 from services.router.access_log import log_refusal, log_request
 from services.router.accounts import Accounts
 from services.router.dispatch import Dispatcher
@@ -35,11 +37,28 @@ class Proxy(Accounts):
         super().__init__(telemetry)
         dispatcher = Dispatcher(settings, fleet, policy)
         self._access_log = access_log
+        self._fleet = fleet
         self._means = Means(settings, dispatcher, self, pool, heartbeat, log_request if access_log else None)
 
     def begin(self, client: Client, request: Request, began: float) -> None:
         """Serve a request whose bytes were there at `began`."""
         Exchange(self._means, client, request, began).begin()
+
+    def leave(self, id_: str, clients: Iterable[Client]) -> int:
+        """A replica has left the rotation: who waits for it, and has heard nothing of an answer, is tried elsewhere.
+
+        Where the request may be sent again, and the retry budget allows it; the others go on waiting. A replica that
+        drains keeps what it has. Returns how many were moved.
+        """
+        moved = 0
+        for exchange in [client.exchange for client in clients]:
+            if not isinstance(exchange, Exchange) or (replica := exchange.replica) is None:
+                continue
+            if replica.id != id_ or replica.draining:
+                continue
+            if (self._fleet.replicas.get(id_) is not replica or replica.state == "ejected") and exchange.move():
+                moved += 1
+        return moved
 
     def refuse(self, reason: str, detail: str) -> bytes:
         """The answer to what could not be read as a request; `detail` says why."""

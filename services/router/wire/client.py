@@ -18,8 +18,10 @@ from services.router.wire.messages import MAX_HEAD_BYTES, MAX_HEADERS, Header, R
 KEEPALIVE_S = 75.0
 """An idle connection of a client is closed after so long (nginx's default)."""
 LINGER_S = 0.5
-"""A client that is not to send any more may read its answer for so long; closed at once, what it still sends would reset
-the connection, and the answer with it (RFC 9112, section 9.6)."""
+"""A client that is not to send any more may read its answer for so long; closed at once, what it still sends would
+reset the connection, and the answer with it (RFC 9112, section 9.6)."""
+MAX_LINGER_BYTES = 1 << 20
+"""So much of what it still sends is thrown away meanwhile; then it is cut off."""
 GRACE_S = 0.02
 """What lies in a socket when a time-out is due is read first; this is how long that may take."""
 MAX_KEPT_BYTES = 65_536
@@ -54,6 +56,9 @@ class House(Protocol):
     def arrived(self, now: float) -> float:
         """When bytes were there that are read at `now`."""
 
+    def connected(self, now: float) -> float:
+        """When a client was there that is let in at `now`."""
+
     def let_in(self, client: "Client") -> bool:
         """A client has connected; False where it has been turned away."""
 
@@ -86,7 +91,7 @@ class Client(asyncio.Protocol):
         self.exchange: Exchange | None = None
         self._is_parsing = False
         self._unparsed = 0
-        """Bytes since the last head or piece of a body: of a head that is not whole, or of what stands between pieces."""
+        """Bytes since the last head or piece of a body: of half a head, or of what stands between pieces."""
         self._moved = False
         self._is_paused = False
         self.is_full = False
@@ -108,7 +113,7 @@ class Client(asyncio.Protocol):
         if isinstance(peer, tuple):
             self.peer = str(peer[0]).encode()
         self._made_at = time.monotonic()
-        self._began = self._house.arrived(self._made_at)
+        self._began = self._house.connected(self._made_at)
         if self._house.let_in(self):
             self.deadline.set(self._made_at + KEEPALIVE_S)
 
@@ -140,6 +145,9 @@ class Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read what has come, and begin with a request that is whole enough."""
         if self._is_deaf:
+            self._unparsed += len(data)
+            if self._is_lingering and self._unparsed > MAX_LINGER_BYTES:
+                self.transport.abort()
             return
         if self._request is None and not self._unparsed:
             self._head_begins()

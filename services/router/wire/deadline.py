@@ -1,4 +1,4 @@
-"""A time-out that costs nothing while it is moved: its timer stays, and looks at the moment that is due when it fires."""
+"""A time-out that costs nothing while it is moved: its timer stays, and looks when it fires what is due by then."""
 
 import asyncio
 import time

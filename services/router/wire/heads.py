@@ -96,7 +96,7 @@ def read_request(request: Request) -> None:
         elif lower == b"upgrade":
             request.asks_upgrade = True
     if request.version not in _PASSED:
-        request.fault = ("malformed", "the protocol is neither HTTP/1.1 nor HTTP/1.0")
+        request.fault = ("malformed", "its protocol is not HTTP/1.0 or 1.1")
     elif hosts > 1 or (hosts == 0 and request.version == "1.1"):  # RFC 9112, section 3.2
         request.fault = ("malformed", "there is no Host header" if hosts == 0 else "there are several Host headers")
     try:
@@ -113,7 +113,7 @@ def read_answer(answer: Answer, to_head: bool) -> None:
         ValueError: it cannot be passed on; the text says why.
     """
     if answer.version not in _PASSED:
-        raise ValueError("the protocol is neither HTTP/1.1 nor HTTP/1.0")
+        raise ValueError("its protocol is not HTTP/1.0 or 1.1")
     if not 200 <= answer.status <= 599:
         raise ValueError(f"the status {answer.status}")
     if CONTROL.search(answer.reason) is not None:
@@ -127,11 +127,22 @@ def read_answer(answer: Answer, to_head: bool) -> None:
 
 def _named(headers: list[Header]) -> frozenset[bytes]:
     """What `Connection` names as the hop's own, `close` and the like apart: none of them nearly always."""
+    return _options(headers) - {b"close", b"keep-alive", b""}
+
+
+def _options(headers: list[Header]) -> frozenset[bytes]:
+    """What stands in `Connection`."""
     named: set[bytes] = set()
     for lower, _, value in headers:
         if lower == b"connection":
             named.update(token.strip().lower() for token in value.split(b","))
-    return frozenset(named - {b"close", b"keep-alive", b""})
+    return frozenset(named)
+
+
+def stays_open(answer: Answer) -> bool:
+    """Whether the replica keeps its connection after an answer that ends with its head (RFC 9112, section 9.3)."""
+    named = _options(answer.headers)
+    return b"close" not in named and (answer.version == "1.1" or b"keep-alive" in named)
 
 
 class Passed:
@@ -244,8 +255,8 @@ def date_line() -> bytes:
 def origin_form(target: bytes) -> bytes | None:
     """The path and query to ask a replica for, from a request's target (RFC 9112, section 3.2), to the byte.
 
-    A fragment, which no request has (section 3.2.1), is left out, as by Envoy. None for what is not passed on: CONNECT's
-    `host:port`, and `*`, which asks about the proxy itself.
+    A fragment, which no request has (section 3.2.1), is left out, as by Envoy. None for what is not passed on:
+    CONNECT's `host:port`, and `*`, which asks about the proxy itself.
     """
     if b"#" in target:
         target = target.partition(b"#")[0]

@@ -1,11 +1,11 @@
 """How late the event loop is, and since when bytes that are read only now have been there.
 
-A timer is set every `BEAT_S`; what it is late by is the loop's lag: time in which nothing was read, for want of the CPU,
-or because something else was computed. The kernel does not say when bytes came. While the timer is overdue, the loop has
-not looked at its sockets since the moment it was due, give or take a beat: what is read then is taken to have been there
-since. That is at most one stall too early (for bytes that came at its very end), and at most one beat too late (for those
-that came at its beginning). uvloop reads sockets before it runs timers, so that what has waited is read while the beat is
-overdue, and what comes afterwards is not.
+A timer is set every `BEAT_S`; what it is late by is the loop's lag: time in which nothing was read, for want of the
+CPU, or because something else was computed. The kernel does not say when bytes came. While the timer is overdue, the
+loop has not looked at its sockets since the moment it was due, give or take a beat: what is read then is taken to have
+been there since. That is at most one stall too early (for bytes that came at its very end), and at most one beat too
+late (for those that came at its beginning). Where the loop runs its timers before it looks at its sockets, as uvloop
+does, a late beat holds until it has looked at them once.
 """
 
 import asyncio
@@ -31,6 +31,10 @@ class Heartbeat:
         self._handle = self._loop.call_later(BEAT_S, self._beat)
         self._window_at = time.monotonic()
         self._windows = (0.0, 0.0)
+        self._since: float | None = None
+        """Since when nothing was read that is read in this turn."""
+        self._new_since: float | None = None
+        """Since when nobody was let in who is let in in this turn."""
         self.worst_s = 0.0
         """The largest lag since the beginning, seconds."""
         self.total_s = 0.0
@@ -48,6 +52,17 @@ class Heartbeat:
             self._window_at, before, current = now, current, 0.0
         self._windows = (before, max(current, lag))
         self._observe(lag)
+        if lag > 0:
+            self._since = self._new_since = now - lag
+            self._loop.call_soon(self._loop.call_soon, self._looked)  # the second of two turns comes after a look
+
+    def _looked(self) -> None:
+        """What had come is read; who had come is let in with this turn."""
+        self._since = None
+        self._loop.call_soon(self._let_in)
+
+    def _let_in(self) -> None:
+        self._new_since = None
 
     @property
     def recent_s(self) -> float:
@@ -60,7 +75,13 @@ class Heartbeat:
 
     def arrived(self, now: float) -> float:
         """When bytes were there that are read at `now`: the same, unless the loop is late."""
-        return now if now < self._due else self._due - SLACK_S
+        if self._since is not None:
+            return self._since
+        return now if now < self._due else self._due
+
+    def connected(self, now: float) -> float:
+        """When a client was there that is let in at `now`."""
+        return self.arrived(now) if self._new_since is None else self._new_since
 
     def stop(self) -> None:
         """Leave no timer behind."""

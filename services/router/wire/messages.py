@@ -8,34 +8,23 @@ MAX_HEADERS = 128
 """Of a message, those at its end (trailers) likewise (aiohttp's default; Envoy's is 100)."""
 
 
-class Request:
-    """What a client asks."""
+class Message:
+    """What both are."""
 
-    __slots__ = (
-        "asks_upgrade", "body", "complete", "expects", "fault", "has_body", "headers", "keep_alive", "kept_bytes",
-        "length", "method", "target", "version",
-    )  # fmt: skip
+    __slots__ = ("body", "complete", "has_body", "headers", "kept_bytes", "length", "version")
 
     def __init__(self) -> None:
-        """Its first byte is here."""
-        self.method = b""
-        self.target = b""
+        """Nothing of it is known."""
         self.version = "1.1"
         self.headers: list[Header] = []
         self.length: int | None = None
         """Of its body, where the head tells it."""
         self.has_body = False
-        self.keep_alive = False
-        self.expects = False
-        """Whether the client waits for `100 Continue` (RFC 9110, section 10.1.1)."""
-        self.asks_upgrade = False
         self.body: list[bytes] = []
         """The pieces that have come and have not been passed on."""
         self.kept_bytes = 0
         """The size of those."""
         self.complete = False
-        self.fault: tuple[str, str] | None = None
-        """What is wrong with it: a reason among the router's rejections, and a few words."""
 
     def header(self, name: bytes) -> bytes | None:
         """The value of the first header of that name (lower case)."""
@@ -49,30 +38,34 @@ class Request:
         return taken
 
 
-class Answer:
+class Request(Message):
+    """What a client asks."""
+
+    __slots__ = ("asks_upgrade", "expects", "fault", "keep_alive", "method", "target")
+
+    def __init__(self) -> None:
+        """Its first byte is here."""
+        super().__init__()
+        self.method = b""
+        self.target = b""
+        self.keep_alive = False
+        self.expects = False
+        """Whether the client waits for `100 Continue` (RFC 9110, section 10.1.1)."""
+        self.asks_upgrade = False
+        self.fault: tuple[str, str] | None = None
+        """What is wrong with it: a reason among the router's rejections, and a few words."""
+
+
+class Answer(Message):
     """What a replica answers."""
 
-    __slots__ = ("body", "complete", "has_body", "headers", "kept_bytes", "length", "reason", "status", "until_close",
-                 "version")  # fmt: skip
+    __slots__ = ("reason", "status", "until_close")
 
     def __init__(self) -> None:
         """Its head is here."""
+        super().__init__()
         self.status = 0
         self.reason = b""
-        self.version = "1.1"
-        self.headers: list[Header] = []
-        self.length: int | None = None
-        """Of its body, where the head tells it."""
         self.has_body = True
         self.until_close = False
         """Whether its body ends with the connection (RFC 9112, section 6.3)."""
-        self.body: list[bytes] = []
-        self.kept_bytes = 0
-        self.complete = False
-
-    def take(self) -> bytes:
-        """The pieces that are here; they are here no more."""
-        taken = self.body[0] if len(self.body) == 1 else b"".join(self.body)
-        self.body.clear()
-        self.kept_bytes = 0
-        return taken

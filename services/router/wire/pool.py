@@ -16,7 +16,7 @@ class Pool:
     """The idle ones by address, the last one used on top: the others may grow old, and are closed."""
 
     def __init__(self, connect_s: float, most: int) -> None:
-        """`connect_s` for a connection; in all there are `most` at a time, idle ones give way (needs a running loop)."""
+        """`connect_s` for a connection; beyond `most` of all kinds idle ones give way. Needs a running loop."""
         self._loop = asyncio.get_running_loop()
         self._connect_s = connect_s
         self._most = most

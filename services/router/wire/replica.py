@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 import httptools
 
-from services.router.wire.heads import read_answer, too_large
+from services.router.wire.heads import read_answer, stays_open, too_large
 from services.router.wire.messages import MAX_HEAD_BYTES, MAX_HEADERS, Answer, Header
 
 MAX_INTERIM = 16
@@ -117,7 +117,7 @@ class Connection(asyncio.Protocol):
             self.wrong = self.wrong or what
 
     def _end_at_the_head(self, answer: Answer, data: bytes) -> None:
-        """An answer without a body is whole, whatever length it tells; the parser does not know, and is not used again."""
+        """An answer without a body is whole, whatever length it tells; its parser does not know, and ends with it."""
         if not answer.complete:
             answer.complete = True
             self._parser = httptools.HttpResponseParser(self)
@@ -161,7 +161,7 @@ class Connection(asyncio.Protocol):
         if too_large(answer.headers, answer.reason, self._unparsed):
             raise ValueError(f"a head of more than {MAX_HEAD_BYTES} bytes")
         read_answer(answer, self._to_head)
-        if not parser.should_keep_alive():
+        if not (parser.should_keep_alive() if answer.has_body else stays_open(answer)):
             self._is_spent = True
         self.answer = answer
 

@@ -41,6 +41,7 @@ class DataServer:
         self.begin = service.begin
         self.refusal = service.refuse
         self.arrived = heartbeat.arrived
+        self.connected = heartbeat.connected
         self.head_s = head_s
         self._turn_away = service.turn_away
         self._most = most
@@ -80,9 +81,8 @@ class DataServer:
         await self.stop()
         for client in list(self.clients):
             client.close_idle()
-        ends = asyncio.get_running_loop().time() + cut_s
-        while self.clients and asyncio.get_running_loop().time() < ends:
-            await asyncio.sleep(0.01)
+        if self.clients:
+            await asyncio.sleep(cut_s)
         for client in list(self.clients):
             client.transport.abort()
         await asyncio.sleep(0)
