@@ -149,7 +149,9 @@ def _judge(
     return FAILED if failed else DIFFERS if judgement.verdict != "agrees" else AGREES if is_met else UNMET
 
 
-def _is_met(original: Original, output: Path, new: list[Metrics], manifests: list[Manifest], console: Console) -> bool:
+def _is_met(
+    original: Original, output: Path, new: list[Metrics], manifests: list[Manifest], console: Console
+) -> bool:
     """Whether the repeats together meet what the run expects; what is about a reference, which they have none of, is
     left out with a line.
     """

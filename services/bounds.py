@@ -1,10 +1,10 @@
 """What a setting may be, said beside its field: `Annotated[float, Bounds(0, 1)]`, `Annotated[str, Choices("a", "b")]`.
 
-@dataclass
-class Settings:
-    share: Annotated[float, Bounds(0, 1)] = 0.5
+    @dataclass
+    class Settings:
+        share: Annotated[float, Bounds(0, 1)] = 0.5
 
-hold(Settings(share=2), "section")  # ValueError: section.share=2: must be between 0 and 1
+    hold(Settings(share=2), "section")  # ValueError: section.share=2: must be between 0 and 1
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """What a number is a number of, as the end of its key says it, and the sentence for a value of the wrong kind.
 
-unit_of("mean_ms")                                   # "milliseconds"
-must_be("demand.mean_ms", "50ms", float)             # "must be milliseconds, a number, as demand.mean_ms=50"
+    unit_of("mean_ms")                                   # "milliseconds"
+    must_be("demand.mean_ms", "50ms", float)             # "must be milliseconds, a number, as demand.mean_ms=50"
 """
 
 import re

@@ -91,7 +91,9 @@ def _runs(counts: np.ndarray) -> list[Metrics]:
     return [metrics(REQUESTS, failed=int(count)) for count in counts]
 
 
-def _pair(n: int, ours: list[int], theirs: list[int], effect: float, rng: np.random.Generator) -> list[list[Metrics]]:
+def _pair(
+    n: int, ours: list[int], theirs: list[int], effect: float, rng: np.random.Generator
+) -> list[list[Metrics]]:
     """Runs of two arms whose p99 differs by `effect` on the log scale; none where more than 1 % was lost."""
     base = rng.normal(math.log(100), 0.2, n)
     other = base + effect + rng.normal(0, FEWER[1], n)

@@ -74,7 +74,9 @@ def metrics(
         valid: whether the run counts.
     """
     counts = {"offered_requests": requests, "failed_requests": failed, "error_rate": failed / requests}
-    return cast(Metrics, UNKNOWN | counts | {"served_share": 1 - failed / requests, "valid": valid} | dict(known or {}))
+    return cast(
+        Metrics, UNKNOWN | counts | {"served_share": 1 - failed / requests, "valid": valid} | dict(known or {})
+    )
 
 
 def arm(label: str, manifest: Manifest, runs: Sequence[Metrics]) -> Arm:

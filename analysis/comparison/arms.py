@@ -16,6 +16,7 @@ FIXED = ("validity", "comparison", "repeat")
 """Sections that must be the same in every arm: limits, smallest effects and looks are set before the data, for all."""
 
 
+
 class ComparisonError(RuntimeError):
     """The runs cannot be compared; the text is one line that says why."""
 

@@ -201,7 +201,9 @@ def best_sets(groups: Sequence[Sequence[Arm]]) -> list[BestSet]:
     for arms, within in zip(groups, pairings, strict=True):
         known = {label for p in within if p.kept for label in (p.reference, p.arm)}
         verdicts = {
-            (p.reference, p.arm): overall(judged.get((id(p), plan.primary)), judged.get((id(p), FAILED)), plan.smallest)
+            (p.reference, p.arm): overall(
+                judged.get((id(p), plan.primary)), judged.get((id(p), FAILED)), plan.smallest
+            )
             for p in within
             if p.kept
         }

@@ -98,7 +98,9 @@ class _Share:
     transformations, Biometrics 3, 1947).
     """
 
-    def __init__(self, compared: Compared, old: float, of: int, shares: Sequence[float], totals: Sequence[int]) -> None:
+    def __init__(
+        self, compared: Compared, old: float, of: int, shares: Sequence[float], totals: Sequence[int]
+    ) -> None:
         """`old` is the old run's share of its `of` requests, `shares` are the repeats' of their `totals`."""
         self.compared, self.n, self.old = compared, len(shares), old
         events, total = sum(round(share * n) for share, n in zip(shares, totals, strict=True)), sum(totals)
@@ -136,7 +138,11 @@ def check(old: Metrics, repeats: Sequence[Metrics], primary: str, smallest: Smal
     found = [_find(compared, old, valid) for compared in COMPARED]
     compared = [f for f in found if not isinstance(f, Row) and f is not None]
     levels = dict(zip(map(id, compared), holm_levels([f.p for f in compared]), strict=True))
-    rows = [f if isinstance(f, Row) else _row(f, levels[id(f)], f.is_within(smallest)) for f in found if f is not None]
+    rows = [
+        f if isinstance(f, Row) else _row(f, levels[id(f)], f.is_within(smallest))
+        for f in found
+        if f is not None
+    ]
     unseen = [_unseen(f, levels[id(f)], smallest) for f in compared if f.compared.key == primary]
     return _conclude(rows, len(valid), len(repeats), "".join(unseen))
 

@@ -79,7 +79,9 @@ def paired(differences: Sequence[float]) -> Paired:
     return Paired(n, mean, sd, student_p(mean * math.sqrt(n) / sd, n - 1))
 
 
-def holm_levels(ps: Sequence[float], alpha: float = ALPHA, smallest: Sequence[float] | None = None) -> list[float]:
+def holm_levels(
+    ps: Sequence[float], alpha: float = ALPHA, smallest: Sequence[float] | None = None
+) -> list[float]:
     """The level at which each comparison of a family is judged, so that the family errs with at most `alpha`.
 
     Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6 (1979): the

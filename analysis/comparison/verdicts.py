@@ -123,7 +123,9 @@ class BestSet:
         return (self.first, *self.others)
 
 
-def best_set(labels: Sequence[str], verdicts: dict[tuple[str, str], Verdict], apart: Sequence[str] = ()) -> BestSet:
+def best_set(
+    labels: Sequence[str], verdicts: dict[tuple[str, str], Verdict], apart: Sequence[str] = ()
+) -> BestSet:
     """The arms that no other arm is better than.
 
     As all verdicts are of one family (Holm over all pairs), the chance of any arm being called worse that is not is at

@@ -19,6 +19,7 @@ LIMITS = {
 """Limits where the manifest's `validity` section has none; the meaning of each: docs/results.md."""
 
 
+
 def reasons(run: Run, metrics: Metrics) -> list[str]:
     """Why the run is not a valid measurement, a sentence each; empty = it is one.
 

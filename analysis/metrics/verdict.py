@@ -27,6 +27,7 @@ NOTHING_HARMED = "nothing to recover from"
 NONE_SERVED = "no request was served"
 
 
+
 def verdict(manifest: Manifest, metrics: Metrics) -> str:
     """What the run showed, in one line; an invalid run says why it shows nothing.
 

@@ -117,6 +117,7 @@ class FaultOnAll(Fault):
         return self.end_s
 
 
+
 def on_each(fault: Fault, targets: list[str]) -> list[Fault]:
     """The parts of a fault on `all`, one a replica."""
     values = {each.name: getattr(fault, each.name) for each in dataclasses.fields(fault)}

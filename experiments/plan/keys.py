@@ -1,8 +1,8 @@
 """Every key of the configuration, as the dataclasses have it: kind, unit, default, bounds, meaning.
 
-key = find("workload.demand.mean_ms")
-key.kind, key.default, key.rules      # float, 50.0, (Bounds(0.01, 10000),)
-meaning(key.owner, key.name)          # "Mean, milliseconds."
+    key = find("workload.demand.mean_ms")
+    key.kind, key.default, key.rules      # float, 50.0, (Bounds(0.01, 10000),)
+    meaning(key.owner, key.name)          # "Mean, milliseconds."
 """
 
 import ast

@@ -21,6 +21,7 @@ NEEDED = ("scenario", "seed", "exit_reason", "schedule_hash", "faults", "overrid
 """Keys of a manifest without which it cannot be replayed."""
 
 
+
 class ReplayError(ValueError):
     """The run cannot be replayed; the text is one line that says why."""
 

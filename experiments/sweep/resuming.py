@@ -175,10 +175,8 @@ def what_is_missing(planned: Sweep, folder: Path, most: int | None) -> Sweep:
     history = max((_looks(manifest) for manifest in left.manifests.values()), key=len, default=())
     missing = [(arm, seed) for seed in sorted(used) for arm in arms if (arm, seed) not in whole]
     pairs = min(sum((arm, seed) in whole for seed in used) for arm in arms)
-    goes_on = (
-        repetition is not None
-        and not history
-        and (bool(missing) or not repetition.has_ended([left.folder / str(j.number) for j in _ordered(whole)], pairs))
+    goes_on = repetition is not None and not history and (
+        bool(missing) or not repetition.has_ended([left.folder / str(j.number) for j in _ordered(whole)], pairs)
     )
     ended = not goes_on and (not missing or left.is_reported)
 
@@ -286,3 +284,4 @@ def _warn_of_another_tree(manifests: dict[int, Manifest]) -> None:
             f"warning: the tree has changed since the sweep was begun: its runs are of commit "
             f"{', '.join(others)}, those to come of {now}"
         )
+

@@ -11,7 +11,6 @@ PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 GONE = 499
 """What a replica answers where nobody reads it any more."""
 
-
 def logged(app: ASGIApp) -> ASGIApp:
     """`app`, and a line when a request has ended: `status=cancelled` where nobody got an answer."""
 

@@ -76,3 +76,5 @@ class Failed(BaseModel):
     """Why it was not done, in one line."""
 
     detail: str
+
+

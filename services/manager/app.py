@@ -55,7 +55,9 @@ def build_app(control: Control, engine: Engine, scaler: str) -> FastAPI:
     failing: dict[int | str, dict[str, Any]] = {
         502: {"description": "What runs the replicas does not do it", "model": Failed}
     }
-    fixed: dict[int | str, dict[str, Any]] = {409: {"description": "This manager only recommends", "model": Failed}}
+    fixed: dict[int | str, dict[str, Any]] = {
+        409: {"description": "This manager only recommends", "model": Failed}
+    }
     token, answers = documented_token(), REFUSALS | WRONG_INPUT | failing
     telemetry = Telemetry(control)
 

@@ -72,10 +72,7 @@ def test_the_metrics_of_a_simulated_run_are_those_that_metrics_json_would_hold(t
 def test_intervals_on_runs_cover_as_often_as_they_say_and_find_what_is_there():
     tables = calibration_latency.of_runs(0.8, 120, rng(), truth_pairs=1000)
     assert outside(tables) == []
-    power = {
-        cell.setting["pairs"]: cell.share("better").value
-        for cell in cells(tables, "10 % faster, runs of 3,000 requests")
-    }
+    power = {cell.setting["pairs"]: cell.share("better").value for cell in cells(tables, "10 % faster, runs of 3,000 requests")}
     assert power["20"] > 0.99
     sequential = cells(tables, "10 % faster, sequential, at most 20 pairs")
     used = {cell.setting["until_ratio_ci"]: np.mean(cell.found["pairs"]) for cell in sequential}

@@ -16,9 +16,7 @@ pytestmark = pytest.mark.slow
 NAMES = {"policy": {"name": "round_robin"}}
 
 
-def run(
-    folder, latency_s, *, seed=1, scenario="routed", valid=True, config=None, requests=None, schedule=None, **about
-):
+def run(folder, latency_s, *, seed=1, scenario="routed", valid=True, config=None, requests=None, schedule=None, **about):
     """A run whose latencies are all `latency_s`."""
     table = synthetic.even_requests(latency_s=latency_s) if requests is None else requests
     generator = [{"stopped": "complete" if valid else "interrupted"}]

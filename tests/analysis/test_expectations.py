@@ -283,5 +283,5 @@ def test_pipelines_read_the_outcomes_as_tests(tmp_path):
 
 def test_what_xml_does_not_allow_is_not_written_and_dots_make_no_package(tmp_path):
     metrics = in_numbers(run(tmp_path, failed=1)).metrics
-    found = hold_runs([parse("failed_requests == 0")], 'a.b\x00<&"', [metrics])
-    assert as_jenkins(junit(found, 'a.b\x00<&"', None)) == {('a_b?<&"', "failed_requests == 0"): "failure"}
+    found = hold_runs([parse("failed_requests == 0")], "a.b\x00<&\"", [metrics])
+    assert as_jenkins(junit(found, "a.b\x00<&\"", None)) == {("a_b?<&\"", "failed_requests == 0"): "failure"}

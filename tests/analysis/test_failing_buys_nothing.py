@@ -23,11 +23,7 @@ def runs_of(values, *, key="latency_p99_ms", failed=None, requests=REQUESTS, **m
     return [
         metrics(
             requests,
-            {
-                key: value,
-                **(beyond if value is None else {}),
-                **{name: column[number] for name, column in more.items()},
-            },
+            {key: value, **(beyond if value is None else {}), **{name: column[number] for name, column in more.items()}},
             failed=0 if failed is None else failed[number],
         )
         for number, value in enumerate(values)
@@ -123,13 +119,9 @@ def test_a_metric_that_some_runs_lack_is_not_compared_over_the_rest():
 
 
 def test_a_fault_that_is_detected_in_three_runs_of_ten_is_not_detected_faster():
-    always = [
-        metrics(REQUESTS, {"latency_p99_ms": 100.0, "detection_s": 1.0, "faults_undetected": 0}) for _ in range(10)
-    ]
+    always = [metrics(REQUESTS, {"latency_p99_ms": 100.0, "detection_s": 1.0, "faults_undetected": 0}) for _ in range(10)]
     seldom = [
-        metrics(
-            REQUESTS, {"latency_p99_ms": 100.0, "detection_s": 0.5 if n < 3 else None, "faults_undetected": int(n >= 3)}
-        )
+        metrics(REQUESTS, {"latency_p99_ms": 100.0, "detection_s": 0.5 if n < 3 else None, "faults_undetected": int(n >= 3)})
         for n in range(10)
     ]
     row = compared(always, seldom).row("b", "detection_s")
@@ -144,9 +136,7 @@ def test_goodput_of_nothing_in_half_of_the_runs_is_not_left_out():
 
 
 def test_one_failure_against_two_is_neither_equivalent_nor_certain():
-    found = compared(
-        runs_of([100.0, 101.0], failed=[1, 1], requests=2000), runs_of([100.0, 101.0], failed=[2, 2], requests=2000)
-    )
+    found = compared(runs_of([100.0, 101.0], failed=[1, 1], requests=2000), runs_of([100.0, 101.0], failed=[2, 2], requests=2000))
     row = found.row("b", "error_rate")
     assert row.p == pytest.approx(0.69, abs=0.01)
     assert row.low < 0 < row.high and row.verdict == "inconclusive"
@@ -187,10 +177,7 @@ def test_the_interval_that_is_shown_is_the_one_that_the_verdict_was_given_by():
     names = ("x", "y", "z")
     manifest = settings()
     arms = [arm("a", manifest, runs_of([100.0, 104.0, 98.0, 101.0]))]
-    arms += [
-        arm(name, manifest, runs_of([100.0 * f, 108.0 * f, 96.0 * f, 100.0 * f]))
-        for name, f in zip(names, (0.8, 1.0, 1.3), strict=True)
-    ]
+    arms += [arm(name, manifest, runs_of([100.0 * f, 108.0 * f, 96.0 * f, 100.0 * f])) for name, f in zip(names, (0.8, 1.0, 1.3), strict=True)]
     for row in compare(arms).rows:
         if row.metric == "latency_p99_ms":
             is_excluded = row.low > 1 or row.high < 1
@@ -203,10 +190,7 @@ def test_the_best_of_six_is_a_set_with_what_is_worse_beside_it():
     manifest = settings()
     base = rng.normal(0, 0.1, 8)
     factors = {"a": 1.3, "b": 0.8, "c": 0.81, "d": 1.0, "e": 1.0, "f": 2.0}
-    arms = [
-        arm(n, manifest, runs_of((100 * f * np.exp(base + rng.normal(0, 0.02, 8))).tolist()))
-        for n, f in factors.items()
-    ]
+    arms = [arm(n, manifest, runs_of((100 * f * np.exp(base + rng.normal(0, 0.02, 8))).tolist())) for n, f in factors.items()]
     found = compare(arms)
     assert set(found.best.members) == {"b", "c"}
     assert set(found.best.worse) == {"a", "d", "e", "f"}
@@ -227,12 +211,7 @@ def test_an_arm_that_loses_requests_is_not_in_the_best_set_for_being_fast():
 
 def test_seconds_outside_the_objective_and_recovery_are_compared_by_their_difference():
     ours = runs_of([100.0] * 5, slo_violation_s=[0.0, 0.0, 1.0, 0.0, 0.0], recovery_s=[0.0] * 5, recovered=[True] * 5)
-    theirs = runs_of(
-        [100.0] * 5,
-        slo_violation_s=[9.0, 8.0, 11.0, 9.0, 10.0],
-        recovery_s=[None, 3.0, 4.0, 5.0, 3.0],
-        recovered=[False, True, True, True, True],
-    )
+    theirs = runs_of([100.0] * 5, slo_violation_s=[9.0, 8.0, 11.0, 9.0, 10.0], recovery_s=[None, 3.0, 4.0, 5.0, 3.0], recovered=[False, True, True, True, True])
     found = compared(ours, theirs)
     row = found.row("b", "slo_violation_s")
     assert (row.difference, row.verdict, row.ratio) == (pytest.approx(9.2), "worse", None)
@@ -241,16 +220,12 @@ def test_seconds_outside_the_objective_and_recovery_are_compared_by_their_differ
 
 
 def test_equal_counts_of_whole_seconds_are_no_certainty():
-    row = compared(runs_of([1.0] * 3, slo_violation_s=[0.0] * 3), runs_of([1.0] * 3, slo_violation_s=[0.0] * 3)).row(
-        "b", "slo_violation_s"
-    )
+    row = compared(runs_of([1.0] * 3, slo_violation_s=[0.0] * 3), runs_of([1.0] * 3, slo_violation_s=[0.0] * 3)).row("b", "slo_violation_s")
     assert row.low < -0.5 and row.high > 0.5
 
 
 def test_the_share_that_is_served_in_time_can_be_the_primary_metric():
-    found = compared(
-        runs_of([100.0] * 4, failed=[0] * 4), runs_of([50.0] * 4, failed=[90, 80, 85, 95]), primary="served_share"
-    )
+    found = compared(runs_of([100.0] * 4, failed=[0] * 4), runs_of([50.0] * 4, failed=[90, 80, 85, 95]), primary="served_share")
     row = found.row("b", "served_share")
     assert row.is_primary and row.overall == "worse" and row.difference == pytest.approx(-0.0291, abs=1e-3)
 
@@ -264,12 +239,7 @@ def test_rare_failures_do_not_make_false_winners_on_a_map():
         for _ in range(36):
             counts = rng.binomial(1000, 0.0006, (2, 10)).tolist()
             values = np.exp(rng.normal(4.6, 0.1, (2, 10))).tolist()
-            groups.append(
-                [
-                    arm(name, manifest, runs_of(v, failed=c, requests=1000))
-                    for name, v, c in zip("ab", values, counts, strict=True)
-                ]
-            )
+            groups.append([arm(name, manifest, runs_of(v, failed=c, requests=1000)) for name, v, c in zip("ab", values, counts, strict=True)])
         false += any(not found.others for found in best_sets(groups))
     assert false <= 5  # at 5 % as many or more come by chance in 1 of 140 cases; it was 24 %
 
@@ -277,11 +247,7 @@ def test_rare_failures_do_not_make_false_winners_on_a_map():
 def test_an_arm_of_which_nothing_is_known_is_not_the_best():
     manifest = settings(primary="served_share")
     dead = [metrics(REQUESTS, {"latency_p99_ms": 1.0}, valid=False) for _ in range(4)]
-    arms = [
-        arm("a", manifest, runs_of([100.0] * 4)),
-        arm("b", manifest, runs_of([101.0] * 4)),
-        arm("dead", manifest, dead),
-    ]
+    arms = [arm("a", manifest, runs_of([100.0] * 4)), arm("b", manifest, runs_of([101.0] * 4)), arm("dead", manifest, dead)]
     found = compare(arms).best
     assert "dead" not in found.members and found.apart == ("dead",)
     silent = [metrics(REQUESTS, {"latency_p99_ms": 100.0}) for _ in range(4)]
@@ -322,12 +288,7 @@ def test_where_losses_and_latency_run_in_a_circle_nobody_is_named_the_winner():
 
 
 @pytest.mark.parametrize(
-    ("section", "words"),
-    [
-        ({"primary": "nothing"}, "primary nothing"),
-        ({"smallest_effect": None}, "comparison"),
-        ({"smallest_share": 0}, "smallest"),
-    ],
+    ("section", "words"), [({"primary": "nothing"}, "primary nothing"), ({"smallest_effect": None}, "comparison"), ({"smallest_share": 0}, "smallest")]
 )
 def test_manifests_that_say_nothing_to_compare_by_are_refused_in_a_line(section, words):
     manifest = settings()

@@ -57,11 +57,7 @@ def test_a_winner_is_found_among_few_cells_and_not_among_many(tmp_path):
             for seed, latency in enumerate(latencies):
                 folder = tmp_path / f"{cell}-{policy}-{seed}"
                 config = {"policy": {"name": policy}, "replicas": cell, "router": {"health": {"interval_s": 0.1}}}
-                synthetic.write(
-                    folder,
-                    synthetic.even_requests(latency_s=latency),
-                    about=synthetic.manifest(seed=seed, config=config),
-                )
+                synthetic.write(folder, synthetic.even_requests(latency_s=latency), about=synthetic.manifest(seed=seed, config=config))
                 runs.append(folder)
     from analysis.comparison.gathering import read_runs
 

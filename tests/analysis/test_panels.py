@@ -14,7 +14,7 @@ TREE = ["Latency", "Replicas in rotation and faults", "Rates", "Replicas", "CPU"
 TREE += ["Requests per replica", "In numbers"]
 OF_SOME_RUNS = {"counterfactual", "counterfactual_numbers"}
 """Panels that this page has nothing for (tests/experiments/test_counterfactual.py)."""
-ATTEMPTS = """
+ATTEMPTS = '''
 from analysis.pages.panels import Source
 from analysis.pages.style import BLUE, dress
 
@@ -31,7 +31,7 @@ class Attempts:
         counts = source.run.requests["attempts"].value_counts().sort_index()
         axes.bar(counts.index, counts, color=BLUE)
         {more}
-"""
+'''
 
 
 def attempts(name, place=(5, 1), columns=4, height=250, more=""):
@@ -131,6 +131,4 @@ def test_a_folder_of_panels_that_is_none_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv("AEGIS_PLUGINS", str(tmp_path / "misspelt"))
     panels, wrong = find()
     assert len(panels) == len(TREE) + len(OF_SOME_RUNS) and {panel.name for panel in panels} > OF_SOME_RUNS
-    assert [str(error) for error in wrong] == [
-        f"without panels of {tmp_path / 'misspelt'}: AEGIS_PLUGINS must name folders"
-    ]
+    assert [str(error) for error in wrong] == [f"without panels of {tmp_path / 'misspelt'}: AEGIS_PLUGINS must name folders"]

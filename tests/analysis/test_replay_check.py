@@ -148,8 +148,7 @@ def test_invalid_runs_do_not_enter_and_are_said():
 def test_what_one_side_lacks_is_not_compared_and_said():
     found = verdict(metrics(detection=None), [metrics(), metrics()])
     assert (
-        found.verdict == "agrees"
-        and "not compared, since undefined or zero in one of the runs: detection" in found.sentence
+        found.verdict == "agrees" and "not compared, since undefined or zero in one of the runs: detection" in found.sentence
     )
     none = verdict(metrics(detection=None), [metrics(detection=None)] * 2)
     assert "latency_p999_ms" not in [row.metric for row in none.rows]

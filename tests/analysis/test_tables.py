@@ -33,9 +33,7 @@ def sweep(tmp_path_factory):
             seed=seed, config={"policy": {"name": POLICIES[arm]}},
             generator=[{"stopped": "interrupted" if job == 5 else "complete"}],
         )  # fmt: skip
-        synthetic.write(
-            folder / str(job), synthetic.even_requests(latency_s=(0.1 + 0.01 * seed) / (1 + arm)), about=about
-        )
+        synthetic.write(folder / str(job), synthetic.even_requests(latency_s=(0.1 + 0.01 * seed) / (1 + arm)), about=about)
     return folder
 
 
@@ -60,33 +58,17 @@ def test_a_run_is_tables_whose_columns_have_units(sweep):
     assert run.requests["latency_ms"].to_numpy() == pytest.approx(50.0)
     assert run.requests.attrs["units"]["latency_ms"] == "ms"
     assert (len(run.timeline), run.timeline.attrs["units"]["goodput_rps"]) == (10, "requests/s")
-    assert (run.metrics["value"]["latency_p99_ms"], run.metrics["unit"]["latency_p99_ms"]) == (
-        pytest.approx(50.0),
-        "ms",
-    )
+    assert (run.metrics["value"]["latency_p99_ms"], run.metrics["unit"]["latency_p99_ms"]) == (pytest.approx(50.0), "ms")
     assert "VALID" in run.verdict and str(sweep / "1") in repr(run)
     assert list(run.events.columns) == ["t_s", "source", "event"]
 
 
 def test_every_number_of_a_run_has_a_unit_but_counts_of_versions():
-    words = {
-        "schema_version",
-        "valid",
-        "recovered",
-        "fault_harm",
-        "steady",
-        "invalid_reasons",
-        "warnings",
-        "detected_by",
-    }
+    words = {"schema_version", "valid", "recovered", "fault_harm", "steady", "invalid_reasons", "warnings", "detected_by"}
     assert {key for key in Metrics.__annotations__ if not unit_of(key)} == words
     named = {"p50_ms": "ms", "offered_rps": "requests/s", **{f"cpu_{role}_cores": "cores" for role in CPU_ROLES}}
     assert {name: unit_of(name) for name in named} == named
-    assert [unit_of(name) for name in ("error_rate_timeout", "lateness_p99_ms_worker_1", "share_r1")] == [
-        "share",
-        "ms",
-        "share",
-    ]
+    assert [unit_of(name) for name in ("error_rate_timeout", "lateness_p99_ms_worker_1", "share_r1")] == ["share", "ms", "share"]
 
 
 def test_a_sweep_is_a_table_with_a_row_a_run_and_its_arm(sweep):

@@ -20,10 +20,7 @@ from tests.analysis.test_failing_buys_nothing import NAMES, compared, runs_of, s
 
 def test_a_run_that_stands_apart_is_named_with_its_folder():
     manifest = settings()
-    arms = [
-        arm("a", manifest, runs_of([100.0, 104.0, 98.0, 101.0, 99.0, 102.0])),
-        arm("b", manifest, runs_of([90.0, 94.0, 88.0, 910.0, 89.0, 92.0])),
-    ]
+    arms = [arm("a", manifest, runs_of([100.0, 104.0, 98.0, 101.0, 99.0, 102.0])), arm("b", manifest, runs_of([90.0, 94.0, 88.0, 910.0, 89.0, 92.0]))]
     found = compare(arms)
     assert [(one.arm, one.seed, one.value) for one in found.outlying] == [("b", 3, 910.0)]
     assert any("stands apart: b, seed 3" in note for note in notes(found))
@@ -66,9 +63,7 @@ def test_more_pairs_and_minutes_are_advised_with_the_command(tmp_path, capsys):
     assert main([str(tmp_path)]) == 0
     row = next(r for r in json.loads((tmp_path / "comparison.json").read_text()) if r["is_primary"])
     assert row["verdict"] == "inconclusive" and row["pairs_needed"] > 4
-    assert row["minutes_needed"] == pytest.approx(
-        (row["pairs_needed"] - 4) * 2 * (1 + 4 / 60)
-    )  # a run took a minute, and 4 s besides
+    assert row["minutes_needed"] == pytest.approx((row["pairs_needed"] - 4) * 2 * (1 + 4 / 60))  # a run took a minute, and 4 s besides
     printed = capsys.readouterr().out
     assert f"python -m experiments.run repeat.resume={tmp_path} repeat.max={row['pairs_needed']}" in printed
 
@@ -79,18 +74,7 @@ def test_the_estimand_is_said_and_the_length_that_would_do(tmp_path, capsys):
         for job, (mean, config) in enumerate(((0.05, NAMES), (0.045, {}))):
             requests = synthetic.even_requests(duration_s=20.0, rate=50)
             requests["completed_s"] = requests["sent_s"] + rng.exponential(mean, len(requests))
-            about = config | {
-                "workload": {
-                    "rate_rps": 50.0,
-                    "duration_s": 20.0,
-                    "warmup_s": 2.0,
-                    "profile": "constant",
-                    "demand": {"distribution": "exponential"},
-                },
-                "scaler": {"name": "none"},
-                "replica": {"kind": "sleep", "concurrency": 4, "speeds": []},
-                "replicas": 1,
-            }
+            about = config | {"workload": {"rate_rps": 50.0, "duration_s": 20.0, "warmup_s": 2.0, "profile": "constant", "demand": {"distribution": "exponential"}}, "scaler": {"name": "none"}, "replica": {"kind": "sleep", "concurrency": 4, "speeds": []}, "replicas": 1}
             synthetic.write(tmp_path / str(2 * seed + job), requests, about=synthetic.manifest(config=about, seed=seed))
     found = compare_runs(read_runs([tmp_path]))
     by_metric = {row.metric: row for row in found.rows}
@@ -109,12 +93,7 @@ def test_an_episode_with_a_fault_has_no_long_run(tmp_path):
     events = [synthetic.injected(0, 4.0), synthetic.healed(0, 6.0)]
     for seed in range(3):
         for job, config in enumerate((NAMES, {})):
-            synthetic.write(
-                tmp_path / str(2 * seed + job),
-                synthetic.even_requests(),
-                about=synthetic.manifest(config=config, seed=seed, faults=fault),
-                events=events,
-            )
+            synthetic.write(tmp_path / str(2 * seed + job), synthetic.even_requests(), about=synthetic.manifest(config=config, seed=seed, faults=fault), events=events)
     assert {row.estimand for row in compare_runs(read_runs([tmp_path])).rows} == {"run"}
     assert all(row.system_reason is None for row in compare_runs(read_runs([tmp_path])).rows)
 

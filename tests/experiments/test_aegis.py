@@ -127,7 +127,7 @@ def test_what_an_extra_brings_is_named_where_it_is_missing(tmp_path):
 )
 def test_the_tab_key_completes_commands_and_hydras_groups(typed, proposed, tmp_path):
     program = tmp_path / "aegis"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m experiments.aegis "$@"\n')
+    program.write_text(f"#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m experiments.aegis \"$@\"\n")
     program.chmod(0o755)
     script = (
         f'eval "$(aegis completion bash)"; COMP_LINE={typed!r}; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=($COMP_LINE); '

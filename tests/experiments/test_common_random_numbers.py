@@ -69,7 +69,9 @@ SCALED = ["scaler=target_tracking", "autoscaling.max_replicas=6"]
 )
 def test_a_seed_draws_the_same_faults_in_every_arm(arm):
     for seed in range(10):
-        base, other = (check(replace(composed("+scenario=failure", *more), seed=seed)) for more in ([], arm))
+        base, other = (
+            check(replace(composed("+scenario=failure", *more), seed=seed)) for more in ([], arm)
+        )
         assert base and base == other
 
 

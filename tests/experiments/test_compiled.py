@@ -89,13 +89,7 @@ def python(tree, *arguments, interpreted=False):
     environment |= {compiled.INTERPRETED: "1"} if interpreted else {}
     environment |= {"AEGIS_PLUGINS": str(tree / "plugins")}
     return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=tree,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
+        [sys.executable, *arguments], cwd=tree, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
 
 
@@ -116,14 +110,7 @@ def test_both_forms_give_the_same_results_to_the_last_digit_whatever_the_policy_
 
 @pytest.mark.timeout(900)
 def test_a_run_says_in_its_manifest_which_form_it_was_and_in_one_line_where_the_compiled_one_does_not_fit(tree):
-    command = [
-        "-m",
-        "experiments.run",
-        "+scenario=routed",
-        "engine=sim",
-        "workload.duration_s=8",
-        "tracking.enabled=false",
-    ]
+    command = ["-m", "experiments.run", "+scenario=routed", "engine=sim", "workload.duration_s=8", "tracking.enabled=false"]
 
     def run(name):
         done = python(tree, *command, f"hydra.run.dir={tree / name}")
@@ -173,7 +160,5 @@ def test_a_live_router_is_the_python_that_one_reads(tree):
 def test_what_the_compiled_modules_import_of_ours_makes_them_stale_too_and_other_plugins_do_not():
     known = sources(ROOT)
     assert {file_of(module) for module in MODULES} < set(known)
-    assert {"services/router/settings.py", "services/router/policies/__init__.py", "services/backend/faults.py"} < set(
-        known
-    )
+    assert {"services/router/settings.py", "services/router/policies/__init__.py", "services/backend/faults.py"} < set(known)
     assert not [name for name in known if name.startswith(("analysis/", "services/manager/"))]

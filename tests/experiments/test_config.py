@@ -90,12 +90,7 @@ def fields(cls, prefix=""):
 
 
 def test_no_key_is_read_by_nobody():
-    places = [
-        *ROOT.glob("services/**/*.py"),
-        *ROOT.glob("experiments/**/*.py"),
-        *ROOT.glob("analysis/**/*.py"),
-        *ROOT.glob("record/*.py"),
-    ]
+    places = [*ROOT.glob("services/**/*.py"), *ROOT.glob("experiments/**/*.py"), *ROOT.glob("analysis/**/*.py"), *ROOT.glob("record/*.py")]
     source = "\n".join(path.read_text() for path in places)
     unread = [
         name

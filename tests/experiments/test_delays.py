@@ -52,9 +52,7 @@ def test_who_was_retried_or_failed_says_nothing_of_the_network():
 
 
 def test_delays_that_were_measured_where_nothing_can_be_written_are_told_as_hydra_takes_them():
-    measured = {
-        name: Delay(0.25 + number, 0.5) for number, name in enumerate(("client", "router", "replica", "startup"))
-    }
+    measured = {name: Delay(0.25 + number, 0.5) for number, name in enumerate(("client", "router", "replica", "startup"))}
     done = run("+scenario=routed", "engine=sim", as_override(measured), "--cfg", "job", "--package", "engine")
     assert done.returncode == 0, done.stderr
     assert yaml.safe_load(done.stdout)["delays"] == {name: vars(delay) for name, delay in measured.items()}

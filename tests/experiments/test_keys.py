@@ -73,9 +73,7 @@ def refused(key, value):
 
 @pytest.mark.parametrize("point", [POLICIES, SCALERS], ids=lambda point: point.kind)
 def test_no_option_of_a_plugin_does_either(point):
-    taken = [
-        (name, key) for name in point.usable() for key, x in point.options(name, "rng").items() if type(x) is float
-    ]
+    taken = [(name, key) for name in point.usable() for key, x in point.options(name, "rng").items() if type(x) is float]
     assert taken
     for name, key in taken:
         for value in (math.inf, -math.inf, math.nan):
@@ -112,11 +110,7 @@ def test_a_value_of_the_wrong_kind_is_told_the_unit_and_what_was_meant(key, valu
 
 
 def test_units_are_the_ends_of_names():
-    assert (unit_of("p99_ms"), unit_of("base_s"), unit_of("budget_min_per_s")) == (
-        "milliseconds",
-        "seconds",
-        "times a second",
-    )
+    assert (unit_of("p99_ms"), unit_of("base_s"), unit_of("budget_min_per_s")) == ("milliseconds", "seconds", "times a second")
     assert unit_of("replicas") == unit_of("max_attempts") == ""
 
 

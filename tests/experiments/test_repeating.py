@@ -107,9 +107,7 @@ def test_the_jobs_are_those_of_an_ordinary_sweep_over_the_seeds_of_the_whole_bud
     assert [job.number for job in jobs] == list(range(8))
     assert [(seed, len(same)) for seed, same in by_seed(jobs)] == [(7, 2), (8, 2), (9, 2), (10, 2)]
     assert [job.config.policy["name"] for job in jobs] == ["round_robin", "peak_ewma"] * 4
-    assert all(
-        f"seed={job.config.seed}" in job.overrides and job.plan.resolved["seed"] == job.config.seed for job in jobs
-    )
+    assert all(f"seed={job.config.seed}" in job.overrides and job.plan.resolved["seed"] == job.config.seed for job in jobs)
 
 
 def test_a_sweep_without_a_wanted_width_is_left_alone():

@@ -225,14 +225,7 @@ def test_what_goes_beside_it_is_checked(tmp_path, typed, words):
 
 def test_a_sweep_goes_on_as_it_is_typed_and_is_compared_anew(tmp_path):
     folder = tmp_path / "a sweep's folder"
-    first = run(
-        "-m",
-        *SIM,
-        "seed=1",
-        "replicas=3,4",
-        f"hydra.sweep.dir='{str(folder).replace(chr(39), chr(92) + chr(39))}'",
-        timeout_s=220,
-    )
+    first = run("-m", *SIM, "seed=1", "replicas=3,4", f"hydra.sweep.dir='{str(folder).replace(chr(39), chr(92) + chr(39))}'", timeout_s=220)
     assert first.returncode == 0, first.stderr
     before = (folder / "multirun.yaml").read_text()
     done = run(f"repeat.resume={folder}", "repeat.max=2", timeout_s=220)

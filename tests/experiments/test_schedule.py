@@ -32,40 +32,11 @@ def test_a_seed_has_the_schedule_that_it_always_had():
     stored = "5638631d132df040a7bc63b42f3323a136e747614069029b68583db0124d2012"  # of a manifest of schema 1
     assert schedule_hash(built(1, duration_s=10.0)) == stored
 
-
 AS_BEFORE = [
-    (
-        "constant",
-        {"arrivals": "poisson"},
-        {},
-        1,
-        "886f93ac4121eaccdde0840503792b417230396e5b6582db47c4168c61a60739",
-        80.0,
-    ),
-    (
-        "constant",
-        {"arrivals": "poisson"},
-        {},
-        7,
-        "8d62627a764a9114d1927b94125fcc30d753d022abe102d068b031fd06a3048f",
-        80.0,
-    ),
-    (
-        "constant",
-        {"arrivals": "uniform"},
-        {},
-        1,
-        "3588b08839700ab722bb306c4151673d8b6cbc895de70fc2d2f1bb3fd9ba5149",
-        80.0,
-    ),
-    (
-        "constant",
-        {"arrivals": "uniform"},
-        {},
-        7,
-        "7eafa3873f67ea9d5e92be76daca31b153c769651b6332df4c8662c8aabd48d3",
-        80.0,
-    ),
+    ("constant", {"arrivals": "poisson"}, {}, 1, "886f93ac4121eaccdde0840503792b417230396e5b6582db47c4168c61a60739", 80.0),
+    ("constant", {"arrivals": "poisson"}, {}, 7, "8d62627a764a9114d1927b94125fcc30d753d022abe102d068b031fd06a3048f", 80.0),
+    ("constant", {"arrivals": "uniform"}, {}, 1, "3588b08839700ab722bb306c4151673d8b6cbc895de70fc2d2f1bb3fd9ba5149", 80.0),
+    ("constant", {"arrivals": "uniform"}, {}, 7, "7eafa3873f67ea9d5e92be76daca31b153c769651b6332df4c8662c8aabd48d3", 80.0),
     ("step", {"arrivals": "poisson"}, {}, 1, "4b0594e483360f3759b5dc6f426759286f8a9a5c8202237f22c40d9c95280d6b", 160.0),
     ("step", {"arrivals": "poisson"}, {}, 7, "dc3b41d4e898f7d96b5b986f1ee5582e0de2f2da44b546a8394205a098be13ae", 160.0),
     ("step", {"arrivals": "uniform"}, {}, 1, "55d2d651059f9eb0df88832af81f28c0e382190f9364057c2b130bb090813fa2", 160.0),
@@ -74,110 +45,19 @@ AS_BEFORE = [
     ("ramp", {"arrivals": "poisson"}, {}, 7, "8fbf38eec707af5a69c1c688481fe2e33dfa18273a4bdb0e82d8ec5f4fc1d587", 120.0),
     ("ramp", {"arrivals": "uniform"}, {}, 1, "66fb4681cbd2d4dbfb182e96031b90ccf318dd0b217aeadcba34fc094e5c1ac5", 120.0),
     ("ramp", {"arrivals": "uniform"}, {}, 7, "c48ae21a9799b27dc88397c3960aed86ad9071543b0d6f274bb9b34ee752a181", 120.0),
-    (
-        "spike",
-        {"arrivals": "poisson"},
-        {},
-        1,
-        "0a5a5156230b5e74a6dd0390449a4a1af83b7a06c610a31cb66be5363df135b3",
-        240.0,
-    ),
-    (
-        "spike",
-        {"arrivals": "poisson"},
-        {},
-        7,
-        "453aa6fe08553e5f6dc2be7894b71fe8f707591777ac1493e875862bc267eb7a",
-        240.0,
-    ),
-    (
-        "spike",
-        {"arrivals": "uniform"},
-        {},
-        1,
-        "8686fc0f7b9fba3fed1ff46f2ddfe32ec2d3e895e1765289f40ac37e17ce5eb5",
-        240.0,
-    ),
-    (
-        "spike",
-        {"arrivals": "uniform"},
-        {},
-        7,
-        "e092d19332b74cb0949c80fe641ac8d36b54c1413d22354bc1f5baa9961940a8",
-        240.0,
-    ),
-    (
-        "diurnal",
-        {"arrivals": "poisson"},
-        {},
-        1,
-        "54214f9f59bad07af407e37ec0d2b9c608f8bd53da2f7c11847eb28190125831",
-        128.0,
-    ),
-    (
-        "diurnal",
-        {"arrivals": "poisson"},
-        {},
-        7,
-        "4eeb15db25085beba0bef815f8f6c75c9fac47987827b14e6169318da86b14d7",
-        128.0,
-    ),
-    (
-        "diurnal",
-        {"arrivals": "uniform"},
-        {},
-        1,
-        "e20558d1ca6ea0cabe8c74b21db667bfbf97cc7885bcfac3015d05deefa031b6",
-        128.0,
-    ),
-    (
-        "diurnal",
-        {"arrivals": "uniform"},
-        {},
-        7,
-        "fcf2c27b8a22c35a0d73216c684bcdf0202065468f156c88c1d8d360be213517",
-        128.0,
-    ),
-    (
-        "step",
-        {"rate_rps": 33.3, "duration_s": 41.7},
-        {"at": 0.3, "factor": 0.0},
-        3,
-        "d841ad51525f1142839c8e6a4e39040b08e25bc444167ce038aa79c8a8418751",
-        33.3,
-    ),
-    (
-        "ramp",
-        {"rate_rps": 33.3, "duration_s": 41.7},
-        {"start_factor": 2.5, "end_factor": 0.1},
-        3,
-        "a3156c3c3cbd47d043bc18ab32f6f2678f681be86d021c42d9d7ce3bc2ca4118",
-        83.25,
-    ),
-    (
-        "spike",
-        {"rate_rps": 33.3, "duration_s": 41.7},
-        {"at": 0.2, "lasts": 0.25, "factor": 7.1},
-        3,
-        "2029bbf1138b5535ec98abd97896247a66724c2340ae628f05ff61fdeb676054",
-        236.42999999999998,
-    ),
-    (
-        "spike",
-        {"rate_rps": 33.3, "duration_s": 41.7},
-        {"at": 0.0, "lasts": 1.0, "factor": 0.5},
-        3,
-        "57d787461ab90183a6398d8f722b3c52834b0f5f25cecdbd2ff1a4357f339fe7",
-        33.3,
-    ),
-    (
-        "diurnal",
-        {"rate_rps": 33.3, "duration_s": 41.7},
-        {"periods": 2.5, "amplitude": 0.9},
-        3,
-        "63ba8fec8954230b92874361cce8591fdb1f5d7e9aabf812edf56d316ced7376",
-        63.26999999999999,
-    ),
+    ("spike", {"arrivals": "poisson"}, {}, 1, "0a5a5156230b5e74a6dd0390449a4a1af83b7a06c610a31cb66be5363df135b3", 240.0),
+    ("spike", {"arrivals": "poisson"}, {}, 7, "453aa6fe08553e5f6dc2be7894b71fe8f707591777ac1493e875862bc267eb7a", 240.0),
+    ("spike", {"arrivals": "uniform"}, {}, 1, "8686fc0f7b9fba3fed1ff46f2ddfe32ec2d3e895e1765289f40ac37e17ce5eb5", 240.0),
+    ("spike", {"arrivals": "uniform"}, {}, 7, "e092d19332b74cb0949c80fe641ac8d36b54c1413d22354bc1f5baa9961940a8", 240.0),
+    ("diurnal", {"arrivals": "poisson"}, {}, 1, "54214f9f59bad07af407e37ec0d2b9c608f8bd53da2f7c11847eb28190125831", 128.0),
+    ("diurnal", {"arrivals": "poisson"}, {}, 7, "4eeb15db25085beba0bef815f8f6c75c9fac47987827b14e6169318da86b14d7", 128.0),
+    ("diurnal", {"arrivals": "uniform"}, {}, 1, "e20558d1ca6ea0cabe8c74b21db667bfbf97cc7885bcfac3015d05deefa031b6", 128.0),
+    ("diurnal", {"arrivals": "uniform"}, {}, 7, "fcf2c27b8a22c35a0d73216c684bcdf0202065468f156c88c1d8d360be213517", 128.0),
+    ("step", {"rate_rps": 33.3, "duration_s": 41.7}, {"at": 0.3, "factor": 0.0}, 3, "d841ad51525f1142839c8e6a4e39040b08e25bc444167ce038aa79c8a8418751", 33.3),
+    ("ramp", {"rate_rps": 33.3, "duration_s": 41.7}, {"start_factor": 2.5, "end_factor": 0.1}, 3, "a3156c3c3cbd47d043bc18ab32f6f2678f681be86d021c42d9d7ce3bc2ca4118", 83.25),
+    ("spike", {"rate_rps": 33.3, "duration_s": 41.7}, {"at": 0.2, "lasts": 0.25, "factor": 7.1}, 3, "2029bbf1138b5535ec98abd97896247a66724c2340ae628f05ff61fdeb676054", 236.42999999999998),
+    ("spike", {"rate_rps": 33.3, "duration_s": 41.7}, {"at": 0.0, "lasts": 1.0, "factor": 0.5}, 3, "57d787461ab90183a6398d8f722b3c52834b0f5f25cecdbd2ff1a4357f339fe7", 33.3),
+    ("diurnal", {"rate_rps": 33.3, "duration_s": 41.7}, {"periods": 2.5, "amplitude": 0.9}, 3, "63ba8fec8954230b92874361cce8591fdb1f5d7e9aabf812edf56d316ced7376", 63.26999999999999),
 ]
 """Profile, settings, parameters, seed; the schedule's hash and its highest rate before a profile had its own file."""
 
@@ -189,6 +69,7 @@ def test_every_profile_has_the_schedules_that_it_always_had(profile, settings, p
         setattr(getattr(chosen, profile), name, value)
     assert schedule_hash(build_schedule(chosen, seed)) == stored
     assert chosen.peak_rps() == peak_rps
+
 
 
 def test_the_hash_is_of_values_and_notices_each_of_them():
@@ -298,10 +179,7 @@ def test_no_profile_leaves_the_run_or_goes_back_in_time(profile, at, factor, see
         ({"warmup_s": 100.0}, "workload.warmup_s=100: must be below workload.duration_s=100"),
         ({"demand": DemandSettings(distribution="pareto")}, "workload.demand.distribution=pareto"),
         ({"spike": Spike(factor=101)}, "workload.spike.factor=101: must be between 0 and 100"),
-        (
-            {"profile": "spike", "spike": Spike(at=0.5, lasts=0.6)},
-            r"workload.spike.lasts=0.6: must be at most 1 - at = 0\.5",
-        ),
+        ({"profile": "spike", "spike": Spike(at=0.5, lasts=0.6)}, r"workload.spike.lasts=0.6: must be at most 1 - at = 0\.5"),
     ],
 )
 def test_a_workload_that_makes_no_sense_is_refused_by_key(changes, words):

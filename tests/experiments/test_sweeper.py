@@ -119,9 +119,7 @@ def test_each_job_is_in_the_folder_of_its_number_though_it_was_measured_in_anoth
 
 
 def test_parallel_jobs_go_in_one_launch_and_say_their_place(tmp_path):
-    done = run(
-        "-m", *SIM, "seed=1,2", "replicas=3,4", "hydra/launcher=joblib", f"hydra.sweep.dir={tmp_path}", timeout_s=220
-    )
+    done = run("-m", *SIM, "seed=1,2", "replicas=3,4", "hydra/launcher=joblib", f"hydra.sweep.dir={tmp_path}", timeout_s=220)
     assert done.returncode == 0, done.stderr
     assert [manifest(tmp_path / str(number))["order"] for number in range(4)] == [0, 1, 0, 1]
 

@@ -265,12 +265,5 @@ def test_virtual_time_stops_when_nobody_wants_more():
 
 
 def test_outcomes_are_numbered_as_the_record_writes_them():
-    words = {
-        OK: "ok",
-        HTTP_ERROR: "http_error",
-        TIMEOUT: "timeout",
-        REFUSED: "refused",
-        RESET: "reset",
-        DROPPED: "dropped",
-    }
+    words = {OK: "ok", HTTP_ERROR: "http_error", TIMEOUT: "timeout", REFUSED: "refused", RESET: "reset", DROPPED: "dropped"}
     assert tuple(words[code] for code in sorted(words)) == OUTCOMES

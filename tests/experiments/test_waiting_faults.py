@@ -101,9 +101,7 @@ def test_who_is_started_again_while_a_fault_lasts_has_it_again(monkeypatch, targ
     events, slow = played(monkeypatch, [fault], (10, 2), (18, 3), replicas=3, most=3)
     assert [("r3" in slow[second]) for second in (4, 6, 15, 22, 29, 31)] == [False, True, False, True, True, False]
     assert {event["event"] for event in events} == {"fault_injected", "fault_healed"}
-    events, _ = played(
-        monkeypatch, [fault], (10, 2), replicas=3, most=3
-    )  # nothing is left to be healed, and it is fine
+    events, _ = played(monkeypatch, [fault], (10, 2), replicas=3, most=3)  # nothing is left to be healed, and it is fine
     assert {event["event"] for event in events} == {"fault_injected", "fault_healed"}
 
 

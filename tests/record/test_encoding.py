@@ -19,9 +19,7 @@ def of_text_without_encoding(tree):
             continue
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         is_method = isinstance(node.func, ast.Attribute)
-        words = [
-            word.value for word in [*node.args[:2], *(k.value for k in node.keywords)] if isinstance(word, ast.Constant)
-        ]
+        words = [word.value for word in [*node.args[:2], *(k.value for k in node.keywords)] if isinstance(word, ast.Constant)]
         modes = [word for word in words if isinstance(word, str) and word and set(word) <= set("rwaxbt+")]
         if any("b" in mode for mode in modes):
             continue
@@ -34,7 +32,7 @@ def of_text_without_encoding(tree):
 def test_no_text_is_read_or_written_in_the_encoding_of_the_locale(package):
     files = sorted((ROOT / package).rglob("*.py"))
     found = [
-        f'{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}: say encoding="utf-8"'
+        f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}: say encoding=\"utf-8\""
         for path in files
         for node in of_text_without_encoding(ast.parse(path.read_text(encoding="utf-8")))
     ]

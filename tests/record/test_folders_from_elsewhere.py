@@ -196,13 +196,7 @@ def test_without_docstrings_and_assertions_commands_have_their_help_and_a_run_is
 
     def done(*command):
         return subprocess.run(
-            [sys.executable, "-m", *command],
-            cwd=ROOT,
-            env=without,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+            [sys.executable, "-m", *command], cwd=ROOT, env=without, capture_output=True, text=True, timeout=60, check=False
         )
 
     for module in ("analysis.compare", "experiments.replay"):

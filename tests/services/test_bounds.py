@@ -36,10 +36,7 @@ def test_what_is_within_its_bounds_is_let_pass(settings):
         (Outer(count=0), "outer.count=0: must be between 1 and 100000"),
         (Outer(wait_s=-1.0), "outer.wait_s=-1: must be at least 0"),
         (Outer(wait_s=float("nan")), "outer.wait_s=nan: must be a finite number, at least 0"),
-        (
-            Outer(wait_s=float("inf")),
-            "outer.wait_s=inf: must be a finite number, at least 0; for no limit a large one, as outer.wait_s=1e9",
-        ),
+        (Outer(wait_s=float("inf")), "outer.wait_s=inf: must be a finite number, at least 0; for no limit a large one, as outer.wait_s=1e9"),
         (Outer(inner=Inner(share=float("inf"))), "outer.inner.share=inf: must be above 0 and below 1"),
         (Outer(inner=Inner(share=1.0)), "outer.inner.share=1: must be above 0 and below 1"),
         (Outer(inner=Inner(share=0.0)), "outer.inner.share=0: must be above 0 and below 1"),

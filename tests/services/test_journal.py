@@ -96,13 +96,7 @@ def test_a_field_is_json_however_deep_it_is(value, shown):
 def test_no_list_or_mapping_makes_a_line_without_end():
     around: list = []
     around.append(around)
-    for value in (
-        list(range(10_000)),
-        {f"r{n}": "x" * 300 for n in range(100)},
-        {"x" * 9000: 1},
-        ["y" * 9000] * 9,
-        around,
-    ):
+    for value in (list(range(10_000)), {f"r{n}": "x" * 300 for n in range(100)}, {"x" * 9000: 1}, ["y" * 9000] * 9, around):
         made = record("scaled", replicas=value)
         for style in (journal.Json, journal.Text):
             assert len(style("manager", {}).format(made)) < 2 * journal.MAX_TEXT_CHARACTERS
@@ -235,9 +229,7 @@ def hurt():
     async def story(front, replica):
         async with client() as session:
             await until(session, front.admin, "r7", "ready")
-            async with session.get(
-                f"{front.url}/work?secret=1", headers={"X-Request-Id": "a b", "X-Aegis-Demand-Ms": "1"}
-            ):
+            async with session.get(f"{front.url}/work?secret=1", headers={"X-Request-Id": "a b", "X-Aegis-Demand-Ms": "1"}):
                 pass
             await session.put(f"{replica.admin}/faults", json={"error": {"rate": 1, "check_rate": 1}})
             await until(session, front.admin, "r7", "ejected")

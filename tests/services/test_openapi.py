@@ -31,14 +31,7 @@ LET_IN = ",unsupported_method,missing_required_header,ignored_auth"
 def held(url, place, checks, token=None, examples=15):
     """Schemathesis, so many examples an operation and the same ones every time; it leaves its files in `place`."""
     program = Path(sys.executable).with_name("schemathesis")
-    arguments = [
-        f"{url}/openapi.json",
-        "--max-examples",
-        str(examples),
-        "--generation-deterministic",
-        "--request-timeout",
-        "10",
-    ]
+    arguments = [f"{url}/openapi.json", "--max-examples", str(examples), "--generation-deterministic", "--request-timeout", "10"]
     arguments += ["--phases", "examples,coverage,fuzzing", "--checks", checks, "--continue-on-failure", "--no-color"]
     if token is not None:
         arguments += ["--header", f"Authorization: Bearer {token}"]

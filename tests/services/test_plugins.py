@@ -143,11 +143,7 @@ def test_a_manager_refuses_an_engine_that_is_none_with_one_line_and_the_choices(
     (room / "torn.py").write_text("x = (\n")
     monkeypatch.setenv("AEGIS_PLUGINS", str(tmp_path))
     done = subprocess.run(
-        [sys.executable, "-m", "services.manager", "--engine", engine],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
+        [sys.executable, "-m", "services.manager", "--engine", engine], capture_output=True, text=True, cwd=ROOT, check=False
     )
     assert done.returncode == 2
     last = done.stderr.splitlines()[-1]

@@ -99,9 +99,7 @@ def test_on_a_phone_nothing_but_tables_scrolls_sideways(browser):
         assert browser.execute_script("return document.documentElement.scrollWidth") <= PHONE_PX
         wide = "return [...document.querySelectorAll('.chart svg, p, pre, h1, h2')].filter(e => e.getBoundingClientRect().right > innerWidth).length"
         assert browser.execute_script(wide) == 0
-        sizes = browser.execute_script(
-            "return ['p', 'td', 'pre'].map(n => parseFloat(getComputedStyle(document.querySelector(n)).fontSize))"
-        )
+        sizes = browser.execute_script("return ['p', 'td', 'pre'].map(n => parseFloat(getComputedStyle(document.querySelector(n)).fontSize))")
         assert min(sizes) >= 13
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -138,9 +138,7 @@ def test_autoscale_goes_up_and_comes_down_again(tmp_path):
     down = next(d["t_s"] for d in decisions if d["desired"] < d["previous"])
     assert set(lost(tmp_path)["status"]) <= {503} and lost(tmp_path)["sent_s"].lt(down).all()
     told = [event for event in events(tmp_path) if event["event"].startswith("fault_")]
-    on_all = {
-        event["target"]: event for event in told if (event["event"], event["action"]) == ("fault_injected", "latency")
-    }
+    on_all = {event["target"]: event for event in told if (event["event"], event["action"]) == ("fault_injected", "latency")}
     assert on_all["r1"]["planned_s"] == 1 and {"r2", "r3"} <= on_all.keys()  # those that started later have it, too
     assert all(event["planned_s"] is None and event["waited_s"] > 0 for id_, event in on_all.items() if id_ != "r1")
     assert {e["target"] for e in told if e["event"] == "fault_spared"} == {f"r{n}" for n in (1, 2, 3)} - on_all.keys()

@@ -91,7 +91,9 @@ def _of_arms(comparison: Comparison) -> list[Section]:
     told = []
     if len(arms) > MOST_ARMS:
         told.append(f"Drawn over each other are the first {MOST_ARMS} of {len(arms)} arms; the tables have all.")
-    latencies = {names[label]: np.concatenate([one.run.latencies for one in runs]) for label, runs in shown.items()}
+    latencies = {
+        names[label]: np.concatenate([one.run.latencies for one in runs]) for label, runs in shown.items()
+    }
     overview = effects.of_primary(comparison, names) if len(comparison.pairings) > 1 else []
     sections = [
         Section("Arms over each other", told, [

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class Constant:
     """rate(t) = R, L(t) = R t.
 
-    R  ____________________
-       0                  d
+        R  ____________________
+           0                  d
     """
 
     name: ClassVar[str] = "constant"

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 class Diurnal:
     """rate(t) = R (1 - a cos(w t)), so L(t) = R (t - a sin(w t) / w), with w = 2 pi `periods` / d, a = `amplitude`.
 
-    R (1 + a)      .-'''-.
-    R            .'       '.
-    R (1 - a) _.'           '._
-              0               d
+        R (1 + a)      .-'''-.
+        R            .'       '.
+        R (1 - a) _.'           '._
+                  0               d
     """
 
     name: ClassVar[str] = "diurnal"

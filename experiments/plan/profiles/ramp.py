@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 class Ramp:
     """rate(t) = R (s + (e - s) t / d), so L(t) = R (s t + (e - s) t^2 / 2d); s and e are the two factors.
 
-    R e            __--
-    R          __--
-    R s    __--
-           0          d
+        R e            __--
+        R          __--
+        R s    __--
+               0          d
     """
 
     name: ClassVar[str] = "ramp"

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 class Spike:
     """rate(t) = R `factor` from `at` d to (`at` + `lasts`) d, else R.
 
-    R factor       ______
-    R        _____|      |______
-             0  at d  + lasts d  d
+        R factor       ______
+        R        _____|      |______
+                 0  at d  + lasts d  d
     """
 
     name: ClassVar[str] = "spike"

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 class Step:
     """rate(t) = R until `at` d, then R `factor`.
 
-    R factor           _________
-    R        _________|
-             0     at d        d
+        R factor           _________
+        R        _________|
+                 0     at d        d
     """
 
     name: ClassVar[str] = "step"

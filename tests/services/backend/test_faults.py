@@ -22,9 +22,7 @@ def always(_purpose):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_fault_works_without_parameters(kind):
-    assert faults.parse({kind: {}}) == {
-        kind: {"rate": 1.0, "check_rate": 1.0} if kind == "error" else faults.PARAMETERS[kind]
-    }
+    assert faults.parse({kind: {}}) == {kind: {"rate": 1.0, "check_rate": 1.0} if kind == "error" else faults.PARAMETERS[kind]}
 
 
 @pytest.mark.parametrize(

@@ -64,10 +64,7 @@ def in_pieces(head, *pieces):
     return stray
 
 
-LENGTH, CHUNKED = (
-    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-)
+LENGTH, CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 TOGETHER = {
     "after the head": in_pieces(LENGTH, b"/mine" + STRAY),
     "in the body": in_pieces(LENGTH + b"/mi", b"ne" + STRAY),

@@ -61,9 +61,7 @@ async def test_method_path_query_headers_and_body_arrive_as_they_were_sent(patie
         assert headers.items() <= got.items()
         assert got["X-Forwarded-For"] == "127.0.0.1" and got["X-Forwarded-Proto"] == "http"
         assert got["X-Forwarded-Host"] == got["Host"] == patient.url.removeprefix("http://")
-        assert (
-            re.fullmatch("1.1 aegis-[0-9a-f]{8}", got["Via"]) and got["X-Aegis-Attempt"] == "1" and got["X-Request-Id"]
-        )
+        assert re.fullmatch("1.1 aegis-[0-9a-f]{8}", got["Via"]) and got["X-Aegis-Attempt"] == "1" and got["X-Request-Id"]
 
 
 async def test_headers_of_the_hop_stay_on_the_hop_in_both_directions(patient):
@@ -178,9 +176,7 @@ async def refused(_request):
 async def test_a_failed_idempotent_request_is_sent_to_another_replica(patient, method):
     async with client() as session, upstreams(patient, session, refused, ok) as (bad, good):
         for _ in range(6):
-            async with session.request(
-                method, patient.url + "/x", data=b"again" if method == "PUT" else None
-            ) as response:
+            async with session.request(method, patient.url + "/x", data=b"again" if method == "PUT" else None) as response:
                 assert (response.status, await response.text()) == (200, "here")
                 assert response.headers["X-Aegis-Attempts"] in ("1", "2")
         assert len(bad.seen) == 3 and len(good.seen) == 6

@@ -143,8 +143,7 @@ def test_a_setting_that_another_one_would_cap_without_a_word_is_refused(section,
 def tried(max_attempts, replicas, outcome="error"):
     """The replicas that a request is sent to that always fails, in order."""
     settings = RouterSettings(
-        retry=RetrySettings(max_attempts=max_attempts, budget_min_per_s=1000.0),
-        ejection=EjectionSettings(enabled=False),
+        retry=RetrySettings(max_attempts=max_attempts, budget_min_per_s=1000.0), ejection=EjectionSettings(enabled=False)
     )
     fleet = Fleet(settings.health, settings.ejection, lambda *_, **__: None)
     for number in range(1, replicas + 1):
