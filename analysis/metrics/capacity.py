@@ -126,7 +126,8 @@ def courses(run: Run) -> list[Course] | None:
     for fault in run.faults:
         if fault.action not in KNOWN:
             return None
-        if fault.target in notes and not _note(fault, notes[fault.target], run, births.get(fault.target, []), has_router):
+        note, back = notes.get(fault.target), births.get(fault.target, [])
+        if note is not None and not _note(fault, note, run, back, has_router):
             return None
     speeds = (config.get("replica") or {}).get("speeds") or []
     return [
