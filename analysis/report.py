@@ -7,6 +7,7 @@ The file needs no network and nothing beside it: it can be mailed, archived and 
 import argparse
 import contextlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from analysis.comparison.arms import ComparisonError, arms_of
@@ -44,7 +45,7 @@ def _of_all(runs: Runs, comparison: Comparison | None, unread: int) -> Section |
     if len(asked) != 1:
         return _section([], "The runs do not all expect the same: see the `expectations.json` of each.")
     try:
-        return _section(hold(parse_all(asked.pop()), arms_of(runs), comparison, unread))
+        return _section(hold(parse_all(list(asked.pop())), arms_of(runs), comparison, unread))
     except (ComparisonError, ExpectationError) as error:
         return _section([], f"What was expected cannot be judged: {error}.")
 
@@ -55,7 +56,7 @@ def _of_one(measured: InNumbers) -> Section | None:
     if manifest.get("sweep_dir"):
         return None
     try:
-        expected = parse_all(manifest["config"].get("expect") or ())
+        expected = parse_all(manifest["config"].get("expect") or [])
     except ExpectationError as error:
         return _section([], f"What was expected cannot be judged: {error}.")
     return _section(hold_runs(expected, str(manifest.get("scenario")), [measured.metrics]))
@@ -67,7 +68,8 @@ def _section(outcomes: list[Outcome], instead: str = "") -> Section | None:
     if not outcomes:
         return Section("What was expected", [instead])
     *whys, summed_up = reasons(outcomes)
-    return Section("What was expected", [summed_up, *whys], sheets=[outcomes_list(outcomes)])
+    sheet = replace(outcomes_list(outcomes), title="Each of them")
+    return Section("What was expected", [summed_up, *whys], sheets=[sheet])
 
 
 def write_runs(reported: Reported, path: Path, places: list[Path]) -> None:
