@@ -2,7 +2,7 @@
 
 Four replicas of two slots, exponential demands of 50 ms, 90 requests a second for 23 s, one replica at fault from 8 to
 18 s, or speeds that differ. Of the requests of the fault phase (without a fault: of all after 3 s) the p50 and p99 are
-put beside the floor's (experiments/simulator/floor.py) on the same schedule. A request that was not served ranks last.
+put beside the floor's (analysis/metrics/floor.py) on the same schedule. A request that was not served ranks last.
 """
 
 import argparse
@@ -14,20 +14,27 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.plan.config import Config, DelaysConfig, EngineConfig, ReplicaConfig, RouterConfig
+from analysis.metrics.capacity import Course
+from analysis.metrics.floor import ideal_s
+from experiments.plan.config import Config, DelaysConfig, EngineConfig, LoadConfig, ReplicaConfig, RouterConfig
 from experiments.plan.delays import Delay, StartUp
 from experiments.plan.fault_plan import Fault
 from experiments.plan.schedule import build_schedule
 from experiments.plan.workload import DemandSettings, WorkloadSettings
-from experiments.simulator.floor import floor_s
 from experiments.simulator.request import OK
 from experiments.simulator.stack import simulate
 from services.router.policies import POLICIES
 
 SLOTS, REPLICAS, RATE_RPS, MEAN_MS = 2, 4, 90.0, 50.0
 DURATION_S, WARMUP_S, AT_S, FOR_S = 23.0, 3.0, 8.0, 10.0
+TIMEOUT_S = LoadConfig().timeout_s
 DELAYS = DelaysConfig(Delay(1.45, 0.3), Delay(0.1, 0.3), Delay(0.56, 0.3), StartUp(437.0, 0.1))
 """As they were measured on one machine (conf/engine/sim.yaml)."""
+
+
+WAY_S = DELAYS.client.median_s + DELAYS.router.median_s + DELAYS.replica.median_s
+IDS = [f"r{number}" for number in range(1, REPLICAS + 1)]
+FAULTY, FACTOR = "r2", 10.0
 
 
 class Case(NamedTuple):
@@ -58,10 +65,26 @@ class Found(NamedTuple):
     lost: int
 
 
+def course(speed: float, action: str | None) -> Course:
+    """What a replica can do in the run, where a fault is done to it (None: none)."""
+    span = (AT_S, AT_S + FOR_S)
+    match action:
+        case None:
+            return Course(speed)
+        case "slow":
+            return Course(speed, slowed=((*span, FACTOR),))
+        case "pause":
+            return Course(speed, frozen=(span,))
+        case "kill":
+            return Course(speed, closed=((AT_S, span[1] + DELAYS.startup.median_s),), deaths=(AT_S,))
+        case _:
+            return Course(speed, closed=(span,))
+
+
 def measured(policy: str, case: Case, seed: int) -> Found:
     """Simulate one run, and its floor."""
-    factor = 10.0 if case.action == "slow" else None
-    faults = [Fault(at_s=AT_S, action=case.action, target="r2", for_s=FOR_S, factor=factor)] if case.action else []
+    factor = FACTOR if case.action == "slow" else None
+    faults = [Fault(at_s=AT_S, action=case.action, target=FAULTY, for_s=FOR_S, factor=factor)] if case.action else []
     config = Config(
         seed=seed,
         replicas=REPLICAS,
@@ -80,9 +103,9 @@ def measured(policy: str, case: Case, seed: int) -> Found:
     asked = (at_s >= AT_S) & (at_s < AT_S + FOR_S) if faults else at_s >= WARMUP_S
     served = np.frombuffer(stack.records.outcome, dtype=np.int8) == OK
     latency_s = np.where(served, stack.load.sojourn_s(), np.inf)
-    slots = {f"r{number}": (SLOTS, speed) for number, speed in enumerate(case.speeds, 1)}
-    way_s = DELAYS.client.median_s + DELAYS.router.median_s + DELAYS.replica.median_s
-    least_s = way_s + floor_s(at_s.tolist(), schedule["demand_s"].tolist(), slots, faults)
+    actions = [case.action if id_ == FAULTY else None for id_ in IDS]
+    courses = [course(speed, action) for speed, action in zip(case.speeds, actions, strict=True)]
+    least_s = WAY_S + ideal_s(at_s, schedule["demand_s"].to_numpy(), courses, SLOTS, TIMEOUT_S)
     quantiles = [float(np.quantile(latency_s[asked], q, method="inverted_cdf")) for q in (0.5, 0.99)]
     floor = float(np.quantile(least_s[asked], 0.99, method="inverted_cdf"))
     return Found(quantiles[0], quantiles[1], floor, int((~served).sum()))
