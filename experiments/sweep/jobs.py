@@ -22,6 +22,7 @@ from experiments.plan.engines import engine_of
 from experiments.plan.expecting import check_has_reference
 from experiments.plan.installed import CONF
 from experiments.plan.resolve import Plan, resolve
+from record.naming import job_folder
 
 T = TypeVar("T")
 ONE_BY_ONE = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
@@ -38,7 +39,7 @@ class Job:
     """One run of a sweep, or the only one."""
 
     number: int
-    """Also the name of its folder."""
+    """Unique in its sweep; the arm named first has the lowest."""
     overrides: tuple[str, ...]
     scenario: str
     plan: Plan
@@ -48,6 +49,18 @@ class Job:
     """Its place within its seed's jobs."""
     looks: tuple[int, ...] = ()
     """The numbers of pairs at which its sweep had already ended before it was planned."""
+    differs: tuple[str, ...] = ()
+    """Its arm, as far as not all jobs of its sweep have it."""
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder in its sweep's."""
+        return job_folder(self.differs, self.config.seed, self.number)
+
+    @property
+    def name(self) -> str:
+        """What it is called in a line: the same, and its seed."""
+        return ", ".join([*self.differs, f"seed={self.config.seed}"])
 
     @property
     def config(self) -> Config:
@@ -67,7 +80,8 @@ class Job:
         """
         kept = tuple(text for text in self.overrides if key_of(text) != "seed")
         composed = SEED.sub(f"seed: {seed}", self.composed, count=1)
-        return Job(number, (f"seed={seed}", *kept), self.scenario, self.plan.with_seed(seed), composed)
+        plan = self.plan.with_seed(seed)
+        return Job(number, (f"seed={seed}", *kept), self.scenario, plan, composed, differs=self.differs)
 
     def with_tracking(self, enabled: bool) -> "Job":
         """The same, logged to MLflow or not, as if that had been typed last."""
@@ -225,7 +239,7 @@ def planned(loader: ConfigLoader, arguments: Sequence[str]) -> list[Job]:
     overrides = OverridesParser.create(loader).parse_overrides(list(arguments))
     swept = {override.key_or_group: str(override.input_line) for override in overrides if override.is_sweep_override()}
     split = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
-    jobs = _composed(loader, split)
+    jobs = _told_apart(_composed(loader, split))
     if any(job.config.load.ui for job in jobs):
         raise ConfigError("load.ui=true: the web UI needs a router and a single run")
     _check_primary(jobs)
@@ -235,6 +249,11 @@ def planned(loader: ConfigLoader, arguments: Sequence[str]) -> list[Job]:
     if any(job.config.repeat.until_ratio_ci is not None for job in jobs):
         jobs = _whole_budget(jobs, swept)
     return _in_drawn_order(jobs)
+
+
+def _told_apart(jobs: list[Job]) -> list[Job]:
+    shared = set.intersection(*(set(job.arm) for job in jobs))
+    return [replace(job, differs=tuple(text for text in job.arm if text not in shared)) for job in jobs]
 
 
 def _check_primary(jobs: list[Job]) -> None:

@@ -33,6 +33,7 @@ from services.router.wire.heartbeat import Heartbeat
 from services.router.wire.pool import Pool
 from services.router.wire.server import DataServer, most_clients
 from services.startup import BACKLOG, announce, listen, read_config, url_of
+from services.tracing import Tracing, add_option, begin
 
 DRAIN_POLL_S = 0.01
 """How often a router that drains looks whether it may go, seconds."""
@@ -79,7 +80,12 @@ async def drain(proxy: Proxy, server: DataServer, tick: Callable[[float], None])
 
 
 async def serve(
-    arguments: argparse.Namespace, settings: RouterSettings, policy: Policy, name: str, access_log: bool
+    arguments: argparse.Namespace,
+    settings: RouterSettings,
+    policy: Policy,
+    name: str,
+    access_log: bool,
+    tracing: Tracing | None,
 ) -> None:
     """Serve both ports until SIGTERM or SIGINT; then finish what is in flight."""
     data, admin = listen(arguments.host, arguments.port), listen(arguments.admin_host, arguments.admin_port)
@@ -90,7 +96,7 @@ async def serve(
     heartbeat = Heartbeat(telemetry.loop_lag.observe)
     most = most_clients(raise_limit())
     pool = Pool(settings.timeouts.connect_s, most)
-    proxy = Proxy(settings, fleet, policy, telemetry, pool, heartbeat, access_log=access_log)
+    proxy = Proxy(settings, fleet, policy, telemetry, pool, heartbeat, tracing, access_log=access_log)
     rng = random.Random(arguments.seed + 1)
     checker = HealthChecker(settings.health, fleet, rng, proxy.exhausted, heartbeat, proxy.late)
     fleet.watch = checker.watch
@@ -126,6 +132,8 @@ async def serve(
     await runner.cleanup()
     await pool.close()
     heartbeat.stop()
+    if tracing is not None:
+        await tracing.close()
     tell("stopped", requests=proxy.totals["requests"])
 
 
@@ -140,6 +148,7 @@ def main() -> None:
     parser.add_argument("--config", help='JSON or a file of it: {"router": {...}, "policy": {"name": ..., ...}}')
     parser.add_argument("--seed", type=int, default=0, help="of the policy's draws and the checks' jitter")
     add_options(parser)
+    add_option(parser)
     arguments = parser.parse_args()
     arguments.admin_host = arguments.admin_host or arguments.host
     for host in (arguments.host, arguments.admin_host):  # by the data port, too, replicas' faults can be reached
@@ -157,9 +166,10 @@ def main() -> None:
         name = choice.pop("name")
         policy = policies.create(name, choice, random.Random(arguments.seed))
         access_log = configure("router", arguments)
+        tracing = begin("router", arguments)
     except (OSError, ValueError, TypeError) as error:
         parser.error(" ".join(str(error).split()))
-    uvloop.run(serve(arguments, settings, policy, name, access_log))
+    uvloop.run(serve(arguments, settings, policy, name, access_log, tracing))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import time
 
 from services.journal import tell
 from services.router.telemetry import CLIENTS, Telemetry
+from services.tracing import RequestTrace
 
 CLASSES = {status: f"{status // 100}xx" for status in range(100, 600)}
 
@@ -27,21 +28,27 @@ class Accounts:
         self.in_flight += 1
         self.totals["requests"] += 1
 
-    def answered(self, status: int, began: float) -> None:
+    def answered(self, status: int, began: float, trace: RequestTrace | None) -> None:
         """It has been answered."""
         self.in_flight -= 1
-        self._answered(status, time.monotonic() - began)
+        self._answered(status, time.monotonic() - began, trace)
 
-    def _answered(self, status: int, seconds: float) -> None:
+    def _answered(self, status: int, seconds: float, trace: RequestTrace | None = None) -> None:
         status_class = CLASSES[status]
         self.responses[status_class] = self.responses.get(status_class, 0) + 1
-        self.telemetry.ended(status_class, seconds)
+        if trace is None:
+            self.telemetry.ended(status_class, seconds)
+        else:
+            self.telemetry.ended(status_class, seconds, trace.trace_id)
+            trace.ended(status)
 
-    def unanswered(self, end: str, began: float) -> None:
+    def unanswered(self, end: str, began: float, trace: RequestTrace | None) -> None:
         """It has ended without an answer, or with a part of one: `cancelled` by its client, or `broken`."""
         self.in_flight -= 1
         self.totals[end] += 1
-        self.telemetry.ended(end, time.monotonic() - began)
+        self.telemetry.ended(end, time.monotonic() - began, None if trace is None else trace.trace_id)
+        if trace is not None:
+            trace.ended(None, end)
 
     def retried(self) -> None:
         """An attempt after a request's first begins."""

@@ -24,6 +24,7 @@ from services.router.wire.heartbeat import Heartbeat
 from services.router.wire.messages import Answer, Request
 from services.router.wire.pool import Pool
 from services.router.wire.replica import Connection
+from services.tracing import RequestTrace, Tracing
 
 SMALL_BODY_BYTES = 65_536
 """An answer up to this size is passed on in one piece."""
@@ -40,6 +41,7 @@ class Means:
     pool: Pool
     heartbeat: Heartbeat
     log: Log | None
+    tracing: Tracing | None
 
 
 class Exchange:
@@ -68,6 +70,7 @@ class Exchange:
         "_means",
         "_passed",
         "_polled",
+        "_trace",
         "_waited_s",
         "_was_sent",
         "replica",
@@ -93,6 +96,7 @@ class Exchange:
         """When the replica had the whole request; None while the client still sends it."""
         self._fault: Failure | None = None
         """What the client did wrong in its body; no replica is blamed for it."""
+        self._trace: RequestTrace | None = None
         self._kept: bytes | None = None
         self._is_kept = self._is_taking = self._is_streaming = self._is_passing = False
         self._was_sent = False
@@ -105,6 +109,12 @@ class Exchange:
         request, means = self.request, self._means
         means.accounts.came()
         self._client.exchange = self
+        if means.tracing is not None:
+            named = {name.decode("latin-1"): value.decode("latin-1") for name, _, value in request.headers}
+            target = request.target.decode("latin-1")
+            self._trace = means.tracing.request(
+                request.method.decode("latin-1"), target, named, time.monotonic() - self._began
+            )
         if request.has_body and request.fault is None:
             most = means.settings.retry.max_body_bytes
             self._is_kept = request.length is not None and request.length <= most
@@ -119,6 +129,7 @@ class Exchange:
         request = self.request
         # The time that a request may take begins when its body is there, as in Envoy: a slow client is no slow replica.
         self._attempts = self._means.dispatcher.open(time.monotonic(), idempotent=request.method in _IDEMPOTENT)
+        self._attempts.trace = self._trace
         if request.fault is not None:
             self._fault = self._fault or Failure(*request.fault, sent=False)
             self._reject(self._fault)
@@ -130,7 +141,7 @@ class Exchange:
             return
         if self._is_kept:
             self._kept = request.take()
-        self._passed = Passed(request, target, self._client.peer)
+        self._passed = Passed(request, target, self._client.peer, is_traced=self._trace is not None)
         if self._passed.was_here:
             self._reject(Failure("loop", "a replica of this router leads back to it (Via)", sent=False))
             return
@@ -188,7 +199,8 @@ class Exchange:
         request = self.request
         self._connection = connection
         connection.ask(self, request.method == b"HEAD")
-        head = self._passed.attempt(self._attempts.count, connection.authority)
+        traced = {} if self._trace is None else self._trace.headers()
+        head = self._passed.attempt(self._attempts.count, connection.authority, traced)
         if not request.has_body:
             connection.write(head)
         elif self._kept is not None:
@@ -384,7 +396,7 @@ class Exchange:
     def _passed_on(self, answer: Answer) -> None:
         after = outcome_of(answer.status)
         self._finish(after, "" if after == "ok" else f"status {answer.status}")
-        self._means.accounts.answered(answer.status, self._began)
+        self._means.accounts.answered(answer.status, self._began, self._trace)
         if self._means.log is not None:
             replica = answer.header(b"x-aegis-replica")
             self._tell(answer.status, None if replica is None else replica.decode("latin-1"))
@@ -396,7 +408,7 @@ class Exchange:
         self._unanswered("broken")
 
     def _unanswered(self, end: str) -> None:
-        self._means.accounts.unanswered(end, self._began)
+        self._means.accounts.unanswered(end, self._began, self._trace)
         self._tell("cancelled", None)
         self._client.abort()
 
@@ -430,7 +442,7 @@ class Exchange:
         lines, to_head = self._own_lines(time.monotonic()), request.method == b"HEAD"
         written = own_answer(failure.reason, failure.detail, lines, self._connection_line(), to_head=to_head)
         self._client.transport.write(written)
-        accounts.answered(REJECTIONS[failure.reason], self._began)
+        accounts.answered(REJECTIONS[failure.reason], self._began, self._trace)
         self._tell(REJECTIONS[failure.reason], None)
         self._client.done(request, keep=self._keeps)
 
@@ -477,7 +489,7 @@ class Exchange:
         """The client has hung up: nobody wants the answer."""
         if self.replica is not None:
             self._finish("cancelled", "")
-        self._means.accounts.unanswered("cancelled", self._began)
+        self._means.accounts.unanswered("cancelled", self._began, self._trace)
         self._tell("cancelled", None)
 
     def _tell(self, status: int | str, replica: str | None) -> None:

@@ -15,6 +15,7 @@ from services.router.wire.client import Client
 from services.router.wire.heartbeat import Heartbeat
 from services.router.wire.messages import Request
 from services.router.wire.pool import Pool
+from services.tracing import Tracing
 
 CLOSE = b"Connection: close\r\n"
 
@@ -30,15 +31,20 @@ class Proxy(Accounts):
         telemetry: Telemetry,
         pool: Pool,
         heartbeat: Heartbeat,
+        tracing: Tracing | None = None,
         *,
         access_log: bool = False,
     ) -> None:
-        """`pool` holds the connections to replicas; `access_log`: say a line of every request."""
+        """`pool` holds the connections to replicas.
+
+        `tracing` makes spans, where they are asked for; `access_log`: say a line of every request.
+        """
         super().__init__(telemetry)
         dispatcher = Dispatcher(settings, fleet, policy)
         self._access_log = access_log
         self._fleet = fleet
-        self._means = Means(settings, dispatcher, self, pool, heartbeat, log_request if access_log else None)
+        log = log_request if access_log else None
+        self._means = Means(settings, dispatcher, self, pool, heartbeat, log, tracing)
 
     def begin(self, client: Client, request: Request, began: float) -> None:
         """Serve a request whose bytes were there at `began`."""

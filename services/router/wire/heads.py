@@ -8,6 +8,7 @@ import itertools
 import os
 import re
 import time
+from collections.abc import Mapping
 from email.utils import formatdate
 
 from services.router.wire.messages import MAX_HEAD_BYTES, MAX_HEADERS, Answer, Header, Request
@@ -39,6 +40,8 @@ TO_REPLICA = HOP_BY_HOP | {
     b"x-request-id",
 }
 """What is looked at, and written anew where it goes on."""
+TRACE = frozenset({b"traceparent", b"tracestate"})
+"""W3C Trace Context."""
 TO_CLIENT = HOP_BY_HOP | {b"content-length", b"date", b"via", b"x-aegis-attempts", b"x-aegis-router-ms"}
 _prefix = os.urandom(4).hex()
 _numbers = itertools.count(1)
@@ -150,8 +153,8 @@ class Passed:
 
     __slots__ = ("head", "host", "id", "key", "was_here")
 
-    def __init__(self, request: Request, target: bytes, peer: bytes) -> None:
-        """`target` in origin form; `peer` is the client's address."""
+    def __init__(self, request: Request, target: bytes, peer: bytes, *, is_traced: bool = False) -> None:
+        """`target` in origin form; `peer` is the client's address; `is_traced`: each attempt tells its own trace."""
         lines = [request.method, b" ", target, b" HTTP/1.1\r\n"]
         host = proto = forwarded_host = None
         self.id = ""
@@ -160,7 +163,7 @@ class Passed:
         """Whether this router has passed the request on before: a replica of its leads back to it."""
         via = forwarded_for = b""
         named = _named(request.headers)
-        dropped = TO_REPLICA | named
+        dropped = TO_REPLICA | named if not is_traced else TO_REPLICA | named | TRACE
         for lower, name, value in request.headers:
             if lower not in dropped:
                 lines += (name, b": ", value, b"\r\n")
@@ -200,8 +203,12 @@ class Passed:
         )  # fmt: skip
         self.head = b"".join(lines)
 
-    def attempt(self, number: int, authority: bytes) -> bytes:
-        """The whole head for attempt `number` at the replica at `authority`."""
+    def attempt(self, number: int, authority: bytes, more: Mapping[str, str]) -> bytes:
+        """The whole head for attempt `number` at the replica at `authority`, with `more` headers."""
+        if more:
+            lines = "".join(f"{name}: {value}\r\n" for name, value in more.items()).encode("latin-1")
+            host = b"" if self.host is not None else b"Host: %b\r\n" % authority
+            return b"%b%d\r\n%b%b\r\n" % (self.head, number, host, lines)
         if self.host is None:  # HTTP/1.0 knows none (RFC 9112, section 3.2)
             return b"%b%d\r\nHost: %b\r\n\r\n" % (self.head, number, authority)
         return b"%b%d\r\n\r\n" % (self.head, number)
