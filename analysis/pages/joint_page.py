@@ -1,5 +1,6 @@
 """Several runs on one page: a row a scenario, with intervals; invalid runs greyed out and their reasons given."""
 
+import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,9 @@ ROW_PX = 330
 LABELLED = 12
 """Runs of a row that are labelled one by one; of more, every second, third, ..."""
 LONGEST_LABEL = 28
-"""Characters of a run's label beside the axis; of a longer one, the end."""
+"""Characters of a run's label beside the axis."""
+SECTIONS = re.compile(r"(^|, )(?:\w+\.)+(?=\w+=)")
+"""Of a key, what stands before its last part."""
 LEGEND_RUNS = 6
 """Runs of a row whose curves a legend names."""
 LINES = ("-", "--", "-.", ":")
@@ -143,7 +146,14 @@ def _run_axis(axes: Axes, entries: list[Entry]) -> None:
 
 
 def _short(label: str) -> str:
-    return label if len(label) <= LONGEST_LABEL else "..." + label[-LONGEST_LABEL + 3 :]
+    """A label that fits: without its keys' sections (`rate_rps=50` for `workload.rate_rps=50`), else cut in its middle.
+
+    It begins with the arm and ends with the seed, and both tell runs apart.
+    """
+    if len(label) > LONGEST_LABEL:
+        label = SECTIONS.sub(r"\1", label)
+    end = LONGEST_LABEL // 2
+    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - end - 3]}...{label[-end:]}"
 
 
 def _quantiles(axes: Axes, title: str, entries: list[Entry], low: float, high: float) -> None:
