@@ -46,6 +46,10 @@ LONGEST_LABEL = 28
 """Characters of a run's label beside the axis."""
 SECTIONS = re.compile(r"(^|, )(?:\w+\.)+(?=\w+=)")
 """Of a key, what stands before its last part."""
+NEXT = re.compile(r", (?=[\w.]+=)")
+"""Between two overrides; a list's values have commas, too."""
+SHORTEST_KEY = 3
+"""Characters that are left of a key at least."""
 LEGEND_RUNS = 6
 """Runs of a row whose curves a legend names."""
 LINES = ("-", "--", "-.", ":")
@@ -146,14 +150,22 @@ def _run_axis(axes: Axes, entries: list[Entry]) -> None:
 
 
 def _short(label: str) -> str:
-    """A label that fits: without its keys' sections (`rate_rps=50` for `workload.rate_rps=50`), else cut in its middle.
+    """A label that fits, of which the values are kept: they tell runs apart, and keys can be guessed.
 
-    It begins with the arm and ends with the seed, and both tell runs apart.
+    First without the keys' sections (`rate_rps=50` for `workload.rate_rps=50`), then with the longest keys cut.
     """
-    if len(label) > LONGEST_LABEL:
-        label = SECTIONS.sub(r"\1", label)
-    end = LONGEST_LABEL // 2
-    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - end - 3]}...{label[-end:]}"
+    if len(label) <= LONGEST_LABEL:
+        return label
+    parts = [part.partition("=") for part in NEXT.split(SECTIONS.sub(r"\1", label))]
+    widths = [len(key) for key, _, _ in parts]
+    room = LONGEST_LABEL - sum(len(sign + value) for _, sign, value in parts) - 2 * (len(parts) - 1)
+    while sum(widths) > room and max(widths) > SHORTEST_KEY:
+        widths[widths.index(max(widths))] -= 1
+    told = ", ".join(
+        f"{key if len(key) <= width else f'{key[: width - 1]}…'}{sign}{value}"
+        for (key, sign, value), width in zip(parts, widths, strict=True)
+    )
+    return told if len(told) <= LONGEST_LABEL else f"{told[: LONGEST_LABEL // 2]}…{told[1 - LONGEST_LABEL // 2 :]}"
 
 
 def _quantiles(axes: Axes, title: str, entries: list[Entry], low: float, high: float) -> None:
