@@ -26,6 +26,8 @@ MODULES = (
     "services.router.retries",
     "services.router.dispatch",
     "services.router.policy",
+    "services.router.standing_out",
+    "services.router.policies.adaptive",
     "services.router.policies.least_request",
     "services.router.policies.peak_ewma",
     "services.router.policies.random",
