@@ -11,11 +11,14 @@ from services.journal import tell
 CAPACITY = 10_000
 MAX_TEXT_CHARACTERS = 300
 """Of a detail; what a replica made the client say may be longer."""
-KINDS = ("registered", "readmitted", "ejected", "draining", "drained", "removed", "expired", "moved")
-"""What can happen to a replica; at last, requests that waited for it in vain were tried elsewhere."""
+KINDS = (
+    "registered", "readmitted", "ejected", "draining", "drained", "removed", "expired", "moved", "panic", "panic_over",
+)  # fmt: skip
+"""What can happen to a replica; `moved`: requests that waited for it in vain were tried elsewhere; by its last two, to
+all of them."""
 LEAVES = frozenset({"ejected", "expired", "removed"})
 """Upon these, requests wait for it in vain."""
-HARMFUL = frozenset({"ejected", "expired"})
+HARMFUL = frozenset({"ejected", "expired", "panic"})
 """What nobody asked for."""
 
 

@@ -13,9 +13,9 @@ from services.journal import tell
 from services.router.access_log import Log
 from services.router.accounts import Accounts
 from services.router.dispatch import Dispatcher, NoReplicaError, PolicyError, outcome_of
-from services.router.fleet import Replica
 from services.router.policy import Outcome
 from services.router.rejections import REJECTIONS, Failure, own_answer
+from services.router.replica import Replica
 from services.router.retries import IDEMPOTENT, Attempts
 from services.router.settings import RouterSettings
 from services.router.wire.client import GRACE_S, MAX_KEPT_BYTES, Client

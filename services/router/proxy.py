@@ -57,13 +57,13 @@ class Proxy(Accounts):
         drains keeps what it has. Returns how many were moved.
         """
         moved = 0
+        self._fleet.candidates()  # who is one now
         for exchange in [client.exchange for client in clients]:
             if not isinstance(exchange, Exchange) or (replica := exchange.replica) is None:
                 continue
-            if replica.id != id_ or replica.draining:
+            if replica.id != id_ or replica.draining or self._fleet.is_candidate(replica):
                 continue
-            if (self._fleet.replicas.get(id_) is not replica or replica.state == "ejected") and exchange.move():
-                moved += 1
+            moved += exchange.move()
         return moved
 
     def refuse(self, reason: str, detail: str) -> bytes:
