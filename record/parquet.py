@@ -30,7 +30,8 @@ def read_frame(path: Path) -> pd.DataFrame:
         OSError, ValueError: as `read_arrow`.
     """
     table = read_arrow(path)
-    return table.to_pandas(use_threads=len(table) >= LEAST_FOR_THREADS)
+    frame: pd.DataFrame = table.to_pandas(use_threads=len(table) >= LEAST_FOR_THREADS)
+    return frame
 
 
 def write_frame(table: pd.DataFrame, path: Path) -> None:
