@@ -39,10 +39,13 @@ def annotations(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield from (each for each in board["annotations"]["list"] if "expr" in each)
 
 
-def expand(expr: str, step_s: float) -> str:
-    """A query as Grafana sends it: variables at "All", the rate interval by Grafana's rule for a step of `step_s`."""
+def expand(expr: str, step_s: float, stack: str = ".*") -> str:
+    """A query as Grafana sends it: all replicas, the rate interval by Grafana's rule for a step of `step_s`.
+
+    `stack` is a regular expression; without it all are taken for one, also what says of none.
+    """
     interval = math.ceil(max(4 * SCRAPE_S, step_s + SCRAPE_S))
-    return expr.replace("$__rate_interval", f"{interval}s").replace("$replica", ".+")
+    return expr.replace("$__rate_interval", f"{interval}s").replace("$replica", ".+").replace("$stack", stack)
 
 
 def query_range(url: str, expr: str, start: float, end: float, step_s: float) -> list[dict[str, Any]]:
@@ -68,8 +71,8 @@ def _legend(target: dict[str, Any], metric: dict[str, str]) -> str:
     return legend
 
 
-def draw(url: str, name: str, last_s: float, path: Path) -> None:
-    """The board's last `last_s` seconds, its annotations as bands, as a PNG.
+def draw(url: str, name: str, last_s: float, path: Path, stack: str = ".*") -> None:
+    """The board's last `last_s` seconds, its annotations as bands, as a PNG; of one stack, or of all.
 
     Raises:
         ValueError: Prometheus refuses a query.
@@ -83,13 +86,13 @@ def draw(url: str, name: str, last_s: float, path: Path) -> None:
         [
             (_legend(target, found["metric"]), [(t, float(value)) for t, value in found["values"]])
             for target in panel["targets"]
-            for found in query_range(url, expand(target["expr"], step_s), start, end, step_s)
+            for found in query_range(url, expand(target["expr"], step_s, stack), start, end, step_s)
         ]
         for panel in board["panels"]
     ]
     bands: list[Band] = []
     for each in annotations(board):
-        found = query_range(url, each["expr"], start, end, SCRAPE_S)
+        found = query_range(url, expand(each["expr"], SCRAPE_S, stack), start, end, SCRAPE_S)
         moments = sorted({t for series in found for t, value in series["values"] if float(value) > 0})
         bands.append((each["name"], [(t, t + SCRAPE_S) for t in moments]))
     board_page.draw(board, data, bands, (start, end, step_s), path)
@@ -102,9 +105,10 @@ def main() -> None:
     parser.add_argument("output", type=Path, help="the picture to write")
     parser.add_argument("--board", default="experiment", choices=names())
     parser.add_argument("--last", type=float, default=900.0, metavar="SECONDS", help="how far to look back")
+    parser.add_argument("--stack", default=".*", metavar="NAME", help="which one, where Prometheus sees several")
     arguments = parser.parse_args()
     try:
-        draw(arguments.url, arguments.board, arguments.last, arguments.output)
+        draw(arguments.url, arguments.board, arguments.last, arguments.output, arguments.stack)
     except (OSError, ValueError) as error:
         raise SystemExit(f"{arguments.url}: {error}") from error
 

@@ -5,18 +5,71 @@ The file needs no network and nothing beside it: it can be mailed, archived and 
 """
 
 import argparse
+import contextlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from analysis.comparison.arms import ComparisonError
+from analysis.comparison.arms import ComparisonError, arms_of
+from analysis.comparison.comparison import Comparison
 from analysis.comparison.gathering import compare_runs, on_stderr, read_runs
-from analysis.metrics.measured import in_numbers
+from analysis.expectations.grammar import ExpectationError, parse_all
+from analysis.expectations.judging import Outcome, hold, hold_runs
+from analysis.expectations.report import outcomes_list, reasons
+from analysis.metrics.measured import InNumbers, in_numbers
 from analysis.pages.html import document, of_run, of_runs
-from analysis.pages.html.of_runs import Reported
-from record.files import FolderError, find, told_of
+from analysis.pages.html.document import Section
+from analysis.pages.html.of_runs import Reported, Runs
+from record.files import FolderError, find, read_manifest, told_of
 
 REFUSED = 2
 NAME = "report.html"
+MAPS = {"retry_storm_map": "analysis.storm_map"}
+"""Scenarios whose many arms are the points of a map, and the command that draws it."""
+
+
+def reported(runs: Runs, comparison: Comparison | None, why_not: str, unread: list[str]) -> Reported:
+    """What a page of several runs is about, with what became of what they all expected.
+
+    Args:
+        runs: with their metrics.
+        comparison: of their arms; None = there is none.
+        why_not: then, why.
+        unread: a line for each folder that cannot be read.
+    """
+    return Reported(runs, comparison, why_not, unread, _of_all(runs, comparison, len(unread)))
+
+
+def _of_all(runs: Runs, comparison: Comparison | None, unread: int) -> Section | None:
+    asked = {tuple(run.manifest["config"].get("expect") or ()) for run, _ in runs}
+    if len(asked) != 1:
+        return _section([], "The runs do not all expect the same: see the `expectations.json` of each.")
+    try:
+        return _section(hold(parse_all(list(asked.pop())), arms_of(runs), comparison, unread))
+    except (ComparisonError, ExpectationError) as error:
+        return _section([], f"What was expected cannot be judged: {error}.")
+
+
+def _of_one(measured: InNumbers) -> Section | None:
+    """None of a sweep's run: its arm is judged as a whole."""
+    manifest = measured.run.manifest
+    if manifest.get("sweep_dir"):
+        return None
+    try:
+        expected = parse_all(manifest["config"].get("expect") or [])
+    except ExpectationError as error:
+        return _section([], f"What was expected cannot be judged: {error}.")
+    return _section(hold_runs(expected, str(manifest.get("scenario")), [measured.metrics]))
+
+
+def _section(outcomes: list[Outcome], instead: str = "") -> Section | None:
+    if not outcomes and not instead:
+        return None
+    if not outcomes:
+        return Section("What was expected", [instead])
+    *whys, summed_up = reasons(outcomes)
+    sheet = replace(outcomes_list(outcomes), title="Each of them")
+    return Section("What was expected", [summed_up, *whys], sheets=[sheet])
 
 
 def write_runs(reported: Reported, path: Path, places: list[Path]) -> None:
@@ -47,9 +100,11 @@ def report(places: list[Path], path: Path) -> None:
     if len(folders := find(places)) == 1:
         measured = in_numbers(folders[0])
         with told_of(folders[0]):
-            described = of_run.describe(measured, places)
+            described = of_run.describe(measured, places, _of_one(measured))
         document.write(described, path)
         return
+    if (draws := MAPS.get(str(_first(folders)))) is not None:
+        raise FolderError(f"{places[0]}: a map, whose arms are its points; python -m {draws} {places[0]} draws it")
     unread: list[str] = []
 
     def leave_out(reason: str) -> None:
@@ -63,7 +118,15 @@ def report(places: list[Path], path: Path) -> None:
         comparison = compare_runs(runs)
     except ComparisonError as error:
         why_not = str(error)
-    write_runs(Reported(runs, comparison, why_not, unread), path, places)
+    write_runs(reported(runs, comparison, why_not, unread), path, places)
+
+
+def _first(folders: list[Path]) -> str | None:
+    """The scenario of the first run that can be read."""
+    for folder in folders:
+        with contextlib.suppress(FolderError):
+            return read_manifest(folder).get("scenario")
+    return None
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -52,11 +52,29 @@ class Bench:
         Raises:
             StartError: the load did not start, or failed.
         """
+        schedule, rows, cpu = await self.send(self.server.addresses["url"], rate_rps, workers, off, arrivals)
+        scheduled, sent = rows["scheduled_s"].to_numpy(), rows["sent_s"].to_numpy()
+        counted = scheduled >= SETTLE * self.seconds
+        answered = (rows["outcome"] == "ok").to_numpy()
+        left = (sent - scheduled)[counted & answered] * 1e3
+        planned = int((schedule["scheduled_s"] >= SETTLE * self.seconds).sum())
+        p50, p99 = np.quantile(left, (0.5, 0.99)).tolist() if len(left) else (float("inf"), float("inf"))
+        window_s = (1 - SETTLE) * self.seconds
+        per_request = sum(cpu) * window_s / max(1, len(left)) * 1e3
+        return Step(workers, rate_rps, planned, len(left), p50, p99, max(cpu, default=0.0), per_request)
+
+    async def send(
+        self, url: str, rate_rps: float, workers: int = 1, off: tuple[str, ...] = (), arrivals: str = "poisson"
+    ) -> tuple[pd.DataFrame, pd.DataFrame, list[float]]:
+        """Send `rate_rps` to `url`; returns the schedule, the rows, and the cores that each process used.
+
+        Raises:
+            StartError: the load did not start, or failed.
+        """
         place = Path(tempfile.mkdtemp(dir=self.folder))
         workload = WorkloadSettings(rate_rps=rate_rps, duration_s=self.seconds, warmup_s=0, arrivals=arrivals)
         schedule = build_schedule(workload, seed=1)
         schedule.to_parquet(place / "schedule.parquet", index=False)
-        url = self.server.addresses["url"]
         load = LoadProcesses(place / "schedule.parquet", [url], place, place, workers, 2.0, 2000, off=off)
         try:
             await load.spawn()
@@ -67,16 +85,7 @@ class Bench:
         finally:
             await load.stop()
         parts = [place / f"load-{shard}.parquet" for shard in range(workers)]
-        rows = pd.concat([pd.read_parquet(part, columns=["scheduled_s", "sent_s", "outcome"]) for part in parts])
-        scheduled, sent = rows["scheduled_s"].to_numpy(), rows["sent_s"].to_numpy()
-        counted = scheduled >= SETTLE * self.seconds
-        answered = (rows["outcome"] == "ok").to_numpy()
-        left = (sent - scheduled)[counted & answered] * 1e3
-        planned = int((schedule["scheduled_s"] >= SETTLE * self.seconds).sum())
-        p50, p99 = np.quantile(left, (0.5, 0.99)).tolist() if len(left) else (float("inf"), float("inf"))
-        window_s = (1 - SETTLE) * self.seconds
-        per_request = sum(cpu) * window_s / max(1, len(left)) * 1e3
-        return Step(workers, rate_rps, planned, len(left), p50, p99, max(cpu, default=0.0), per_request)
+        return schedule, pd.concat([pd.read_parquet(part) for part in parts]), cpu
 
 
 async def cpu_cores(pids: list[int], start: float, end: float) -> list[float]:
@@ -95,13 +104,14 @@ async def cpu_cores(pids: list[int], start: float, end: float) -> list[float]:
         raise StartError(f"a generator process ended early ({error})") from error
 
 
-async def bench(seconds: float, folder: Path) -> Bench:
-    """A bench with its server up.
+async def bench(seconds: float, folder: Path, ports: int = 1) -> Bench:
+    """A bench with its server up, at so many `ports`.
 
     Raises:
         StartError: it did not come up.
     """
-    server = ServiceProcess("bare", python_module("experiments.calibration.bare_server"), folder / "server.log")
+    command = python_module("experiments.calibration.bare_server", "--count", ports)
+    server = ServiceProcess("bare", command, folder / "server.log")
     await server.start(READY_S)
     return Bench(folder, seconds, server)
 

@@ -95,7 +95,7 @@ def job(composed: DictConfig) -> Outcome:
         # Another sweeper orders its jobs by itself.
         order=asked.sweeper.get("order") if is_swept else 0,
         looks=list(asked.sweeper.get("looks") or []),
-        may_rename=not any(text.startswith(("hydra.run.", "hydra.sweep.")) for text in asked.overrides.hydra),
+        may_rename=not any(text.startswith(("hydra.run.", "hydra.sweep.dir")) for text in asked.overrides.hydra),
         hydra_files={
             "config.yaml": OmegaConf.to_yaml(composed),
             "hydra.yaml": OmegaConf.to_yaml(HydraConfig.instance().cfg),

@@ -10,6 +10,7 @@ from typing import cast
 
 from record import schema
 from record.misfits import misfits
+from record.naming import number_of
 from record.shapes import Manifest, Sections
 
 SKIPPED_FOLDERS = frozenset({"mlruns", "mlartifacts"})
@@ -137,6 +138,7 @@ def _is_copy(path: Path) -> bool:
     return any(part in SKIPPED_FOLDERS or part.startswith(".") for part in path.parts[:-1])
 
 
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    """Sorts 2 before 10."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in path.parts]
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    """Sorts 2 before 10, and a sweep's folders by their jobs' numbers: so the reference stays the arm named first."""
+    numbers = ((part, number_of(part)) for part in path.parts)
+    return [(1, 0, part) if number is None else (0, number, part) for part, number in numbers]

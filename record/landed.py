@@ -1,5 +1,6 @@
 """The faults that landed in a run, and when its replicas were in rotation, as the run's events tell."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from record.schema import FAULT_HEALED, FAULT_INJECTED, IN_ROTATION, OUT_OF_ROTATION
@@ -21,6 +22,8 @@ class LandedFault:
     landed_s: float
     healed_s: float | None
     """None: it lasted until the run's end (a replica lost for good), or was over at once."""
+    parameters: Mapping[str, float] | None = None
+    """All of them, defaults included; None in a run from before they stood in its events."""
 
     @property
     def is_on_replica(self) -> bool:
@@ -43,7 +46,14 @@ def landed(events: list[Event]) -> list[LandedFault]:
     """The faults of a run, in order of time; a heal by the clean-up after the run is none."""
     healed = {e["fault"]: e["t_s"] for e in events if e["event"] == FAULT_HEALED and not e.get("at_end")}
     faults = [
-        LandedFault(e["fault"], str(e["action"]), str(e["target"]), float(e["t_s"]), healed.get(e["fault"]))
+        LandedFault(
+            e["fault"],
+            str(e["action"]),
+            str(e["target"]),
+            float(e["t_s"]),
+            healed.get(e["fault"]),
+            e.get("parameters"),
+        )
         for e in events
         if e["event"] == FAULT_INJECTED
     ]

@@ -111,6 +111,34 @@ class Metrics(TypedDict, total=False):
     theory_latency_p99_ms: float | None
     theory_blocked_share: float | None
 
+    # against the floor
+    floor_p50_ms: float | None
+    floor_p99_ms: float | None
+    floor_mean_ms: float | None
+    floor_failed_requests: int | None
+    floor_p50_ms_steady: float | None
+    floor_p99_ms_steady: float | None
+    floor_failed_requests_steady: int | None
+    floor_p50_ms_fault: float | None
+    floor_p99_ms_fault: float | None
+    floor_failed_requests_fault: int | None
+    floor_p50_ms_recovery: float | None
+    floor_p99_ms_recovery: float | None
+    floor_failed_requests_recovery: int | None
+    excess_p50_ms: float | None
+    excess_p99_ms: float | None
+    excess_mean_ms: float | None
+    excess_failed_requests: int | None
+    excess_p50_ms_steady: float | None
+    excess_p99_ms_steady: float | None
+    excess_failed_requests_steady: int | None
+    excess_p50_ms_fault: float | None
+    excess_p99_ms_fault: float | None
+    excess_failed_requests_fault: int | None
+    excess_p50_ms_recovery: float | None
+    excess_p99_ms_recovery: float | None
+    excess_failed_requests_recovery: int | None
+
     # the instrument
     lateness_p50_ms: float | None
     lateness_p99_ms: float | None

@@ -174,6 +174,8 @@ class Event(_Event, total=False):
     action: str
     target: str | list[str]
     planned_s: float | None
+    parameters: Mapping[str, float]
+    """Of a fault that landed, defaults included."""
     at_end: bool
     """Healed by the clean-up after the run."""
     reason: str

@@ -4,6 +4,7 @@ import os
 import platform
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
+from prometheus_client.exposition import choose_encoder
 
 from services import __version__
 
@@ -31,3 +32,14 @@ def new_registry() -> CollectorRegistry:
     built = Gauge("aegis_build_info", "1; its labels say what runs here", list(about), registry=registry)
     built.labels(**about).set(1)
     return registry
+
+
+def exposed(registry: CollectorRegistry, accept: str | None) -> tuple[bytes, str]:
+    """The metrics and their content type: in OpenMetrics' format, which alone has exemplars, for whoever accepts it.
+
+    Args:
+        registry: of `new_registry`.
+        accept: the header by which Prometheus says which formats it reads.
+    """
+    encode, content_type = choose_encoder(accept or "")
+    return encode(registry), content_type

@@ -23,7 +23,7 @@ from typing import Any
 from services.units import must_be
 
 VARIABLE = "AEGIS_PLUGINS"
-ROOMS = ("policies", "scalers", "manager_engines", "process_faults", "profiles", "engines", "panels")
+ROOMS = ("policies", "scalers", "manager_engines", "process_faults", "profiles", "engines", "panels", "data_planes")
 """The folders that a plugins' folder may have; `panels` are found by `analysis/pages/panels/`."""
 
 

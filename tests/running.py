@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
+from record.naming import by_number
+
 ROOT = Path(__file__).resolve().parent.parent
 SHORT = [
     "tracking.enabled=false", "summary=never", "replicas=2", "workload.rate_rps=30", "workload.duration_s=6",
@@ -68,6 +70,11 @@ def processes_of(folder):
         except (psutil.Error, OSError):
             continue
     return found
+
+
+def job_of(sweep, number):
+    """The folder of a sweep's job."""
+    return by_number(Path(sweep))[number]
 
 
 def manifest(folder):

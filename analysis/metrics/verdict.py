@@ -212,6 +212,7 @@ def table_rows(manifest: Manifest, metrics: Metrics) -> list[tuple[str, str]]:
     rows = [
         ("offered / goodput", _pair(metrics, ("offered_rps", "goodput_rps"), "requests/s")),
         ("latency p50 / p90 / p99", _latencies(metrics)),
+        ("above the floor by p50 / p99", _pair(metrics, ("excess_p50_ms", "excess_p99_ms"), "ms", 0)),
         (of_requests(manifest), percent(metrics["served_share"])),
         ("failed requests", f"{metrics['failed_requests']:,} of {offered:,} ({percent(metrics['error_rate'])})"),
         ("retried requests", "-" if metrics["retried_requests"] is None else f"{metrics['retried_requests']:,}"),
@@ -226,7 +227,7 @@ def table_rows(manifest: Manifest, metrics: Metrics) -> list[tuple[str, str]]:
         keys = ("exact_error_p50_ms", "exact_error_p99_ms")
         rows.append(("off the exact sojourn by p50 / p99", _pair(metrics, keys, "ms", 2)))
     if metrics["faults_injected"]:
-        rows.insert(5, ("detection / recovery", f"{quantity(metrics['detection_s'], 's', 2)} / {_recovery(metrics)}"))
+        rows.insert(6, ("detection / recovery", f"{quantity(metrics['detection_s'], 's', 2)} / {_recovery(metrics)}"))
         if words := _by(metrics):
-            rows.insert(6, ("detected", words.strip(" ()")))
+            rows.insert(7, ("detected", words.strip(" ()")))
     return rows

@@ -44,17 +44,24 @@ class Bare(asyncio.Protocol):
             self._transport.write(ANSWER)
 
 
-async def _serve(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Bare, "127.0.0.1", port, backlog=4096)
-    print(f"bare ready url=http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
-    await server.serve_forever()
+async def _serve(first: int, count: int) -> None:
+    loop = asyncio.get_running_loop()
+    servers = [
+        await loop.create_server(Bare, "127.0.0.1", first + number if first else 0, backlog=4096)
+        for number in range(count)
+    ]
+    ports = [server.sockets[0].getsockname()[1] for server in servers]
+    print(f"bare ready url=http://127.0.0.1:{ports[0]} ports={','.join(map(str, ports))}", flush=True)
+    await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
 def main() -> None:
     """Serve until a signal ends it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--port", type=int, default=0, help="0 = a free one")
-    uvloop.run(_serve(parser.parse_args().port))
+    parser.add_argument("--port", type=int, default=0, help="the first; 0 = free ones")
+    parser.add_argument("--count", type=int, default=1, help="how many ports, all of the same server")
+    chosen = parser.parse_args()
+    uvloop.run(_serve(chosen.port, chosen.count))
 
 
 if __name__ == "__main__":

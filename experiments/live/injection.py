@@ -116,8 +116,8 @@ class Timeline:
             return None
         self._waiting.discard(index)
         waited = {} if planned_s is not None else {"waited_s": round(landed - t0 - fault.at_s, 3)}
-        permanent = fault.for_s is None
-        self.sink("runner", "fault_injected", monotonic_s=landed, permanent=permanent, **about, **waited)
+        parameters = fault.full_parameters
+        self.sink("runner", "fault_injected", monotonic_s=landed, parameters=parameters, **about, **waited)
         return landed
 
     def _spare(self, index: int, fault: Fault) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from experiments.process_faults import PROCESS_FAULTS, ProcessFault
-from services.backend.faults import PARAMETERS
+from services.backend.faults import PARAMETERS, parse
 
 T = TypeVar("T")
 ALL = "all"
@@ -62,6 +62,13 @@ class Fault:
         """The parameters that were given, as `PUT /faults` takes them."""
         own = [each.name for each in dataclasses.fields(self) if each.name not in ("at_s", "action", "target", "for_s")]
         return {name: value for name in own if (value := getattr(self, name)) is not None}
+
+    @property
+    def full_parameters(self) -> dict[str, float]:
+        """All that it has, defaults included."""
+        if self.action in PARAMETERS:
+            return parse({self.action: self.parameters})[self.action]
+        return {name: float(getattr(self.process, name)) for name in parameters_of(self.action)}
 
     @property
     def process(self) -> ProcessFault | None:

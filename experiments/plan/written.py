@@ -5,7 +5,6 @@ from typing import Any
 import yaml
 from omegaconf._utils import OmegaConfDumper
 
-
 _BASE: type[yaml.Dumper] = getattr(yaml, "CDumper", yaml.Dumper)
 """Five times as fast as the one in Python: a sweep writes a configuration a run."""
 _DUMPER: type[yaml.Dumper] = type("_Dumper", (_BASE,), {})

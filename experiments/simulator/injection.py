@@ -93,7 +93,7 @@ class VirtualFaults:
         more = {"waited_s": round(waited_s, 6)} if is_late else {}
         self._hit(index, now)
         self._open.add(index)
-        self._sink("runner", "fault_injected", now, permanent=fault.for_s is None, **about, **more)
+        self._sink("runner", "fault_injected", now, parameters=fault.full_parameters, **about, **more)
         if fault.for_s is not None:
             self._ends[index] = fault.ends_s(now if is_late else fault.at_s)
             self._agenda.at(self._ends[index], self._heal, index)

@@ -57,11 +57,10 @@ class Course:
 
 def course_of(jobs: Sequence[Job], *, is_budget: bool) -> Course:
     """The course of jobs, given in the order in which they will be measured."""
-    shared = set.intersection(*(set(job.arm) for job in jobs)) if jobs else set()
     is_virtual = all(engine_of(job.config).is_virtual for job in jobs)
     return Course(
         {job.number: place for place, job in enumerate(jobs, 1)},
-        {job.number: ", ".join([*(t for t in job.arm if t not in shared), f"seed={job.config.seed}"]) for job in jobs},
+        {job.number: job.name for job in jobs},
         [_expected_s(job, is_virtual=is_virtual) for job in jobs],
         is_virtual,
         is_budget,

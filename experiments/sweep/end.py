@@ -26,9 +26,6 @@ if TYPE_CHECKING:  # a wrong configuration must answer at once
     from record.reading import Run
     from record.shapes import Manifest
 
-MAP_SCENARIO = "retry_storm_map"
-"""Ends in a map instead of a comparison: each of its many arms is a point of it."""
-
 
 def finish(folder: Path, status: int, *, is_whole: bool) -> int:
     """Compare, hold against what is expected, draw, log and say so; return the sweep's exit status.
@@ -103,6 +100,7 @@ def _judge(folder: Path, first: "Manifest | None", expected: list[str]) -> _Judg
 
     from analysis.compare import TABLE_WIDTH
     from analysis.comparison.gathering import on_stderr, read_runs
+    from analysis.report import MAPS
 
     console = Console(width=max(Console().width, TABLE_WIDTH))
     unread: list[str] = []
@@ -111,7 +109,7 @@ def _judge(folder: Path, first: "Manifest | None", expected: list[str]) -> _Judg
         on_stderr(reason)
         unread.append(reason)
 
-    is_map = first is not None and first["scenario"] == MAP_SCENARIO
+    is_map = first is not None and first["scenario"] in MAPS  # ends in a map, not in a comparison
     if is_map and not expected:  # of its many runs nothing else is computed
         return _Judged([], None, "", unread, True, is_map)
     runs = read_runs([folder], leave_out)
@@ -130,16 +128,19 @@ def _draw(folder: Path, judged: _Judged) -> None:
         print(f"map: {folder / NAME}", flush=True)
         return
     from analysis.compare import draw as draw_comparison
-    from analysis.pages.html.of_runs import Reported
     from analysis.pages.joint_page import draw_many
     from analysis.pages.rows import arrange
+    from analysis.report import reported
 
     if judged.comparison is not None:
         draw_comparison(judged.comparison, folder)
         print(f"comparison: {folder / 'comparison.png'}; again: {_later(folder)}")
     draw_many(arrange(judged.runs), folder / "summary.png")
     print(f"all runs on one page: {folder / 'summary.png'}", flush=True)
-    _write_page(Reported(judged.runs, judged.comparison, judged.why_not, judged.unread), folder)
+    if (reason := missing("report")) is not None:
+        print(f"no HTML report: {reason}", flush=True)
+        return
+    _write_page(reported(judged.runs, judged.comparison, judged.why_not, judged.unread), folder)
 
 
 def _compare(folder: Path, runs: "list[tuple[Run, Metrics]]", console: "Console") -> "tuple[Comparison | None, str]":
@@ -159,10 +160,7 @@ def _compare(folder: Path, runs: "list[tuple[Run, Metrics]]", console: "Console"
 
 
 def _write_page(reported: "Reported", folder: Path) -> None:
-    """The same as one HTML file, where what it is made with is there; where it fails, only that is missing."""
-    if (reason := missing("report")) is not None:
-        print(f"no HTML report: {reason}", flush=True)
-        return
+    """The same as one HTML file; where it fails, only that is missing."""
     from analysis.report import NAME, write_runs
 
     try:

@@ -5,6 +5,7 @@ from typing import Any
 
 from experiments.plan.config import Config
 from experiments.plan.resolve import Plan
+from record.naming import job_folder
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class Job:
     """One run of a sweep, or the only one."""
 
     number: int
-    """Also the name of its folder."""
+    """Unique in its sweep; the arm named first has the lowest."""
     overrides: tuple[str, ...]
     scenario: str
     plan: Plan
@@ -22,6 +23,18 @@ class Job:
     """Its place within its seed's jobs."""
     looks: tuple[int, ...] = ()
     """The numbers of pairs at which its sweep had already ended before it was planned."""
+    differs: tuple[str, ...] = ()
+    """Its arm, as far as not all jobs of its sweep have it."""
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder in its sweep's."""
+        return job_folder(self.differs, self.config.seed, self.number)
+
+    @property
+    def name(self) -> str:
+        """What it is called in a line: the same, and its seed."""
+        return ", ".join([*self.differs, f"seed={self.config.seed}"])
 
     @property
     def config(self) -> Config:
@@ -41,7 +54,8 @@ class Job:
         """
         kept = tuple(text for text in self.overrides if key_of(text) != "seed")
         composed = self.composed | {"seed": seed}
-        return Job(number, (f"seed={seed}", *kept), self.scenario, self.plan.with_seed(seed), composed)
+        plan = self.plan.with_seed(seed)
+        return Job(number, (f"seed={seed}", *kept), self.scenario, plan, composed, differs=self.differs)
 
     def with_tracking(self, enabled: bool) -> "Job":
         """The same, logged to MLflow or not, as if that had been typed last."""

@@ -90,7 +90,7 @@ def planned(loader: ConfigLoader, arguments: Sequence[str]) -> list[Job]:
     swept = {override.key_or_group: str(override.input_line) for override in overrides if override.is_sweep_override()}
     split = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
     composer = Composer(loader)
-    jobs = [composer.compose(number, overrides) for number, overrides in enumerate(split)]
+    jobs = _told_apart([composer.compose(number, overrides) for number, overrides in enumerate(split)])
     if any(job.config.load.ui for job in jobs):
         raise ConfigError("load.ui=true: the web UI needs a router and a single run")
     _check_primary(jobs)
@@ -100,6 +100,11 @@ def planned(loader: ConfigLoader, arguments: Sequence[str]) -> list[Job]:
     if any(job.config.repeat.until_ratio_ci is not None for job in jobs):
         jobs = _whole_budget(jobs, swept)
     return _in_drawn_order(jobs)
+
+
+def _told_apart(jobs: list[Job]) -> list[Job]:
+    shared = set.intersection(*(set(job.arm) for job in jobs))
+    return [replace(job, differs=tuple(text for text in job.arm if text not in shared)) for job in jobs]
 
 
 def _check_primary(jobs: list[Job]) -> None:

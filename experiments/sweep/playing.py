@@ -51,7 +51,7 @@ class Played:
         session = Session(
             plan=job.plan,
             scenario=job.scenario,
-            folder=self.folder / str(job.number),
+            folder=self.folder / job.folder,
             overrides=list(job.overrides),
             sweep_dir=self.folder.absolute(),
             order=job.order,

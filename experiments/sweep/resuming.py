@@ -19,6 +19,7 @@ from experiments.runner.supervision import say
 from experiments.sweep.job import Job, key_of
 from experiments.sweep.jobs import drawn
 from experiments.sweep.sweep import NAME, PLAN, Sweep
+from record.naming import by_number
 from record.place import is_held
 from record.provenance import commit_of, provenance
 from record.settings import flatten
@@ -44,8 +45,8 @@ class _Left:
     """As it was planned."""
     manifests: dict[int, Manifest]
     """Of its runs, by their number."""
-    numbers: list[int]
-    """Of all its folders."""
+    folders: dict[int, Path]
+    """All of them, by their number."""
     is_reported: bool
     """Whether its end was reached before."""
 
@@ -74,7 +75,9 @@ def resumed(arguments: list[str]) -> list[str]:
     recorded = _recorded(folder)
     task, hydra = (list(map(str, recorded.overrides[name])) for name in ("task", "hydra"))
     if str(recorded.sweeper._target_) != NAME or any(text.startswith("hydra.sweep.subdir") for text in hydra):
-        raise ConfigError(f"{KEY}={folder}: only a sweep with hydra/sweeper=seed_by_seed and folders 0, 1, ... goes on")
+        raise ConfigError(
+            f"{KEY}={folder}: only a sweep with hydra/sweeper=seed_by_seed and without hydra.sweep.subdir goes on"
+        )
     apart = ("hydra.sweep.dir", "hydra.run.dir", "hydra.mode", *map(key_of, launcher))
     kept = [text for text in hydra if key_of(text) not in apart]
     manifests = _manifests(folder)
@@ -115,17 +118,13 @@ def recorded_params(folder: Path) -> dict[str, str]:
     return dict(_recorded(folder).sweeper.params or {})
 
 
-def _numbers(folder: Path) -> list[int]:
-    return sorted(int(path.name) for path in folder.iterdir() if path.is_dir() and path.name.isdecimal())
-
-
 def _manifests(folder: Path) -> dict[int, Manifest]:
     """Of the runs in a sweep's folder, by their number; one that cannot be read is left out.
 
     Raises:
         ConfigError: a run is going on.
     """
-    read = ((number, _manifest(folder / str(number))) for number in _numbers(folder))
+    read = ((number, _manifest(path)) for number, path in by_number(folder).items())
     return {number: manifest for number, manifest in read if manifest is not None}
 
 
@@ -157,27 +156,27 @@ def what_is_missing(planned: Sweep, folder: Path, most: int | None) -> Sweep:
     Raises:
         ConfigError: there is nothing to do, or it cannot be gone on with.
     """
-    left = _Left(folder, planned, _manifests(folder), _numbers(folder), (folder / "comparison.json").exists())
+    left = _Left(folder, planned, _manifests(folder), by_number(folder), (folder / "comparison.json").exists())
     plan, repetition = left.sweep.jobs, left.sweep.repetition
     arms = list(dict.fromkeys(job.arm for job in plan))
     slots: dict[Slot, Job] = {(job.arm, job.config.seed): job for job in plan}
     if len(slots) < len(plan):
         raise ConfigError(f"{KEY}={left.folder}: the sweep names a seed or an arm twice; it cannot be gone on with")
-    slots |= _added_before(left.folder, left, plan)
+    slots |= _added_before(left, plan)
     whole = {
         slot: job
         for slot, job in slots.items()
         if job.number in left.manifests and left.manifests[job.number].get("exit_reason") == "complete"
     }
     for job in whole.values():
-        _check_as_before(left.folder, job, left.manifests[job.number])
+        _check_as_before(left.folders[job.number], job, left.manifests[job.number])
 
     used = {seed for (_, seed), job in slots.items() if repetition is None or job.number in left.manifests}
     history = max((_looks(manifest) for manifest in left.manifests.values()), key=len, default=())
     missing = [(arm, seed) for seed in sorted(used) for arm in arms if (arm, seed) not in whole]
     pairs = min(sum((arm, seed) in whole for seed in used) for arm in arms)
     goes_on = repetition is not None and not history and (
-        bool(missing) or not repetition.has_ended([left.folder / str(j.number) for j in _ordered(whole)], pairs)
+        bool(missing) or not repetition.has_ended([left.folders[job.number] for job in _ordered(whole)], pairs)
     )
     ended = not goes_on and (not missing or left.is_reported)
 
@@ -192,7 +191,7 @@ def what_is_missing(planned: Sweep, folder: Path, most: int | None) -> Sweep:
             f"{KEY}={left.folder}: nothing is missing, it has {pairs} pairs an arm; "
             f"for more of them add repeat.max=N with N above {pairs}"
         )
-    number = max([job.number for job in slots.values()] + left.numbers) + 1
+    number = max([job.number for job in slots.values()] + list(left.folders)) + 1
     jobs: list[Job] = []
     for arm, seed in wanting:
         if (arm, seed) in slots:
@@ -210,7 +209,7 @@ def what_is_missing(planned: Sweep, folder: Path, most: int | None) -> Sweep:
     return Sweep(jobs, repetition if goes_on else None, earlier=_ordered(whole))
 
 
-def _added_before(folder: Path, left: _Left, plan: list[Job]) -> dict[Slot, Job]:
+def _added_before(left: _Left, plan: list[Job]) -> dict[Slot, Job]:
     """Jobs beyond the plan: added when the sweep was gone on with before."""
     arms = {job.arm: job for job in plan}
     added: dict[Slot, Job] = {}
@@ -219,7 +218,7 @@ def _added_before(folder: Path, left: _Left, plan: list[Job]) -> dict[Slot, Job]
         arm = tuple(text for text in typed if key_of(text) not in ("seed", "tracking.enabled"))
         planned_for = plan[number].arm if number < len(plan) else arm
         if arm not in arms or arm != planned_for:
-            raise ConfigError(f"{folder / str(number)}: not a run of the sweep that {folder / PLAN} names")
+            raise ConfigError(f"{left.folders[number]}: not a run of the sweep that {left.folder / PLAN} names")
         if number >= len(plan):
             seed = int(manifest["seed"])
             added[arm, seed] = arms[arm].with_seed(seed, number)
@@ -238,7 +237,7 @@ def _check_as_before(folder: Path, job: Job, manifest: Manifest) -> None:
     if differing:
         key = differing[0]
         raise ConfigError(
-            f"{folder / str(job.number)}: was measured with {key}={then.get(key, 'none')}, this tree has "
+            f"{folder}: was measured with {key}={then.get(key, 'none')}, this tree has "
             f"{now.get(key, 'none')}; check out {commit_of(manifest)} to go on with it"
         )
 

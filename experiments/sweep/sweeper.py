@@ -1,6 +1,7 @@
 """Runs a sweep's jobs, as Hydra's sweeper: seed after seed, those of one seed in an order drawn from it.
 
-Job i has number and folder i whenever it is measured, so that the reference stays the arm named first.
+A job's number is its place on the command line whenever it is measured, and orders the folders, whose names begin with
+what differs: so the reference stays the arm named first.
 """
 
 from collections.abc import Sequence
@@ -18,12 +19,15 @@ from experiments.runner.supervision import say, warn
 from experiments.sweep import optuna
 from experiments.sweep.course import course_of
 from experiments.sweep.job import Job
-from experiments.sweep.jobs import are_playable, by_seed, consecutive, planned
+from experiments.sweep.jobs import by_seed, consecutive, planned
 from experiments.sweep.playing import Played, joblib_settings
 from experiments.sweep.resuming import recorded_params, what_is_missing
 from experiments.sweep.sweep import NAME, PLAN, Sweep, begun
 from experiments.tracking.companion import SweepCompanion
 from experiments.tracking.values import SWEEP_FILES
+from record.naming import by_number
+
+SUBDIR = "hydra.sweep.subdir="
 
 
 def sweep_asked_for(loader: ConfigLoader, hydra: DictConfig, task: Sequence[str]) -> Sweep:
@@ -45,6 +49,7 @@ def sweep_asked_for(loader: ConfigLoader, hydra: DictConfig, task: Sequence[str]
         if settings.tracking is not None:
             sweep.adds = [f"tracking.enabled={str(settings.tracking).lower()}"]
     sweep.folder = folder
+    sweep.names_folders = not any(str(text).startswith(SUBDIR) for text in hydra.overrides.hydra)
     sweep.check_launcher(hydra.launcher._target_)
     return sweep
 
@@ -78,6 +83,8 @@ class SeedBySeed(Sweeper):
         for note in sweep.notes:
             say(note)
         sweep.folder.mkdir(parents=True, exist_ok=True)
+        if self.config.hydra.sweeper.resume or not self._may_rename:
+            sweep.take_folders()
         if not self.config.hydra.sweeper.resume:
             OmegaConf.save(self.config, sweep.folder / PLAN)
         for name in SWEEP_FILES:  # they do not know the runs to come
@@ -104,16 +111,21 @@ class SeedBySeed(Sweeper):
     def _playing(self, sweep: Sweep) -> Played | None:
         """How the jobs are played, where all are simulated on this machine; None = Hydra launches each."""
         assert self.config is not None  # `setup` came first
-        if not are_playable(sweep.jobs, self.config.hydra.launcher._target_):
+        if not sweep.is_playable(self.config.hydra.launcher._target_):
             return None
-        typed = [str(text) for text in self.config.hydra.overrides.hydra]
         launcher = cast(dict[str, Any], OmegaConf.to_container(self.config.hydra.launcher, resolve=True))
-        may_rename = not any(text.startswith(("hydra.run.", "hydra.sweep.")) for text in typed)
         if sweep.adds:
             sweep.jobs = [job.with_tracking(sweep.adds == ["tracking.enabled=true"]) for job in sweep.jobs]
         if any(job.config.tracking.enabled for job in sweep.jobs):
             SweepCompanion(sweep.folder, warn)
-        return Played(sweep.folder, self._course, may_rename=may_rename, joblib=joblib_settings(launcher))
+        return Played(sweep.folder, self._course, may_rename=self._may_rename, joblib=joblib_settings(launcher))
+
+    @property
+    def _may_rename(self) -> bool:
+        """Whether a run may take another folder, since the sweep's place was not typed."""
+        assert self.config is not None  # `setup` came first
+        typed = [str(text) for text in self.config.hydra.overrides.hydra]
+        return not any(text.startswith(("hydra.run.", "hydra.sweep.")) for text in typed)
 
     def _launch(self, sweep: Sweep, jobs: list[Job]) -> list[int]:
         """Measure jobs, those that are not played with consecutive numbers; return their exit statuses."""
@@ -127,6 +139,7 @@ class SeedBySeed(Sweeper):
                 *sweep.adds,
                 f"hydra.sweeper.order={job.order}",
                 f"hydra.sweeper.looks={list(job.looks)}",
+                *([f"{SUBDIR}'{job.folder}'"] if sweep.names_folders else []),
             ]
             for job in jobs
         ]
@@ -137,7 +150,7 @@ class SeedBySeed(Sweeper):
 def _play(played: Played, jobs: list[Job]) -> list[int]:
     """Play simulated jobs and have them logged; return their exit statuses."""
     companion = SweepCompanion.of(played.folder)
-    untold = [played.folder / str(job.number) for job in jobs]
+    untold = [played.folder / job.folder for job in jobs]
     statuses: list[int] = []
     try:
         for status in played.play(jobs):
@@ -156,7 +169,8 @@ def _is_enough(sweep: Sweep, done: list[Job], *, has_failed: bool) -> bool:
     pairs = len(by_seed(done))
     if sweep.repetition is None or pairs > sweep.repetition.most:
         return False
-    folders = [sweep.folder / str(job.number) for job in sorted(done, key=lambda job: job.number)]
+    there, numbers = by_number(sweep.folder), sorted(job.number for job in done)
+    folders = [there[number] for number in numbers if number in there]
     is_enough = sweep.repetition.is_enough(folders, pairs=pairs, has_failed=has_failed)
     return is_enough and (has_failed or pairs < sweep.repetition.most)
 

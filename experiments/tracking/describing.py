@@ -6,7 +6,7 @@ from pathlib import Path
 from analysis.comparison.comparison import Row
 from analysis.tables.export import Sheet, text_of
 from experiments.tracking.naming import arm
-from experiments.tracking.values import parameters, read_metrics
+from experiments.tracking.values import REPORT, parameters, read_metrics
 from record.files import FolderError, find, read_manifest
 
 APART = ("seed", "tracking", "summary")
@@ -74,6 +74,8 @@ def describe(known: About, rows: list[Row] | None, verdict: str | None) -> str:
     if len(known.invalid) > MOST_REASONS:
         told.append(f"and {len(known.invalid) - MOST_REASONS} more that are invalid")
     blocks.append(text_of([_sheet(arm, rows) for arm in dict.fromkeys(row.arm for row in rows or [])], "md", told))
+    if (known.folder / REPORT).is_file():
+        blocks.append(f"Report, also among the artifacts: `{known.folder / REPORT}`")
     blocks.append(f"Again: `python -m analysis.compare {known.folder}`")
     return "\n\n".join(blocks)
 

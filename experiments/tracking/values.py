@@ -34,11 +34,13 @@ VALUE_LIMIT = 6000
 TAG_LIMIT = 5000
 DIGEST_LIMIT = 36
 SOURCE_LIMIT = 60_000
+REPORT = "report.html"
+"""A sweep's, which lies in its folder where what it is made with is installed."""
 SWEEP_FILES = (
     "comparison.json",
     "comparison.png",
     "summary.png",
-    "report.html",
+    REPORT,
     "storm_map.png",
     EXPECTATIONS,
     JUNIT,

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import uvloop
+from starlette.types import ASGIApp
 
 from services.backend.app import build_app
 from services.backend.listener import Listener
@@ -19,25 +20,33 @@ from services.backend.registration import Registration
 from services.backend.renewal import Leaving, may_leave
 from services.backend.replica import Replica
 from services.backend.settings import DISTRIBUTIONS, DRAIN_S, KINDS, ON_HANGUP, PARENT_S, ReplicaSettings
+from services.backend.tracing import traced
 from services.backend.work_queue import DISCIPLINES
 from services.descriptors import raise_limit
 from services.door.access import check_bind
 from services.door.access_log import logged
 from services.journal import add_options, configure, tell
 from services.startup import announce, listen, url_for, url_of
+from services.tracing import Tracing, add_option, begin
 
 ID_HELP = "`hostname` = this machine's name, `dns` = its name in the router's network, both up to the first dot"
 DRAIN_POLL_S = 0.01
 """Pause between two looks of a replica that drains at whether it may go, seconds."""
 
 
-async def serve(arguments: argparse.Namespace, settings: ReplicaSettings, access_log: bool) -> None:
+async def serve(
+    arguments: argparse.Namespace, settings: ReplicaSettings, access_log: bool, tracing: Tracing | None
+) -> None:
     """Serve until SIGTERM; then announce draining, finish, deregister."""
     raise_limit()
     data_socket = listen(arguments.host, arguments.port)
     admin_socket = listen(arguments.host, arguments.admin_port) if arguments.admin_port is not None else None
     replica = Replica(settings)
-    app = logged(build_app(replica)) if access_log else build_app(replica)
+    app: ASGIApp = build_app(replica)
+    if tracing is not None:
+        app = traced(app, tracing)
+    if access_log:
+        app = logged(app)
     replica.data = Listener(app, data_socket)
     listeners = [replica.data]
     addresses = {"id": settings.id, "url": url_of(data_socket)}
@@ -88,6 +97,8 @@ async def serve(arguments: argparse.Namespace, settings: ReplicaSettings, access
     for listener in listeners:
         listener.should_exit = True
     await asyncio.gather(*serving)
+    if tracing is not None:
+        await tracing.close()
     tell("stopped", in_flight=replica.in_flight)
 
 
@@ -129,6 +140,7 @@ def main() -> None:
     parser.add_argument("--weight", type=float, default=defaults.weight, help="announced to the router")
     parser.add_argument("--exit-with-parent", action="store_true", help="drain and end when the starter is gone")
     add_options(parser)
+    add_option(parser)
     arguments = parser.parse_args()
     check_bind(arguments.host)
     options = {k: v for k, v in vars(arguments).items() if k in ReplicaSettings.__dataclass_fields__}
@@ -144,9 +156,10 @@ def main() -> None:
         if arguments.router is not None and urlsplit(arguments.router).scheme not in ("http", "https"):
             raise ValueError(f"router={arguments.router}: must look like http://host:port")
         access_log = configure("replica", arguments, replica=settings.id)
+        tracing = begin("replica", arguments, **{"service.instance.id": settings.id})
     except ValueError as error:
         parser.error(str(error))
-    uvloop.run(serve(arguments, settings, access_log))
+    uvloop.run(serve(arguments, settings, access_log, tracing))
 
 
 if __name__ == "__main__":

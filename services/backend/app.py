@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from fastapi import Body, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi_offline import FastAPIOffline
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services import __version__
 from services.backend import faults
@@ -14,6 +13,7 @@ from services.backend.replica import Replica
 from services.door.guard import REFUSALS, Guard, documented_token
 from services.door.health import Health
 from services.door.wrong_input import WRONG_INPUT, answer_wrong_input
+from services.exposition import exposed
 
 FAULTS = "Faults by kind, each with its parameters: " + "; ".join(
     f"`{kind}` ({', '.join(f'{name}={default}' for name, default in defaults.items()) or 'no parameters'})"
@@ -81,9 +81,10 @@ def build_app(replica: Replica) -> FastAPI:
         return await replica.readyz(request)
 
     @app.get("/metrics", response_class=PlainTextResponse, tags=["health"])
-    async def metrics() -> Response:
-        """Prometheus' text format."""
-        return Response(generate_latest(replica.measured()), media_type=CONTENT_TYPE_LATEST)
+    async def metrics(request: Request) -> Response:
+        """Prometheus' text format, or OpenMetrics' where it is asked for."""
+        body, content_type = exposed(replica.measured(), request.headers.get("accept"))
+        return Response(body, media_type=content_type)
 
     @app.get("/faults", tags=["faults"])
     async def get_faults() -> dict[str, dict[str, float]]:

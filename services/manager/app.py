@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi_offline import FastAPIOffline
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
 from services import __version__
 from services.door.guard import REFUSALS, Guard, documented_token
 from services.door.health import Health
 from services.door.wrong_input import WRONG_INPUT, answer_wrong_input
+from services.exposition import exposed
 from services.manager.answers import Decisions, Failed, Scaled, Status
 from services.manager.control import Control
 from services.manager.engines import Engine, EngineError
@@ -96,13 +96,14 @@ def build_app(control: Control, engine: Engine, scaler: str) -> FastAPI:
         return Health(status="ready")
 
     @app.get("/metrics", response_class=PlainTextResponse, tags=["health"])
-    async def metrics() -> Response:
-        """Prometheus' text format."""
+    async def metrics(request: Request) -> Response:
+        """Prometheus' text format, or OpenMetrics' where it is asked for."""
         try:
             telemetry.look_at(await engine.running())
         except EngineError:
             telemetry.look_at(None)
-        return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)
+        body, content_type = exposed(telemetry.registry, request.headers.get("accept"))
+        return Response(body, media_type=content_type)
 
     @app.get("/status", response_model=Status, responses=failing, tags=["scaling"])
     async def get_status() -> dict[str, Any]:

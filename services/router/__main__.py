@@ -32,6 +32,7 @@ from services.router.settings import DRAIN_S, SETTLE_S, TICK_S, RouterSettings
 from services.router.telemetry import Telemetry
 from services.router.upstream import client_session
 from services.startup import BACKLOG, announce, listen, read_config, url_of
+from services.tracing import Tracing, add_option, begin
 
 DRAIN_POLL_S = 0.01
 """How often a router that drains looks whether it may go, seconds."""
@@ -79,7 +80,12 @@ async def drain(proxy: Proxy, site: web.BaseSite, tick: Callable[[float], None])
 
 
 async def serve(
-    arguments: argparse.Namespace, settings: RouterSettings, policy: Policy, name: str, access_log: bool
+    arguments: argparse.Namespace,
+    settings: RouterSettings,
+    policy: Policy,
+    name: str,
+    access_log: bool,
+    tracing: Tracing | None,
 ) -> None:
     """Serve both ports until SIGTERM or SIGINT; then finish what is in flight."""
     data, admin = listen(arguments.host, arguments.port), listen(arguments.admin_host, arguments.admin_port)
@@ -87,7 +93,7 @@ async def serve(
     fleet = Fleet(settings.health, settings.ejection, events.emit)
     telemetry.watch(fleet, events.counts)
     session = client_session(settings)
-    proxy = Proxy(settings, fleet, policy, telemetry, session)
+    proxy = Proxy(settings, fleet, policy, telemetry, session, tracing)
     checker = HealthChecker(settings.health, fleet, random.Random(arguments.seed + 1), proxy.exhausted)
     answering = (logged(proxy.handle), logged_refusal(proxy.refuse)) if access_log else (proxy.handle, proxy.refuse)
     clients = DataServer(*answering, proxy.turn_away, most_clients(raise_limit()))
@@ -119,6 +125,8 @@ async def serve(
     await checker.stop()
     await runner.cleanup()
     await session.close()
+    if tracing is not None:
+        await tracing.close()
     tell("stopped", requests=proxy.totals["requests"])
 
 
@@ -133,6 +141,7 @@ def main() -> None:
     parser.add_argument("--config", help='JSON or a file of it: {"router": {...}, "policy": {"name": ..., ...}}')
     parser.add_argument("--seed", type=int, default=0, help="of the policy's draws and the checks' jitter")
     add_options(parser)
+    add_option(parser)
     arguments = parser.parse_args()
     arguments.admin_host = arguments.admin_host or arguments.host
     for host in (arguments.host, arguments.admin_host):  # by the data port, too, replicas' faults can be reached
@@ -150,9 +159,10 @@ def main() -> None:
         name = choice.pop("name")
         policy = policies.create(name, choice, random.Random(arguments.seed))
         access_log = configure("router", arguments)
+        tracing = begin("router", arguments)
     except (OSError, ValueError, TypeError) as error:
         parser.error(" ".join(str(error).split()))
-    uvloop.run(serve(arguments, settings, policy, name, access_log))
+    uvloop.run(serve(arguments, settings, policy, name, access_log, tracing))
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from yarl import URL
 
 from services.door.access import ID, admin_token
 from services.door.gate import BODY_DEADLINE_S, MAX_BODY_BYTES, Gate
+from services.exposition import exposed
 from services.router.discovery import target_groups
 from services.router.events import EventLog
 from services.router.fleet import Fleet, NotOwnerError, describe
@@ -87,11 +87,10 @@ class Admin:
         status = "draining" if self._proxy.draining else "ready" if ready else "no replica"
         return web.json_response({"status": status}, status=200 if status == "ready" else 503)
 
-    async def _metrics(self, _: web.Request) -> web.Response:
+    async def _metrics(self, request: web.Request) -> web.Response:
         self._telemetry.in_flight.set(self._proxy.in_flight)
-        return web.Response(
-            body=generate_latest(self._telemetry.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
+        body, content_type = exposed(self._telemetry.registry, request.headers.get("Accept"))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _discover(self, _: web.Request) -> web.Response:
         return web.json_response(target_groups(self._fleet.replicas.values()))

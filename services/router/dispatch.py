@@ -70,7 +70,10 @@ class Dispatcher:
         except Exception as error:
             raise PolicyError(f"the policy raised {type(error).__name__}: {error}") from error
         self._fleet.on_start(replica, now)  # type: ignore[arg-type]
-        return replica, attempts.begin(replica.id, now)  # type: ignore[return-value]
+        limit = attempts.begin(replica.id, now)
+        if attempts.trace is not None:
+            attempts.trace.begins(replica.id, replica.url, attempts.count)  # type: ignore[attr-defined]
+        return replica, limit  # type: ignore[return-value]
 
     def follows(self, attempts: Attempts, outcome: Outcome, now: float, *, sent: bool, replayable: bool) -> bool:
         """Whether another attempt follows one that ends with `outcome`; takes it from the budget.
@@ -82,6 +85,8 @@ class Dispatcher:
             sent: whether any of the request may have reached the replica.
             replayable: whether the request can still be sent from its beginning.
         """
+        if attempts.trace is not None:
+            attempts.trace.fails(outcome)
         if not self._fleet.candidates():
             return False
         others = self._fleet.has_others(attempts.tried)

@@ -19,6 +19,7 @@ from services.router.retries import IDEMPOTENT, Attempts
 from services.router.settings import RouterSettings
 from services.router.telemetry import CLIENTS, Telemetry
 from services.router.upstream import CHUNK_BYTES, exact_url
+from services.tracing import RequestTrace, Tracing
 
 SMALL_BODY_BYTES = 65_536
 """An answer up to this size is passed on in one piece."""
@@ -47,12 +48,14 @@ class Proxy:
         policy: Policy,
         telemetry: Telemetry,
         session: aiohttp.ClientSession,
+        tracing: Tracing | None = None,
     ) -> None:
-        """`session` is made by `upstream.client_session`."""
+        """`session` is made by `upstream.client_session`; `tracing` makes spans, where they are asked for."""
         self._settings = settings
         self._dispatcher = Dispatcher(settings, fleet, policy)
         self._telemetry = telemetry
         self._session = session
+        self._tracing = tracing
         self.in_flight = 0
         self.draining = False
         """Every answer is now the last on its connection, and says so."""
@@ -65,27 +68,35 @@ class Proxy:
         began = time.monotonic()
         self.in_flight += 1
         self.totals["requests"] += 1
+        tracing = self._tracing
+        trace = None if tracing is None else tracing.request(request.method, request.raw_path, request.headers)
         try:
-            response = await self._serve(request, began)
+            response = await self._serve(request, began, trace)
         except (asyncio.CancelledError, ConnectionError) as error:
             self.totals["cancelled"] += 1
-            self._telemetry.ended("cancelled", time.monotonic() - began)
+            self._ended("cancelled", time.monotonic() - began, trace)
             raise asyncio.CancelledError from error
         except BrokenAnswerError as error:
             self.totals["broken"] += 1
-            self._telemetry.ended("broken", time.monotonic() - began)
+            self._ended("broken", time.monotonic() - began, trace)
             if request.transport is not None:
                 request.transport.abort()  # the client must not take the part for the whole
             raise asyncio.CancelledError from error
         finally:
             self.in_flight -= 1
-        self._answered(response, time.monotonic() - began)
+        self._answered(response, time.monotonic() - began, trace)
         return response
 
-    def _answered(self, response: web.StreamResponse, seconds: float) -> None:
+    def _answered(self, response: web.StreamResponse, seconds: float, trace: RequestTrace | None = None) -> None:
         status_class = f"{response.status // 100}xx"
         self.responses[status_class] = self.responses.get(status_class, 0) + 1
-        self._telemetry.ended(status_class, seconds)
+        self._ended(status_class, seconds, trace, response.status)
+
+    def _ended(self, end: str, seconds: float, trace: RequestTrace | None, status: int | None = None) -> None:
+        """A request has ended; without `status` nobody was answered in full."""
+        self._telemetry.ended(end, seconds, None if trace is None else trace.trace_id)
+        if trace is not None:
+            trace.ended(status, end if status is None else None)
 
     def refuse(self, detail: str) -> web.StreamResponse:
         """Answer what could not be read as a request; `detail` says why."""
@@ -108,12 +119,13 @@ class Proxy:
         self._telemetry.rejected("exhausted")
         return TURNED_AWAY
 
-    async def _serve(self, request: web.BaseRequest, began: float) -> web.StreamResponse:
+    async def _serve(self, request: web.BaseRequest, began: float, trace: RequestTrace | None) -> web.StreamResponse:
         settings = self._settings
         exchange = Exchange(request, began, settings.timeouts.idle_s)
         complete = await exchange.take_body(settings.retry.max_body_bytes)
         # The time that a request may take begins when its body is there, as in Envoy: a slow client is no slow replica.
         attempts = self._dispatcher.open(time.monotonic(), idempotent=request.method in IDEMPOTENT)
+        attempts.trace = trace
         if not complete and exchange.client_fault is not None:
             return self._reject(exchange, attempts, exchange.client_fault)
         if (failure := _refused(exchange)) is not None:
@@ -141,6 +153,8 @@ class Proxy:
     ) -> web.StreamResponse | Failure | None:
         """One attempt, which was begun: the answer, a final failure, or None for "again, elsewhere"."""
         exchange.headers["X-Aegis-Attempt"] = str(attempts.count)
+        if attempts.trace is not None:
+            exchange.headers.update(attempts.trace.headers())
         outcome: Outcome = "cancelled"
         reason = ""
         is_own = False

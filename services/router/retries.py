@@ -10,6 +10,7 @@ Envoy's back-off of 25 ms; asking the same replica at once again would only add 
 """
 
 from collections import deque
+from typing import Protocol
 
 from services.router.policy import Outcome
 from services.router.settings import RetrySettings, TimeoutSettings
@@ -57,6 +58,19 @@ class RetryBudget:
         return True
 
 
+class Trace(Protocol):
+    """Is told of a request's attempts as they begin and fail, where somebody asks for it (`services/tracing.py`)."""
+
+    def begins(self, replica: str, url: str, number: int) -> None:
+        """Attempt `number`, from 1 on, at a replica."""
+
+    def fails(self, outcome: str) -> None:
+        """The attempt under way."""
+
+    def headers(self) -> dict[str, str]:
+        """Those that a replica is told of the attempt under way by."""
+
+
 class Attempts:
     """The attempts of one request: how long each may take, and whether another may follow."""
 
@@ -71,6 +85,7 @@ class Attempts:
         self.deadline = now + timeouts.overall_s
         self.count = 0
         self.tried: set[str] = set()
+        self.trace: Trace | None = None
         budget.on_request(now)
 
     def begin(self, replica_id: str, now: float) -> float:

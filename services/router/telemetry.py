@@ -110,10 +110,13 @@ class Telemetry:
         """Show this fleet, too; `events` counts what happens in it by kind."""
         self.registry.register(FleetCollector(fleet, events))
 
-    def ended(self, end: str, seconds: float) -> None:
-        """A request ended: a status' class (an unheard-of one counts as 5xx), `cancelled` or `broken`."""
+    def ended(self, end: str, seconds: float, trace_id: str | None = None) -> None:
+        """A request ended: a status' class (an unheard-of one counts as 5xx), `cancelled` or `broken`.
+
+        `trace_id` is that of a trace which is kept: it becomes its bucket's exemplar.
+        """
         self._ends.get(end, self._ends["5xx"]).inc()
-        self.duration.observe(seconds)
+        self.duration.observe(seconds, None if trace_id is None else {"trace_id": trace_id})
 
     def rejected(self, reason: str) -> None:
         """The router answers for itself."""

@@ -12,6 +12,7 @@ import pandas as pd
 from record import schema
 from record.schedule_hash import schedule_hash
 from record.shapes import Event, Manifest, Sample
+from services.backend.faults import PARAMETERS, parse
 
 COLUMNS = (
     "request_id",
@@ -151,7 +152,7 @@ def injected(fault: int, t_s: float, target: str = "r2", action: str = "kill", *
         "action": action,
         "target": target,
         "planned_s": t_s,
-        "permanent": False,
+        "parameters": parse({action: {}})[action] if action in PARAMETERS else {},
         **more,
     }
     return cast(Event, told)
@@ -286,7 +287,7 @@ def realistic(
     events, listed = [], []
     for index, (at, action, target, for_s) in enumerate(faults):
         listed.append({"at_s": at, "action": action, "target": target, "for_s": for_s})
-        events.append(injected(index, at + 0.0008, target, action, planned_s=at, permanent=for_s is None))
+        events.append(injected(index, at + 0.0008, target, action, planned_s=at))
         if has_router and action != "slow":
             events.append(router("ejected", at + 0.8, target))
         if for_s is not None:

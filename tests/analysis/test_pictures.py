@@ -55,7 +55,7 @@ EDGES = {
         folder, "failover", duration_s=8, faults=((4.0, "kill", "r2", None),)
     ),
     "a restart": lambda folder: synthetic.write(
-        folder, synthetic.even_requests(), events=[synthetic.injected(0, 5.0, "r1", "restart", permanent=True)]
+        folder, synthetic.even_requests(), events=[synthetic.injected(0, 5.0, "r1", "restart")]
     ),
 }
 

@@ -40,7 +40,7 @@ RECOVERY = [
     ("never", KILL, range(10, 30), [], None),
     ("well in the last two seconds only", KILL, range(10, 28), [], None),
     ("well in the last three", KILL, range(10, 27), [], 12.0),
-    ("lost for good", [injected(0, 10.0, permanent=True)], [10, 11], [], 2.0),
+    ("lost for good", [injected(0, 10.0)], [10, 11], [], 2.0),
     ("healed by the clean-up only", [injected(0, 10.0, action="slow"), healed(0, 30.2, at_end=True)], [10], [], 1.0),
 ]
 

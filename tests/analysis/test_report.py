@@ -13,7 +13,7 @@ from analysis.metrics.measured import in_numbers
 from analysis.metrics.verdict import verdict
 from analysis.pages.html import document, of_run, of_runs
 from analysis.pages.html.of_runs import Reported
-from analysis.report import main
+from analysis.report import main, report, reported
 from tests.analysis import synthetic
 
 pytestmark = pytest.mark.slow
@@ -53,12 +53,12 @@ def rendered(described):
     return Read(document.render(described, "window.vegaEmbed = () => Promise.resolve();"))
 
 
-def sweep(folder, names, *, pairs=3, invalid=(), **about):
+def sweep(folder, names, *, pairs=3, invalid=(), expect=(), **about):
     for job in range(pairs * len(names)):
         seed, arm = divmod(job, len(names))
         stopped = "interrupted" if job in invalid else "complete"
         made = synthetic.manifest(
-            seed=seed, config={"policy": {"name": names[arm]}}, generator=[{"stopped": stopped}], **about
+            seed=seed, config={"policy": {"name": names[arm]}, "expect": list(expect)}, generator=[{"stopped": stopped}], **about
         )
         latency_s = (0.1 + 0.01 * seed) / (1 + arm)
         synthetic.write(folder / str(job), synthetic.even_requests(latency_s=latency_s), about=made)
@@ -163,6 +163,46 @@ def test_the_bundle_is_made_once_and_kept_by_version(tmp_path, monkeypatch):
     assert Path(tmp_path / "aegis" / "vega-9.9.js").exists()
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
     assert document.bundle() == "window.vegaEmbed = 1"
+
+
+def test_what_was_expected_of_arms_and_what_became_of_it_is_the_first_section(tmp_path):
+    expect = ["latency_p99_ms < 80", "latency_p99_ms <= 0.9 x reference", "failed_requests == 0"]
+    folder = sweep(tmp_path, ["round_robin", "peak_ewma"], expect=expect)
+    runs = read_runs([folder])
+    told = of_runs.describe(reported(runs, compare_runs(runs), "", []), [folder])
+    page = rendered(told)
+    assert told.sections[0].title == "What was expected"
+    assert told.sections[0].paragraphs[0] == "EXPECTED: 4 of 5 met, 1 not met."
+    rows = [row[:3] for row in told.sections[0].sheets[0].rows]
+    assert ("not met", "latency_p99_ms < 80", "policy=round_robin") in rows
+    assert ("met", "latency_p99_ms <= 0.9 x reference", "policy=peak_ewma") in rows
+    assert "EXPECTED: 4 of 5 met" in page.text
+
+
+def test_of_a_single_run_the_page_says_it_too_and_where_nothing_was_expected_it_says_nothing(tmp_path):
+    about = synthetic.manifest(config={"expect": ["latency_p99_ms < 1"]})
+    folder = synthetic.write(tmp_path / "run", synthetic.even_requests(latency_s=0.1), about=about)
+    report([folder], tmp_path / "run.html")
+    assert "EXPECTED: 0 of 1 met, 1 not met." in Read((tmp_path / "run.html").read_text()).text
+    plain = synthetic.write(tmp_path / "plain", synthetic.even_requests(latency_s=0.1))
+    report([plain], tmp_path / "plain.html")
+    assert "EXPECTED" not in Read((tmp_path / "plain.html").read_text()).text
+
+
+def test_runs_that_expect_different_things_are_not_judged_together(tmp_path):
+    for number, text in enumerate(("latency_p99_ms < 80", "latency_p99_ms < 90")):
+        about = synthetic.manifest(seed=number, config={"expect": [text]})
+        synthetic.write(tmp_path / str(number), synthetic.even_requests(latency_s=0.1), about=about)
+    told = of_runs.describe(reported(read_runs([tmp_path]), None, "one arm only", []), [tmp_path])
+    assert told.sections[0].paragraphs == ["The runs do not all expect the same: see the `expectations.json` of each."]
+
+
+def test_a_map_is_not_reported_on_but_the_command_that_draws_it_is_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(document, "NEEDED", ())
+    assert main([str(sweep(tmp_path, ["a", "b"], pairs=1, scenario="retry_storm_map"))]) == 2
+    assert capsys.readouterr().err == (
+        f"{tmp_path}: a map, whose arms are its points; python -m analysis.storm_map {tmp_path} draws it\n"
+    )
 
 
 @pytest.mark.parametrize("place", ["missing", "."])

@@ -215,7 +215,7 @@ def test_a_system_that_fails_every_request_is_a_finding_and_a_valid_run(tmp_path
 
 
 def test_a_heal_by_the_clean_up_after_the_run_is_not_late(tmp_path):
-    events = [injected(0, 5.0, permanent=True), healed(0, 10.4, planned_s=None, at_end=True)]
+    events = [injected(0, 5.0), healed(0, 10.4, planned_s=None, at_end=True)]
     assert reasons(tmp_path, events=events) == []
 
 

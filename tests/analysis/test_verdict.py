@@ -52,7 +52,7 @@ CASES = [
     ),
     (
         "lost for good",
-        (injected(0, 10.0, permanent=True), router("ejected", 10.4)),
+        (injected(0, 10.0), router("ejected", 10.4)),
         ({**KILL, "for_s": None},),
         f"VALID. r2 was out of rotation 0.4 s after it was killed; recovered 6.0 s after that; {FAILED}",
     ),

@@ -11,8 +11,9 @@ import pytest
 
 from experiments.plan.schedule import build_schedule
 from experiments.simulator.stack import VirtualStack
+from record.naming import number_of
 from tests.experiments.test_sweeper import jobs_of
-from tests.running import manifest, metrics, run, start, wait_for
+from tests.running import job_of, manifest, metrics, run, start, wait_for
 from tests.system.tracked import measured, shown
 
 pytestmark = [
@@ -89,7 +90,7 @@ def test_every_run_of_a_sweep_is_whole_in_mlflow(sweep, mlflow):
     assert len(children) == RUNS
     logged = {child.info.run_id: child for child in children}
     for number in range(RUNS):
-        path = folder / str(number)
+        path = job_of(folder, number)
         child = logged[json.loads((path / "tracking.json").read_text())["mlflow_run_id"]]
         assert (child.info.status, child.data.tags["aegis.logged"]) == ("FINISHED", "true")
         assert measured(child) == shown(metrics(path))
@@ -103,22 +104,22 @@ def test_every_run_of_a_sweep_is_whole_in_mlflow(sweep, mlflow):
 
 def test_a_run_of_a_sweep_has_the_figures_of_the_same_run_by_itself(sweep, tmp_path):
     folder, _ = sweep
-    about = manifest(folder / "7")
+    about = manifest(job_of(folder, 7))
     done = run(*about["overrides"], "tracking.enabled=false", f"hydra.run.dir={tmp_path}")
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "metrics.json").read_text() == (folder / "7" / "metrics.json").read_text()
+    assert (tmp_path / "metrics.json").read_text() == (job_of(folder, 7) / "metrics.json").read_text()
     alone = manifest(tmp_path)
     assert {**alone["config"], "tracking": None} == {**about["config"], "tracking": None}
     assert (alone["schedule_hash"], alone["faults"]) == (about["schedule_hash"], about["faults"])
-    composed = [(path / ".hydra" / "config.yaml").read_text().splitlines() for path in (tmp_path, folder / "7")]
+    composed = [(path / ".hydra" / "config.yaml").read_text().splitlines() for path in (tmp_path, job_of(folder, 7))]
     assert [line for line in composed[0] if "enabled:" not in line] == [x for x in composed[1] if "enabled:" not in x]
 
 
 def pictures(folder):
-    return sorted(path.parent.name for path in folder.glob("*/summary.png"))
+    return sorted(number_of(path.parent.name) for path in folder.glob("*/summary.png"))
 
 
-@pytest.mark.parametrize(("word", "drawn"), [("auto", []), ("always", ["0", "1"]), ("never", [])])
+@pytest.mark.parametrize(("word", "drawn"), [("auto", []), ("always", [0, 1]), ("never", [])])
 def test_the_runs_of_a_simulated_sweep_are_drawn_only_where_that_is_wanted(tmp_path, word, drawn):
     done = run("-m", *SHORT, "seed=1,2", f"summary={word}", "tracking.enabled=false", f"hydra.sweep.dir={tmp_path}")
     assert done.returncode == 0, done.stderr
@@ -139,24 +140,24 @@ def test_a_single_run_is_drawn_unless_it_is_not_wanted(tmp_path):
 def test_a_sweep_is_gone_on_with_and_the_runs_that_were_missing_are_logged_too(sweep, mlflow, env):
     folder, _ = sweep
     for number in (3, 8):
-        (folder / str(number) / "manifest.json").unlink()
+        (job_of(folder, number) / "manifest.json").unlink()
     done = run(f"repeat.resume={folder}", env=env, timeout_s=200)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [manifest(folder / str(number))["exit_reason"] for number in (3, 8)] == ["complete"] * 2
+    assert [manifest(job_of(folder, number))["exit_reason"] for number in (3, 8)] == ["complete"] * 2
     _, children = of_sweep(mlflow, folder)
     ids = {child.info.run_id for child in children}
     for number in range(RUNS):
-        assert json.loads((folder / str(number) / "tracking.json").read_text())["mlflow_run_id"] in ids
+        assert json.loads((job_of(folder, number) / "tracking.json").read_text())["mlflow_run_id"] in ids
     assert len(ids) == RUNS + 2
 
 
 def begun(folder):
     """The runs of a sweep that have a manifest, by number."""
-    return sorted(int(path.parent.name) for path in folder.glob("*/manifest.json"))
+    return sorted(number_of(path.parent.name) for path in folder.glob("*/manifest.json"))
 
 
 def reasons(folder):
-    return {number: manifest(folder / str(number))["exit_reason"] for number in begun(folder)}
+    return {number: manifest(job_of(folder, number))["exit_reason"] for number in begun(folder)}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

@@ -16,7 +16,7 @@ from experiments.runner.exit_status import ExitStatus
 from experiments.sweep.dry_run import sweep_of
 from experiments.sweep.end import finish
 from tests.analysis import synthetic
-from tests.running import ROOT, run
+from tests.running import ROOT, job_of, run
 
 TYPED = "expect=[latency_p99_ms < 300, failed_requests == 0]"
 QUICK = ["engine=sim", "tracking.enabled=false", "summary=never", "workload.duration_s=8", "workload.warmup_s=1"]
@@ -100,7 +100,7 @@ def test_a_sweep_ends_with_4_by_the_interval_of_its_comparison_and_its_runs_are_
     assert done.returncode == ExitStatus.UNMET, done.stderr
     found = json.loads((tmp_path / "sweep" / "expectations.json").read_text())
     assert [one["outcome"] == "met" for one in found] == [True, True, False]
-    assert not (tmp_path / "sweep" / "0" / "expectations.json").exists()
+    assert not (job_of(tmp_path / "sweep", 0) / "expectations.json").exists()
 
 
 def made(folder, *, expect, valid=True):

@@ -12,6 +12,7 @@ from experiments.plan.installed import CONF
 from experiments.sweep.jobs import by_seed, planned
 from experiments.sweep.repeating import Repetition
 from experiments.sweep.sweep import begun
+from record.naming import by_number
 from tests.analysis import synthetic
 from tests.running import SHORT, manifest, run
 
@@ -148,9 +149,9 @@ def test_a_sweep_measures_pair_after_pair_into_one_folder_and_ends_by_itself(tmp
         "repeat.until_ratio_ci=0.99", "repeat.max=4", f"hydra.sweep.dir={tmp_path}",
     )  # fmt: skip
     assert done.returncode in (0, 3), done.stderr
-    jobs = sorted(int(path.name) for path in tmp_path.iterdir() if path.is_dir())
+    jobs = list(by_number(tmp_path))
     assert jobs in (list(range(6)), list(range(8)))  # enough at the look at 3 pairs, or the budget of 4
-    arms = [manifest(tmp_path / str(job)) for job in jobs]
+    arms = [manifest(folder) for folder in by_number(tmp_path).values()]
     assert [arm["config"]["replica"]["concurrency"] for arm in arms] == [2, 3] * (len(jobs) // 2)
     assert [arm["seed"] for arm in arms] == [5 + job // 2 for job in jobs]
     assert [{arms[job]["order"], arms[job + 1]["order"]} for job in jobs[::2]] == [{0, 1}] * (len(jobs) // 2)

@@ -16,7 +16,7 @@ from experiments.sweep.jobs import planned
 from experiments.sweep.resuming import resumed
 from experiments.sweep.sweep import NAME
 from record.place import hold
-from tests.running import manifest, run
+from tests.running import job_of, manifest, run
 
 SIM = [
     "+scenario=routed", "engine=sim", "workload.duration_s=3", "workload.warmup_s=0", "tracking.enabled=false",
@@ -39,13 +39,14 @@ def left(folder, typed=SWEEP, reasons=("complete",) * 6, *, params=None):
     return jobs
 
 
-def write(folder, job, reason="complete", **changes):
-    (folder / str(job.number)).mkdir(exist_ok=True)
+def write(folder, job, reason="complete", is_of_before=False, **changes):
+    place = folder / (str(job.number) if is_of_before else job.folder)
+    place.mkdir(exist_ok=True)
     about = {
         "exit_reason": reason, "pid": 0, "overrides": list(job.overrides), "seed": job.config.seed,
         "config": job.plan.resolved, "looks": list(job.looks), "order": job.order, "git": {"commit": "0" * 40},
     }  # fmt: skip
-    (folder / str(job.number) / "manifest.json").write_text(json.dumps(about | changes))
+    (place / "manifest.json").write_text(json.dumps(about | changes))
 
 
 def go_on(folder, *typed):
@@ -74,6 +75,20 @@ def test_what_the_plan_lacks_is_measured_into_its_own_folders_and_is_no_further_
     assert [job.number for job in sweep.earlier] == [0, 1, 2]
     more = go_on(tmp_path, "repeat.max=4")
     assert told(more)[3:] == [(6, 4, "round_robin", ()), (7, 4, "peak_ewma", ())]
+
+
+def test_a_sweep_of_before_whose_folders_are_numbers_is_gone_on_with(tmp_path):
+    jobs = left(tmp_path, reasons=(None,) * 6)
+    for job, reason in zip(jobs, ("complete", "complete", "complete", "interrupted"), strict=False):
+        write(tmp_path, job, reason, is_of_before=True)
+    sweep = go_on(tmp_path, "repeat.max=4")
+    assert told(sweep)[:2] == [(3, 2, "peak_ewma", ()), (4, 3, "round_robin", ())]
+    assert [job.number for job in sweep.earlier] == [0, 1, 2]
+    sweep.take_folders()  # the interrupted run's is emptied when its job is run
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
+        "0", "1", "2", "policy=peak_ewma,seed=2,job=3",
+    }  # fmt: skip
+    assert [job.folder for job in sweep.jobs][-2:] == ["policy=round_robin,seed=4,job=6", "policy=peak_ewma,seed=4,job=7"]
 
 
 def test_a_sweep_that_failed_and_was_compared_has_been_looked_at(tmp_path):
@@ -166,13 +181,13 @@ def other_sweeper(folder):
 
 
 def changed(folder, **changes):
-    path = folder / "4" / "manifest.json"
+    path = job_of(folder, 4) / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def going_on(folder):
     changed(folder, exit_reason="running", pid=os.getpid())
-    return hold(folder / "4")
+    return hold(job_of(folder, 4))
 
 
 def other_run(folder):
@@ -180,7 +195,7 @@ def other_run(folder):
 
 
 def other_settings(folder):
-    config = json.loads((folder / "4" / "manifest.json").read_text())["config"]
+    config = json.loads((job_of(folder, 4) / "manifest.json").read_text())["config"]
     changed(folder, config=config | {"slo": {"p99_ms": 250.0, "error_rate": 0.01}})
 
 
@@ -230,7 +245,7 @@ def test_a_sweep_goes_on_as_it_is_typed_and_is_compared_anew(tmp_path):
     before = (folder / "multirun.yaml").read_text()
     done = run(f"repeat.resume={folder}", "repeat.max=2", timeout_s=220)
     assert done.returncode == 0, done.stderr
-    runs = [manifest(folder / str(number)) for number in range(4)]
+    runs = [manifest(job_of(folder, number)) for number in range(4)]
     assert [found["looks"] for found in runs] == [[], [], [1], [1]]
     assert [found["config"]["replicas"] for found in runs] == [3, 4, 3, 4]
     for old, new in zip(runs[:2], runs[2:], strict=True):

@@ -12,7 +12,8 @@ from experiments.plan.installed import CONF
 from experiments.plan.resolve import resolve
 from experiments.plan.written import as_yaml
 from experiments.sweep.jobs import by_seed, consecutive, planned
-from tests.running import manifest, run
+from record.place import hold
+from tests.running import job_of, manifest, run
 
 SIM = [
     "+scenario=routed", "engine=sim", "workload.duration_s=3", "workload.warmup_s=0", "tracking.enabled=false",
@@ -104,10 +105,10 @@ def test_several_scenarios_in_one_sweep_are_let_pass():
     assert len(jobs_of("+scenario=baseline,routed,mm1")) == 3
 
 
-def test_each_job_is_in_the_folder_of_its_number_though_it_was_measured_in_another_order(tmp_path):
+def test_each_job_s_folder_begins_with_what_differs_and_orders_it_by_its_number_though_it_was_measured_in_another_order(tmp_path):
     done = run("-m", *SIM, "seed=1,2", "replicas=3,4", f"hydra.sweep.dir={tmp_path}", timeout_s=220)
     assert done.returncode == 0, done.stderr
-    runs = [manifest(tmp_path / str(number)) for number in range(4)]
+    runs = [manifest(job_of(tmp_path, number)) for number in range(4)]
     assert [found["config"]["replicas"] for found in runs] == [3, 4] * 2
     assert [found["seed"] for found in runs] == [1, 1, 2, 2]
     assert all(found["looks"] == [] for found in runs)
@@ -116,16 +117,55 @@ def test_each_job_is_in_the_folder_of_its_number_though_it_was_measured_in_anoth
     assert [found["order"] for found in by_time] == [0, 1] * 2
     assert {found["config"]["replicas"] for found in by_time[::2]} == {3, 4}
     assert "replicas=4 and replicas=3" in done.stdout  # the reference is the one named first
-    assert "hydra.sweeper" not in str(runs[0]["overrides"])
+    assert "hydra.sweep" not in str(runs[0]["overrides"])
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
+        "replicas=3,seed=1,job=0", "replicas=4,seed=1,job=1", "replicas=3,seed=2,job=2", "replicas=4,seed=2,job=3",
+    }  # fmt: skip
 
 
 def test_parallel_jobs_go_in_one_launch_and_say_their_place(tmp_path):
     done = run("-m", *SIM, "seed=1,2", "replicas=3,4", "hydra/launcher=joblib", f"hydra.sweep.dir={tmp_path}", timeout_s=220)
     assert done.returncode == 0, done.stderr
-    assert [manifest(tmp_path / str(number))["order"] for number in range(4)] == [0, 1, 0, 1]
+    assert [manifest(job_of(tmp_path, number))["order"] for number in range(4)] == [0, 1, 0, 1]
 
 
 def test_another_sweeper_can_be_chosen(tmp_path):
     done = run("-m", *SIM, "replicas=3,4", "hydra/sweeper=basic", f"hydra.sweep.dir={tmp_path}")
     assert done.returncode == 0, done.stderr
     assert [manifest(tmp_path / str(number))["order"] for number in range(2)] == [None, None]
+
+
+def test_folders_that_are_named_on_the_command_line_are_named_so(tmp_path):
+    done = run("-m", *SIM, "replicas=3,4", f"hydra.sweep.dir={tmp_path}", "hydra.sweep.subdir='mine-${replicas}'", timeout_s=220)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"mine-3", "mine-4"}
+    assert "replicas=4 and replicas=3" in done.stdout
+
+
+def test_another_sweep_into_the_same_place_takes_the_folders_of_its_numbers(tmp_path):
+    (tmp_path / "0").mkdir()  # of a sweep of before
+    (tmp_path / "policy=random,seed=1,job=1").mkdir()
+    for folder in tmp_path.iterdir():
+        (folder / "manifest.json").write_text("{}")
+    done = run("-m", *SIM, "replicas=3,4", f"hydra.sweep.dir={tmp_path}", timeout_s=220)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"replicas=3,seed=1,job=0", "replicas=4,seed=1,job=1"}
+
+
+def test_a_folder_in_which_a_run_is_going_on_is_not_taken(tmp_path):
+    (tmp_path / "0").mkdir()
+    held = hold(tmp_path / "0")
+    try:
+        done = run("-m", *SIM, "replicas=3,4", f"hydra.sweep.dir={tmp_path}")
+    finally:
+        held.release()
+    assert done.returncode == 2
+    assert done.stderr == f"{tmp_path / '0'}: another run writes here; choose another hydra.sweep.dir\n"
+
+
+def test_looking_in_between_does_not_go_with_folders_of_other_names(tmp_path):
+    done = run(
+        "-m", *SIM, "replicas=3,4", "repeat.until_ratio_ci=0.1", f"hydra.sweep.dir={tmp_path}",
+        "hydra.sweep.subdir='x-${hydra:job.num}'",
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stderr.startswith("hydra.sweep.subdir: does not go with repeat.until_ratio_ci")

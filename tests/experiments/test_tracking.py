@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from analysis.summary import summarise
+from experiments.tracking.describing import about, describe
 from tests.analysis import synthetic
 from tests.running import ROOT
 
@@ -132,3 +133,10 @@ def test_what_a_run_was_asked_is_a_dataset_that_is_named_by_the_schedules_hash(l
         assert json.loads(dataset["profile"]) == {"requests": 100}
         digests.add(dataset["digest"])
     assert len(digests) == len({run[4]["schedule_hash"] for run in logged["at_once"].values()})
+
+
+def test_a_sweep_s_description_says_where_its_report_lies_if_there_is_one(tmp_path):
+    made(tmp_path / "0", 0, tmp_path)
+    assert "Report" not in describe(about(tmp_path), None, None)
+    (tmp_path / "report.html").touch()
+    assert f"Report, also among the artifacts: `{tmp_path / 'report.html'}`" in describe(about(tmp_path), None, None)

@@ -75,6 +75,19 @@ def test_every_variable_is_defined_and_used(name):
     assert all(variable["datasource"] == DATASOURCE for variable in variables.values() if variable["type"] == "query")
 
 
+@pytest.mark.parametrize("name", boards.names())
+def test_a_board_shows_one_stack_at_a_time(name):
+    board = boards.load(name)
+    (variable,) = (each for each in board["templating"]["list"] if each["name"] == "stack")
+    assert variable["query"]["query"] == "label_values(aegis_build_info, stack)"
+    assert variable["multi"] is variable["includeAll"] is False
+    expressions = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    expressions += [each["expr"] for each in boards.annotations(board)]
+    for expression in expressions:
+        selectors = re.findall(r"\b(?:aegis[_:]|replica:|up\b|process_|ALERTS)[\w:]*(\{[^}]*\})?", expression)
+        assert selectors and all('stack=~"$stack"' in selector for selector in selectors), expression
+
+
 def test_the_experiment_board_marks_faults_ejections_dead_targets_and_lost_replicas():
     board = boards.load("experiment")
     found = list(boards.annotations(board))

@@ -38,6 +38,27 @@ def test_promtool_has_nothing_to_complain_about(arguments):
     assert "SUCCESS" in done.stdout
 
 
+@pytest.mark.parametrize(("given", "stack"), [({"PROJECT": "mine"}, "mine"), ({"PROJECT": "mine", "STACK": "blue"}, "blue")])
+def test_in_compose_every_series_says_of_which_project_it_is(tmp_path, given, stack):
+    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["prometheus"]
+    (command,) = service["command"]
+    prepare, _, started = command.replace("$$", "$").partition(" && exec ")
+    prepare = prepare.replace("/etc/prometheus", str(FOLDER)).replace("/tmp/prometheus.yml", str(tmp_path / "made.yml"))
+    subprocess.run([*service["entrypoint"], prepare], env=given, check=True, timeout=60)
+    made = yaml.safe_load((tmp_path / "made.yml").read_text())
+    assert started.startswith("prometheus --config.file=/tmp/prometheus.yml ")
+    router, manager, replicas = made["scrape_configs"]
+    assert [job["static_configs"][0]["labels"]["stack"] for job in (router, manager)] == [stack] * 2
+    assert replicas["relabel_configs"][-1] == {"target_label": "stack", "replacement": stack}
+    assert promtool("check", "config", str(tmp_path / "made.yml")).returncode == 0
+
+
+def test_every_rule_is_about_one_stack():
+    for rule in rules():
+        for grouped in re.findall(r"\b(?:sum|min|max|count|avg)\b *(by *\([^)]*\))?", rule["expr"]):
+            assert "stack" in grouped, rule["expr"]
+
+
 def rules():
     groups = yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"]
     return [rule for group in groups for rule in group["rules"]]

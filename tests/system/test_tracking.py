@@ -16,7 +16,7 @@ import pytest
 
 from experiments.plan.installed import missing
 from experiments.tracking.values import SWEEP_FILES
-from tests.running import ROOT, manifest, measuring, metrics, processes_of, run, start, wait_for
+from tests.running import ROOT, job_of, manifest, measuring, metrics, processes_of, run, start, wait_for
 from tests.system.tracked import (
     POLICIES,
     compared_sweep,
@@ -161,7 +161,7 @@ def ended_early(place, env, mlflow):
     folders = {name: place / "early" / name for name in ("dying", "killed", "crashed")}
     commands = {name: [*LONG, f"hydra.run.dir={folder}"] for name, folder in folders.items()}
     commands["interrupted"] = ["-m", "seed=1,2", *LONG, f"hydra.sweep.dir={sweep}"]
-    folders["interrupted"] = sweep / "0"
+    folders["interrupted"] = sweep / "seed=1,job=0"
     runs = {}
     try:
         for name, arguments in commands.items():
@@ -290,18 +290,19 @@ def test_logging_later_names_a_folder_without_runs(tmp_path, env):
 
 
 def test_a_run_and_a_sweep_that_create_the_database_at_once_are_both_logged(mlflow, ran):
-    for name, job in (("alone", "."), ("sweep", "0")):
+    for name in ("alone", "sweep"):
         whole, done, _ = ran[name].result()
+        folder = job_of(whole, 0) if name == "sweep" else whole
         assert done.returncode in (0, 3), done.stderr
         assert "not logged" not in done.stderr
-        assert logged(mlflow, whole / job).info.status == status_of(whole / job)
+        assert logged(mlflow, folder).info.status == status_of(folder)
 
 
 def test_a_sweep_is_one_run_with_its_jobs_below_it(mlflow, ran):
     folder = ran["sweep"].result().folder
-    assert [manifest(folder / str(job))["config"]["policy"]["name"] for job in range(2)] == POLICIES.split(",")
+    assert [manifest(job_of(folder, job))["config"]["policy"]["name"] for job in range(2)] == POLICIES.split(",")
     parent, children = parent_and_children(mlflow, folder)
-    statuses = [status_of(folder / str(job)) for job in range(2)]
+    statuses = [status_of(job_of(folder, job)) for job in range(2)]
     assert parent.info.status == ("FINISHED" if "FINISHED" in statuses else "FAILED")
     assert parent.info.run_name == "sweep-sweep"
     assert {child.info.run_name for child in children} == {f"policy={p}, seed=1" for p in POLICIES.split(",")}

@@ -16,17 +16,19 @@ MOST_EVENTS = 400
 """Events that the page lists; events.jsonl has them all."""
 
 
-def describe(measured: InNumbers, places: list[Path]) -> Document:
+def describe(measured: InNumbers, places: list[Path], expected: Section | None = None) -> Document:
     """What the page says.
 
     Args:
         measured: the run in numbers.
         places: as typed, for the commands.
+        expected: what was expected of it, and what became of that.
     """
     run, timeline, metrics = measured
     manifest = run.manifest
     faults = _faults(run)
-    sections = [
+    sections = [] if expected is None else [expected]
+    sections += [
         Section("The run over time", charts=timelines.of_run(run, timeline)),
         Section("Distribution of latency", charts=distributions.of_run(run)),
         Section("In numbers", sheets=[short_list(manifest, metrics)], folded=[metrics_list(metrics)]),

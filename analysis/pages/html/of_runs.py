@@ -43,6 +43,8 @@ class Reported:
     """Then, why, a few words."""
     unread: Sequence[str]
     """A line for each folder that cannot be read."""
+    expected: Section | None = None
+    """What was expected of them, and what became of it."""
 
 
 def describe(reported: Reported, places: list[Path]) -> Document:
@@ -56,7 +58,8 @@ def describe(reported: Reported, places: list[Path]) -> Document:
     only = [run for run, _ in runs]
     rows = arrange(runs)
     verdicts = [f"Not compared: {reported.why_not}."] if comparison is None else _verdicts(comparison)
-    sections = _of_rows(rows) if comparison is None else _of_arms(comparison)
+    sections = [] if reported.expected is None else [reported.expected]
+    sections += _of_rows(rows) if comparison is None else _of_arms(comparison)
     sections += [
         Section("Every run", sheets=_every_run(runs, rows, comparison)),
         Section("What was left out", paragraphs=_left_out(runs, comparison, reported.unread)),

@@ -1,0 +1,181 @@
+"""What each replica could do at each moment of a run, as its configuration and its events tell. Pure."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+
+from record.landed import LandedFault
+from record.reading import Run
+
+TURNS_AWAY = {"error": "rate", "lie": "rate", "hang": "share", "reset": "share", "refuse": None}
+"""Faults under which a request that comes fails, and the parameter that says what share of them does (none: all)."""
+KNOWN = frozenset({*TURNS_AWAY, "flap", "slow", "latency", "kill", "pause", "resume", "restart"})
+"""Faults whose effect on work is known here."""
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Course:
+    """One replica over the run; seconds from its start, and before and after."""
+
+    speed: float
+    closed: tuple[Span, ...] = ()
+    """When no work may begin; what has begun goes on."""
+    frozen: tuple[Span, ...] = ()
+    """When no work goes on, either."""
+    slowed: tuple[tuple[float, float, float], ...] = ()
+    """When it goes so many times as slowly: from, to, factor."""
+    delayed: tuple[tuple[float, float, float], ...] = ()
+    """When an answer takes so many seconds longer to arrive: from, to, seconds."""
+    deaths: tuple[float, ...] = ()
+    """When work that has begun is lost."""
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether it is the same at all times."""
+        return not (self.closed or self.frozen or self.slowed or self.delayed or self.deaths)
+
+    @cached_property
+    def _steps(self) -> tuple[list[float], list[float], list[bool], list[float]]:
+        """Where something changes, and from there on: speed, whether work may begin, how much later answers arrive."""
+        spans = [*self.closed, *self.frozen, *(span[:2] for span in (*self.slowed, *self.delayed))]
+        edges = sorted({-math.inf, *self.deaths, *(edge for span in spans for edge in span if edge < math.inf)})
+
+        def of(edge: float, spans: Iterable[tuple[float, float, float]]) -> Iterator[float]:
+            return (value for start, end, value in spans if start <= edge < end)
+
+        speeds = [0.0 if _within(e, self.frozen) else self.speed / math.prod(of(e, self.slowed)) for e in edges]
+        begins = [not _within(edge, self.closed) and speed > 0 for edge, speed in zip(edges, speeds, strict=True)]
+        return [*edges, math.inf], speeds, begins, [sum(of(edge, self.delayed)) for edge in edges]
+
+    def fits(self, from_s: float, demand_s: float) -> tuple[float, float]:
+        """The first service from `from_s` on that does `demand_s` of work without a death.
+
+        Returns:
+            When the slot is free again, and when the answer is there; infinity = never.
+        """
+        edges, speeds, begins, delays = self._steps
+        at = bisect_right(edges, from_s) - 1
+        start = from_s
+        while at < len(speeds):
+            if begins[at]:
+                end = start + demand_s / speeds[at]
+                if end > edges[at + 1]:
+                    end = self._end(start, demand_s, at)
+                if end < math.inf:
+                    return end, end + delays[at]
+            at += 1
+            start = edges[at]
+        return math.inf, math.inf
+
+    def _end(self, start: float, demand_s: float, at: int) -> float:
+        """When work that begins at `start`, within step `at`, is done; infinity where a death cuts it off."""
+        edges, speeds, *_ = self._steps
+        left = demand_s
+        while at < len(speeds):
+            until, speed = edges[at + 1], speeds[at]
+            if speed > 0 and start + left / speed <= until:
+                return start + left / speed
+            if until in self.deaths:
+                return math.inf
+            left -= (until - start) * speed if speed > 0 else 0.0
+            at, start = at + 1, until
+        return math.inf
+
+
+def _within(moment: float, spans: Iterable[Span]) -> bool:
+    return any(start <= moment < end for start, end in spans)
+
+
+@dataclass
+class _Notes:
+    """What is known of one replica while the events are read."""
+
+    closed: list[Span] = field(default_factory=list)
+    frozen: list[Span] = field(default_factory=list)
+    slowed: list[tuple[float, float, float]] = field(default_factory=list)
+    delayed: list[tuple[float, float, float]] = field(default_factory=list)
+    deaths: list[float] = field(default_factory=list)
+
+
+def courses(run: Run) -> list[Course] | None:
+    """Each replica's; None where a fault's effect is not known: a plugin's, or one of a run from before parameters
+    stood in its events.
+
+    A replica is there from its registration on and until it drains. Without a manager those of the start are there
+    from the beginning, and what is killed is back when it registers again, without a router when it is started.
+    """
+    config = run.manifest["config"]
+    has_router, is_scaled = config.get("router") is not None, (config.get("scaler") or {}).get("name", "none") != "none"
+    births: dict[str, list[float]] = {}
+    farewells: dict[str, list[float]] = {}
+    for event in run.events:
+        if "replica" in event and event["event"] in ("registered", "draining"):
+            book = births if event["event"] == "registered" else farewells
+            book.setdefault(event["replica"], []).append(event["t_s"])
+    first = () if is_scaled and has_router else tuple(f"r{n}" for n in range(1, int(config["replicas"]) + 1))
+    notes = {name: _Notes() for name in (*first, *births)}
+    for name in set(notes) - set(first):
+        notes[name].closed.append((-math.inf, min(births[name])))
+    for name, moments in farewells.items():
+        if name in notes:
+            notes[name].closed += [(moment, _next(births.get(name, []), moment)) for moment in moments]
+    for fault in run.faults:
+        if fault.action not in KNOWN:
+            return None
+        note, back = notes.get(fault.target), births.get(fault.target, [])
+        if note is not None and not _note(fault, note, run, back, has_router):
+            return None
+    speeds = (config.get("replica") or {}).get("speeds") or []
+    return [
+        Course(_speed(name, speeds), *(tuple(values) for values in vars(note).values()))
+        for name, note in notes.items()
+    ]
+
+
+def _next(moments: list[float], after_s: float) -> float:
+    return min((moment for moment in moments if moment >= after_s), default=math.inf)
+
+
+def _speed(name: str, speeds: list[float]) -> float:
+    number = name.removeprefix("r")
+    return float(speeds[int(number) - 1]) if number.isdecimal() and 0 < int(number) <= len(speeds) else 1.0
+
+
+def _note(fault: LandedFault, notes: _Notes, run: Run, births: list[float], has_router: bool) -> bool:
+    """Take a fault in; False where its parameters are not known."""
+    start, end = fault.landed_s, math.inf if fault.healed_s is None else fault.healed_s
+    given = fault.parameters
+    if fault.action in ("kill", "restart"):
+        if fault.action == "kill":
+            notes.deaths.append(start)
+        back = max(end, start) if fault.action == "kill" else start
+        restarts = (f.landed_s for f in run.faults if f.action == "restart" and f.target == fault.target)
+        back = min([back, *(moment for moment in restarts if moment > start)])
+        notes.closed.append((start, _next(births, back) if has_router else back))
+    elif fault.action == "pause":
+        resumes = (f.landed_s for f in run.faults if f.action == "resume" and f.target == fault.target)
+        notes.frozen.append((start, min([end, *(moment for moment in resumes if moment > start)])))
+    elif fault.action != "resume":
+        if given is None:
+            return False
+        if fault.action == "slow":
+            notes.slowed.append((start, end, given["factor"]))
+        elif fault.action == "latency" and given["share"] >= 1:
+            notes.delayed.append((start, end, given["added_ms"] / 1e3))
+        elif fault.action == "flap":
+            notes.closed += _second_halves(start, min(end, run.end_s), given["period_s"])
+        elif fault.action in TURNS_AWAY:
+            share = TURNS_AWAY[fault.action]
+            if share is None or given[share] >= 1:
+                notes.closed.append((start, end))
+    return True
+
+
+def _second_halves(start: float, end: float, period_s: float) -> list[Span]:
+    halves = math.ceil((end - start) / (period_s / 2))
+    edges = [min(end, start + number * period_s / 2) for number in range(halves + 1)]
+    return [span for number, span in enumerate(pairwise(edges)) if number % 2]
