@@ -13,6 +13,8 @@ from experiments.plan.written import as_yaml
 from experiments.run import scenarios
 from experiments.sweep.composer import Composer
 
+pytestmark = pytest.mark.slow  # Hydra composes each
+
 SHAPES = {
     "numbers": ["seed=7", "workload.rate_rps=21.5", "load.timeout_s=3"],
     "an integer where a float belongs": ["workload.rate_rps=21"],
