@@ -21,10 +21,13 @@ from experiments.simulator.compiled import ABI, FOLDER, RECORD, ROOT, digest
 
 MODULES = (
     "services.router.work",
+    "services.router.replica",
     "services.router.fleet",
     "services.router.retries",
     "services.router.dispatch",
     "services.router.policy",
+    "services.router.standing_out",
+    "services.router.policies.adaptive",
     "services.router.policies.least_request",
     "services.router.policies.peak_ewma",
     "services.router.policies.random",

@@ -19,6 +19,8 @@ class Candidate(Protocol):
     """Its share relative to the others, above 0."""
     in_flight: int
     """Attempts under way through this router."""
+    concurrency: int | None
+    """Its slots, where it has said."""
 
 
 class RequestInfo:

@@ -34,7 +34,7 @@ WRONG = [
     (["policy.nope=1"], ["policy.nope: peak_ewma takes decay_s, error_penalty_s"]),
     (["policy.decay=3"], ["policy.decay: peak_ewma takes decay_s", "did you mean policy.decay_s?"]),
     (["+policy.decay=3"], ["policy.decay: peak_ewma takes decay_s", "did you mean policy.decay_s?"]),
-    (["policy.choices=2"], ["policy.choices: peak_ewma takes", "choices goes with policy=least_request"]),
+    (["policy.choices=2"], ["policy.choices: peak_ewma takes", "choices goes with policy=adaptive and policy=least_request"]),
     (["scaler.target=2"], ["scaler.target: none takes no options", "target goes with scaler=target_tracking"]),
     (["policy.decay_s=50ms"], ["policy.decay_s=50ms: must be seconds, a number, as policy.decay_s=0.05"]),
     (["workload.demand.mean_ms=50ms"], ["=50ms: must be milliseconds, a number, as workload.demand.mean_ms=50"]),
@@ -100,7 +100,7 @@ UNCOMPOSED = [
     (["-m", "+scenario=routed,baseline", "router.retry.max_attempts=2"], ["baseline has no router"]),
     (["+scenario=routed", "engine.delays.client.median_ms=3"], ["routed has no engine.delays; add engine=sim"]),
     (["+scenario=routed", "++replica.speeds.x.y=1"], ["++replica.speeds.x.y=1: "]),
-    (["+scenario=routed", "policy=null"], ["policy=null: must be one of least_request"]),
+    (["+scenario=routed", "policy=null"], ["policy=null: must be one of adaptive"]),
     (["+scenario=routed", "workload=3"], ["workload=3: must be one of constant"]),
     (["+scenario=routed", "workload=[1]"], ["workload=[1]: must be one of constant"]),
 ]

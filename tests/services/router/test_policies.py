@@ -17,6 +17,7 @@ class Candidate:
     id: str
     weight: float = 1.0
     in_flight: int = 0
+    concurrency: int | None = None
 
 
 def fleet(*weights):
@@ -54,7 +55,7 @@ def test_a_single_replica_gets_everything(name):
     assert set(picks(create(name), only, 20)) == {"r1"}
 
 
-@pytest.mark.parametrize("name", ["least_request", "round_robin"])
+@pytest.mark.parametrize("name", ["adaptive", "least_request", "round_robin"])
 @pytest.mark.parametrize("offered", [["r1"], ["r2", "r3"]])
 def test_a_policy_forgets_nobody_when_the_offer_changes(name, offered):
     policy, everyone = create(name), fleet(1, 1, 1)
@@ -241,6 +242,9 @@ def test_a_cancelled_attempt_tells_only_that_it_took_at_least_so_long():
         ("least_request", {"error_penalty_s": -1.0}, ["policy.error_penalty_s", "60"]),
         ("least_request", {"choices": 1}, ["policy.choices=1", "must be 0", "between 2 and 64"]),
         ("least_request", {"choices": 2.5}, ["policy.choices=2.5", "whole number"]),
+        ("adaptive", {"scan": 0}, ["policy.scan=0", "between 1 and 1000"]),
+        ("adaptive", {"choices": 1}, ["policy.choices=1", "between 2 and 64"]),
+        ("adaptive", {"slow_start_s": -1.0}, ["policy.slow_start_s=-1", "between 0 and 60"]),
         ("round_robin", {"x": 1}, ["policy.x", "no options"]),
     ],
 )

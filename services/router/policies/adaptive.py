@@ -1,0 +1,87 @@
+"""The replica with the fewest requests in flight, but for those that stand out from their fleet."""
+
+import random
+from collections.abc import Sequence
+from typing import ClassVar
+
+from services.router.policies import Candidate, Outcome, Pick, RequestInfo
+from services.router.standing_out import StandingOut
+
+
+class Adaptive:
+    """The least (in_flight + 1) / weight of all, in large fleets of `choices` drawn; latency counts as an exception.
+
+    Averages of latency cost more than they bring while replicas are alike: here one counts only where a replica stands
+    out (services/router/standing_out.py). It is then so many times as dear, and its free slots no cheaper than the last
+    of them: the shortest expected delay (Banawan and Zahorjan, Load sharing in heterogeneous queueing systems, INFOCOM
+    1989). Among equals the one that less speaks against is taken. A few of a large fleet are nearly as good as all
+    (Mitzenmacher, The power of two choices in randomized load balancing, IEEE TPDS 12, 2001).
+    Slow start: a replica that joins later is looked at by a share of the requests that grows over `slow_start_s` from
+    a tenth (Envoy's least share of a weight) to all; in Envoy the weight grows, which here, where the least of all is
+    taken, would keep it out until the end, and then flood it.
+    """
+
+    name: ClassVar[str] = "adaptive"
+
+    def __init__(
+        self,
+        *,
+        rng: random.Random,
+        scan: int = 16,
+        choices: int = 4,
+        slow_start_s: float = 5.0,
+        error_penalty_s: float = 1.0,
+    ) -> None:
+        """Of which fleets all are looked at, and how a beginning and a failure count.
+
+        Args:
+            rng: draws.
+            scan: the largest fleet of which all are looked at.
+            choices: how many are drawn of a larger one.
+            slow_start_s: seconds until a new replica is looked at always.
+            error_penalty_s: what a failure counts as at least, seconds.
+        """
+        if not 1 <= scan <= 1000:
+            raise ValueError(f"policy.scan={scan}: must be between 1 and 1000")
+        if not 2 <= choices <= 64:
+            raise ValueError(f"policy.choices={choices}: must be between 2 and 64")
+        for name, value in (("slow_start_s", slow_start_s), ("error_penalty_s", error_penalty_s)):
+            if not 0 <= value <= 60:
+                raise ValueError(f"policy.{name}={value:g}: must be between 0 and 60")
+        self._rng = rng
+        self._scan = scan
+        self._choices = choices
+        self._slow_start_s = slow_start_s
+        self._outliers = StandingOut(error_penalty_s)
+        self._since: dict[str, float] = {}
+
+    def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick:
+        """The least of those looked at."""
+        self._outliers.refresh((candidate.id for candidate in candidates), now)
+        count = len(candidates) if len(candidates) <= self._scan else self._choices
+        drawn = self._rng.sample(candidates, min(count, len(candidates)))
+        best, least, reason = drawn[0], float("inf"), "least" if count == len(candidates) else "sampled"
+        if not self._since:  # those of the beginning are no newer than others
+            self._since = dict.fromkeys((candidate.id for candidate in candidates), float("-inf"))
+        for candidate in drawn:
+            since = self._since.setdefault(candidate.id, now)
+            if now - since < self._slow_start_s and self._rng.random() > max(0.1, (now - since) / self._slow_start_s):
+                reason = "slow_start"
+                continue
+            times, stands_out = self._outliers.times(candidate.id, now)
+            load = candidate.in_flight + 1
+            if stands_out:
+                reason, load = "standing_out", max(load, candidate.concurrency or 1)
+            if (cost := times * load / candidate.weight) < least:
+                best, least = candidate, cost
+        return Pick(best, reason)
+
+    def on_start(self, replica: Candidate, now: float) -> None:
+        """A time at a replica whose slots are taken is that of several, one after another."""
+        slots = replica.concurrency
+        self._outliers.begin(replica.id, 1.0 if slots is None else max(1.0, (replica.in_flight + 1) / slots), now)
+
+    def on_finish(self, replica: Candidate, outcome: Outcome, latency: float, now: float) -> None:
+        """A failed attempt is no answer, and a cancelled one no sign of anything but its time."""
+        failed = outcome in ("error", "overloaded")
+        self._outliers.end(replica.id, latency, now, answered=outcome == "ok", failed=failed)

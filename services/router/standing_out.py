@@ -1,0 +1,126 @@
+"""Whether a replica stands out from its fleet: a sequential test on what it has answered, and on what it has not. Pure.
+
+A CUSUM (Page, Continuous inspection schemes, Biometrika 41, 1954) of the log-likelihood ratio of exponential times, of
+a replica `RATIO` times as slow as the fleet against one like it. A time of x fleet times adds (1 - 1/RATIO) x, an
+answer takes ln(RATIO) away, and the sum never falls below 0. An attempt under way adds its age and takes nothing away:
+it is censored (for exponential times a sufficient account: Epstein and Sobel, Life testing, JASA 48, 1953), so that a
+silent replica looks worse the longer it is silent. Like its fleet, a replica has a sum above `LIMIT` about e^-LIMIT of
+the time (Wald). One time counts as `LONGEST` fleet times at most, which is less than the limit: one long demand
+condemns nobody. The fleet's time is the lower median of the replicas' means, so that it is no outlier's.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Final
+
+RATIO: Final = 2.5
+LIMIT: Final = 5.0
+MOST: Final = 10.0
+"""Where the sum ends: what is known is known, and can be forgotten."""
+LONGEST: Final = 5.0
+GAIN: Final = 1 - 1 / RATIO
+LOSS: Final = math.log(RATIO)
+FORGET_S: Final = 10.0
+"""Time constant by which the sum of a replica fades that has nothing to do: from `MOST` it is tried again after 7 s."""
+SAMPLES: Final = 5
+"""Answers that a mean must rest on to count for the fleet."""
+MEMORY: Final = 0.02
+"""Weight of the last answer in a replica's mean."""
+PRIOR: Final = 2.0
+"""Answers at the fleet's time that an estimate of slowness begins with."""
+REFRESH_S: Final = 0.1
+"""How often the fleet's time is looked at."""
+
+
+class Known:
+    """What is known of one replica; times in seconds, per place in its line where they are samples."""
+
+    __slots__ = ("answers", "count", "idle_since", "mean_s", "starts", "sum", "total_s")
+
+    def __init__(self, now: float) -> None:
+        """Nothing, from `now` on."""
+        self.mean_s = 0.0
+        self.answers = 0
+        self.starts: list[tuple[float, float]] = []
+        """Of the attempts under way: when each began, and by what its time is multiplied."""
+        self.sum = 0.0
+        self.total_s = 0.0
+        self.count = 0
+        """Time and answers since the sum was last 0."""
+        self.idle_since = now
+
+
+class StandingOut:
+    """The test for every replica of a fleet."""
+
+    def __init__(self, penalty_s: float) -> None:
+        """`penalty_s`: a failed attempt counts as no answer within so long, since failing fast is not fast."""
+        self._penalty_s = penalty_s
+        self._known: dict[str, Known] = {}
+        self._fleet_s = 0.0
+        """0 = not known yet."""
+        self._refreshed = -math.inf
+
+    def refresh(self, ids: Iterable[str], now: float) -> None:
+        """Look at what the fleet `ids` takes, where that was not done a moment ago."""
+        if now - self._refreshed < REFRESH_S:
+            return
+        self._refreshed = now
+        known = [self._known[id_] for id_ in ids if id_ in self._known]
+        means = sorted(each.mean_s for each in known if each.answers >= SAMPLES)
+        self._fleet_s = means[(len(means) - 1) // 2] if means else 0.0
+
+    def begin(self, id_: str, places: float, now: float) -> None:
+        """An attempt begins at a replica; a time there is as long as that of `places` served one after another."""
+        known = self._known.get(id_)
+        if known is None:
+            known = self._known[id_] = Known(now)
+        if not known.starts:
+            known.sum *= math.exp((known.idle_since - now) / FORGET_S)
+        known.starts.append((now, 1 / places))
+
+    def end(self, id_: str, latency: float, now: float, *, answered: bool, failed: bool) -> None:
+        """It ended after `latency` seconds."""
+        known = self._known.get(id_)
+        if known is None or not known.starts:
+            return
+        began = now - latency
+        nearest = min(range(len(known.starts)), key=lambda number: abs(known.starts[number][0] - began))
+        sample = latency * known.starts.pop(nearest)[1]
+        known.idle_since = now
+        if failed:
+            sample = max(sample, self._penalty_s)
+        if answered:
+            known.answers += 1
+            known.mean_s += (sample - known.mean_s) * max(MEMORY, 1 / known.answers)
+        if self._fleet_s <= 0:
+            return
+        known.sum += GAIN * min(sample / self._fleet_s, LONGEST) - (LOSS if answered else 0.0)
+        known.total_s += sample
+        known.count += answered
+        if known.sum <= 0:
+            known.sum = known.total_s = 0.0
+            known.count = 0
+        known.sum = min(known.sum, MOST)
+
+    def times(self, id_: str, now: float) -> tuple[float, bool]:
+        """How many times as slow as its fleet a replica is taken to be, and whether it stands out.
+
+        One that does not is 1, and up to a hundredth more by what speaks against it while it is at work: that decides
+        among equals. An idle one is like any other, or it would not be tried again while the others are idle, too.
+        """
+        known, fleet_s = self._known.get(id_), self._fleet_s
+        if known is None or fleet_s <= 0:
+            return 1.0, False
+        evidence, pending_s = known.sum, 0.0
+        if known.starts:
+            for began, share in known.starts:
+                age_s = (now - began) * share
+                pending_s += age_s
+                evidence += GAIN * min(age_s / fleet_s, LONGEST)
+        elif evidence > 0:
+            evidence *= math.exp((known.idle_since - now) / FORGET_S)
+        if evidence < LIMIT:
+            return (1 + 0.01 * evidence / LIMIT if known.starts else 1.0), False
+        slow = (known.total_s + pending_s + PRIOR * fleet_s) / ((max(known.count, 1) + PRIOR) * fleet_s)
+        return max(1.01, slow), True

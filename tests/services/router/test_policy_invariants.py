@@ -1,0 +1,136 @@
+"""Every policy through any order of starts, ends, arrivals, ejections and farewells: what must hold whatever happens."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.router import policies
+from services.router.dispatch import Dispatcher, NoReplicaError
+from services.router.fleet import Fleet
+from services.router.policies import OUTCOMES, POLICIES, RequestInfo
+from services.router.settings import RouterSettings
+
+IDS = ["r1", "r2", "r3", "r4", "r5"]
+ID = st.sampled_from(IDS)
+STEP = st.one_of(
+    st.tuples(st.just("start"), st.none()),
+    st.tuples(st.just("finish"), st.tuples(st.integers(0, 30), st.sampled_from(OUTCOMES))),
+    st.tuples(st.just("add"), st.tuples(ID, st.sampled_from([0.25, 1.0, 4.0]), st.sampled_from([None, 1, 4]))),
+    st.tuples(st.sampled_from(["remove", "drain", "fail", "pass"]), ID),
+    st.tuples(st.just("wait"), st.sampled_from([0.0, 0.01, 0.3, 2.0, 30.0])),
+)
+SCRIPT = st.lists(STEP, max_size=80)
+POLICY = pytest.mark.parametrize("name", POLICIES.files())
+
+
+class World:
+    """A dispatcher with a policy and a fleet, and a clock that only goes on."""
+
+    def __init__(self, name, seed):
+        self.settings = RouterSettings()
+        self.fleet = Fleet(self.settings.health, self.settings.ejection, lambda *_, **__: None)
+        self.policy = policies.create(name, {}, random.Random(seed))
+        self.dispatcher = Dispatcher(self.settings, self.fleet, self.policy)
+        self.now = 0.0
+        self.under_way = []
+        self.requests = 0
+        for id_ in IDS[:3]:
+            self.add((id_, 1.0, 2))
+
+    def add(self, about):
+        id_, weight, concurrency = about
+        self.fleet.put(
+            id_, self.now, url=f"http://{id_}", weight=weight, concurrency=concurrency, state="ready", lease_s=1e6
+        )
+        self.fleet.on_check(id_, True, self.now)
+
+    def remove(self, id_):
+        self.fleet.remove(id_, self.now)
+
+    def drain(self, id_):
+        if id_ in self.fleet.replicas:
+            self.fleet.put(id_, self.now, state="draining")
+
+    def fail(self, id_):
+        for _ in range(self.settings.health.unhealthy_threshold):
+            self.fleet.on_check(id_, False, self.now)
+
+    def __getattr__(self, name):
+        if name == "pass":
+            return lambda id_: [self.fleet.on_check(id_, True, self.now) for _ in range(2)]
+        raise AttributeError(name)
+
+    def wait(self, seconds):
+        self.now += seconds
+        self.fleet.tick(self.now)
+
+    def start(self, _=None):
+        self.requests += 1
+        attempts = self.dispatcher.open(self.now, idempotent=True)
+        offered = self.fleet.candidates()
+        try:
+            replica, _ = self.dispatcher.choose(attempts, str(self.requests), f"key-{self.requests % 7}", self.now)
+        except NoReplicaError:
+            assert not offered
+            return None
+        assert any(replica is candidate for candidate in offered)
+        self.under_way.append((replica, self.now))
+        return replica
+
+    def finish(self, how):
+        number, outcome = how
+        if self.under_way:
+            replica, began = self.under_way.pop(number % len(self.under_way))
+            self.dispatcher.finish(replica, outcome, self.now - began, self.now)
+
+    def play(self, script):
+        for step, about in script:
+            getattr(self, step)(about)
+            counted = [sum(replica is each for replica, _ in self.under_way) for each in self.fleet.replicas.values()]
+            assert [each.in_flight for each in self.fleet.replicas.values()] == counted
+
+
+@POLICY
+@given(script=SCRIPT, seed=st.integers(0, 1000))
+@settings(max_examples=60, deadline=None)
+def test_what_is_in_flight_is_what_was_begun_and_nothing_is_left_at_rest(name, script, seed):
+    world = World(name, seed)
+    world.play(script)
+    gone = {id(replica): replica for replica, _ in world.under_way}
+    while world.under_way:
+        world.finish((0, "ok"))
+    assert all(each.in_flight == 0 for each in (*world.fleet.replicas.values(), *gone.values()))
+
+
+@POLICY
+@given(script=SCRIPT, seed=st.integers(0, 1000))
+@settings(max_examples=25, deadline=None)
+def test_nobody_who_is_in_rotation_and_well_starves(name, script, seed):
+    """Whatever was before: with 40 requests under way at a time for a virtual minute everybody has its turn."""
+    world = World(name, seed)
+    world.play(script)
+    while world.under_way:
+        world.finish((0, "ok"))
+    world.wait(30.0)
+    for id_ in list(world.fleet.replicas):
+        world.add((id_, 1.0, 2))
+    picked = set()
+    for step in range(1200):
+        if len(world.under_way) >= 40:
+            world.finish((0, "ok"))
+        if (replica := world.start()) is not None:
+            picked.add(replica.id)
+        if step % 2 == 0:
+            world.wait(0.1)
+    assert picked == {replica.id for replica in world.fleet.candidates()}
+
+
+@POLICY
+def test_a_pick_says_why(name):
+    world = World(name, 1)
+    reasons = {
+        world.policy.pick(world.fleet.candidates(), RequestInfo(str(n), "k", 1), n / 10).reason for n in range(50)
+    }
+    assert all(reason and reason.replace("_", "").isalpha() for reason in reasons)
