@@ -96,6 +96,13 @@ def test_every_shape_of_an_override_does_what_it_does_in_hydra(loader, composer,
     assert outcome(lambda: of_ours(composer, typed)) == outcome(lambda: of_hydra(loader, typed))
 
 
+def test_another_seed_of_an_arm_is_what_hydra_composes(loader, composer):
+    for values in (["arm=b"], ["replicas=4", "arm=${seed}"], ["random_faults.count=0"]):
+        for seed in ("seed=3", "seed=4", "seed=05", "++seed=6"):
+            typed = ["+scenario=failure", seed, *values]
+            assert of_ours(composer, typed) == of_hydra(loader, typed), typed
+
+
 def test_what_a_job_was_given_is_not_left_to_the_next(loader, composer):
     first, second = ["+scenario=failover", "faults.0.at_s=11", "seed=9"], ["+scenario=failover", "seed=2"]
     of_ours(composer, first)
