@@ -18,7 +18,7 @@ STEP = st.one_of(
     st.tuples(st.just("start"), st.none()),
     st.tuples(st.just("finish"), st.tuples(st.integers(0, 30), st.sampled_from(OUTCOMES))),
     st.tuples(st.just("add"), st.tuples(ID, st.sampled_from([0.25, 1.0, 4.0]), st.sampled_from([None, 1, 4]))),
-    st.tuples(st.sampled_from(["remove", "drain", "fail", "pass"]), ID),
+    st.tuples(st.sampled_from(["remove", "drain", "fail", "recover"]), ID),
     st.tuples(st.just("wait"), st.sampled_from([0.0, 0.01, 0.3, 2.0, 30.0])),
 )
 SCRIPT = st.lists(STEP, max_size=80)
@@ -57,10 +57,9 @@ class World:
         for _ in range(self.settings.health.unhealthy_threshold):
             self.fleet.on_check(id_, False, self.now)
 
-    def __getattr__(self, name):
-        if name == "pass":
-            return lambda id_: [self.fleet.on_check(id_, True, self.now) for _ in range(2)]
-        raise AttributeError(name)
+    def recover(self, id_):
+        for _ in range(self.settings.health.healthy_threshold):
+            self.fleet.on_check(id_, True, self.now)
 
     def wait(self, seconds):
         self.now += seconds
