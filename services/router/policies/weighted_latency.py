@@ -36,11 +36,13 @@ class WeightedLatency:
         typical_s = sum(known) / len(known) if known else 1.0
         chances = [c.weight / max(1e-6, self._means_s.get(c.id, typical_s)) for c in candidates]
         left = self._rng.random() * sum(chances)
-        for candidate, chance in zip(candidates, chances, strict=True):
+        chosen = len(candidates) - 1
+        for number, chance in enumerate(chances):
             left -= chance
             if left < 0:
+                chosen = number
                 break
-        return Pick(candidate, "drawn" if len(known) == len(candidates) else "cold")
+        return Pick(candidates[chosen], "drawn" if len(known) == len(candidates) else "cold")
 
     def on_start(self, replica: Candidate, now: float) -> None:
         """The router counts what is in flight."""
