@@ -21,6 +21,7 @@ from experiments.simulator.compiled import ABI, FOLDER, RECORD, ROOT, digest
 
 MODULES = (
     "services.router.work",
+    "services.router.replica",
     "services.router.fleet",
     "services.router.retries",
     "services.router.dispatch",

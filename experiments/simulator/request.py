@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from experiments.simulator.agenda import Agenda
     from services.backend.work_queue import Job
-    from services.router.fleet import Replica
+    from services.router.replica import Replica
     from services.router.retries import Attempts
 
 NEVER: Final = float("-inf")

@@ -15,8 +15,9 @@ from experiments.simulator.request import HTTP_ERROR, NEVER, OK, REFUSED, RESET,
 from services.backend.draws import uniform
 from services.router.check_pacing import pause_s
 from services.router.dispatch import FAILURE_STATUS, Dispatcher, NoReplicaError, PolicyError, outcome_of
-from services.router.fleet import Emit, Fleet, NotOwnerError, Replica, describe
+from services.router.fleet import Emit, Fleet, NotOwnerError
 from services.router.policy import Outcome, Policy
+from services.router.replica import Replica, describe
 from services.router.settings import TICK_S, RouterSettings
 
 MakePolicy = Callable[[], Policy]

@@ -14,9 +14,10 @@ from services.door.gate import BODY_DEADLINE_S, MAX_BODY_BYTES, Gate
 from services.exposition import exposed
 from services.router.discovery import target_groups
 from services.router.events import EventLog
-from services.router.fleet import Fleet, NotOwnerError, describe
+from services.router.fleet import Fleet, NotOwnerError
 from services.router.openapi import document
 from services.router.proxy import Proxy
+from services.router.replica import describe
 from services.router.telemetry import Telemetry
 
 MAX_REPLICAS = 10_000

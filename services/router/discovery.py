@@ -5,7 +5,7 @@ from typing import Any
 
 from yarl import URL
 
-from services.router.fleet import Replica
+from services.router.replica import Replica
 
 
 def target_groups(replicas: Iterable[Replica]) -> list[dict[str, Any]]:

@@ -10,8 +10,9 @@ The live proxy and the simulator call the same object, in the same order:
 
 import sys
 
-from services.router.fleet import Fleet, Replica
+from services.router.fleet import Fleet
 from services.router.policy import Outcome, Policy, RequestInfo
+from services.router.replica import Replica
 from services.router.retries import Attempts, RetryBudget
 from services.router.settings import RouterSettings
 

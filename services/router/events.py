@@ -10,9 +10,9 @@ from services.journal import tell
 CAPACITY = 10_000
 MAX_TEXT_CHARACTERS = 300
 """Of a detail; what a replica made the client say may be longer."""
-KINDS = ("registered", "readmitted", "ejected", "draining", "drained", "removed", "expired")
-"""What can happen to a replica."""
-HARMFUL = frozenset({"ejected", "expired"})
+KINDS = ("registered", "readmitted", "ejected", "draining", "drained", "removed", "expired", "panic", "panic_over")
+"""What can happen to a replica; by its last two, to all of them."""
+HARMFUL = frozenset({"ejected", "expired", "panic"})
 """What nobody asked for."""
 
 

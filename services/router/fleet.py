@@ -4,14 +4,13 @@ Plain objects, no I/O: every method is told the time (seconds on a monotonic clo
 """
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Literal, get_args
+from typing import Literal
 
 from services.router.policy import Outcome
+from services.router.replica import Replica, may_work
 from services.router.settings import EjectionSettings, HealthCheckSettings
-from services.router.work import Departed, Worker
+from services.router.work import Departed
 
-State = Literal["pending", "ready", "ejected", "draining"]
-STATES: tuple[State, ...] = get_args(State)
 ROUNDING = 1e-6
 """0.29 * 100 is 28.999999999999996, and 29 of 100 replicas are no more than a share of 0.29. Larger than what products
 of that size are off by, smaller than what a share is written with."""
@@ -19,67 +18,6 @@ REASONS = 32
 """Reasons for a pick that are counted by name; what a policy of one's own says beyond them is `other`."""
 Emit = Callable[..., None]
 """Called as `emit(event, replica_id, now, **detail)`."""
-
-
-class Replica(Worker):
-    """One replica as the router sees it."""
-
-    __slots__ = (
-        "admin_url", "concurrency", "draining", "ejected_until", "ejections_in_row", "ejections_total", "fails",
-        "failures_in_row", "failures_total", "healthy", "id", "latency_s", "lease_until", "passes", "requests_total",
-        "url", "weight",
-    )  # fmt: skip
-
-    def __init__(self, id: str, url: str) -> None:
-        """It has just registered."""
-        super().__init__()
-        self.id = id
-        self.url = url
-        self.admin_url: str | None = None
-        self.weight = 1.0
-        self.concurrency: int | None = None
-        self.requests_total = 0
-        self.failures_total = 0
-        self.ejections_total = 0
-        self.latency_s: float | None = None
-        self.lease_until: float | None = None
-        self.draining = False
-        self.healthy: bool | None = None
-        """None until the first check has answered."""
-        self.passes = 0
-        self.fails = 0
-        self.failures_in_row = 0
-        self.ejections_in_row = 0
-        self.ejected_until: float | None = None
-
-    @property
-    def state(self) -> State:
-        """Why it is in rotation (`ready`), or not."""
-        if self.draining:
-            return "draining"
-        if self.healthy is None:
-            return "pending"
-        return "ready" if self.healthy and self.ejected_until is None else "ejected"
-
-
-def describe(replica: Replica, now: float) -> dict[str, Any]:
-    """A replica as the admin port shows it."""
-    latency, lease = replica.latency_s, replica.lease_until
-    return {
-        "id": replica.id,
-        "url": replica.url,
-        "admin_url": replica.admin_url,
-        "weight": replica.weight,
-        "state": replica.state,
-        "concurrency": replica.concurrency,
-        "in_flight": replica.in_flight,
-        "in_flight_seconds_total": round(replica.in_flight_seconds(now), 6),
-        "work_seconds_total": round(replica.work_seconds(now), 6),
-        "requests_total": replica.requests_total,
-        "failures_total": replica.failures_total,
-        "latency_ewma_ms": None if latency is None else round(latency * 1e3, 3),
-        "lease_remaining_s": None if lease is None else round(lease - now, 3),
-    }
 
 
 def most_ejected(max_share: float, count: int) -> int:
@@ -105,6 +43,8 @@ class Fleet:
         self._rotation: tuple[Replica, ...] | None = None
         """Who may be picked; None = to be found out, something changed."""
         self._in_rotation: set[int] = set()
+        self.panics = False
+        """Whether the checks are ignored: so many fail that they, or the way to the replicas, may be what is broken."""
         self._departed = Departed()
         self.watch: Callable[[str], None] = lambda _: None
         """Called with the id of a replica whose health is to be checked from now on."""
@@ -165,6 +105,8 @@ class Fleet:
             self._examine(replica, now)
         if is_new:
             self._examine(replica, now)
+        if self._rotation is None:
+            self._look_around(replica, now)
         return is_new
 
     def _examine(self, replica: Replica, now: float) -> None:
@@ -190,6 +132,7 @@ class Fleet:
         del self.replicas[id_]
         self._part_from(replica, now, works_on=True)
         self._emit("drained" if replica.draining else "removed", id_, now, in_flight=replica.in_flight)
+        self._look_around(replica, now)
         return True
 
     def tick(self, now: float) -> None:
@@ -199,6 +142,7 @@ class Fleet:
                 del self.replicas[replica.id]
                 self._part_from(replica, now, works_on=replica.draining)
                 self._emit("expired", replica.id, now, in_flight=replica.in_flight)
+                self._look_around(replica, now)
             elif replica.ejected_until is not None and now >= replica.ejected_until:
                 replica.ejected_until = None
                 replica.failures_in_row = 0
@@ -216,10 +160,21 @@ class Fleet:
     def _turned(self, replica: Replica, now: float) -> None:
         """Its state may have changed."""
         self._rotation = None
-        if replica.state in ("ready", "draining"):
+        if replica.state in ("ready", "draining") or (self.panics and may_work(replica)):
             replica.take_up(now)
         else:
             replica.set_aside(now)
+
+    def _look_around(self, replica: Replica, now: float) -> None:
+        """Begin or end to ignore the checks; `replica` is the one that has just changed."""
+        known = [each.healthy for each in self.replicas.values() if each.healthy is not None and not each.draining]
+        panics = known.count(True) < self._health.panic_threshold * len(known)
+        if panics == self.panics:
+            return
+        self.panics = panics
+        self._emit("panic" if panics else "panic_over", replica.id, now, healthy=known.count(True), of=len(known))
+        for each in self.replicas.values():
+            self._turned(each, now)
 
     def work_seconds(self, now: float) -> float:
         """Request-seconds spent until `now` at replicas in rotation or draining, those that have left included."""
@@ -230,14 +185,15 @@ class Fleet:
     def candidates(self, tried: Collection[str] = ()) -> Sequence[Replica]:
         """Who may be picked: those in rotation, without the `tried` ones while there are others.
 
-        Where nobody is in rotation, those that only a passive ejection keeps out: it never takes the last replica,
-        also when the others went after it.
+        In a panic, those that only failed checks keep out are in rotation, too. Where nobody is, those that only a
+        passive ejection keeps out: it never takes the last replica, also when the others went after it.
         """
         ready = self._rotation
         if ready is None:
-            ready = tuple(replica for replica in self.replicas.values() if replica.state == "ready")
+            ready = self._serving()
             if not ready:
-                ready = tuple(r for r in self.replicas.values() if r.healthy and not r.draining)
+                known = (r for r in self.replicas.values() if r.healthy is not None and not r.draining)
+                ready = tuple(r for r in known if r.healthy or self.panics)
             self._rotation, self._in_rotation = ready, {id(replica) for replica in ready}
         if not tried:
             return ready
@@ -247,6 +203,10 @@ class Fleet:
             if id(replica) in self._in_rotation:
                 others.remove(replica)  # type: ignore[arg-type]
         return others or ready
+
+    def _serving(self) -> tuple[Replica, ...]:
+        everybody = self.replicas.values()
+        return tuple(r for r in everybody if r.state == "ready" or (self.panics and may_work(r)))
 
     def has_others(self, tried: Collection[str]) -> bool:
         """Whether one that is not `tried` may be picked."""
@@ -289,11 +249,10 @@ class Fleet:
 
     def _eject(self, replica: Replica, now: float, reason: str) -> None:
         """Leave it out for a while (Envoy: base time times the ejections in a row), never the last one."""
-        if replica.state != "ready" or self.replicas.get(replica.id) is not replica:
-            return
-        others = sum(r.state == "ready" for r in self.replicas.values()) - 1
+        serving = self._serving()
         ejected = sum(r.ejected_until is not None for r in self.replicas.values())
-        if others < 1 or ejected + 1 > most_ejected(self._ejection.max_share, len(self.replicas)):
+        most = most_ejected(self._ejection.max_share, len(self.replicas))
+        if replica not in serving or len(serving) < 2 or ejected >= most:
             return
         replica.ejections_in_row += 1
         replica.ejections_total += 1
@@ -325,10 +284,12 @@ class Fleet:
             replica.healthy = True
         elif not passed and replica.healthy and replica.fails >= self._health.unhealthy_threshold:
             replica.healthy = False
-        if replica.state != was or healthy_before != replica.healthy:
-            self._turned(replica, now)
+        if replica.state == was and healthy_before == replica.healthy:
+            return
+        self._turned(replica, now)
         if was == "ready" and replica.state == "ejected":
             replica.ejections_total += 1
             self._emit("ejected", id_, now, cause="health_check", failures=replica.fails, reason=reason)
         elif was != "ready" and replica.state == "ready":
             self._emit("readmitted", id_, now, cause="first_check" if was == "pending" else "health_check")
+        self._look_around(replica, now)

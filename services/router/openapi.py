@@ -6,7 +6,7 @@ from services import __version__
 from services.door.access import ID, TOKEN_VARIABLE
 from services.door.gate import BODY_DEADLINE_S, MAX_BODY_BYTES
 from services.router.events import KINDS
-from services.router.fleet import STATES
+from services.router.replica import STATES
 
 Schema = dict[str, Any]
 NUMBER: Schema = {"type": "number"}

@@ -12,9 +12,10 @@ from services.descriptors import NO_PORT, own_fault
 from services.journal import tell
 from services.router.dispatch import Dispatcher, NoReplicaError, PolicyError, outcome_of
 from services.router.exchange import REJECTIONS, Answer, BadAnswerError, Exchange, Failure, failure_of
-from services.router.fleet import Fleet, Replica
+from services.router.fleet import Fleet
 from services.router.forwarding import VIA, end_to_end, passed_via, unfit, was_here
 from services.router.policies import Outcome, Policy
+from services.router.replica import Replica
 from services.router.retries import IDEMPOTENT, Attempts
 from services.router.settings import RouterSettings
 from services.router.telemetry import CLIENTS, Telemetry

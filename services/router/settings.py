@@ -30,6 +30,9 @@ class HealthCheckSettings:
     """Failed checks in a row that take a replica out."""
     healthy_threshold: Annotated[int, Bounds(1, 100)] = 2
     """Passed checks in a row that bring it back."""
+    panic_threshold: Annotated[float, Bounds(0, 1)] = 0.5
+    """Where checks find less than this share of the replicas healthy, what they say is ignored, and only failures at
+    work keep a replica out (Envoy's panic threshold and its default); 0 = never."""
 
 
 @dataclass

@@ -11,8 +11,9 @@ from services.descriptors import OWN
 from services.exposition import LATENCY_S, new_registry
 from services.router.events import KINDS
 from services.router.exchange import REJECTIONS
-from services.router.fleet import STATES, Fleet
+from services.router.fleet import Fleet
 from services.router.policies import OUTCOMES
+from services.router.replica import STATES
 
 ENDS = ("1xx", "2xx", "3xx", "4xx", "5xx", "cancelled", "broken")
 """How a request ends: the class of its status, the client hung up, or the replica broke off in the answer's body."""

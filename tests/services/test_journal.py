@@ -255,7 +255,9 @@ def test_a_router_says_who_came_went_was_ejected_and_by_what(hurt):
         ("registered", None),
         ("readmitted", "first_check"),
         ("ejected", "health_check"),
+        ("panic", None),
         ("readmitted", "health_check"),
+        ("panic_over", None),
         ("draining", None),
         ("drained", None),
         ("stopping", None),
@@ -281,7 +283,7 @@ def test_an_access_log_has_a_line_a_request_without_the_query_and_without_probes
     asked = [fields for _, _, _, event, fields in lines if event == "request"]
     assert [(line["method"], line["path"], line["status"]) for line in asked] == [
         ("GET", "/work", "200"),
-        ("GET", "/work", "503"),  # nobody in rotation
+        ("GET", "/work", "500"),  # it fails at work, too, and there is no other
     ]
     assert asked[0]["replica"] == "r7" and asked[0]["attempts"] == "1" and asked[0]["request_id"] == "a b"
     assert "secret" not in str(lines)

@@ -7,7 +7,8 @@ from services.manager.deciding import Deciding
 from services.manager.engines import Running
 from services.manager.limits import Limits
 from services.manager.settings import ScalingSettings
-from services.router.fleet import Fleet, describe
+from services.router.fleet import Fleet
+from services.router.replica import describe
 from services.router.settings import EjectionSettings, HealthCheckSettings
 
 

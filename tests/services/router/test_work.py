@@ -16,11 +16,13 @@ def test_whoever_comes_drains_fails_and_leaves_the_work_is_counted_once(seed):
     )
     now = expected = last = 0.0
     requests = []
+    in_panic = set()
     for _ in range(3000):
         step = rng.expovariate(10.0)
         # Held against the states themselves: those of members now, of the others as it was when they left.
         expected += step * sum(
-            replica.state in ("ready", "draining") and working(fleet, replica) for replica in requests
+            (replica.state in ("ready", "draining") or id(replica) in in_panic) and working(fleet, replica)
+            for replica in requests
         )
         now += step
         act = rng.choice(("join", "check", "fail", "drain", "leave", "expire", *["start", "finish"] * 6))
@@ -43,6 +45,7 @@ def test_whoever_comes_drains_fails_and_leaves_the_work_is_counted_once(seed):
         elif act == "expire" and replica is not None:
             replica.lease_until = now
             fleet.tick(now)
+        in_panic = {id(r) for r in fleet.replicas.values() if fleet.panics and r.healthy is not None}
         assert fleet.work_seconds(now) == pytest.approx(expected)
         assert fleet.work_seconds(now) >= last - 1e-9
         last = fleet.work_seconds(now)

@@ -1,0 +1,31 @@
+"""The scenarios that expect something of the router: what each says of itself is so, simulated, over three seeds."""
+
+import pytest
+import yaml
+
+from experiments.plan.installed import CONF
+from tests.running import run
+
+EXPECTING = sorted(
+    path.stem for path in (CONF / "scenario").glob("*.yaml") if yaml.safe_load(path.read_text()).get("expect")
+)
+QUIET = ("engine=sim", "summary=never", "tracking.enabled=false", "hydra/launcher=basic")
+
+
+def test_there_are_some():
+    assert "check_outage" in EXPECTING
+
+
+@pytest.mark.parametrize("scenario", EXPECTING)
+def test_the_default_router_does_what_the_scenario_expects(tmp_path, scenario):
+    done = run("-m", f"+scenario={scenario}", "seed=11,12,13", *QUIET, f"hydra.sweep.dir={tmp_path}")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("scenario", "without"),
+    [("check_outage", "router.health.panic_threshold=0")],
+)
+def test_the_expectation_is_one_that_can_fail(tmp_path, scenario, without):
+    done = run(f"+scenario={scenario}", without, *QUIET, "counterfactual=never", f"hydra.run.dir={tmp_path}")
+    assert done.returncode == 4, done.stdout[-3000:] + done.stderr
