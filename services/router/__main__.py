@@ -1,4 +1,4 @@
-"""`python -m services.router --port 8080 --admin-port 8081 --policy peak_ewma`."""
+"""`python -m services.router --port 8080 --admin-port 8081 --policy adaptive`."""
 
 import argparse
 import asyncio
@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8080, help="data port; 0 picks a free one")
     parser.add_argument("--admin-host", help="where the admin port listens, if not at --host")
     parser.add_argument("--admin-port", type=int, default=8081, help="admin port; 0 picks a free one")
-    parser.add_argument("--policy", help=f"one of {POLICIES.listed()} (default peak_ewma)")
+    parser.add_argument("--policy", help=f"one of {POLICIES.listed()} (default adaptive)")
     parser.add_argument("--config", help='JSON or a file of it: {"router": {...}, "policy": {"name": ..., ...}}')
     parser.add_argument("--seed", type=int, default=0, help="of the policy's draws and the checks' jitter")
     add_options(parser)
@@ -163,7 +163,7 @@ def main() -> None:
             raise ValueError("--config: must be an object with router and policy, no other keys")
         settings = settings_from(content.get("router", {}))
         settings.validate()
-        choice = {"name": "peak_ewma", **content.get("policy", {})}
+        choice = {"name": "adaptive", **content.get("policy", {})}
         if arguments.policy is not None and arguments.policy != choice["name"]:
             choice = {"name": arguments.policy}
         name = choice.pop("name")

@@ -116,6 +116,7 @@ class Admin:
                 "work_seconds_total": round(self._fleet.work_seconds(now), 6),
                 **{f"{name}_total": count for name, count in proxy.totals.items()},
                 "responses": proxy.responses,
+                "picks": self._fleet.picks,
                 "replicas": [describe(replica, now) for replica in self._fleet.replicas.values()],
             }
         )

@@ -94,6 +94,11 @@ SCHEMAS: dict[str, Schema] = {
                 for name in ("requests", "retries", "rejected", "cancelled", "broken", "exhausted", "moved", "late")
             },
             "responses": {"type": "object", "additionalProperties": COUNT},
+            "picks": {
+                "type": "object",
+                "additionalProperties": COUNT,
+                "description": "Attempts by why the policy picked their replica",
+            },
             "replicas": _list_of(_ref("Replica")),
         }
     ),
