@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 from services.router.access_log import log_refusal, log_request
 from services.router.accounts import Accounts
+from services.router.attempting import Means
 from services.router.dispatch import Dispatcher
-from services.router.exchange import Exchange, Means
+from services.router.exchange import Exchange
 from services.router.fleet import Fleet
 from services.router.policies import Policy
 from services.router.rejections import REJECTIONS, own_answer

@@ -4,16 +4,17 @@ What a client sends ahead (RFC 9112, section 9.3.2) is read no further than one 
 """
 
 import asyncio
-import select
 import time
 from collections import deque
 from typing import Protocol, cast
 
 import httptools
 
+from services.router.wire.bodies import Body, is_readable
 from services.router.wire.deadline import Deadline
 from services.router.wire.heads import read_request, too_large
 from services.router.wire.messages import MAX_HEAD_BYTES, MAX_HEADERS, Header, Request
+from services.router.wire.seam import Exchange
 
 KEEPALIVE_S = 75.0
 """An idle connection of a client is closed after so long (nginx's default)."""
@@ -26,25 +27,6 @@ GRACE_S = 0.02
 """What lies in a socket when a time-out is due is read first; this is how long that may take."""
 MAX_KEPT_BYTES = 65_536
 """Of a body that is passed on in pieces, so much waits here; then the client is read no further."""
-
-
-class Exchange(Protocol):
-    """What becomes of one request; told of all that happens on its client's connection."""
-
-    def more(self) -> None:
-        """More of the request's body is here, or its end, or what is wrong with it."""
-
-    def expired(self) -> None:
-        """The moment has come that was set as the connection's deadline."""
-
-    def full(self) -> None:
-        """The client does not read as fast as it is written to."""
-
-    def drained(self) -> None:
-        """The client has read."""
-
-    def gone(self) -> None:
-        """The client has hung up."""
 
 
 class House(Protocol):
@@ -263,12 +245,12 @@ class Client(asyncio.Protocol):
             return
         request.complete = False
         length = b"Transfer-Encoding: chunked" if request.length is None else b"Content-Length: %d" % request.length
-        self._parser = httptools.HttpRequestParser(_Body(self, request))
+        self._request = request
+        self._parser = httptools.HttpRequestParser(Body(self.on_body, self.on_message_complete))
         try:
             self._parser.feed_data(b"POST / HTTP/1.1\r\nConnection: close\r\n%b\r\n\r\n" % length)
             self._parser.feed_data(rest)
         except httptools.HttpParserError as error:
-            self._request = request
             if not request.complete and (fault := self._fault_of(error)) is not None:
                 request.fault = fault
 
@@ -367,29 +349,3 @@ class Client(asyncio.Protocol):
             self.linger()
         else:
             self.transport.close()
-
-
-class _Body:
-    """Passes on what a parser finds in a body, and nothing of its head."""
-
-    def __init__(self, client: Client, request: Request) -> None:
-        self._client = client
-        self._request = request
-
-    def on_body(self, piece: bytes) -> None:
-        self._client._request = self._request
-        self._client.on_body(piece)
-
-    def on_message_complete(self) -> None:
-        self._client._request = self._request
-        self._client.on_message_complete()
-
-
-def is_readable(transport: asyncio.Transport) -> bool:
-    """Whether bytes or a farewell lie in the socket of a transport, unread."""
-    sock = transport.get_extra_info("socket")
-    if sock is None or transport.is_closing():
-        return True
-    poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
-    return bool(poll.poll(0))

@@ -13,19 +13,10 @@ import httptools
 
 from services.router.wire.heads import read_answer, stays_open, too_large
 from services.router.wire.messages import MAX_HEAD_BYTES, MAX_HEADERS, Answer, Header
+from services.router.wire.seam import Asker
 
 MAX_INTERIM = 16
 """Answers of the kind 1xx that may come before the one that counts."""
-
-
-class Asker(Protocol):
-    """Whose request is under way."""
-
-    def heard(self) -> None:
-        """More of the answer is here: see `answer`, `wrong`, `lost`."""
-
-    def sendable(self) -> None:
-        """More of the request can be written."""
 
 
 class Home(Protocol):

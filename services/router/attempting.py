@@ -1,0 +1,309 @@
+"""The attempts of one request: its body towards a replica, and what follows where one fails.
+
+What becomes of the answer is one floor up (`exchange.py`). Neither knows of bytes on the wire.
+"""
+
+import asyncio
+import logging
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from services.descriptors import NO_PORT, own_fault
+from services.journal import tell
+from services.router.access_log import Log
+from services.router.accounts import Accounts
+from services.router.dispatch import Dispatcher, NoReplicaError, PolicyError
+from services.router.policy import Outcome
+from services.router.rejections import Failure
+from services.router.replica import Replica
+from services.router.retries import IDEMPOTENT, Attempts
+from services.router.settings import RouterSettings
+from services.router.wire.client import MAX_KEPT_BYTES, Client
+from services.router.wire.heads import Passed, origin_form
+from services.router.wire.heartbeat import Heartbeat
+from services.router.wire.messages import Request
+from services.router.wire.pool import Pool
+from services.router.wire.replica import Connection
+from services.tracing import RequestTrace, Tracing
+
+_IDEMPOTENT = frozenset(method.encode() for method in IDEMPOTENT)
+
+
+@dataclass(slots=True)
+class Means:
+    """What every exchange works with."""
+
+    settings: RouterSettings
+    dispatcher: Dispatcher
+    accounts: Accounts
+    pool: Pool
+    heartbeat: Heartbeat
+    log: Log | None
+    tracing: Tracing | None
+
+
+class Attempting(ABC):
+    """One request on its way to a replica, and to another one."""
+
+    __slots__ = (
+        "_answer_at", "_asked_at", "_attempt_at", "_attempts", "_began", "_client", "_connecting",
+        "_connection", "_fault", "_idle_s", "_is_kept", "_is_passing", "_is_streaming", "_is_taking", "_kept",
+        "_limit", "_means", "_passed", "_polled", "_trace", "_waited_s", "_was_sent", "replica", "request",
+    )  # fmt: skip
+
+    def __init__(self, means: Means, client: Client, request: Request, began: float) -> None:
+        """`began` on the monotonic clock."""
+        self._means = means
+        self._client = client
+        self.request = request
+        self._began = began
+        self._idle_s = means.settings.timeouts.idle_s
+        self.replica: Replica | None = None
+        """Whose attempt is under way."""
+        self._attempts: Attempts = None  # type: ignore[assignment] # as soon as the body is there
+        self._passed: Passed = None  # type: ignore[assignment] # likewise
+        self._connection: Connection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._limit = 0.0
+        self._attempt_at = self._answer_at = self._waited_s = 0.0
+        self._asked_at: float | None = None
+        """When the replica had the whole request; None while the client still sends it."""
+        self._fault: Failure | None = None
+        """What the client did wrong in its body; no replica is blamed for it."""
+        self._trace: RequestTrace | None = None
+        self._kept: bytes | None = None
+        self._is_kept = self._is_taking = self._is_streaming = self._is_passing = False
+        self._was_sent = False
+        """Whether a body that is not kept has begun to go to a replica."""
+        self._polled = False
+
+    def begin(self) -> None:
+        """Keep a small body, so that it can be sent again; then make the first attempt."""
+        request, means = self.request, self._means
+        means.accounts.came()
+        self._client.exchange = self  # type: ignore[assignment] # an `Exchange`
+        if means.tracing is not None:
+            named = {name.decode("latin-1"): value.decode("latin-1") for name, _, value in request.headers}
+            target = request.target.decode("latin-1")
+            self._trace = means.tracing.request(
+                request.method.decode("latin-1"), target, named, time.monotonic() - self._began
+            )
+        if request.has_body and request.fault is None:
+            most = means.settings.retry.max_body_bytes
+            self._is_kept = request.length is not None and request.length <= most
+            if self._is_kept and not request.complete:
+                self._is_taking = True
+                self._attempt_at = time.monotonic()
+                self._client.deadline.set(self._attempt_at + self._idle_s)
+                return
+        self._open()
+
+    def _open(self) -> None:
+        request = self.request
+        # The time that a request may take begins when its body is there, as in Envoy: a slow client is no slow replica.
+        self._attempts = self._means.dispatcher.open(time.monotonic(), idempotent=request.method in _IDEMPOTENT)
+        self._attempts.trace = self._trace
+        if request.fault is not None:
+            self._fault = self._fault or Failure(*request.fault, sent=False)
+            self._reject(self._fault)
+            return
+        target = origin_form(request.target)
+        if target is None or request.method == b"CONNECT":
+            what = f"{request.method.decode()} {request.target.decode('latin-1')}: not proxied"
+            self._reject(Failure("target", what, sent=False))
+            return
+        if self._is_kept:
+            self._kept = request.take()
+        self._passed = Passed(request, target, self._client.peer, is_traced=self._trace is not None)
+        if self._passed.was_here:
+            self._reject(Failure("loop", "a replica of this router leads back to it (Via)", sent=False))
+            return
+        self._try()
+
+    # -- attempts
+
+    def _try(self) -> None:
+        """Begin an attempt."""
+        means, attempts, passed = self._means, self._attempts, self._passed
+        now = time.monotonic()
+        try:
+            replica, self._limit = means.dispatcher.choose(attempts, passed.id, passed.key, now)
+        except NoReplicaError:
+            self._reject(Failure("no_replica", "no replica is in rotation", sent=False))
+            return
+        except PolicyError as error:
+            tell("policy_failed", logging.ERROR, error=str(error))
+            self._reject(Failure("policy", str(error), sent=False))
+            return
+        if attempts.count > 1:
+            means.accounts.retried()
+        self.replica = replica
+        self._attempt_at = self._asked_at = now
+        self._answer_at = 0.0
+        self._polled = False
+        self._client.deadline.set(now + self._limit)
+        connection = means.pool.idle(replica.url)
+        if connection is not None:
+            self._ask(connection)
+        else:
+            self._connecting = means.pool.connect(replica.url, self._connected)
+
+    def _connected(self, made: Connection | BaseException) -> None:
+        self._connecting = None
+        if isinstance(made, Connection):
+            self._ask(made)
+            return
+        if (lacks := own_fault(made)) is not None:
+            self._means.accounts.exhausted(lacks)
+            # Towards the others there may be ports; towards this one there is none a moment later either.
+            again = lacks == NO_PORT and self._again("overloaded", sent=False)
+            self._finish("cancelled", "", end="exhausted")
+            if again:
+                self._try()
+            else:
+                detail = f"the router itself can make no connection: {lacks}"
+                self._reject(Failure("exhausted", detail, sent=False))
+            return
+        what = str(made) or f"not within {self._means.settings.timeouts.connect_s:g} s"
+        self._failed(Failure("connect", f"cannot connect to the replica: {what}", sent=False))
+
+    def _ask(self, connection: Connection) -> None:
+        """Send the request."""
+        request = self.request
+        self._connection = connection
+        connection.ask(self, request.method == b"HEAD")
+        traced = {} if self._trace is None else self._trace.headers()
+        head = self._passed.attempt(self._attempts.count, connection.authority, traced)
+        if not request.has_body:
+            connection.write(head)
+        elif self._kept is not None:
+            connection.write(head + self._kept)
+        else:
+            connection.write(head)
+            self._asked_at = None
+            self._is_streaming = self._was_sent = True
+            self._pass_in()
+
+    def _again(self, outcome: Outcome, *, sent: bool) -> bool:
+        replayable = not self.request.has_body or self._kept is not None or not self._was_sent
+        return self._means.dispatcher.follows(
+            self._attempts, outcome, time.monotonic(), sent=sent, replayable=replayable
+        )
+
+    def _finish(self, outcome: Outcome, reason: str, *, end: str = "") -> None:
+        """The attempt has ended: what that says of the replica; `end` is what it is counted as, if not as that."""
+        replica, self.replica = self.replica, None
+        assert replica is not None
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
+        if (connection := self._connection) is not None:
+            self._connection = None
+            self._means.pool.release(connection)
+        now = time.monotonic()
+        self._means.dispatcher.finish(replica, outcome, self._latency_s(now), now, reason)
+        self._means.accounts.telemetry.attempted(end or outcome)
+        self._is_streaming = False
+
+    def _latency_s(self, now: float) -> float:
+        """What the replica took, without the client's own time for sending and reading: 0 = nothing is known."""
+        if self._answer_at:  # it may come before the request is complete
+            return max(0.0, self._answer_at - (self._attempt_at if self._asked_at is None else self._asked_at))
+        return 0.0 if self._asked_at is None else now - self._asked_at
+
+    def _failed(self, failure: Failure) -> None:
+        """The attempt has failed: again, elsewhere, or that is the answer."""
+        self._waited_s += time.monotonic() - self._attempt_at
+        again = self._again("error", sent=failure.sent)
+        self._finish("error", failure.reason)
+        if again:
+            self._try()
+        else:
+            self._reject(failure)
+
+    def move(self) -> bool:
+        """Try elsewhere, if the request may: its replica has left the rotation. Returns whether it does."""
+        if self.replica is None or self._is_passing or self._answer_at:
+            return False
+        if not self._again("error", sent=self._connection is not None):
+            return False
+        self._waited_s += time.monotonic() - self._attempt_at
+        self._means.accounts.moved()
+        self._finish("cancelled", "")
+        self._try()
+        return True
+
+    # -- the request's body
+
+    def more(self) -> None:
+        """More of the request's body is here, or its end, or what is wrong with it."""
+        request = self.request
+        if self._is_taking:
+            now = time.monotonic()
+            if request.fault is None and not request.complete:
+                self._client.deadline.set(now + self._idle_s)
+                return
+            self._is_taking = False
+            self._waited_s += now - self._attempt_at
+            self._open()
+        elif self._is_streaming:
+            self._pass_in()
+        elif request.kept_bytes > MAX_KEPT_BYTES:
+            self._client.pause()
+
+    def _pass_in(self) -> None:
+        """Pass on what is here of a body. Until all is sent only a pause in it counts; then the answer has its time."""
+        request, connection = self.request, self._connection
+        assert connection is not None
+        if request.fault is not None:
+            self._blame_client(Failure(*request.fault, sent=True))
+            return
+        now = time.monotonic()
+        if not connection.is_full:
+            if request.body:
+                piece = request.take()
+                connection.write(piece if request.length is not None else b"%x\r\n%b\r\n" % (len(piece), piece))
+            if request.complete:
+                if request.length is None:
+                    connection.write(b"0\r\n\r\n")
+                self._is_streaming = False
+                self._asked_at = now
+        if not self._is_passing:
+            self._polled = False
+            self._client.deadline.set(now + (self._idle_s if self._is_streaming else self._limit))
+        if connection.is_full:
+            self._client.pause()
+        else:
+            self._client.resume()
+
+    def sendable(self) -> None:
+        """The replica has read: more of the body can be passed on."""
+        if self._is_streaming:
+            self._pass_in()
+
+    def _blame_client(self, fault: Failure) -> None:
+        """The body cannot be passed on any further; no replica is blamed."""
+        self._fault = fault
+        if self._is_passing:
+            self._finish("cancelled", "")
+            self._unanswered("cancelled")
+            return
+        self._waited_s += time.monotonic() - self._attempt_at
+        if self.replica is not None:
+            self._finish("cancelled", "")
+        self._reject(fault)
+
+    # -- what the answer's side does
+
+    @abstractmethod
+    def heard(self) -> None:
+        """More of the answer is here, or the connection is gone."""
+
+    @abstractmethod
+    def _reject(self, failure: Failure) -> None:
+        """An answer of the router's own."""
+
+    @abstractmethod
+    def _unanswered(self, end: str) -> None:
+        """The client gets no answer, or a part of one."""

@@ -1,0 +1,24 @@
+"""What a parser that has stopped leaves behind: a body after an upgrade that is not made, and bytes in the socket."""
+
+import asyncio
+import select
+from collections.abc import Callable
+
+
+class Body:
+    """What a parser calls of which only the body is wanted."""
+
+    def __init__(self, on_body: Callable[[bytes], None], on_message_complete: Callable[[], None]) -> None:
+        """Its head is nobody's business."""
+        self.on_body = on_body
+        self.on_message_complete = on_message_complete
+
+
+def is_readable(transport: asyncio.Transport) -> bool:
+    """Whether bytes or a farewell lie in the socket of a transport, unread."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or transport.is_closing():
+        return True
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
