@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import dataclasses
+import gc
 import logging
 import os
 import random
@@ -117,6 +118,8 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     addresses = {"url": url_of(data), "admin": url_of(admin)}
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays as long as the process: the collector need not look at it again
     tell("ready", pid=os.getpid(), policy=name, **addresses)
     announce("router", **addresses)
     while not stopping.is_set():

@@ -89,7 +89,6 @@ class Client(asyncio.Protocol):
         self._target = b""
         self._waiting: deque[Request] = deque()
         self.exchange: Exchange | None = None
-        self._is_parsing = False
         self._unparsed = 0
         """Bytes since the last head or piece of a body: of half a head, or of what stands between pieces."""
         self._moved = False
@@ -149,11 +148,11 @@ class Client(asyncio.Protocol):
             if self._is_lingering and self._unparsed > MAX_LINGER_BYTES:
                 self.transport.abort()
             return
-        if self._request is None and not self._unparsed:
+        had_none = self._request is None and not self._unparsed
+        if had_none:
             self._head_begins()
         self._moved = False
         self._unparsed += len(data)
-        self._is_parsing = True
         fault: tuple[str, str] | None = None
         try:
             self._parser.feed_data(data)
@@ -161,7 +160,6 @@ class Client(asyncio.Protocol):
             self._read_on(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             fault = self._fault_of(error)
-        self._is_parsing = False
         if self._moved:
             self._unparsed = 0
         elif self._unparsed > MAX_HEAD_BYTES and fault is None:
@@ -173,6 +171,8 @@ class Client(asyncio.Protocol):
             self.exchange.more()
         elif self._waiting:
             self._next()
+        elif had_none and self._unparsed:
+            self.deadline.set(time.monotonic() + self._house.head_s)
         if len(self._waiting) and not self._is_paused:
             self.pause()
 
@@ -181,8 +181,6 @@ class Client(asyncio.Protocol):
         if now - self._made_at > GRACE_S or self._began == self._made_at:
             self._began = self._house.arrived(now)
         self._made_at = 0.0
-        if self.exchange is None:
-            self.deadline.set(now + self._house.head_s)
 
     def _fault_of(self, error: Exception) -> tuple[str, str] | None:
         if isinstance(error.__context__, ValueError):  # raised by a callback below
@@ -323,7 +321,7 @@ class Client(asyncio.Protocol):
                 self.deadline.clear()
                 self.transport.close()
             return
-        now = time.monotonic()
+        self._began = now = time.monotonic()  # what is here of the next one has waited for this one, not for the router
         self.deadline.set(now + (self._house.head_s if self._unparsed else KEEPALIVE_S))
         if self._waiting:
             self._loop.call_soon(self._go_on)

@@ -43,6 +43,10 @@ TO_REPLICA = HOP_BY_HOP | {
 TRACE = frozenset({b"traceparent", b"tracestate"})
 """W3C Trace Context."""
 TO_CLIENT = HOP_BY_HOP | {b"content-length", b"date", b"via", b"x-aegis-attempts", b"x-aegis-router-ms"}
+LOOKED_AT = frozenset({b"host", b"expect", b"upgrade", b"content-length", b"transfer-encoding"})
+NOTHING_NAMED = frozenset({b"close", b"keep-alive", b""})
+"""What `Connection` says of the connection itself."""
+NOBODY: frozenset[bytes] = frozenset()
 _prefix = os.urandom(4).hex()
 _numbers = itertools.count(1)
 PSEUDONYM = f"aegis-{_prefix}"
@@ -90,21 +94,27 @@ def too_large(headers: list[Header], first: bytes, seen: int) -> bool:
 
 def read_request(request: Request) -> None:
     """Find out how a request ends, and what is wrong with it (`fault`)."""
-    hosts = 0
+    hosts, length, chunked = 0, None, False
+    is_framed = False
     for lower, _, value in request.headers:
+        if lower not in LOOKED_AT:
+            continue
         if lower == b"host":
             hosts += 1
         elif lower == b"expect":
             request.expects = value.strip().lower() == b"100-continue" and request.version == "1.1"
         elif lower == b"upgrade":
             request.asks_upgrade = True
+        else:
+            is_framed = True
     if request.version not in _PASSED:
         request.fault = ("malformed", "its protocol is not HTTP/1.0 or 1.1")
     elif hosts > 1 or (hosts == 0 and request.version == "1.1"):  # RFC 9112, section 3.2
         request.fault = ("malformed", "there is no Host header" if hosts == 0 else "there are several Host headers")
     try:
-        request.length, chunked = end_of(request.headers, request.version)
-        request.has_body = chunked or bool(request.length)
+        if is_framed:
+            length, chunked = end_of(request.headers, request.version)
+        request.length, request.has_body = length, chunked or bool(length)
     except ValueError as error:
         request.fault = ("malformed", str(error))
 
@@ -130,7 +140,10 @@ def read_answer(answer: Answer, to_head: bool) -> None:
 
 def _named(headers: list[Header]) -> frozenset[bytes]:
     """What `Connection` names as the hop's own, `close` and the like apart: none of them nearly always."""
-    return _options(headers) - {b"close", b"keep-alive", b""}
+    for lower, _, value in headers:
+        if lower == b"connection" and value.lower() not in NOTHING_NAMED:
+            return _options(headers) - NOTHING_NAMED
+    return NOBODY
 
 
 def _options(headers: list[Header]) -> frozenset[bytes]:
@@ -163,7 +176,9 @@ class Passed:
         """Whether this router has passed the request on before: a replica of its leads back to it."""
         via = forwarded_for = b""
         named = _named(request.headers)
-        dropped = TO_REPLICA | named if not is_traced else TO_REPLICA | named | TRACE
+        dropped = TO_REPLICA | named if named else TO_REPLICA
+        if is_traced:
+            dropped |= TRACE
         for lower, name, value in request.headers:
             if lower not in dropped:
                 lines += (name, b": ", value, b"\r\n")
@@ -226,10 +241,8 @@ def to_client(answer: Answer, own: bytes, chunked: bool, connection: bytes) -> b
     lines = [b"HTTP/1.1 %d %b\r\n" % (answer.status, answer.reason)]
     dropped = TO_CLIENT
     via, dated = b"", False
-    for header in answer.headers:
-        if header[0] == b"connection" and (named := _named(answer.headers)):
-            dropped = TO_CLIENT | named
-            break
+    if named := _named(answer.headers):
+        dropped = TO_CLIENT | named
     for lower, name, value in answer.headers:
         if lower not in dropped:
             lines += (name, b": ", value, b"\r\n")

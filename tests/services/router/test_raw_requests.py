@@ -118,6 +118,20 @@ async def test_requests_sent_ahead_are_answered_one_after_the_other_in_their_ord
         assert [body for _, body in replica.seen if body] == [b"3\r\nabc\r\n0\r\n\r\n", b"abc"]
 
 
+async def test_a_request_sent_ahead_does_not_charge_the_router_for_the_one_before_it(started):
+    async def later(head, writer):
+        await asyncio.sleep(0.5)
+        await echo(head, writer)
+
+    async with client() as session, raw_replica(started, session, later), raw_client(started) as one:
+        await one.send(b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\nGET /3 HT")
+        assert (await one.answer())[2] == b"/1"
+        await one.send(b"TP/1.1\r\nHost: x\r\n\r\n")
+        for path in (b"/2", b"/3"):
+            _, headers, body = await one.answer()
+            assert body == path and float(headers["x-aegis-router-ms"]) < 500
+
+
 async def test_what_follows_the_last_request_is_not_looked_at(started):
     async with client() as session, raw_replica(started, session, echo) as replica, raw_client(started) as one:
         await one.send(b"GET /1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\n")
