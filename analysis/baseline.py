@@ -8,12 +8,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from analysis.baselines.keeping import PLACE, Baseline, BaselineError, load, names_in, save
-from analysis.compare import TABLE_WIDTH
+from analysis.compare import for_tables
 from analysis.comparison.arms import ComparisonError, arms_of
 from analysis.comparison.gathering import read_runs
 from record.files import FolderError, find, read_manifest
@@ -83,7 +82,7 @@ def _list(baselines: Path) -> None:
         except (BaselineError, FolderError, OSError) as error:
             row = (name, f"damaged: {error}")
         table.add_row(*map(escape, row))
-    Console(width=max(Console().width, TABLE_WIDTH)).print(table)
+    for_tables().print(table)
 
 
 def _row(one: Baseline) -> Sequence[str]:

@@ -7,7 +7,9 @@ answer was given; 2 the runs cannot be compared; 4 what was expected of them is 
 
 import argparse
 import json
+import re
 import sys
+import textwrap
 from pathlib import Path
 
 from rich.console import Console
@@ -26,7 +28,7 @@ from analysis.expectations.judging import Outcome, hold
 from analysis.expectations.report import outcomes_list, reasons
 from analysis.expectations.report import show as show_outcomes
 from analysis.expectations.report import write as write_outcomes
-from analysis.tables.export import FORMATS, Format, text_of
+from analysis.tables.export import FORMATS, Format, Sheet, text_of
 from analysis.tables.lists import effect_numbers_list, effects_list, sentences
 from record.files import FolderError, write_text
 from record.metrics import Metrics
@@ -37,8 +39,12 @@ REFUSED, UNMET = 2, 4
 NUMBERS, DRAWN = "comparison.json", "comparison.png"
 OF_A_RUN = "expected"
 """In a run's folder, for what becomes of --expect: beside it lies what became of what the run itself expected."""
-TABLE_WIDTH = 150
-"""Columns that the table may take; a terminal that has fewer wraps its lines."""
+TABLE_WIDTH, NARROWEST = 100, 80
+"""Columns of the tables where the output is no terminal, and that a terminal is taken to have at least."""
+LABEL_WIDTH, VERDICT_WIDTH = 17, 14
+"""Columns of a metric's name and of a verdict, which are folded beyond."""
+SHORT = {" percentage points": " pp", " requests/s": "/s", "these runs": "runs"}
+"""What is said in fewer letters where it has to fit a terminal."""
 
 
 def write(comparison: Comparison, folder: Path) -> None:
@@ -54,16 +60,39 @@ def draw(comparison: Comparison, folder: Path) -> None:
     draw_comparison(comparison, folder / DRAWN)
 
 
+def for_tables() -> Console:
+    """A console as wide as the terminal, in which cells are folded, not cut."""
+    found = Console()
+    return Console(width=max(found.width, NARROWEST if found.is_terminal else TABLE_WIDTH))
+
+
+def _table(sheet: Sheet, width: int) -> Table:
+    """Effects in fewer letters, so that a line of the table is a line of the terminal."""
+    table = Table(box=None, pad_edge=False, collapse_padding=width < TABLE_WIDTH)
+    metric, about, *arms, effect, verdict = sheet.columns
+    rows = [[_short(str(cell)) for cell in row] for row in sheet.rows]
+    if any(" pp" in cell for row in rows for cell in row):
+        effect += "\npp: percentage points"
+    for name in (metric, about, *(arm.replace("=", "=\n").replace(", ", ",\n") for arm in arms), effect, "", verdict):
+        table.add_column(escape(name), overflow="fold")
+    for label, about, *values, found, verdict in rows:
+        level = re.search(r" (\S+ %)$", found)
+        cells = [found, ""] if level is None else [found[: level.start()], level[1]]
+        folded = textwrap.fill(label, LABEL_WIDTH), textwrap.fill(verdict, VERDICT_WIDTH)
+        table.add_row(*map(escape, (folded[0], about, *values, *cells, folded[1])))
+    return table
+
+
+def _short(text: str) -> str:
+    for words, short in SHORT.items():
+        text = text.replace(words, short)
+    return text
+
+
 def show(comparison: Comparison, console: Console) -> None:
     """Print a table an arm, the verdict on each, which arms are best, and what a reader must know."""
     for pairs in comparison.pairings:
-        table = Table(box=None, pad_edge=False)
-        sheet = effects_list(comparison, pairs.arm)
-        for name in sheet.columns:
-            table.add_column(escape(name))
-        for row in sheet.rows:
-            table.add_row(*(escape(str(cell)) for cell in row))
-        console.print(table)
+        console.print(_table(effects_list(comparison, pairs.arm), console.width))
         for text in (left_out(pairs), headline(comparison, pairs)):
             if text:
                 console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -171,7 +200,7 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.format:
         print(formatted(comparison, outcomes, chosen.format), end="")
     else:
-        console = Console(width=max(Console().width, TABLE_WIDTH))
+        console = for_tables()
         if comparison is not None:
             show(comparison, console)
         if outcomes:

@@ -16,6 +16,7 @@ from analysis.metrics.verdict import in_lines, verdict
 from analysis.tables.export import FORMATS, Format, text_of
 from record.files import FolderError, dump, find, read_manifest, told_of, whole, write_text
 from record.metrics import Metrics
+from record.parquet import write_frame
 from record.reading import Run
 from record.schema import METRICS, PICTURE, TIMELINE
 
@@ -36,7 +37,7 @@ def summarise(folder: Path, *, draws: bool = True) -> Metrics:
 def _summarise(folder: Path, *, draws: bool = True) -> tuple[Run, Metrics]:
     run, seconds, metrics = in_numbers(folder)
     with whole(folder / TIMELINE) as partial:
-        seconds.to_parquet(partial, index=False)
+        write_frame(seconds, partial)
     write_text(folder / METRICS, dump(metrics))
     if draws:
         from analysis.pages.run_page import draw  # matplotlib

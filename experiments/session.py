@@ -111,6 +111,7 @@ class Session:
     def _prepare(self) -> None:
         """Schedule and manifest on disk, or an error before anything of the stack is started."""
         from experiments.plan.schedule import build_schedule
+        from record.parquet import write_frame
         from record.schedule_hash import schedule_hash
 
         schedule = build_schedule(self.config.workload, self.config.seed)
@@ -140,7 +141,7 @@ class Session:
         for name, text in self.hydra_files.items():
             (self.folder / schema.COMPOSED).mkdir(exist_ok=True)
             write_text(self.folder / schema.COMPOSED / name, text)
-        schedule.to_parquet(self.folder / "schedule.parquet", index=False)
+        write_frame(schedule, self.folder / schema.SCHEDULE)
         made_with = provenance_of_process() if self._engine.is_virtual else provenance()
         self._recorder = Recorder(self.folder, cast(Manifest, {**manifest, **made_with}))
 

@@ -56,8 +56,10 @@ def _schedule(manifest: Manifest, schedule: pd.DataFrame) -> Iterator[Problem]:
 
 def _rows(manifest: Manifest, requests: pd.DataFrame, schedule: pd.DataFrame) -> Iterator[Problem]:
     """Every request is one of the schedule, at its moment; a run that came to its end has all of them."""
-    ids, count = requests["request_id"].to_numpy(), len(schedule)
-    unknown = ~np.isin(ids, schedule["request_id"].to_numpy())
+    ids, count, order = requests["request_id"].to_numpy(), len(schedule), np.argsort(schedule["request_id"].to_numpy())
+    known = schedule["request_id"].to_numpy()[order]
+    place = np.minimum(np.searchsorted(known, ids), max(0, count - 1))
+    unknown = known[place] != ids if count else np.full(len(ids), True)
     if unknown.any():
         yield REQUESTS, f"request_id {_number(ids[unknown][0])} is not in {SCHEDULE}"
         return
@@ -65,7 +67,7 @@ def _rows(manifest: Manifest, requests: pd.DataFrame, schedule: pd.DataFrame) ->
         return
     if _is_whole(manifest) and len(ids) != count:
         yield REQUESTS, f"{len(ids):,} rows, but {SCHEDULE} has {count:,} requests"
-    planned = schedule.set_index("request_id")["scheduled_s"].loc[ids].to_numpy()
+    planned = schedule["scheduled_s"].to_numpy()[order][place]
     moved = np.abs(requests["scheduled_s"].to_numpy() - planned) > SAME_S * 1.001
     if moved.any():
         yield REQUESTS, f"request_id {_number(ids[moved][0])} has another scheduled_s than in {SCHEDULE}"

@@ -1,10 +1,12 @@
 """What of a JSON value is not of the type that `record.shapes` gives it: a file may come from anywhere."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+Test = Callable[[Any], bool]
 
 
 def misfits(value: Any, hint: Any, where: str = "") -> Iterator[str]:  # noqa: ANN401 - any value, any type
@@ -16,42 +18,74 @@ def misfits(value: Any, hint: Any, where: str = "") -> Iterator[str]:  # noqa: A
             JSON has one kind of it: 3 is a float as well.
         where: what the value is called.
     """
-    if is_typeddict(hint):
-        yield from _of_keys(value, hint, where)
+    if fits(hint)(value):
         return
     origin, arguments = _parts(hint)
-    if origin in (Union, UnionType):
-        if all(any(misfits(value, one, where)) for one in arguments):
-            yield _line(value, hint, where)
+    if is_typeddict(hint) and isinstance(value, dict):
+        prefix = f"{where}." if where else ""
+        hints, required = _keys(hint)
+        yield from (f"lacks {prefix}{key}" for key in required if key not in value)
+        for key, one in value.items():
+            if key in hints:
+                yield from misfits(one, hints[key], f"{prefix}{key}")
     elif origin is list and isinstance(value, list):
         for number, one in enumerate(value):
             yield from misfits(one, arguments[0], f"{where}[{number}]")
     elif origin in (dict, Mapping) and isinstance(value, dict):
         for key, one in value.items():
             yield from misfits(one, arguments[1], f"{where}.{key}")
-    elif not _is_plain(value, origin or hint):
-        yield _line(value, hint, where)
+    else:
+        yield _line(value, dict if is_typeddict(hint) else hint, where)
 
 
-def _of_keys(value: Any, hint: Any, where: str) -> Iterator[str]:  # noqa: ANN401
-    if not isinstance(value, dict):
-        yield _line(value, dict, where)
-        return
-    prefix = f"{where}." if where else ""
-    hints, required = _keys(hint)
-    yield from (f"lacks {prefix}{key}" for key in required if key not in value)
-    for key, one in value.items():
-        if key in hints:
-            yield from misfits(one, hints[key], f"{prefix}{key}")
-
-
-def _is_plain(value: object, hint: Any) -> bool:  # noqa: ANN401
+@cache
+def fits(hint: Any) -> Test:  # noqa: ANN401
+    """Whether a value is of a type, as a function: a run's folder has thousands, of which nearly all are."""
+    origin, arguments = _parts(hint)
+    if is_typeddict(hint):
+        hints, required = _keys(hint)
+        return _has_keys({key: fits(one) for key, one in hints.items()}, required)
+    if origin in (Union, UnionType):
+        return _is_one_of(tuple(fits(one) for one in arguments))
+    if origin is list:
+        item = fits(arguments[0])
+        return lambda value: isinstance(value, list) and all(map(item, value))
+    if origin in (dict, Mapping):
+        entry = fits(arguments[1])
+        return lambda value: isinstance(value, dict) and all(map(entry, value.values()))
     if hint is Any:
+        return lambda value: True
+    if hint is float:
+        return lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and is_finite(value)
+    if hint is int:
+        return lambda value: isinstance(value, int) and not isinstance(value, bool) and is_finite(value)
+    kind = NoneType if hint is None else origin or hint
+    return lambda value: isinstance(value, kind)
+
+
+def _has_keys(tests: dict[str, Test], required: tuple[str, ...]) -> Test:
+    def test(value: Any) -> bool:  # noqa: ANN401
+        if not isinstance(value, dict):
+            return False
+        for key in required:
+            if key not in value:
+                return False
+        for key, one in value.items():  # noqa: SIM110 - a generator costs more than the tests
+            if key in tests and not tests[key](one):
+                return False
         return True
-    if hint is float or hint is int:
-        is_number = isinstance(value, (int, float) if hint is float else int) and not isinstance(value, bool)
-        return is_number and is_finite(cast(float, value))
-    return isinstance(value, NoneType if hint is None else hint)
+
+    return test
+
+
+def _is_one_of(tests: tuple[Test, ...]) -> Test:
+    def test(value: Any) -> bool:  # noqa: ANN401
+        for one in tests:  # noqa: SIM110 - likewise
+            if one(value):
+                return True
+        return False
+
+    return test
 
 
 def is_finite(value: float) -> bool:

@@ -14,7 +14,8 @@ from record import integrity, schema
 from record.files import FolderError, one_line, read_manifest, told_of
 from record.landed import LandedFault, landed
 from record.latency import Floats, ranked_ms
-from record.misfits import is_finite, misfits
+from record.misfits import fits, is_finite, misfits
+from record.parquet import read_frame
 from record.schema import OPTIONAL, OUTCOMES, PHASES, REQUEST_COLUMNS, SCHEDULE_COLUMNS
 from record.shapes import Event, Manifest, Sample, is_simulated
 
@@ -198,7 +199,7 @@ def _parquet(path: Path, columns: tuple[str, ...]) -> pd.DataFrame | None:
     if not path.exists():
         return None
     try:
-        table = pd.read_parquet(path)
+        table = read_frame(path)
     except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise FolderError(f"{path}: cannot be read ({one_line(error)})") from error
     missing = [name for name in columns if name not in table]
@@ -223,7 +224,7 @@ def _lines(path: Path, shape: Any) -> list[Any]:  # noqa: ANN401 - a TypedDict
             if number == len(lines):
                 break
             raise FolderError(f"{path}: line {number} cannot be read ({one_line(error)})") from error
-        for text in misfits(entry, shape):
-            raise FolderError(f"{path}: line {number} {text}")
+        if not fits(shape)(entry):
+            raise FolderError(f"{path}: line {number} {next(misfits(entry, shape))}")
         entries.append({**entry, "t_s": float(entry["t_s"])})
     return entries

@@ -170,7 +170,9 @@ def _merge_requests(folder: Path, manifest: Manifest, events: list[Event]) -> No
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    tables = [pq.read_table(path) for path in sorted((folder / schema.RAW).glob("load-*.parquet"))]
+    from record.parquet import read_arrow
+
+    tables = [read_arrow(path) for path in sorted((folder / schema.RAW).glob("load-*.parquet"))]
     if not tables:
         return
     table = pa.concat_tables(tables).sort_by("request_id")

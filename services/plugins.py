@@ -9,6 +9,7 @@ folder of `AEGIS_PLUGINS` (several are joined by a colon):
 The variable goes to every process of a run by its environment. A name that two files have is refused when it is chosen.
 """
 
+import contextlib
 import difflib
 import hashlib
 import importlib
@@ -66,8 +67,8 @@ class Point:
         """The files of each name, the tree's first."""
         found: dict[str, list[Path]] = {}
         for folder in self.path:
-            for file in sorted(Path(folder).glob("[!_]*.py")):
-                found.setdefault(file.stem, []).append(file)
+            for name in _names(folder):
+                found.setdefault(name, []).append(Path(folder, f"{name}.py"))
         return dict(sorted(found.items()))
 
     def find(self, name: str) -> Any:  # noqa: ANN401 - of the type that its package describes
@@ -76,14 +77,14 @@ class Point:
         Raises:
             ValueError: there is no such file, there are two, or it cannot be used; one line that says why.
         """
-        known = self.files()
-        if not isinstance(name, str) or name not in known:
+        there = self._files_of(name)
+        if not there:
             where = self.package.replace(".", "/")
             raise ValueError(
                 f"{self.kind}={name or None}: there is no {name or '<name>'}.py in {where}/ or in {self.room}/ of a "
-                f"folder of {VARIABLE}; there are {', '.join(known)}"
+                f"folder of {VARIABLE}; there are {', '.join(self.files())}"
             )
-        file, *others = known[name]
+        file, *others = there
         if others:
             raise ValueError(f"{self.kind}={name}: {_shown(file)} and {_shown(others[0])} have this name; rename one")
         try:
@@ -101,6 +102,12 @@ class Point:
         if missing:
             raise ValueError(f"{self.kind}={name}: {plugin.__name__} in {_shown(file)} lacks {', '.join(missing)}")
         return plugin
+
+    def _files_of(self, name: object) -> list[Path]:
+        """Those of one name; all folders are not listed for it, as a plan asks some twenty times."""
+        if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
+            return self.files().get(name, []) if isinstance(name, str) else []
+        return [file for folder in self.path if (file := Path(folder, f"{name}.py")).exists()]
 
     def usable(self) -> dict[str, Any]:
         """The classes by name; a file that cannot be used is left out."""
@@ -183,6 +190,13 @@ class Point:
             return None
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         return {"key": self.kind, "name": name, "file": str(file), "sha256": digest}
+
+
+def _names(folder: str) -> list[str]:
+    """Of the plugins in a folder; none where there is no such folder."""
+    with contextlib.suppress(OSError):
+        return sorted(name[:-3] for name in os.listdir(folder) if name.endswith(".py") and name[0] not in "_.")
+    return []
 
 
 def _shown(file: Path) -> str:

@@ -1,6 +1,5 @@
 """The files at the top of the repository that name a version, a limit or a command: they say what is so."""
 
-import inspect
 import json
 import re
 import subprocess
@@ -8,14 +7,17 @@ import tomllib
 
 import pytest
 import yaml
-from aiohttp.web_protocol import RequestHandler
 
 from record import __version__
 from services.backend.settings import MAX_DEMAND_MS
 from services.door.gate import BODY_DEADLINE_S, MAX_BODY_BYTES
 from services.door.head_limit import MAX_HEAD_BYTES
 from services.router.admin import MAX_REPLICAS
-from services.router.connections import KEEPALIVE_S, RESERVED
+from services.router.settings import TimeoutSettings
+from services.router.wire.client import KEEPALIVE_S
+from services.router.wire.messages import MAX_HEAD_BYTES as MAX_PROXIED_HEAD_BYTES
+from services.router.wire.messages import MAX_HEADERS
+from services.router.wire.server import RESERVED
 from tests.running import ROOT
 
 HEADING = re.compile(r"^## (\d+)\.(\d+)\.(\d+) \((unreleased|\d{4}-\d\d-\d\d)\)$", re.MULTILINE)
@@ -91,16 +93,19 @@ def test_what_these_pages_link_and_tell_to_run_exists(name):
         assert (ROOT / target).exists(), target
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     shown = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
-    assert set(re.findall(r"^make ([a-z]+)", shown, re.MULTILINE)) | set(re.findall(r"`make ([a-z]+)`", text)) <= targets
+    assert (
+        set(re.findall(r"^make ([a-z]+)", shown, re.MULTILINE)) | set(re.findall(r"`make ([a-z]+)`", text)) <= targets
+    )
 
 
 def test_the_limits_that_are_told_are_those_that_are_kept():
     text = (ROOT / "SECURITY.md").read_text()
-    told = {line.split("|")[1].strip(): line.split("|")[2].strip() for line in text.splitlines() if line.startswith("|")}
-    server = {name: p.default for name, p in inspect.signature(RequestHandler.__init__).parameters.items()}
-    assert server["max_line_size"] == server["max_field_size"]
-    assert told["router: request line, and each header"] == f"{server['max_field_size']:,} bytes"
-    assert told["router: headers of a request"] == f"{server['max_headers']:,}"
+    told = {
+        line.split("|")[1].strip(): line.split("|")[2].strip() for line in text.splitlines() if line.startswith("|")
+    }
+    head = f"{MAX_PROXIED_HEAD_BYTES:,} bytes, {MAX_HEADERS} headers"
+    assert told["router: request line and headers, of a request and of an answer"] == head
+    assert told["router: a head, from its first byte on"] == f"{TimeoutSettings().head_s:g} s (`timeouts.head_s`)"
     assert told["replica, manager: a request's whole head"].startswith(f"{MAX_HEAD_BYTES:,} bytes")
     body = f"{MAX_BODY_BYTES:,} bytes, within {BODY_DEADLINE_S:g} s"
     assert told["body of a change (admin ports, `/faults`)"] == body

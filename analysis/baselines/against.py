@@ -47,13 +47,13 @@ def against(name: str, kept: Iterable[tuple[Run, Metrics]], new: Iterable[tuple[
     if len(now) == 1:
         now[0].label = "now"
     pairings, used, warnings = [], [], []
-    for arm, reference in _counterparts(before, now):
+    for arm, reference, changes in _counterparts(before, now):
         if reference is None:
             known = ", ".join(each.label for each in before)
             warnings.append(f"{arm.label}: not in the baseline {name}, which has {known}")
             continue
-        _check_protocol(name, arm, reference)
-        warnings += _what_differs(_first(reference), _first(arm))
+        _check_protocol(name, arm, changes)
+        warnings += _what_differs(_first(reference), _first(arm), changes)
         own = f"{name} (baseline)"
         reference = replace(reference, label=own if len(before) == 1 else f"{own}: {reference.label}")
         pairings.append(pair(reference, arm))
@@ -67,20 +67,21 @@ def against(name: str, kept: Iterable[tuple[Run, Metrics]], new: Iterable[tuple[
     return Against(comparison, now, list(dict.fromkeys(warnings)))
 
 
-def _counterparts(before: Sequence[Arm], now: Sequence[Arm]) -> list[tuple[Arm, Arm | None]]:
+def _counterparts(before: Sequence[Arm], now: Sequence[Arm]) -> list[tuple[Arm, Arm | None, list[Change]]]:
     """To each new arm that of the baseline with the same configuration, of several that of the same name; else that of
-    the same name; and where both sides have one arm only, that one, whatever it is.
+    the same name; and where both sides have one arm only, that one, whatever it is. Beside it, in what they differ.
 
     A key that only one of two versions of the code has tells nothing.
     """
-    if len(before) == len(now) == 1:
-        return [(now[0], before[0])]
-    found: list[tuple[Arm, Arm | None]] = []
+    are_single = len(before) == len(now) == 1
+    found: list[tuple[Arm, Arm | None, list[Change]]] = []
     for arm in now:
-        same = [each for each in before if not _settings_that_differ(_first(each), _first(arm))]
-        named = [each for each in before if each.label == arm.label]
-        both = [each for each in same if each.label == arm.label]
-        found.append((arm, next(iter([*both, *same, *named]), None)))
+        changes = [_settings_that_differ(_first(each), _first(arm)) for each in before]
+        # Of several that may be the one: alike in both, in settings, in name.
+        ranks = [(not differing, each.label == arm.label) for each, differing in zip(before, changes, strict=True)]
+        nearest = max(range(len(before)), key=ranks.__getitem__)  # of equals the first
+        is_one = are_single or any(ranks[nearest])
+        found.append((arm, before[nearest], changes[nearest]) if is_one else (arm, None, []))
     return found
 
 
@@ -119,9 +120,8 @@ def _in_short(value: object) -> str:
     return "a section" if isinstance(value, dict) and value else flatten(value, "value")["value"]
 
 
-def _check_protocol(name: str, arm: Arm, reference: Arm) -> None:
+def _check_protocol(name: str, arm: Arm, changes: list[Change]) -> None:
     """Refuse what no statistics can make up for, as `arms_of` does within a sweep."""
-    changes = _settings_that_differ(_first(reference), _first(arm))
     if wrong := [change for change in changes if change[0].split(".")[0] in PROTOCOL]:
         raise ComparisonError(
             f"{arm.label}: another protocol than in the baseline {name}, which must be the same: {_told(wrong)}; "
@@ -129,10 +129,10 @@ def _check_protocol(name: str, arm: Arm, reference: Arm) -> None:
         )
 
 
-def _what_differs(then: Measured, now: Measured) -> list[str]:
+def _what_differs(then: Measured, now: Measured, settings: list[Change]) -> list[str]:
     """Another configuration, another machine, other versions: what a difference may come from instead of the code."""
     warnings = []
-    if settings := _settings_that_differ(then, now):
+    if settings:
         warnings.append(f"another configuration: {_told(settings)}")
     if then.run.is_simulated and now.run.is_simulated:
         return warnings  # in virtual time no machine is fast or slow

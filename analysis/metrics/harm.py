@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from analysis.distributions.discrete import hypergeometric_tails
 from record.latency import QUANTILES, Floats, quantile
 from record.reading import Run
@@ -30,7 +28,7 @@ def why_not_judged(run: Run) -> str | None:
         )
     if not len(steady_latencies(run)):
         return "no request came in the steady phase (a higher rate or a later fault)"
-    if not (run.requests["scheduled_s"] >= first).any():
+    if not (run.requests["scheduled_s"].to_numpy() >= first).any():
         return "no request came after the first fault (an earlier fault or a longer run)"
     return None
 
@@ -49,9 +47,9 @@ def is_harmed(run: Run) -> bool:
     latter than chance would have it (Fisher's exact test of the two shares, one-sided, `LEVEL` over all). Without the
     second condition one slow request would be a harm wherever few requests came a second.
     """
-    requests = run.requests
-    ended = requests["completed_s"].fillna(np.inf)
-    if ((requests["outcome"] != "ok") & (ended >= run.faults[0].landed_s)).any():
+    completed_s, outcomes = run.requests["completed_s"].to_numpy(), run.requests["outcome"].to_numpy(dtype=object)
+    # One that was dropped has not ended, and counts as ended last.
+    if ((outcomes != "ok") & ~(completed_s < run.faults[0].landed_s)).any():
         return True
     before, stretches = steady_latencies(run), [after for after in _stretches(run) if len(after)]
     level = LEVEL / (len(stretches) * len(LOOKED_AT))

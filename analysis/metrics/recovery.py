@@ -94,14 +94,12 @@ def good_seconds(run: Run, timeline: pd.DataFrame) -> np.ndarray:
 
     A second without requests shows nothing and is not; one whose p99 lies among requests that were not served is not.
     """
-    whole = timeline.iloc[: int(run.end_s)]
-    limit_ms = P99_FACTOR * quantile(steady_latencies(run), 0.99)
-    good = (
-        (whole["offered_rps"] > 0)
-        & (whole["goodput_rps"] >= GOODPUT_SHARE * whole["offered_rps"])
-        & (whole["p99_ms"] <= limit_ms)
+    offered_rps, goodput_rps, p99_ms = (
+        timeline[name].to_numpy()[: int(run.end_s)] for name in ("offered_rps", "goodput_rps", "p99_ms")
     )
-    return good.to_numpy(dtype=bool)
+    limit_ms = P99_FACTOR * quantile(steady_latencies(run), 0.99)
+    good: np.ndarray = (offered_rps > 0) & (goodput_rps >= GOODPUT_SHARE * offered_rps) & (p99_ms <= limit_ms)
+    return good
 
 
 def _episodes(faults: list[LandedFault], good: np.ndarray) -> list[tuple[float, float | None]]:

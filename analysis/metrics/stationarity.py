@@ -60,7 +60,7 @@ def _utilisation(run: Run) -> float | None:
     if not len(run.demand_s) or len(run.demand_s) != len(run.planned) or run.window_s <= 0:
         return None
     slots, speeds = int(config["replica"]["concurrency"]), _speeds(run)
-    work = np.where(run.planned >= run.warmup_s, run.demand_s, 0.0)
+    work = np.where(run.planned.to_numpy() >= run.warmup_s, run.demand_s.to_numpy(), 0.0)
     if config.get("router") is None:
         n = len(speeds)
         return max(float(work[i::n].sum()) / (slots * speed * run.window_s) for i, speed in enumerate(speeds))

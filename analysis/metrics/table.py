@@ -91,11 +91,17 @@ def _mean(values: Floats) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
+def _most(values: Floats) -> float | None:
+    """Likewise."""
+    known = values[~np.isnan(values)]
+    return float(known.max()) if len(known) else None
+
+
 def _rates(run: Run) -> Values:
-    offered = int((run.offered >= run.warmup_s).sum())
-    completed = run.requests["completed_s"]
+    offered = int((run.offered.to_numpy() >= run.warmup_s).sum())
+    completed = run.requests["completed_s"].to_numpy()
     in_window = (completed >= run.warmup_s) & (completed < run.end_s)
-    ok = run.requests["outcome"] == "ok"
+    outcomes = run.requests["outcome"].to_numpy(dtype=object)
 
     def per_second(count: int) -> float | None:
         return count / run.window_s if run.window_s > 0 else None
@@ -106,8 +112,8 @@ def _rates(run: Run) -> Values:
         "offered_rps": per_second(offered),
         "sent_requests": int((~np.isnan(run.columns["sent_s"])).sum()),
         "achieved_rps": per_second(int(in_window.sum())),
-        "goodput_rps": per_second(int((in_window & ok).sum())),
-        "dropped": int((run.requests["outcome"] == "dropped").sum()),
+        "goodput_rps": per_second(int((in_window & (outcomes == "ok")).sum())),
+        "dropped": int((outcomes == "dropped").sum()),
     }
 
 
@@ -166,7 +172,8 @@ def _stages(run: Run) -> Values:
 def _routing(run: Run) -> Values:
     attempts = run.columns["attempts"]
     attempts = attempts[~np.isnan(attempts)]
-    answered = Counter(replica for replica in run.columns["replica"].tolist() if not pd.isna(replica))
+    counted = Counter(run.columns["replica"].tolist())
+    answered = Counter({replica: count for replica, count in counted.items() if not pd.isna(replica)})
     return {
         "retried_requests": int((attempts > 1).sum()) if len(attempts) else None,
         "attempts_per_request": _mean(attempts),
@@ -180,13 +187,14 @@ def _instrument(run: Run, timeline: pd.DataFrame) -> Values:
     if run.is_simulated:  # it cannot be late
         lateness, shard = lateness[:0], shard[:0]
     by_worker = [_quantiles(lateness[shard == k], "lateness", which=("p99",)) for k in range(run.workers)]
-    window = timeline[timeline["second"] >= run.warmup_s]
+    is_measured = timeline["second"].to_numpy() >= run.warmup_s
+    used = {role: timeline[f"cpu_{role}_cores"].to_numpy()[is_measured] for role in CPU_ROLES}
     return {
         **_quantiles(lateness, "lateness"),
         **{f"lateness_p99_ms_worker_{k}": each["lateness_p99_ms"] for k, each in enumerate(by_worker)},
-        **{f"cpu_{role}_cores": window[f"cpu_{role}_cores"].mean() for role in CPU_ROLES},
-        "cpu_generator_max_cores": window["cpu_generator_cores"].max(),
-        "cpu_router_max_cores": window["cpu_router_cores"].max(),
+        **{f"cpu_{role}_cores": _mean(cores) for role, cores in used.items()},
+        "cpu_generator_max_cores": _most(used["generator"]),
+        "cpu_router_max_cores": _most(used["router"]),
     }
 
 
@@ -203,13 +211,16 @@ def _objective(run: Run, timeline: pd.DataFrame) -> Values:
 
 
 def _violation_s(run: Run, timeline: pd.DataFrame) -> float | None:
-    window = timeline[(timeline["second"] >= run.warmup_s) & (timeline["offered_rps"] > 0)]
-    if window.empty:
+    second, offered_rps, p99_ms, errors = (
+        timeline[name].to_numpy() for name in ("second", "offered_rps", "p99_ms", "errors")
+    )
+    asked = (second >= run.warmup_s) & (offered_rps > 0)
+    if not asked.any():
         return None
-    width = np.minimum(1.0, run.end_s - window["second"])
-    slow = (window["p99_ms"] > run.setting("slo", "p99_ms", SLO_P99_MS)) | is_beyond(window, "p99_ms")
-    failing = window["errors"] > run.setting("slo", "error_rate", SLO_ERROR_RATE) * window["offered_rps"] * width
-    return float(width[slow | failing].sum())
+    width = np.minimum(1.0, run.end_s - second)
+    slow = (p99_ms > run.setting("slo", "p99_ms", SLO_P99_MS)) | is_beyond(timeline, "p99_ms").to_numpy()
+    failing = errors > run.setting("slo", "error_rate", SLO_ERROR_RATE) * offered_rps * width
+    return float(width[asked & (slow | failing)].sum())
 
 
 def replica_seconds(samples: list[tuple[float, int | None]]) -> float | None:

@@ -1,5 +1,6 @@
 """Several runs on one page: a row a scenario, with intervals; invalid runs greyed out and their reasons given."""
 
+import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,13 @@ ROW_PX = 330
 LABELLED = 12
 """Runs of a row that are labelled one by one; of more, every second, third, ..."""
 LONGEST_LABEL = 28
-"""Characters of a run's label beside the axis; of a longer one, the end."""
+"""Characters of a run's label beside the axis."""
+SECTIONS = re.compile(r"(^|, )(?:\w+\.)+(?=\w+=)")
+"""Of a key, what stands before its last part."""
+NEXT = re.compile(r", (?=[\w.]+=)")
+"""Between two overrides; a list's values have commas, too."""
+SHORTEST_KEY = 3
+"""Characters that are left of a key at least."""
 LEGEND_RUNS = 6
 """Runs of a row whose curves a legend names."""
 LINES = ("-", "--", "-.", ":")
@@ -143,7 +150,22 @@ def _run_axis(axes: Axes, entries: list[Entry]) -> None:
 
 
 def _short(label: str) -> str:
-    return label if len(label) <= LONGEST_LABEL else "..." + label[-LONGEST_LABEL + 3 :]
+    """A label that fits, of which the values are kept: they tell runs apart, and keys can be guessed.
+
+    First without the keys' sections (`rate_rps=50` for `workload.rate_rps=50`), then with the longest keys cut.
+    """
+    if len(label) <= LONGEST_LABEL:
+        return label
+    parts = [part.partition("=") for part in NEXT.split(SECTIONS.sub(r"\1", label))]
+    widths = [len(key) for key, _, _ in parts]
+    room = LONGEST_LABEL - sum(len(sign + value) for _, sign, value in parts) - 2 * (len(parts) - 1)
+    while sum(widths) > room and max(widths) > SHORTEST_KEY:
+        widths[widths.index(max(widths))] -= 1
+    told = ", ".join(
+        f"{key if len(key) <= width else f'{key[: width - 1]}…'}{sign}{value}"
+        for (key, sign, value), width in zip(parts, widths, strict=True)
+    )
+    return told if len(told) <= LONGEST_LABEL else f"{told[: LONGEST_LABEL // 2]}…{told[1 - LONGEST_LABEL // 2 :]}"
 
 
 def _quantiles(axes: Axes, title: str, entries: list[Entry], low: float, high: float) -> None:

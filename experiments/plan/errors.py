@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, get_args, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -29,12 +30,11 @@ def check_keys(content: dict[str, Any], node: type = Config, prefix: str = "") -
     Raises:
         ConfigError: with the key and those that there are.
     """
-    known = {field.name: field.type for field in dataclasses.fields(node)}
-    hints = get_type_hints(node)
+    sections = _sections(node)
     for key, value in content.items():
-        if key not in known:
+        if key not in sections:
             raise ConfigError(f"{prefix}{key}: there is no such key.{_advice(f'{prefix}{key}')}")
-        inner = _section(hints[key])
+        inner = sections[key]
         if inner is None:
             continue
         if isinstance(value, dict):
@@ -42,6 +42,13 @@ def check_keys(content: dict[str, Any], node: type = Config, prefix: str = "") -
         elif isinstance(value, str):  # an interpolation, which may be anything
             names = ", ".join(field.name for field in dataclasses.fields(inner))
             raise ConfigError(f"{prefix}{key}={value}: must be a section with the keys {names}")
+
+
+@cache
+def _sections(node: type) -> dict[str, type | None]:
+    """The keys of a class of the configuration, each with the class of its section, where it is one."""
+    hints = get_type_hints(node)
+    return {field.name: _section(hints[field.name]) for field in dataclasses.fields(node)}
 
 
 def one_line(error: BaseException) -> str:

@@ -20,7 +20,8 @@ from experiments.simulator.agenda import PastEventError
 from experiments.simulator.manager import ScalerError
 from experiments.simulator.request import DROPPED
 from experiments.simulator.stack import Stopped, VirtualStack
-from record.schema import OUTCOMES
+from record.parquet import read_frame
+from record.schema import OUTCOMES, SCHEDULE
 from record.writing import Recorder
 
 EVERY_S = 0.2
@@ -63,7 +64,7 @@ class Simulation:
         if (note := compiled.state.note()) is not None:
             print(f"note: {note}", file=sys.stderr)
         (recorder.folder / "raw").mkdir()
-        schedule = pd.read_parquet(recorder.folder / "schedule.parquet")
+        schedule = read_frame(recorder.folder / SCHEDULE)
         recorder.begin(None)
         stack = VirtualStack(self.config, self.faults, schedule, self._event)
         self.progress.begin_virtual(self.config.workload.duration_s)

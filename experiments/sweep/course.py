@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from analysis.comparison.run_time import LIVE_OVERHEAD_S, span
 from experiments.plan.engines import engine_of
-from experiments.sweep.jobs import Job
+from experiments.sweep.job import Job
 
 OF_SCHEDULE_S = 1e-4
 """Seconds that a simulated request weighs; only its ratio to the others' counts, as soon as one job has been played."""

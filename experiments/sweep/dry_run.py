@@ -14,7 +14,8 @@ from analysis.comparison.run_time import LIVE_OVERHEAD_S, SIMULATED_OVERHEAD_S, 
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.engines import engine_of
 from experiments.plan.installed import CONF
-from experiments.sweep.jobs import Job, check_launcher, key_of, single
+from experiments.sweep.job import Job, key_of
+from experiments.sweep.jobs import check_launcher, single
 from experiments.sweep.sweep import NAME, Sweep
 from experiments.sweep.sweeper import sweep_asked_for
 

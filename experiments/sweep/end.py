@@ -96,13 +96,11 @@ class _Judged:
 
 def _judge(folder: Path, first: "Manifest | None", expected: list[str]) -> _Judged:
     """Comparison, and table of what was expected. One arm is not compared, nor are the points of a map."""
-    from rich.console import Console
-
-    from analysis.compare import TABLE_WIDTH
+    from analysis.compare import for_tables
     from analysis.comparison.gathering import on_stderr, read_runs
     from analysis.report import MAPS
 
-    console = Console(width=max(Console().width, TABLE_WIDTH))
+    console = for_tables()
     unread: list[str] = []
 
     def leave_out(reason: str) -> None:

@@ -1,9 +1,7 @@
 """The jobs that a command line asks for: each composed and checked before the first one starts."""
 
-import re
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import groupby
 from random import Random
 from typing import TypeVar
@@ -12,168 +10,20 @@ import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, flag_override
-from omegaconf.errors import OmegaConfBaseException
 
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.engines import engine_of
 from experiments.plan.expecting import check_has_reference
 from experiments.plan.installed import CONF
-from experiments.plan.resolve import Plan, resolve
-from record.naming import job_folder
+from experiments.sweep.composer import Composer
+from experiments.sweep.job import Job
 
 T = TypeVar("T")
 ONE_BY_ONE = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 UNTIL = "repeat.until_ratio_ci"
-SEED = re.compile("^seed: .*$", re.MULTILINE)
-"""A job's seed in the YAML of its configuration."""
 OF_THE_LOAD = ("workload", "scenario")
 """Keys and groups that say what is asked; arms that were given different ones are meant to differ in it."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of a sweep, or the only one."""
-
-    number: int
-    """Unique in its sweep; the arm named first has the lowest."""
-    overrides: tuple[str, ...]
-    scenario: str
-    plan: Plan
-    composed: str
-    """The configuration as Hydra composed it, YAML."""
-    order: int = 0
-    """Its place within its seed's jobs."""
-    looks: tuple[int, ...] = ()
-    """The numbers of pairs at which its sweep had already ended before it was planned."""
-    differs: tuple[str, ...] = ()
-    """Its arm, as far as not all jobs of its sweep have it."""
-
-    @property
-    def folder(self) -> str:
-        """The name of its folder in its sweep's."""
-        return job_folder(self.differs, self.config.seed, self.number)
-
-    @property
-    def name(self) -> str:
-        """What it is called in a line: the same, and its seed."""
-        return ", ".join([*self.differs, f"seed={self.config.seed}"])
-
-    @property
-    def config(self) -> Config:
-        """Its plan's."""
-        return self.plan.config
-
-    @property
-    def arm(self) -> tuple[str, ...]:
-        """Its overrides without what runs of one arm may differ in."""
-        return tuple(text for text in self.overrides if key_of(text) not in ("seed", "tracking.enabled"))
-
-    def with_seed(self, seed: int, number: int) -> "Job":
-        """The same arm with another seed.
-
-        Raises:
-            ConfigError: this seed makes the configuration wrong.
-        """
-        kept = tuple(text for text in self.overrides if key_of(text) != "seed")
-        composed = SEED.sub(f"seed: {seed}", self.composed, count=1)
-        plan = self.plan.with_seed(seed)
-        return Job(number, (f"seed={seed}", *kept), self.scenario, plan, composed, differs=self.differs)
-
-    def with_tracking(self, enabled: bool) -> "Job":
-        """The same, logged to MLflow or not, as if that had been typed last."""
-        kept = tuple(text for text in self.overrides if key_of(text) != "tracking.enabled")
-        text = f"tracking.enabled={str(enabled).lower()}"
-        return replace(self, overrides=(*kept, text), plan=self.plan.with_tracking(enabled))
-
-
-def key_of(override: str) -> str:
-    """The key or group that an override names."""
-    return override.lstrip("+~").partition("=")[0]
-
-
-class _Composer:
-    """Composes jobs. Those that choose the same groups are composed once, and then given their values as Hydra does."""
-
-    def __init__(self, loader: ConfigLoader) -> None:
-        self._loader = loader
-        self._known: dict[tuple[str, ...], tuple[DictConfig, str]] = {}
-        self._parsed: dict[str, Override] = {}
-        self._groups: dict[str, bool] = {}
-
-    def compose(self, number: int, overrides: Sequence[str]) -> tuple[Job, bool]:
-        """The job, and whether a key of it follows from another by interpolation."""
-        composed, scenario = self._given_values(overrides) or self._by_hydra(overrides)
-        plan = resolve(composed, overrides)
-        engine_of(plan.config).check_here(plan.config)
-        text = OmegaConf.to_yaml(composed)
-        return Job(number, tuple(overrides), scenario, plan, text), "${" in text
-
-    def _given_values(self, overrides: Sequence[str]) -> tuple[DictConfig, str] | None:
-        """None where a value is more than another one of a key that is there, or is wrong, which Hydra words better."""
-        parsed = [self._parse(text) for text in overrides]
-        choices = [override for override in parsed if self._is_choice(override)]
-        values = [override for override in parsed if not self._is_choice(override)]
-        if not all(value.type == OverrideType.CHANGE and not value.is_hydra_override() for value in values):
-            return None
-        key = tuple(str(choice.input_line) for choice in choices)
-        if key not in self._known:
-            self._known[key] = self._by_hydra(key)
-        known, scenario = self._known[key]
-        composed = deepcopy(known)
-        try:
-            for value in values:
-                OmegaConf.update(composed, value.key_or_group, value.value(), merge=True)
-        except (OmegaConfBaseException, AssertionError, AttributeError, TypeError, ValueError):
-            return None
-        return composed, scenario
-
-    def _by_hydra(self, overrides: Sequence[str]) -> tuple[DictConfig, str]:
-        """Without Hydra's own section; and the scenario."""
-        composed = self._loader.load_configuration(
-            config_name="config", overrides=list(overrides), run_mode=RunMode.RUN, validate_sweep_overrides=False
-        )
-        scenario = composed.hydra.runtime.choices["scenario"]
-        with flag_override(composed, ["readonly", "struct"], False):
-            del composed["hydra"]
-        return composed, scenario
-
-    def _parse(self, text: str) -> Override:
-        if text not in self._parsed:
-            self._parsed[text] = OverridesParser.create().parse_override(text)
-        return self._parsed[text]
-
-    def _is_choice(self, override: Override) -> bool:
-        key = override.key_or_group
-        if key not in self._groups:
-            self._groups[key] = bool(self._loader.get_group_options(key))
-        return self._groups[key] and not isinstance(override.value(), dict)
-
-
-def _composed(loader: ConfigLoader, split: Sequence[Sequence[str]]) -> list[Job]:
-    """Each composed as Hydra composes it; where only a plain seed differs the plan is taken over.
-
-    A composition takes a tenth of a second, a simulated run of a thousand requests less.
-    """
-    jobs: list[Job] = []
-    first: dict[tuple[str, ...], Job] = {}
-    composer = _Composer(loader)
-    for number, overrides in enumerate(split):
-        seeds = [text.partition("=")[2] for text in overrides if key_of(text) == "seed"]
-        known = first.get(tuple(text for text in overrides if key_of(text) != "seed"))
-        if known is not None and len(seeds) == 1 and seeds[0].isdecimal() and str(int(seeds[0])) == seeds[0]:
-            job = replace(known.with_seed(int(seeds[0]), number), overrides=tuple(overrides))
-            if bool(job.plan.faults) == bool(known.plan.faults):  # on which the primary metric may depend
-                jobs.append(job)
-                continue
-        job, has_interpolations = composer.compose(number, overrides)
-        if not has_interpolations:
-            first[tuple(text for text in overrides if key_of(text) != "seed")] = job
-        jobs.append(job)
-    return jobs
 
 
 def single(loader: ConfigLoader, overrides: Sequence[str]) -> Job:
@@ -182,7 +32,7 @@ def single(loader: ConfigLoader, overrides: Sequence[str]) -> Job:
     Raises:
         ConfigError, HydraException, OmegaConfBaseException: it is wrong.
     """
-    job, _ = _Composer(loader).compose(0, overrides)
+    job = Composer(loader).compose(0, overrides)
     check_alone(job.config)
     return job
 
@@ -239,7 +89,8 @@ def planned(loader: ConfigLoader, arguments: Sequence[str]) -> list[Job]:
     overrides = OverridesParser.create(loader).parse_overrides(list(arguments))
     swept = {override.key_or_group: str(override.input_line) for override in overrides if override.is_sweep_override()}
     split = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
-    jobs = _told_apart(_composed(loader, split))
+    composer = Composer(loader)
+    jobs = _told_apart([composer.compose(number, overrides) for number, overrides in enumerate(split)])
     if any(job.config.load.ui for job in jobs):
         raise ConfigError("load.ui=true: the web UI needs a router and a single run")
     _check_primary(jobs)

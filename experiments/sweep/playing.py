@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
+from experiments.plan.written import as_yaml
 from experiments.runner.supervision import supervise
 from experiments.sweep.course import Course
 from experiments.sweep.ending import note_status
-from experiments.sweep.jobs import JOBLIB, Job
+from experiments.sweep.job import Job
+from experiments.sweep.jobs import JOBLIB
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Played:
             looks=list(job.looks),
             may_rename=self.may_rename,
             # What is Hydra's own is the sweep's, and stands in its folder.
-            hydra_files={"config.yaml": job.composed, "overrides.yaml": OmegaConf.to_yaml(list(job.overrides))},
+            hydra_files={"config.yaml": as_yaml(job.composed), "overrides.yaml": as_yaml(list(job.overrides))},
             is_logged_by_sweep=True,
             heading=partial(self.course.ended, job),
         )

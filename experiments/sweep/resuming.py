@@ -16,7 +16,8 @@ from yaml import YAMLError
 
 from experiments.plan.config import ConfigError
 from experiments.runner.supervision import say
-from experiments.sweep.jobs import Job, drawn, key_of
+from experiments.sweep.job import Job, key_of
+from experiments.sweep.jobs import drawn
 from experiments.sweep.sweep import NAME, PLAN, Sweep
 from record.naming import by_number
 from record.place import is_held

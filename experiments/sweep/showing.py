@@ -7,7 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 
 from experiments.plan.installed import CONF
-from experiments.sweep.jobs import key_of
+from experiments.sweep.job import key_of
 from experiments.sweep.sweep import NAME
 from experiments.sweep.sweeper import sweep_asked_for
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from experiments.plan.config import ConfigError
-from experiments.sweep.jobs import ONE_BY_ONE, UNTIL, Job, are_playable, by_seed, check_launcher
+from experiments.sweep.job import Job
+from experiments.sweep.jobs import ONE_BY_ONE, UNTIL, are_playable, by_seed, check_launcher
 from experiments.sweep.repeating import Repetition
 from record.naming import by_number
 from record.place import is_held

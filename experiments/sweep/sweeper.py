@@ -18,7 +18,8 @@ from experiments.runner.exit_status import ExitStatus
 from experiments.runner.supervision import say, warn
 from experiments.sweep import optuna
 from experiments.sweep.course import course_of
-from experiments.sweep.jobs import Job, by_seed, consecutive, planned
+from experiments.sweep.job import Job
+from experiments.sweep.jobs import by_seed, consecutive, planned
 from experiments.sweep.playing import Played, joblib_settings
 from experiments.sweep.resuming import recorded_params, what_is_missing
 from experiments.sweep.sweep import NAME, PLAN, Sweep, begun

@@ -1,8 +1,9 @@
-"""`python -m services.router --port 8080 --admin-port 8081 --policy peak_ewma`."""
+"""`python -m services.router --port 8080 --admin-port 8081 --policy adaptive`."""
 
 import argparse
 import asyncio
 import dataclasses
+import gc
 import logging
 import os
 import random
@@ -20,17 +21,18 @@ from services.door.access import check_bind
 from services.journal import add_options, configure, tell
 from services.plugins import check_folders
 from services.router import policies
-from services.router.access_log import logged, logged_refusal
 from services.router.admin import Admin
-from services.router.connections import DataServer, Malformed, most_clients
 from services.router.events import EventLog
 from services.router.fleet import Fleet
 from services.router.health import HealthChecker
+from services.router.malformed import Malformed
 from services.router.policies import POLICIES, Policy
 from services.router.proxy import Proxy
 from services.router.settings import DRAIN_S, SETTLE_S, TICK_S, RouterSettings
 from services.router.telemetry import Telemetry
-from services.router.upstream import client_session
+from services.router.wire.heartbeat import Heartbeat
+from services.router.wire.pool import Pool
+from services.router.wire.server import DataServer, most_clients
 from services.startup import BACKLOG, announce, listen, read_config, url_of
 from services.tracing import Tracing, add_option, begin
 
@@ -60,14 +62,13 @@ def settings_from(content: dict[str, Any], cls: type = RouterSettings, prefix: s
     )
 
 
-async def drain(proxy: Proxy, site: web.BaseSite, tick: Callable[[float], None]) -> None:
+async def drain(proxy: Proxy, server: DataServer, tick: Callable[[float], None]) -> None:
     """Accept no more connections, finish what is in flight, bodies that are still coming included.
 
     Clients that are connected may ask once more; they are told that it was the last time (Envoy's and HAProxy's way).
-    aiohttp's own shutdown would read nothing more from anybody.
     """
     proxy.draining = True
-    await site.stop()
+    await server.stop()
     began = busy_at = time.monotonic()
     requests = proxy.totals["requests"]
     while (now := time.monotonic()) < began + DRAIN_S:
@@ -92,25 +93,33 @@ async def serve(
     events, telemetry = EventLog(), Telemetry()
     fleet = Fleet(settings.health, settings.ejection, events.emit)
     telemetry.watch(fleet, events.counts)
-    session = client_session(settings)
-    proxy = Proxy(settings, fleet, policy, telemetry, session, tracing)
-    checker = HealthChecker(settings.health, fleet, random.Random(arguments.seed + 1), proxy.exhausted)
-    answering = (logged(proxy.handle), logged_refusal(proxy.refuse)) if access_log else (proxy.handle, proxy.refuse)
-    clients = DataServer(*answering, proxy.turn_away, most_clients(raise_limit()))
-    server = web.ServerRunner(clients, shutdown_timeout=CUT_S)
+    loop = asyncio.get_running_loop()
+    heartbeat = Heartbeat(telemetry.loop_lag.observe)
+    most = most_clients(raise_limit())
+    pool = Pool(settings.timeouts.connect_s, most)
+    proxy = Proxy(settings, fleet, policy, telemetry, pool, heartbeat, tracing, access_log=access_log)
+    rng = random.Random(arguments.seed + 1)
+    checker = HealthChecker(settings.health, fleet, rng, proxy.exhausted, heartbeat, proxy.late)
     fleet.watch = checker.watch
-    app = Admin(fleet, proxy, events, telemetry, name).app()
+    server = DataServer(proxy, heartbeat, most, settings.timeouts.head_s)
+
+    def leave(id_: str) -> None:
+        if (moved := proxy.leave(id_, server.clients)) > 0:
+            events.emit("moved", id_, time.monotonic(), requests=moved)
+
+    events.on_leave = lambda id_: loop.call_soon(leave, id_)  # the fleet has done with the event by then
+    await server.start(data)
+    app = Admin(fleet, proxy, events, telemetry, heartbeat, name).app()
     logging.getLogger("aiohttp.server").addFilter(Malformed())
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=CUT_S)
-    sites = []
-    for each, sock in ((server, data), (runner, admin)):
-        await each.setup()
-        sites.append(web.SockSite(each, sock, backlog=BACKLOG))
-        await sites[-1].start()
+    await runner.setup()
+    await web.SockSite(runner, admin, backlog=BACKLOG).start()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stopping.set)
     addresses = {"url": url_of(data), "admin": url_of(admin)}
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays as long as the process: the collector need not look at it again
     tell("ready", pid=os.getpid(), policy=name, **addresses)
     announce("router", **addresses)
     while not stopping.is_set():
@@ -120,11 +129,12 @@ async def serve(
         except TimeoutError:
             continue
     tell("stopping", in_flight=proxy.in_flight)
-    await drain(proxy, sites[0], fleet.tick)
-    await server.cleanup()
+    await drain(proxy, server, fleet.tick)
+    await server.cleanup(CUT_S)
     await checker.stop()
     await runner.cleanup()
-    await session.close()
+    await pool.close()
+    heartbeat.stop()
     if tracing is not None:
         await tracing.close()
     tell("stopped", requests=proxy.totals["requests"])
@@ -137,7 +147,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8080, help="data port; 0 picks a free one")
     parser.add_argument("--admin-host", help="where the admin port listens, if not at --host")
     parser.add_argument("--admin-port", type=int, default=8081, help="admin port; 0 picks a free one")
-    parser.add_argument("--policy", help=f"one of {POLICIES.listed()} (default peak_ewma)")
+    parser.add_argument("--policy", help=f"one of {POLICIES.listed()} (default adaptive)")
     parser.add_argument("--config", help='JSON or a file of it: {"router": {...}, "policy": {"name": ..., ...}}')
     parser.add_argument("--seed", type=int, default=0, help="of the policy's draws and the checks' jitter")
     add_options(parser)
@@ -153,7 +163,7 @@ def main() -> None:
             raise ValueError("--config: must be an object with router and policy, no other keys")
         settings = settings_from(content.get("router", {}))
         settings.validate()
-        choice = {"name": "peak_ewma", **content.get("policy", {})}
+        choice = {"name": "adaptive", **content.get("policy", {})}
         if arguments.policy is not None and arguments.policy != choice["name"]:
             choice = {"name": arguments.policy}
         name = choice.pop("name")

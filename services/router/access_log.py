@@ -1,50 +1,30 @@
 """A line a request, where it is asked for; where it is not, nothing of this is called."""
 
-import time
-from collections.abc import Awaitable, Callable
-
-from aiohttp import web
+from collections.abc import Callable
 
 from services.journal import tell_request
+from services.router.wire.messages import Request
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
-
-def logged(handle: Handler) -> Handler:
-    """`handle`, and a line when the request has ended: `status=cancelled` where nobody got an answer."""
-
-    async def handler(request: web.BaseRequest) -> web.StreamResponse:
-        began = time.monotonic()
-        response = None
-        try:
-            response = await handle(request)
-            return response
-        finally:
-            _tell(request, response, time.monotonic() - began)
-
-    return handler
+Log = Callable[[Request, int | str, float, bytes, str | None, int | None], None]
 
 
-def logged_refusal(refuse: Callable[[str], web.StreamResponse]) -> Callable[[str], web.StreamResponse]:
-    """The same for what is no request; of it nothing is known but why."""
-
-    def refusing(detail: str) -> web.StreamResponse:
-        response = refuse(detail)
-        tell_request(status=response.status, reason=detail)
-        return response
-
-    return refusing
-
-
-def _tell(request: web.BaseRequest, response: web.StreamResponse | None, seconds: float) -> None:
-    given = {} if response is None else response.headers
+def log_request(
+    request: Request, status: int | str, seconds: float, peer: bytes, replica: str | None, attempts: int | None
+) -> None:
+    """A request has ended: `status` is `cancelled` where nobody got an answer, or not all of it."""
+    id_ = request.header(b"x-request-id")
     tell_request(
-        method=request.method,
-        path=request.raw_path.partition("?")[0],  # what is asked for may be nobody else's business
-        status="cancelled" if response is None else response.status,
+        method=request.method.decode("latin-1"),
+        path=request.target.partition(b"?")[0].decode("latin-1"),  # what is asked for may be nobody else's business
+        status=status,
         ms=round(seconds * 1e3, 3),
-        client=request.remote,
-        request_id=request.headers.get("X-Request-Id"),
-        replica=given.get("X-Aegis-Replica"),
-        attempts=given.get("X-Aegis-Attempts"),
+        client=peer.decode("latin-1"),
+        request_id=None if id_ is None else id_.decode("latin-1"),
+        replica=replica,
+        attempts=None if attempts is None else str(attempts),
     )
+
+
+def log_refusal(status: int, detail: str) -> None:
+    """The same of what is no request; of it nothing is known but why."""
+    tell_request(status=status, reason=detail)

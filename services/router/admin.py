@@ -19,6 +19,7 @@ from services.router.openapi import document
 from services.router.proxy import Proxy
 from services.router.replica import describe
 from services.router.telemetry import Telemetry
+from services.router.wire.heartbeat import Heartbeat
 
 MAX_REPLICAS = 10_000
 MAX_URL_CHARACTERS = 300
@@ -32,12 +33,15 @@ class Rejected(Exception):
 class Admin:
     """The handlers of the admin port."""
 
-    def __init__(self, fleet: Fleet, proxy: Proxy, events: EventLog, telemetry: Telemetry, policy: str) -> None:
+    def __init__(
+        self, fleet: Fleet, proxy: Proxy, events: EventLog, telemetry: Telemetry, heartbeat: Heartbeat, policy: str
+    ) -> None:
         """`policy` is its name, for `/stats`."""
         self._fleet = fleet
         self._proxy = proxy
         self._events = events
         self._telemetry = telemetry
+        self._heartbeat = heartbeat
         self._policy = policy
         self._began_at = time.monotonic()
         self._gate = Gate(limits_changes=False)  # every replica renews its lease every second
@@ -106,9 +110,13 @@ class Admin:
                 "policy": self._policy,
                 "began_s": self._began_at,
                 "in_flight": proxy.in_flight,
+                "loop_lag_s": round(self._heartbeat.recent_s, 6),
+                "loop_lag_worst_s": round(self._heartbeat.worst_s, 6),
+                "loop_lag_seconds_total": round(self._heartbeat.total_s, 6),
                 "work_seconds_total": round(self._fleet.work_seconds(now), 6),
                 **{f"{name}_total": count for name, count in proxy.totals.items()},
                 "responses": proxy.responses,
+                "picks": self._fleet.picks,
                 "replicas": [describe(replica, now) for replica in self._fleet.replicas.values()],
             }
         )

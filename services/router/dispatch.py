@@ -61,7 +61,8 @@ class Dispatcher:
         if not candidates:
             raise NoReplicaError
         try:
-            replica = self._policy.pick(candidates, RequestInfo(request_id, key, attempts.count + 1), now).replica
+            pick = self._policy.pick(candidates, RequestInfo(request_id, key, attempts.count + 1), now)
+            replica, reason = pick.replica, pick.reason
         except Exception as error:
             raise PolicyError(f"the policy raised {type(error).__name__}: {error}") from error
         if not self._fleet.is_candidate(replica, attempts.tried):
@@ -71,6 +72,7 @@ class Dispatcher:
         except Exception as error:
             raise PolicyError(f"the policy raised {type(error).__name__}: {error}") from error
         self._fleet.on_start(replica, now)  # type: ignore[arg-type]
+        self._fleet.picked(reason)
         limit = attempts.begin(replica.id, now)
         if attempts.trace is not None:
             attempts.trace.begins(replica.id, replica.url, attempts.count)  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any
 
 from services.journal import tell
@@ -10,8 +11,13 @@ from services.journal import tell
 CAPACITY = 10_000
 MAX_TEXT_CHARACTERS = 300
 """Of a detail; what a replica made the client say may be longer."""
-KINDS = ("registered", "readmitted", "ejected", "draining", "drained", "removed", "expired", "panic", "panic_over")
-"""What can happen to a replica; by its last two, to all of them."""
+KINDS = (
+    "registered", "readmitted", "ejected", "draining", "drained", "removed", "expired", "moved", "panic", "panic_over",
+)  # fmt: skip
+"""What can happen to a replica; `moved`: requests that waited for it in vain were tried elsewhere; by its last two, to
+all of them."""
+LEAVES = frozenset({"ejected", "expired", "removed"})
+"""Upon these, requests wait for it in vain."""
 HARMFUL = frozenset({"ejected", "expired", "panic"})
 """What nobody asked for."""
 
@@ -24,6 +30,8 @@ class EventLog:
         self._last = 0
         self.counts: Counter[str] = Counter()
         """Events by kind, those that are forgotten included."""
+        self.on_leave: Callable[[str], object] = lambda _: None
+        """Called with the id of a replica that has left the rotation."""
 
     def emit(self, event: str, replica: str, now: float, **detail: object) -> None:
         """Add one, at `now` on the monotonic clock."""
@@ -42,6 +50,8 @@ class EventLog:
         )
         level = logging.WARNING if event in HARMFUL else logging.INFO
         tell(event, level, replica=replica, **detail)
+        if event in LEAVES:
+            self.on_leave(replica)
 
     def since(self, seq: int) -> dict[str, Any]:
         """The events after number `seq`, and the number to ask with next."""

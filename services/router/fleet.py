@@ -14,6 +14,8 @@ from services.router.work import Departed
 ROUNDING = 1e-6
 """0.29 * 100 is 28.999999999999996, and 29 of 100 replicas are no more than a share of 0.29. Larger than what products
 of that size are off by, smaller than what a share is written with."""
+REASONS = 32
+"""Reasons for a pick that are counted by name; what a policy of one's own says beyond them is `other`."""
 Emit = Callable[..., None]
 """Called as `emit(event, replica_id, now, **detail)`."""
 
@@ -36,6 +38,8 @@ class Fleet:
         self._ejection = ejection
         self._emit = emit
         self.replicas: dict[str, Replica] = {}
+        self.picks: dict[str, int] = {}
+        """Attempts by why the policy picked their replica."""
         self._rotation: tuple[Replica, ...] | None = None
         """Who may be picked; None = to be found out, something changed."""
         self._in_rotation: set[int] = set()
@@ -206,13 +210,22 @@ class Fleet:
 
     def has_others(self, tried: Collection[str]) -> bool:
         """Whether one that is not `tried` may be picked."""
-        return any(replica.id not in tried for replica in self.candidates())
+        for replica in self.candidates():  # noqa: SIM110 - a generator costs more than the question, asked at each failure
+            if replica.id not in tried:
+                return True
+        return False
 
     def is_candidate(self, replica: object, tried: Collection[str] = ()) -> bool:
         """Whether this very object is among `candidates(tried)`."""
         if self._rotation is None or id(replica) not in self._in_rotation:
             return False
         return not tried or replica.id not in tried or not self.has_others(tried)  # type: ignore[attr-defined]
+
+    def picked(self, reason: str) -> None:
+        """Count a pick."""
+        if reason not in self.picks and len(self.picks) >= REASONS:
+            reason = "other"
+        self.picks[reason] = self.picks.get(reason, 0) + 1
 
     def on_start(self, replica: Replica, now: float) -> None:
         """An attempt begins."""

@@ -12,21 +12,37 @@ from services.descriptors import own_fault
 from services.journal import tell
 from services.router.check_pacing import pause_s
 from services.router.fleet import Fleet
-from services.router.forwarding import VIA
 from services.router.settings import HealthCheckSettings
+from services.router.wire.heads import VIA
+from services.router.wire.heartbeat import Heartbeat
+
+TURN_S = 0.01
+"""What has come by the end of a check's time is read in the loop's next turns, seconds."""
 
 
 class HealthChecker:
     """One task a replica; the first check is made at once."""
 
     def __init__(
-        self, settings: HealthCheckSettings, fleet: Fleet, rng: random.Random, exhausted: Callable[[str], None]
+        self,
+        settings: HealthCheckSettings,
+        fleet: Fleet,
+        rng: random.Random,
+        exhausted: Callable[[str], None],
+        heartbeat: Heartbeat,
+        late: Callable[[], None],
     ) -> None:
-        """Checks begin with `watch`; `exhausted` is told what the router itself lacked for one (`EMFILE`, ...)."""
+        """Checks begin with `watch`.
+
+        `exhausted` is told what the router itself lacked for one (`EMFILE`, ...), `late` of every one that would have
+        failed had the router's own lag, as `heartbeat` has it, been taken for the replica's silence.
+        """
         self._settings = settings
         self._fleet = fleet
         self._rng = rng
         self._exhausted = exhausted
+        self._heartbeat = heartbeat
+        self._late = late
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -55,18 +71,31 @@ class HealthChecker:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"Via": VIA},  # a replica that leads back here must not pass
             )
+        asking = asyncio.create_task(self._status(self._session, url))
+        missed_s = self._heartbeat.missed_s(time.monotonic())
         try:
-            # No redirects: whom the router asks is said by who registers a replica, not by the replica.
-            asked = self._session.get(f"{url}/readyz", allow_redirects=False)
-            async with asyncio.timeout(self._settings.timeout_s), asked as response:
-                return response.status == 200, f"status {response.status}"
-        except TimeoutError:
-            return False, f"no answer within {self._settings.timeout_s:g} s"
+            done, _ = await asyncio.wait({asking}, timeout=self._settings.timeout_s)
+            if not done:
+                # While the router stood still it could not ask, nor hear; what lies in the socket is read in any case.
+                missed_s = self._heartbeat.missed_s(time.monotonic()) - missed_s
+                done, _ = await asyncio.wait({asking}, timeout=TURN_S + missed_s)
+                if not done:
+                    return False, f"no answer within {self._settings.timeout_s:g} s"
+                self._late()
+            status = asking.result()
+            return status == 200, f"status {status}"
         except (aiohttp.ClientError, OSError) as error:
             if (lacks := own_fault(error)) is not None:
                 self._exhausted(lacks)
                 return None, lacks
             return False, str(error) or type(error).__name__
+        finally:
+            asking.cancel()
+
+    async def _status(self, session: aiohttp.ClientSession, url: str) -> int:
+        # No redirects: whom the router asks is said by who registers a replica, not by the replica.
+        async with session.get(f"{url}/readyz", allow_redirects=False) as response:
+            return response.status
 
     async def stop(self) -> None:
         """End all checks."""

@@ -85,12 +85,20 @@ SCHEMAS: dict[str, Schema] = {
             "policy": TEXT,
             "began_s": NUMBER,
             "in_flight": COUNT,
+            "loop_lag_s": NUMBER,
+            "loop_lag_worst_s": NUMBER,
+            "loop_lag_seconds_total": NUMBER,
             "work_seconds_total": NUMBER,
             **{
                 f"{name}_total": COUNT
-                for name in ("requests", "retries", "rejected", "cancelled", "broken", "exhausted")
+                for name in ("requests", "retries", "rejected", "cancelled", "broken", "exhausted", "moved", "late")
             },
             "responses": {"type": "object", "additionalProperties": COUNT},
+            "picks": {
+                "type": "object",
+                "additionalProperties": COUNT,
+                "description": "Attempts by why the policy picked their replica",
+            },
             "replicas": _list_of(_ref("Replica")),
         }
     ),

@@ -36,7 +36,7 @@ class RequestInfo:
 
 
 class Pick:
-    """A choice, and why: `turn`, `least`, `sampled`, `cold`, `only`, `drawn`."""
+    """A choice, and why: `turn`, `least`, `sampled`, `cold`, `standing_out`, `hashed`, ... (docs/policies.md)."""
 
     __slots__ = ("reason", "replica")
 

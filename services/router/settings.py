@@ -79,6 +79,8 @@ class TimeoutSettings:
     at most `overall_s`."""
     overall_s: Annotated[float, Bounds(0.01, 600)] = 8.0
     """For the answer of a request, all attempts together, once its body is there."""
+    head_s: Annotated[float, Bounds(0.1, 3600)] = 60.0
+    """For the head of a request, from its first byte on (nginx's default)."""
     idle_s: Annotated[float, Bounds(0.1, 3600)] = 30.0
     """Between two pieces of a body, in either direction and on either side; how long an answer may take to begin is
     `attempt_s`."""

@@ -10,9 +10,9 @@ from prometheus_client.registry import Collector
 from services.descriptors import OWN
 from services.exposition import LATENCY_S, new_registry
 from services.router.events import KINDS
-from services.router.exchange import REJECTIONS
 from services.router.fleet import Fleet
 from services.router.policies import OUTCOMES
+from services.router.rejections import REJECTIONS
 from services.router.replica import STATES
 
 ENDS = ("1xx", "2xx", "3xx", "4xx", "5xx", "cancelled", "broken")
@@ -89,6 +89,20 @@ class Telemetry:
             registry=self.registry,
         )  # fmt: skip
         self.retries = Counter("aegis_router_retries", "Attempts after a request's first", registry=self.registry)
+        self.moved = Counter(
+            "aegis_router_moved", "Attempts given up since their replica left the rotation, and made elsewhere",
+            registry=self.registry,
+        )  # fmt: skip
+        self.late = Counter(
+            "aegis_router_late_timeouts", "Time-outs that were due while what they waited for lay unread in the socket",
+            registry=self.registry,
+        )  # fmt: skip
+        self.loop_lag = Histogram(
+            "aegis_router_loop_lag_seconds",
+            "How late the router's event loop was, 50 times a second: its own delay, nobody else's",
+            buckets=LATENCY_S,
+            registry=self.registry,
+        )
         self.duration = Histogram(
             "aegis_router_request_duration_seconds",
             "From a request's arrival to its end, whatever that was",

@@ -5,10 +5,13 @@ import math
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
-from analysis.compare import main
+from analysis.compare import main, show
+from analysis.comparison.gathering import compare_runs, read_runs
 from analysis.comparison.sequential import look
 from analysis.comparison.statistics import paired
+from analysis.comparison.text import effect
 from tests.analysis import synthetic
 
 pytestmark = pytest.mark.slow
@@ -49,6 +52,21 @@ def test_a_faster_arm_is_better_and_the_files_say_by_how_much(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "BETTER. policy=peak_ewma is better than policy=round_robin: latency p99 x 0.500" in printed
     assert (tmp_path / "comparison.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("columns", [80, 100, 200])
+def test_the_table_fits_the_terminal_and_no_figure_is_cut(tmp_path, capsys, columns):
+    sweep(tmp_path, [0.1, 0.11, 0.12], [0.05, 0.055, 0.06])
+    comparison = compare_runs(read_runs([tmp_path]))
+    show(comparison, Console(width=columns))
+    table = capsys.readouterr().out.partition("BETTER.")[0]
+    assert max(map(len, table.splitlines())) <= columns
+    words = " ".join(table.split())
+    if columns == 80:
+        return
+    for row in comparison.rows:
+        assert effect(row).replace("percentage points", "pp") in words
+    assert "failed requests runs 0.0 % 0.0 % " in words
 
 
 def test_the_arm_named_first_is_the_reference(tmp_path):

@@ -10,6 +10,7 @@ from analysis.pages.style import save
 from record.reading import read
 from tests.analysis import synthetic
 
+pytestmark = pytest.mark.slow  # a page is drawn for each
 TREE = ["Latency", "Replicas in rotation and faults", "Rates", "Replicas", "CPU", "Requests that took longer"]
 TREE += ["Requests per replica", "In numbers"]
 OF_SOME_RUNS = {"counterfactual", "counterfactual_numbers"}

@@ -239,3 +239,20 @@ def test_pictures_do_not_touch_pyplot(tmp_path):
     run_page.draw(run, seconds, found, tmp_path / "summary.png")
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or not pyplot.get_fignums()
+
+
+@pytest.mark.parametrize(
+    ("label", "short"),
+    [
+        ("policy=peak_ewma, seed=1", "policy=peak_ewma, seed=1"),
+        ("workload.rate_rps=50, seed=12345", "rate_rps=50, seed=12345"),
+        (
+            "seed=1, router.retry.max_attempts=1, router.ejection.consecutive_failures=3",
+            "seed=1, max_at…=1, consec…=3",
+        ),
+        ("replica.speeds=[1, 1, 0.5], router.retry.max_attempts=3", "speeds=[1, 1, 0.5], max_a…=3"),
+        ("x=" + "9" * 40, "x=999999999999…9999999999999"),
+    ],
+)
+def test_a_run_s_label_keeps_its_values_however_long_its_keys_are(label, short):
+    assert joint_page._short(label) == short

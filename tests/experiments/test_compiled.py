@@ -29,7 +29,7 @@ FAULTS = [
     Fault(at_s=12.0, action="latency", target="r3", for_s=3.0, added_ms=150.0, share=0.5),
     Fault(at_s=17.0, action="hang", target="r1", for_s=2.0, share=0.3), Fault(at_s=21.0, action="restart", target="r3"),
 ]
-ARMS = {name: dict(policy={"name": name}) for name in ("adaptive", "random", "round_robin", "least_request", "peak_ewma", "mine")}
+ARMS = {name: dict(policy={"name": name}) for name in [*policies.POLICIES.files()]}
 ARMS |= {"ps": dict(discipline="ps"), "direct": dict(router=None), "finish": dict(on_hangup="finish", limit=3)}
 found = {"is_compiled": compiled.state.is_compiled, "note": compiled.state.note(), "fleet": fleet.__file__}
 found["mine"] = policies.POLICIES.find("mine").__module__ + " " + str(policies.POLICIES.find("mine").made_of())

@@ -49,6 +49,7 @@ def test_every_file_begins_with_a_command_that_uses_it(file):
     planned(*overrides)
 
 
+@pytest.mark.slow  # a composition each
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("policy", policies.POLICIES.files())
 def test_every_scenario_runs_with_every_policy(scenario, policy):

@@ -10,6 +10,8 @@ from experiments.sweep.end import finish
 from experiments.tracking.sweep import effects, verdict
 from tests.analysis import synthetic
 
+pytestmark = pytest.mark.slow  # each is compared and drawn
+
 
 def sweep(folder, policies):
     """Jobs as Hydra numbers them: two seeds, the first policy first; the second is twice as fast."""

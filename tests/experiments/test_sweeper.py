@@ -10,6 +10,7 @@ from experiments.plan import store
 from experiments.plan.config import ConfigError
 from experiments.plan.installed import CONF
 from experiments.plan.resolve import resolve
+from experiments.plan.written import as_yaml
 from experiments.sweep.jobs import by_seed, consecutive, planned
 from record.place import hold
 from tests.running import job_of, manifest, run
@@ -62,7 +63,7 @@ def test_arms_that_differ_in_values_are_composed_as_hydra_composes_each():
         with initialize_config_dir(str(CONF), version_base="1.3"):
             for job in jobs:
                 composed = compose("config", list(job.overrides))
-                assert OmegaConf.to_yaml(composed) == job.composed
+                assert OmegaConf.to_yaml(composed) == as_yaml(job.composed)
                 assert resolve(composed, job.overrides) == job.plan
 
 

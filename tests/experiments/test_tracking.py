@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.summary import summarise
 from experiments.tracking.describing import about, describe
-from tests.analysis import synthetic
+from tests.analysis.swept import swept
 from tests.running import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own
@@ -19,25 +18,14 @@ RUNS = 4
 """The last but one is interrupted; the last is complete, and not valid."""
 
 
-def made(folder, number, sweep):
+def made(number, sweep):
     """A run's folder with figures of its own, analysed."""
-    about = synthetic.manifest(
-        run_id=f"{sweep.name}/{number}",
-        started_at=f"2026-01-01T00:0{number}:00+00:00",
-        ended_at=f"2026-01-01T00:0{number}:30+00:00",
-        sweep_dir=str(sweep),
-        seed=number,
+    folder = swept(
+        sweep, number, seed=number, policy="peak_ewma", latency_s=0.1 + 0.01 * number, dropped=number == RUNS - 1,
         exit_reason="interrupted" if number == RUNS - 2 else "complete",
-        overrides=["+scenario=routed", f"seed={number}", "policy=peak_ewma"],
-        config={"policy": {"name": "peak_ewma"}, "tracking": {"experiment": "aegis"}, "seed": number},
-    )
-    requests = synthetic.even_requests(latency_s=0.1 + 0.01 * number)
-    if number == RUNS - 1:
-        requests.loc[50, ["outcome", "sent_s", "completed_s", "status", "replica"]] = ["dropped", *4 * [None]]
-    synthetic.write(folder, requests, about=about)
+    )  # fmt: skip
     (folder / "logs").mkdir()
     (folder / "logs" / "router.log").write_text("ready\n")
-    summarise(folder, draws=False)
     return folder
 
 
@@ -70,7 +58,7 @@ def logged(tmp_path_factory):
     """The same folders logged one by one by MLflow's client, and all at once: what it then shows of each."""
     place = tmp_path_factory.mktemp("logged")
     sweep = place / "sweep"
-    folders = [made(sweep / str(number), number, sweep) for number in range(RUNS)]
+    folders = [made(number, sweep) for number in range(RUNS)]
     seen = {}
     for way in ("client", "at_once"):
         database = place / way / "mlflow.db"
@@ -136,7 +124,7 @@ def test_what_a_run_was_asked_is_a_dataset_that_is_named_by_the_schedules_hash(l
 
 
 def test_a_sweep_s_description_says_where_its_report_lies_if_there_is_one(tmp_path):
-    made(tmp_path / "0", 0, tmp_path)
+    made(0, tmp_path)
     assert "Report" not in describe(about(tmp_path), None, None)
     (tmp_path / "report.html").touch()
     assert f"Report, also among the artifacts: `{tmp_path / 'report.html'}`" in describe(about(tmp_path), None, None)

@@ -194,6 +194,7 @@ def test_the_same_seed_gives_the_same_values_and_another_seed_others():
     assert run(config).load.sojourn_s()[:100].tolist() != once.load.sojourn_s()[:100].tolist()
 
 
+@pytest.mark.slow
 def test_several_routers_share_the_requests_and_know_less_than_one():
     def mean(count):
         config = configured(0.9, replicas=20, policy={"name": "least_request"}, requests=20_000)

@@ -19,13 +19,15 @@ import pytest
 from aiohttp import test_utils, web
 
 from services.descriptors import own_fault, raise_limit
-from services.router.connections import most_clients
 from services.router.fleet import Fleet
 from services.router.policies import create
 from services.router.proxy import Proxy
 from services.router.settings import RouterSettings
 from services.router.telemetry import Telemetry
-from services.router.upstream import client_session
+from services.router.wire.heartbeat import Heartbeat
+from services.router.wire.pool import Pool
+from services.router.wire.server import DataServer, most_clients
+from services.startup import listen, url_of
 from tests.services.live import backend, client, eventually, json_of, router
 from tests.services.metrics import metrics
 from tests.services.router.raw import raw_client
@@ -185,36 +187,49 @@ async def test_idle_connections_to_replicas_are_given_up_where_no_descriptor_is_
             assert (await json_of(admin, f"{front.admin}/stats"))["exhausted_total"] == 0
 
 
+class NoPorts(Pool):
+    """Connects to no address of which the port is among the `refused`."""
+
+    def __init__(self, most):
+        super().__init__(connect_s=20, most=most)
+        self.refused = []
+
+    async def create(self, url):
+        if int(url.rsplit(":", 1)[1]) in self.refused:
+            raise OSError(errno.EADDRNOTAVAIL, "no port")
+        return await super().create(url)
+
+
 async def test_without_a_port_towards_one_replica_another_one_is_asked_and_nobody_ejected():
-    """Local ports are counted per destination (ip(7)); what cannot be tried out here is made up at the connector."""
+    """Local ports are counted per destination (ip(7)); what cannot be tried out here is made up at the pool."""
     settings = RouterSettings()
     fleet = Fleet(settings.health, replace(settings.ejection, consecutive_failures=1), mock.Mock())
-    connect, refused = aiohttp.TCPConnector._create_connection, []
-
-    async def create_connection(self, req, *more):
-        if req.url.port in refused:
-            raise aiohttp.ClientConnectorError(req.connection_key, OSError(errno.EADDRNOTAVAIL, "no port"))
-        return await connect(self, req, *more)
-
     async with contextlib.AsyncExitStack() as stack:
         one, two = [await stack.enter_async_context(test_utils.RawTestServer(slow)) for _ in range(2)]
-        session = await stack.enter_async_context(client_session(settings))
-        proxy = Proxy(settings, fleet, create("round_robin", {}, random.Random(0)), Telemetry(), session)
-        front = await stack.enter_async_context(test_utils.RawTestServer(proxy.handle))
-        stack.enter_context(mock.patch.object(aiohttp.TCPConnector, "_create_connection", create_connection))
+        pool = NoPorts(most=100)
+        stack.push_async_callback(pool.close)
+        heartbeat = Heartbeat()
+        stack.callback(heartbeat.stop)
+        proxy = Proxy(settings, fleet, create("round_robin", {}, random.Random(0)), Telemetry(), pool, heartbeat)
+        front = DataServer(proxy, heartbeat, most=100, head_s=60)
+        stack.push_async_callback(front.cleanup)
+        sock = listen("127.0.0.1", 0)
+        await front.start(sock)
         for id_, server in (("r1", one), ("r2", two)):
             fleet.put(id_, 0.0, url=str(server.make_url("")).rstrip("/"))
             fleet.on_check(id_, True, 0.0)
             fleet.on_check(id_, True, 0.0)
-        url = str(front.make_url("")).rstrip("/")
-        refused += [one.port, two.port]
+        url = url_of(sock)
+        pool.refused += [one.port, two.port]
         status, body = await ask(url)
         assert (status, json.loads(body)["reason"]) == (503, "exhausted")
         assert (proxy.totals["exhausted"], proxy.totals["retries"]) == (2, 1)
-        refused.remove(two.port)
+        pool.refused.remove(two.port)
         assert [await ask(url) for _ in range(4)] == [(200, b"here")] * 4
         assert 0 < proxy.totals["exhausted"] - 2 == proxy.totals["retries"] - 1 < 4  # round robin
-        assert [replica.failures_total for replica in fleet.replicas.values()] == [0, 0] and len(fleet.candidates()) == 2
+        assert [replica.failures_total for replica in fleet.replicas.values()] == [0, 0] and len(
+            fleet.candidates()
+        ) == 2
 
 
 async def test_clients_beyond_the_routers_descriptors_are_turned_away_and_the_others_served():

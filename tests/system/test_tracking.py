@@ -94,7 +94,7 @@ def test_a_run_can_be_found_by_its_commit_scenario_and_validity(mlflow, ran):
     tags = logged(mlflow, folder).data.tags
     assert tags["mlflow.runName"] == "routed-alone"
     assert (tags["scenario"], tags["mode"], tags["exit_reason"]) == ("routed", "run", "complete")
-    assert (tags["seed"], tags["policy"]) == ("7", "peak_ewma")
+    assert (tags["seed"], tags["policy"]) == ("7", "adaptive")
     assert tags["valid"] == json.dumps(metrics(folder)["valid"])
     assert tags["git_commit"] == str(manifest(folder)["git"]["commit"])
     if (ROOT / ".git").exists():

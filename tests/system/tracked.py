@@ -8,9 +8,8 @@ from pathlib import Path
 import psutil
 
 from analysis.compare import main as compare
-from analysis.summary import summarise
 from experiments.tracking.naming import metric_key
-from tests.analysis import synthetic
+from tests.analysis.swept import swept
 from tests.running import ROOT, manifest
 
 POLICIES = "round_robin,peak_ewma"
@@ -48,20 +47,11 @@ def compared_sweep(sweep, *, seeds=2, invalid=()):
     """
     for job in range(2 * seeds):
         seed, arm = divmod(job, 2)
-        about = synthetic.manifest(
-            run_id=f"{sweep.name}/{job}",
-            started_at=f"2026-01-01T00:{job:02}:00+00:00",
-            ended_at=f"2026-01-01T00:{job:02}:30+00:00",
-            sweep_dir=str(sweep),
-            seed=seed,
-            overrides=["+scenario=routed", "replicas=4", f"seed={seed}", f"policy={POLICIES.split(',')[arm]}"],
-            config={"policy": {"name": POLICIES.split(",")[arm]}, "tracking": {"experiment": "aegis"}},
+        latency_s, policy = (0.1 + 0.01 * seed) / (1 + arm), POLICIES.split(",")[arm]
+        is_dropped = job in invalid
+        swept(
+            sweep, job, seed=seed, policy=policy, latency_s=latency_s, dropped=is_dropped, typed=["replicas=4"]
         )
-        requests = synthetic.even_requests(latency_s=(0.1 + 0.01 * seed) / (1 + arm))
-        if job in invalid:
-            requests.loc[50, ["outcome", "sent_s", "completed_s", "status", "replica"]] = ["dropped", *4 * [None]]
-        synthetic.write(sweep / str(job), requests, about=about)
-        summarise(sweep / str(job), draws=False)
     plan = f"hydra: {{overrides: {{task: [+scenario=routed, replicas=4, 'seed=range({seeds})', 'policy={POLICIES}']}}}}"
     (sweep / "multirun.yaml").write_text(plan)
     assert compare([str(sweep)]) == 0

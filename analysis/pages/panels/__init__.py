@@ -15,14 +15,17 @@ import os
 import pkgutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 import pandas as pd
 from matplotlib.axes import Axes
 
+from record.counterfactual import read
 from record.metrics import Metrics
 from record.reading import Run
+from record.shapes import Counterfactual
 
 VARIABLE = "AEGIS_PLUGINS"
 COLUMNS = 12
@@ -38,6 +41,15 @@ class Source:
     timeline: pd.DataFrame
     """The run's rows a second."""
     metrics: Metrics
+
+    @cached_property
+    def counterfactual(self) -> Counterfactual | None:
+        """The same run without the router's failure handling; None where nothing of the kind was simulated.
+
+        Raises:
+            FolderError: it is damaged.
+        """
+        return read(self.run.folder, self.run.manifest)
 
 
 class Panel(Protocol):

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from analysis.metrics.counterfactual import objective_ms, unserved_per_s, without
 from analysis.pages.panels import Source
 from analysis.pages.style import BLUE, GREEN, RED, TIME, dress, over_time, room_for_legend
-from record.counterfactual import read
 
 HEIGHT_PX = 270
 
@@ -22,12 +21,11 @@ class Unserved:
 
     def height_px(self, source: Source) -> int:
         """Left out where the run has no counterfactual."""
-        return HEIGHT_PX if read(source.run.folder, source.run.manifest) else 0
+        return HEIGHT_PX if source.counterfactual else 0
 
     def draw(self, axes: Axes, source: Source) -> None:
         """A line each, in the order of the numbers beside it."""
-        run = source.run
-        found = read(run.folder, run.manifest)
+        run, found = source.run, source.counterfactual
         assert found is not None  # else it has no height
         title = f"The same run without {without(found)} (simulated)"
         dress(axes, title, TIME, f"requests per second\nnot served within {objective_ms(run):,.0f} ms")

@@ -8,7 +8,6 @@ from analysis.metrics.counterfactual import rows, sides
 from analysis.pages.panels import Source
 from analysis.pages.panels.counterfactual import HEIGHT_PX
 from analysis.pages.style import INK, MUTED
-from record.counterfactual import read
 
 LABELS = 0.2
 """Share of the width that the labels take."""
@@ -23,11 +22,11 @@ class CounterfactualNumbers:
 
     def height_px(self, source: Source) -> int:
         """Left out where the run has no counterfactual."""
-        return HEIGHT_PX if read(source.run.folder, source.run.manifest) else 0
+        return HEIGHT_PX if source.counterfactual else 0
 
     def draw(self, axes: Axes, source: Source) -> None:
         """As `analysis.metrics.counterfactual` has them."""
-        found = read(source.run.folder, source.run.manifest)
+        found = source.counterfactual
         assert found is not None  # else it has no height
         axes.axis("off")
         axes.set_title("What the failure handling bought", loc="left", fontsize=12, fontweight="bold", color=INK)

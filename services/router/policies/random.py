@@ -22,7 +22,7 @@ class RandomPick:
 
     def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick:
         """One draw, always."""
-        u, total = self._rng.random(), sum(candidate.weight for candidate in candidates)
+        u, total = self._rng.random(), sum([candidate.weight for candidate in candidates])
         left = u * total
         for candidate in candidates:
             left -= candidate.weight

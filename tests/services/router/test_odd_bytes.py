@@ -3,7 +3,7 @@
 import psutil
 import pytest
 
-from services.router.forwarding import origin_form
+from services.router.wire.heads import origin_form
 from tests.services.live import client, eventually, json_of, router
 from tests.services.router.raw import raw_client, raw_replica
 
@@ -33,7 +33,7 @@ async def counts(session, started):
     [
         (b"X-A: a\x01b", False),
         (b"X-A: a\x7fb", False),
-        (b"X-A: caf\xe9", False),
+        (b"X-A: caf\xe9", True),
         (b"X-A: caf\xc3\xa9", True),
         (b"X-A: a\tb", True),
     ],
@@ -58,17 +58,17 @@ async def test_a_replicas_header_is_passed_on_to_the_byte_or_the_attempt_has_fai
         assert sum(after.values()) - sum(before.values()) == 1
 
 
-@pytest.mark.parametrize("first", [b"HTTP/1.1 200 O\x01K", b"HTTP/1.1 200 caf\xe9"])
-async def test_a_replicas_first_line_is_held_to_the_same(started, first):
+@pytest.mark.parametrize(("first", "status"), [(b"HTTP/1.1 200 O\x01K", 502), (b"HTTP/1.1 200 caf\xe9", 200)])
+async def test_a_replicas_first_line_is_held_to_the_same(started, first, status):
     async def answer(_head, writer):
         writer.write(first + b"\r\nContent-Length: 4\r\n\r\nfine")
 
     async with client() as session, raw_replica(started, session, answer), raw_client(started) as one:
         await one.send(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert (await one.answer())[0] == 502
+        assert (await one.answer())[0] == status
 
 
-@pytest.mark.parametrize("value", [b"caf\xe9", b"\xff\xfe", b"caf\xc3\xa9"])
+@pytest.mark.parametrize("value", [b"caf\xe9", b"\xff\xfe", b"caf\xc3\xa9", b"a\x01b"])
 async def test_a_clients_header_arrives_to_the_byte_or_is_refused(started, value):
     async with client() as session, raw_replica(started, session, fine) as replica, raw_client(started) as one:
         await one.send(b"GET /x HTTP/1.1\r\nHost: x\r\nX-A: " + value + b"\r\n\r\n")
@@ -77,7 +77,7 @@ async def test_a_clients_header_arrives_to_the_byte_or_is_refused(started, value
             assert b"X-A: " + value + b"\r\n" in replica.seen[0][0]
         else:
             assert status == 400 and REASON % b"malformed" in body and replica.seen == []
-        assert (status == 200) == (value == "café".encode())
+        assert (status == 200) == (b"\x01" not in value)
 
 
 @pytest.mark.parametrize("size", [4, 70_000], ids=["kept", "streamed"])
@@ -141,7 +141,7 @@ async def test_a_target_arrives_to_the_byte(started, target):
     ],
 )
 def test_the_origin_form_of_a_target(target, asked):
-    assert origin_form(target) == asked
+    assert origin_form(target.encode()) == (None if asked is None else asked.encode())
 
 
 async def test_a_router_that_is_its_own_replica_is_never_in_rotation_and_costs_nothing(started):
