@@ -129,15 +129,23 @@ class Metrics(TypedDict, total=False):
     excess_p99_ms: float | None
     excess_mean_ms: float | None
     excess_failed_requests: int | None
+    times_floor_p50: float | None
+    times_floor_p99: float | None
     excess_p50_ms_steady: float | None
     excess_p99_ms_steady: float | None
     excess_failed_requests_steady: int | None
+    times_floor_p50_steady: float | None
+    times_floor_p99_steady: float | None
     excess_p50_ms_fault: float | None
     excess_p99_ms_fault: float | None
     excess_failed_requests_fault: int | None
+    times_floor_p50_fault: float | None
+    times_floor_p99_fault: float | None
     excess_p50_ms_recovery: float | None
     excess_p99_ms_recovery: float | None
     excess_failed_requests_recovery: int | None
+    times_floor_p50_recovery: float | None
+    times_floor_p99_recovery: float | None
 
     # the instrument
     lateness_p50_ms: float | None

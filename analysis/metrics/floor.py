@@ -35,11 +35,12 @@ Values = dict[str, float | int | None]
 
 
 def assess(run: Run) -> Values:
-    """`floor_*` of the run and of each phase, and `excess_*`, the measured less the floor; None = undefined."""
+    """`floor_*` of the run and of each phase; the measured less the floor, and over it; None = undefined."""
     found: Values = {f"{kind}_mean_ms": None for kind in ("floor", "excess")}
     for suffix in SUFFIXES:
         found |= {f"{kind}_{name}_ms{suffix}": None for kind in ("floor", "excess") for name in NAMES}
         found |= {f"{kind}_failed_requests{suffix}": None for kind in ("floor", "excess")}
+        found |= {f"times_floor_{name}{suffix}": None for name in NAMES}
     if not _has_floor(run) or (there := courses(run)) is None or not there:
         return found
     config = run.manifest["config"]
@@ -64,7 +65,9 @@ def _compared(best_ms: Floats, measured_ms: Floats, suffix: str) -> Values:
     for name in NAMES:
         best, measured = (quantile(each, QUANTILES[name]) for each in (best_ms, measured_ms))
         values[f"floor_{name}_ms{suffix}"] = best if math.isfinite(best) else None
-        values[f"excess_{name}_ms{suffix}"] = measured - best if math.isfinite(best + measured) else None
+        both = math.isfinite(best + measured)
+        values[f"excess_{name}_ms{suffix}"] = measured - best if both else None
+        values[f"times_floor_{name}{suffix}"] = measured / best if both and best > 0 else None
     return values
 
 

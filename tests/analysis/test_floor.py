@@ -173,6 +173,8 @@ def test_no_policy_is_below_it(tmp_path, typed):
         assert metrics["floor_p99_ms"] is not None or metrics["floor_failed_requests"] > 0
         if metrics["latency_p99_ms"] is not None:
             assert metrics["excess_p99_ms"] > 0 and metrics["excess_mean_ms"] > 0
+            over = metrics["latency_p99_ms"] / metrics["floor_p99_ms"]
+            assert metrics["times_floor_p99"] == pytest.approx(over, rel=1e-4)
         else:
             assert metrics["excess_p99_ms"] is None
 
@@ -186,5 +188,5 @@ def test_where_there_is_none_the_keys_are_null(tmp_path, without):
     for section, values in without.items():
         about["config"][section] = {**about["config"].get(section, {}), **values}
     metrics = in_numbers(write(tmp_path, even_requests(), about=about)).metrics
-    named = [key for key in metrics if key.startswith(("floor_", "excess_"))]
-    assert len(named) == 2 + 6 * len(floor.SUFFIXES) and all(value_of(metrics, key) is None for key in named)
+    named = [key for key in metrics if key.startswith(("floor_", "excess_", "times_floor_"))]
+    assert len(named) == 2 + 8 * len(floor.SUFFIXES) and all(value_of(metrics, key) is None for key in named)

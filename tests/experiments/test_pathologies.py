@@ -13,7 +13,7 @@ QUIET = ("engine=sim", "summary=never", "tracking.enabled=false", "hydra/launche
 
 
 def test_there_are_some():
-    assert "check_outage" in EXPECTING
+    assert {"check_outage", "gray_failure", "hang", "lying_health", "rolling_restart"} <= set(EXPECTING)
 
 
 @pytest.mark.parametrize("scenario", EXPECTING)
@@ -24,7 +24,16 @@ def test_the_default_router_does_what_the_scenario_expects(tmp_path, scenario):
 
 @pytest.mark.parametrize(
     ("scenario", "without"),
-    [("check_outage", "router.health.panic_threshold=0")],
+    [
+        ("check_outage", "router.health.panic_threshold=0"),
+        ("correlated", "router=no_retries"),
+        ("fast_fail", "router=no_retries"),
+        ("flapping", "router=no_retries"),
+        ("gray_failure", "policy=least_request"),
+        ("hang", "policy=round_robin"),
+        ("heterogeneous", "policy=round_robin"),
+        ("lying_health", "router=no_retries"),
+    ],
 )
 def test_the_expectation_is_one_that_can_fail(tmp_path, scenario, without):
     done = run(f"+scenario={scenario}", without, *QUIET, "counterfactual=never", f"hydra.run.dir={tmp_path}")
