@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import dataclasses
 import math
+import os
 import re
 import shutil
 import socket
@@ -18,8 +19,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,8 +75,8 @@ def settings_for(replicas: int) -> RouterSettings:
 
 
 @asynccontextmanager
-async def running(plane: DataPlane, front: Front) -> AsyncIterator[ServiceProcess]:
-    """The proxy of `plane`, while it passes requests on.
+async def running(plane: DataPlane, front: Front, pinned: list[str]) -> AsyncIterator[ServiceProcess]:
+    """The proxy of `plane`, while it passes requests on; `pinned` stands before its command.
 
     Raises:
         StartError: it is not installed, or does not pass a request on within 15 s.
@@ -83,8 +84,7 @@ async def running(plane: DataPlane, front: Front) -> AsyncIterator[ServiceProces
     command = plane.command(front)
     if command is None:
         raise StartError(f"{plane.name} is not installed ({plane.package})")
-    pinned = ["taskset", "-c", "0", *command] if _may_pin() else command
-    process = ServiceProcess(plane.name, pinned, front.folder / "log")
+    process = ServiceProcess(plane.name, [*pinned, *command], front.folder / "log")
     await process.spawn()
     try:
         await plane.began(process, front)
@@ -108,8 +108,25 @@ async def _passes_on(process: ServiceProcess, port: int) -> None:
     raise StartError(f"{process.name} passes nothing on\n{process.tail()}")
 
 
-def _may_pin() -> bool:
-    return len(psutil.Process().cpu_affinity()) > 1 and shutil.which("taskset") is not None
+def _cores() -> list[int]:
+    """The cores that this process may use; empty where the system does not say (macOS)."""
+    return list(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else []
+
+
+@contextmanager
+def beside(server_pid: int | None) -> Iterator[list[str]]:
+    """Gives the command's beginning that keeps a proxy to the first core; this process, what else it starts meanwhile,
+    and the server keep to the others. Empty, and nobody is kept anywhere, where that cannot be had."""
+    cores = sorted(_cores())
+    if len(cores) < 2 or shutil.which("taskset") is None or server_pid is None:
+        yield []
+        return
+    for pid in (server_pid, os.getpid()):
+        psutil.Process(pid).cpu_affinity(cores[1:])
+    try:
+        yield ["taskset", "-c", str(cores[0])]
+    finally:
+        psutil.Process().cpu_affinity(cores)
 
 
 def free_port() -> int:
@@ -170,18 +187,15 @@ async def measure(on: Bench, arms: list[Arm], rounds: int) -> dict[Arm, list[Cos
         StartError: an arm did not start, or lost a request.
     """
     ports = tuple(int(port) for port in on.server.addresses["ports"].split(","))
-    if _may_pin() and on.server.pid is not None:
-        others = psutil.Process().cpu_affinity()[1:]
-        psutil.Process().cpu_affinity(others)  # this process', and so that of the load that it starts
-        psutil.Process(on.server.pid).cpu_affinity(others)
     measured: dict[Arm, list[Cost]] = {arm: [] for arm in arms}
     async with AsyncExitStack() as stack:
+        pinned = stack.enter_context(beside(on.server.pid))
         up = {}
         for number, arm in enumerate(arms):
             folder = on.folder / f"arm-{number}"
             folder.mkdir()
             front = Front(free_port(), ports, settings_for(len(ports)), arm.policy, folder)
-            process = await stack.enter_async_context(running(DATA_PLANES.create(arm.plane, {}), front))
+            process = await stack.enter_async_context(running(DATA_PLANES.create(arm.plane, {}), front, pinned))
             up[arm] = process, front.port
         for turn in range(rounds):
             direct = await latency_ms(on, ports[0])
@@ -241,7 +255,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m experiments.router_cost", description=(__doc__ or "").partition("\n")[0]
     )
     peers = [name for name in DATA_PLANES.usable() if name != OURS]
-    parser.add_argument("--policies", nargs="*", default=["peak_ewma", "least_request"], metavar="NAME",
+    parser.add_argument("--policies", nargs="*", default=["adaptive", "least_request", "peak_ewma"], metavar="NAME",
                         help=f"of Aegis' router: {POLICIES.listed()}")  # fmt: skip
     parser.add_argument("--peers", nargs="*", default=peers, metavar="NAME", choices=peers,
                         help=f"what it stands beside, where installed: {', '.join(peers)}")  # fmt: skip
