@@ -110,23 +110,30 @@ async def _passes_on(process: ServiceProcess, port: int) -> None:
 
 def _cores() -> list[int]:
     """The cores that this process may use; empty where the system does not say (macOS)."""
-    return list(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else []
+    if sys.platform == "linux":
+        return sorted(os.sched_getaffinity(0))
+    return []
+
+
+def _keep_to(pid: int, cores: list[int]) -> None:
+    if sys.platform == "linux":
+        os.sched_setaffinity(pid, cores)
 
 
 @contextmanager
 def beside(server_pid: int | None) -> Iterator[list[str]]:
     """Gives the command's beginning that keeps a proxy to the first core; this process, what else it starts meanwhile,
     and the server keep to the others. Empty, and nobody is kept anywhere, where that cannot be had."""
-    cores = sorted(_cores())
+    cores = _cores()
     if len(cores) < 2 or shutil.which("taskset") is None or server_pid is None:
         yield []
         return
     for pid in (server_pid, os.getpid()):
-        psutil.Process(pid).cpu_affinity(cores[1:])
+        _keep_to(pid, cores[1:])
     try:
         yield ["taskset", "-c", str(cores[0])]
     finally:
-        psutil.Process().cpu_affinity(cores)
+        _keep_to(os.getpid(), cores)
 
 
 def free_port() -> int:

@@ -19,8 +19,7 @@ from services.router.wire.seam import Exchange
 KEEPALIVE_S = 75.0
 """An idle connection of a client is closed after so long (nginx's default)."""
 LINGER_S = 0.5
-"""A client that is not to send any more may read its answer for so long; closed at once, what it still sends would
-reset the connection, and the answer with it (RFC 9112, section 9.6)."""
+"""A client that may send no more reads its answer for so long, which a reset would take from it (RFC 9112, 9.6)."""
 MAX_LINGER_BYTES = 1 << 20
 """So much of what it still sends is thrown away meanwhile; then it is cut off."""
 GRACE_S = 0.02
