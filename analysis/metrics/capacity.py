@@ -14,6 +14,8 @@ TURNS_AWAY = {"error": "rate", "lie": "rate", "hang": "share", "reset": "share",
 """Faults under which a request that comes fails, and the parameter that says what share of them does (none: all)."""
 KNOWN = frozenset({*TURNS_AWAY, "flap", "slow", "latency", "kill", "pause", "resume", "restart"})
 """Faults whose effect on work is known here."""
+CHECKED = frozenset({"first_check", "health_check"})
+"""Why the router lets a replica in that has answered its check."""
 Span = tuple[float, float]
 
 
@@ -106,16 +108,21 @@ def courses(run: Run) -> list[Course] | None:
     stood in its events.
 
     A replica is there from its registration on and until it drains. Without a manager those of the start are there
-    from the beginning, and what is killed is back when it registers again, without a router when it is started.
+    from the beginning, and what is killed is back when the router hears of it, without a router when it is started.
     """
     config = run.manifest["config"]
     has_router, is_scaled = config.get("router") is not None, (config.get("scaler") or {}).get("name", "none") != "none"
     births: dict[str, list[float]] = {}
     farewells: dict[str, list[float]] = {}
+    signs: dict[str, list[float]] = {}
     for event in run.events:
-        if "replica" in event and event["event"] in ("registered", "draining"):
+        if "replica" not in event:
+            continue
+        if event["event"] in ("registered", "draining"):
             book = births if event["event"] == "registered" else farewells
             book.setdefault(event["replica"], []).append(event["t_s"])
+        if event["event"] == "registered" or event.get("cause") in CHECKED:
+            signs.setdefault(event["replica"], []).append(event["t_s"])
     first = () if is_scaled and has_router else tuple(f"r{n}" for n in range(1, int(config["replicas"]) + 1))
     notes = {name: _Notes() for name in (*first, *births)}
     for name in set(notes) - set(first):
@@ -126,8 +133,8 @@ def courses(run: Run) -> list[Course] | None:
     for fault in run.faults:
         if fault.action not in KNOWN:
             return None
-        note, back = notes.get(fault.target), births.get(fault.target, [])
-        if note is not None and not _note(fault, note, run, back, has_router):
+        note, seen = notes.get(fault.target), signs.get(fault.target, [])
+        if note is not None and not _note(fault, note, run, seen if has_router else None):
             return None
     speeds = (config.get("replica") or {}).get("speeds") or []
     return [
@@ -145,17 +152,30 @@ def _speed(name: str, speeds: list[float]) -> float:
     return float(speeds[int(number) - 1]) if number.isdecimal() and 0 < int(number) <= len(speeds) else 1.0
 
 
-def _note(fault: LandedFault, notes: _Notes, run: Run, births: list[float], has_router: bool) -> bool:
+def _back_s(fault: LandedFault, run: Run, signs: list[float] | None) -> float:
+    """When a process that was ended is there again; `signs` are the router's words that it is, None without a router.
+
+    One that is back before its lease has run out and before a check has missed it is not told of again: then by the
+    first request that was sent after its start and that it answered.
+    """
+    restarts = (f.landed_s for f in run.faults if f.action == "restart" and f.target == fault.target)
+    started = [moment for moment in restarts if moment > fault.landed_s]
+    started += [fault.healed_s] if fault.healed_s is not None else []
+    since = min(started, default=fault.landed_s)
+    if signs is None:
+        return since if started or fault.action == "restart" else math.inf
+    answered = (run.requests["replica"] == fault.target) & (run.requests["sent_s"] > since)
+    return min(_next(signs, since), float(run.requests["sent_s"][answered].min() if answered.any() else math.inf))
+
+
+def _note(fault: LandedFault, notes: _Notes, run: Run, signs: list[float] | None) -> bool:
     """Take a fault in; False where its parameters are not known."""
     start, end = fault.landed_s, math.inf if fault.healed_s is None else fault.healed_s
     given = fault.parameters
     if fault.action in ("kill", "restart"):
         if fault.action == "kill":
             notes.deaths.append(start)
-        back = max(end, start) if fault.action == "kill" else start
-        restarts = (f.landed_s for f in run.faults if f.action == "restart" and f.target == fault.target)
-        back = min([back, *(moment for moment in restarts if moment > start)])
-        notes.closed.append((start, _next(births, back) if has_router else back))
+        notes.closed.append((start, _back_s(fault, run, signs)))
     elif fault.action == "pause":
         resumes = (f.landed_s for f in run.faults if f.action == "resume" and f.target == fault.target)
         notes.frozen.append((start, min([end, *(moment for moment in resumes if moment > start)])))

@@ -10,7 +10,8 @@ condemns nobody. The fleet's time is the lower median of the replicas' means, so
 """
 
 import math
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Collection
 from typing import Final
 
 RATIO: Final = 2.5
@@ -30,19 +31,25 @@ PRIOR: Final = 2.0
 """Answers at the fleet's time that an estimate of slowness begins with."""
 REFRESH_S: Final = 0.1
 """How often the fleet's time is looked at."""
+KEEP_S: Final = 600.0
+"""So long a replica is remembered that has left and has nothing under way."""
 
 
 class Known:
     """What is known of one replica; times in seconds, per place in its line where they are samples."""
 
-    __slots__ = ("answers", "count", "idle_since", "mean_s", "starts", "sum", "total_s")
+    __slots__ = (
+        "answers", "count", "idle_since", "largest", "mean_s", "share", "share_began", "starts", "sum", "total_s",
+    )  # fmt: skip
 
     def __init__(self, now: float) -> None:
         """Nothing, from `now` on."""
         self.mean_s = 0.0
         self.answers = 0
         self.starts: list[tuple[float, float]] = []
-        """Of the attempts under way: when each began, and by what its time is multiplied."""
+        """Of the attempts under way, in order of time: when each began, and by what its time is multiplied."""
+        self.share = self.share_began = self.largest = 0.0
+        """Of them: the sum of the multipliers, of each times its beginning, and the largest multiplier."""
         self.sum = 0.0
         self.total_s = 0.0
         self.count = 0
@@ -61,11 +68,15 @@ class StandingOut:
         """0 = not known yet."""
         self._refreshed = -math.inf
 
-    def refresh(self, ids: Iterable[str], now: float) -> None:
+    def refresh(self, ids: Collection[str], now: float) -> None:
         """Look at what the fleet `ids` takes, where that was not done a moment ago."""
         if now - self._refreshed < REFRESH_S:
             return
         self._refreshed = now
+        if len(self._known) > 2 * len(ids) + SAMPLES:
+            for id_, each in list(self._known.items()):
+                if id_ not in ids and not each.starts and now - each.idle_since > KEEP_S:
+                    del self._known[id_]
         known = [self._known[id_] for id_ in ids if id_ in self._known]
         means = sorted(each.mean_s for each in known if each.answers >= SAMPLES)
         self._fleet_s = means[(len(means) - 1) // 2] if means else 0.0
@@ -77,16 +88,24 @@ class StandingOut:
             known = self._known[id_] = Known(now)
         if not known.starts:
             known.sum *= math.exp((known.idle_since - now) / FORGET_S)
-        known.starts.append((now, 1 / places))
+            known.share = known.share_began = known.largest = 0.0
+        share = 1 / places
+        known.starts.append((now, share))
+        known.largest = max(known.largest, share)
+        known.share += share
+        known.share_began += share * now
 
     def end(self, id_: str, latency: float, now: float, *, answered: bool, failed: bool) -> None:
         """It ended after `latency` seconds."""
         known = self._known.get(id_)
         if known is None or not known.starts:
             return
-        began = now - latency
-        nearest = min(range(len(known.starts)), key=lambda number: abs(known.starts[number][0] - began))
-        sample = latency * known.starts.pop(nearest)[1]
+        began, share = known.starts.pop(_nearest(known.starts, now - latency))
+        known.share -= share
+        known.share_began -= share * began
+        if share == known.largest:
+            known.largest = max((each for _, each in known.starts), default=0.0)
+        sample = latency * share
         known.idle_since = now
         if failed:
             sample = max(sample, self._penalty_s)
@@ -114,13 +133,25 @@ class StandingOut:
             return 1.0, False
         evidence, pending_s = known.sum, 0.0
         if known.starts:
-            for began, share in known.starts:
-                age_s = (now - began) * share
-                pending_s += age_s
-                evidence += GAIN * min(age_s / fleet_s, LONGEST)
+            pending_s = now * known.share - known.share_began
+            if (now - known.starts[0][0]) * known.largest <= LONGEST * fleet_s:  # nothing is capped
+                evidence += GAIN * pending_s / fleet_s
+            else:
+                for began, share in known.starts:
+                    evidence += GAIN * min((now - began) * share / fleet_s, LONGEST)
+                    if evidence >= LIMIT:
+                        break
         elif evidence > 0:
             evidence *= math.exp((known.idle_since - now) / FORGET_S)
         if evidence < LIMIT:
             return (1 + 0.01 * evidence / LIMIT if known.starts else 1.0), False
         slow = (known.total_s + pending_s + PRIOR * fleet_s) / ((max(known.count, 1) + PRIOR) * fleet_s)
         return max(1.01, slow), True
+
+
+def _nearest(starts: list[tuple[float, float]], moment: float) -> int:
+    """Which of the beginnings, in order of time, is the nearest."""
+    after = bisect_left(starts, (moment, 0.0))
+    if after == len(starts) or (after and moment - starts[after - 1][0] <= starts[after][0] - moment):
+        return after - 1
+    return after

@@ -93,7 +93,9 @@ def courses_of(folder, events, *, replicas=2, about=None, **config):
     about = manifest() if about is None else about
     about["config"] |= {"replicas": replicas, **config}
     about["faults"] = [{} for event in events if event["event"] == "fault_injected"]
-    return courses(read(write(folder, even_requests(), about=about, events=events)))
+    requests = even_requests()
+    requests["replica"] = "r1"
+    return courses(read(write(folder, requests, about=about, events=events)))
 
 
 def test_a_killed_replica_is_back_when_it_registers_again(tmp_path):
@@ -155,12 +157,14 @@ def test_a_fault_that_nobody_knows_leaves_no_floor(tmp_path):
     "typed",
     [
         ["+scenario=failover"],
+        ["+scenario=failover", "faults=[{at_s: 8, action: kill, target: all, for_s: 1}]"],
+        ["+scenario=autoscale", "faults=[{at_s: 25, action: kill, target: r1}]"],
         ["+scenario=failure", "seed=3"],
         ["+scenario=routed", "replica.speeds=[1,1,0.5,0.25]", "workload.rate_rps=60"],
         ["+scenario=autoscale"],
         ["+scenario=routed", "workload.rate_rps=240", "replica.queue_limit=20"],
     ],
-    ids=["a death", "random faults", "unequal speeds", "a manager", "overload"],
+    ids=["a death", "deaths that no lease tells of", "a death that a manager mends", "random faults", "unequal speeds", "a manager", "overload"],
 )
 def test_no_policy_is_below_it(tmp_path, typed):
     quiet = ["engine=sim", "summary=never", "tracking.enabled=false", "hydra/launcher=basic"]

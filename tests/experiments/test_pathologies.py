@@ -25,16 +25,17 @@ def test_the_default_router_does_what_the_scenario_expects(tmp_path, scenario):
 @pytest.mark.parametrize(
     ("scenario", "without"),
     [
-        ("check_outage", "router.health.panic_threshold=0"),
-        ("correlated", "router=no_retries"),
-        ("fast_fail", "router=no_retries"),
-        ("flapping", "router=no_retries"),
-        ("gray_failure", "policy=least_request"),
-        ("hang", "policy=round_robin"),
-        ("heterogeneous", "policy=round_robin"),
-        ("lying_health", "router=no_retries"),
+        ("check_outage", ["router.health.panic_threshold=0"]),
+        ("correlated", ["router=no_retries"]),
+        ("fast_fail", ["router=no_retries"]),
+        ("flapping", ["router=no_retries"]),
+        ("gray_failure", ["policy=least_request"]),
+        ("hang", ["policy=round_robin"]),
+        ("heterogeneous", ["policy=round_robin"]),
+        ("lying_health", ["router=no_retries"]),
+        ("rolling_restart", ["router=no_retries", "faults=[{at_s: 8, action: kill, target: r1, for_s: 1}]"]),
     ],
 )
 def test_the_expectation_is_one_that_can_fail(tmp_path, scenario, without):
-    done = run(f"+scenario={scenario}", without, *QUIET, "counterfactual=never", f"hydra.run.dir={tmp_path}")
+    done = run(f"+scenario={scenario}", *without, *QUIET, "counterfactual=never", f"hydra.run.dir={tmp_path}")
     assert done.returncode == 4, done.stdout[-3000:] + done.stderr

@@ -32,15 +32,9 @@ class Adaptive:
         slow_start_s: float = 5.0,
         error_penalty_s: float = 1.0,
     ) -> None:
-        """Of which fleets all are looked at, and how a beginning and a failure count.
-
-        Args:
-            rng: draws.
-            scan: the largest fleet of which all are looked at.
-            choices: how many are drawn of a larger one.
-            slow_start_s: seconds until a new replica is looked at always.
-            error_penalty_s: what a failure counts as at least, seconds.
-        """
+        """`scan`: the largest fleet of which all are looked at; `choices`: how many are drawn of a larger one;
+        `slow_start_s`: seconds until a new replica is looked at always; `error_penalty_s`: what a failure counts as at
+        least, seconds."""
         if not 1 <= scan <= 1000:
             raise ValueError(f"policy.scan={scan}: must be between 1 and 1000")
         if not 2 <= choices <= 64:
@@ -57,7 +51,9 @@ class Adaptive:
 
     def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick:
         """The least of those looked at."""
-        self._outliers.refresh((candidate.id for candidate in candidates), now)
+        if len(self._since) > 2 * len(candidates) + self._scan:
+            self._since = {c.id: self._since.get(c.id, now) for c in candidates}
+        self._outliers.refresh([candidate.id for candidate in candidates], now)
         count = len(candidates) if len(candidates) <= self._scan else self._choices
         drawn = self._rng.sample(candidates, min(count, len(candidates)))
         best, least, reason = drawn[0], float("inf"), "least" if count == len(candidates) else "sampled"

@@ -21,7 +21,7 @@ def mixed(key: int, replica: int) -> float:
     z = (key ^ replica) & MASK
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
-    return ((z ^ (z >> 31)) + 0.5) / 2.0**64
+    return (((z ^ (z >> 31)) >> 12) + 0.5) / 2.0**52
 
 
 class ConsistentHash:
