@@ -15,7 +15,7 @@ from services.journal import tell
 from services.router.access_log import Log
 from services.router.accounts import Accounts
 from services.router.dispatch import Dispatcher, NoReplicaError, PolicyError
-from services.router.fleet import REFUSED
+from services.router.fleet import NOBODY_LISTENS
 from services.router.policy import Outcome
 from services.router.rejections import Failure
 from services.router.replica import Replica
@@ -172,7 +172,7 @@ class Attempting(ABC):
                 self._reject(Failure("exhausted", detail, sent=False))
             return
         what = str(made) or f"not within {self._means.settings.timeouts.connect_s:g} s"
-        reason = REFUSED if getattr(made, "errno", None) == errno.ECONNREFUSED else "connect"
+        reason = NOBODY_LISTENS if getattr(made, "errno", None) == errno.ECONNREFUSED else "connect"
         self._failed(Failure("connect", f"cannot connect to the replica: {what}", sent=False), reason)
 
     def _ask(self, connection: Connection) -> None:

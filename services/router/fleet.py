@@ -14,7 +14,7 @@ from services.router.work import Departed
 ROUNDING = 1e-6
 """0.29 * 100 is 28.999999999999996, and 29 of 100 replicas are no more than a share of 0.29. Larger than what products
 of that size are off by, smaller than what a share is written with."""
-REFUSED = "refused"
+NOBODY_LISTENS = "refused"
 """The reason of an attempt whose connection was refused: nobody listens at the replica's address."""
 REASONS = 32
 """Reasons for a pick that are counted by name; what a policy of one's own says beyond them is `other`."""
@@ -262,8 +262,8 @@ class Fleet:
             replica.failures_in_row += 1
             if not self._ejection.enabled:
                 return
-            if reason == REFUSED and self._ejection.refused:
-                self._eject(replica, now, REFUSED, reason)
+            if reason == NOBODY_LISTENS and self._ejection.refused:
+                self._eject(replica, now, NOBODY_LISTENS, reason)
             elif replica.failures_in_row >= self._ejection.consecutive_failures:
                 self._eject(replica, now, "consecutive_failures", reason)
 
