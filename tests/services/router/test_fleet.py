@@ -285,8 +285,11 @@ def test_checks_that_fail_for_more_than_half_are_ignored_until_half_pass_again()
     assert fleet.ids() == ["r1", "r2", "r3", "r4"]
     failing_checks(fleet, "r1", passed=True)
     assert fleet.panics
+    left = []
+    fleet.left = left.append
     failing_checks(fleet, "r2", passed=True)
     assert fleet.ids() == ["r1", "r2"] and fleet.events[-1] == ("panic_over", "r2", {"healthy": 2, "of": 4})
+    assert left == ["r3", "r4"], "who waits there has to be told"
 
 
 def test_in_a_panic_failures_at_work_still_keep_a_replica_out():
