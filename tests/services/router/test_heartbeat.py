@@ -1,6 +1,7 @@
 """A loop that is late in every turn knows in every turn since when what it reads has been there."""
 
 import asyncio
+import functools
 import socket
 import time
 
@@ -23,14 +24,14 @@ def spin(seconds):
 class Busy(asyncio.Protocol):
     """Keeps the loop from its sockets in every turn; what it does first is seen by others only after that."""
 
-    def __init__(self, does, again):
+    def __init__(self, does, other):
         self.does = does
-        self.again = again
+        self.other = other
 
     def data_received(self, _data):
         if self.does():
             spin(BUSY_S)
-            self.again()
+            self.other.send(b"x")
 
 
 async def kept_busy(does):
@@ -50,7 +51,7 @@ async def kept_busy(does):
     transports = []
     for sock, other in ((one, to_two), (two, to_one)):
         sock.setblocking(False)
-        transport, _ = await loop.create_connection(lambda other=other: Busy(begins, lambda: other.send(b"x")), sock=sock)
+        transport, _ = await loop.create_connection(functools.partial(Busy, begins, other), sock=sock)
         transports.append(transport)
     to_one.send(b"x")
     await asyncio.wait_for(over.wait(), 60)

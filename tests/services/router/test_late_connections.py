@@ -75,7 +75,7 @@ def test_a_connection_that_was_made_while_the_router_stood_still_is_used(connect
     uvloop.run(main())
 
 
-async def test_a_connection_that_is_not_made_is_given_up_after_its_time():
+async def test_a_connection_that_is_not_made_is_given_up_after_its_time(monkeypatch):
     async def hangs(*_):
         await asyncio.Event().wait()
 
@@ -83,7 +83,8 @@ async def test_a_connection_that_is_not_made_is_given_up_after_its_time():
     late = []
     pool = Pool(SHORT_S, 100)
     pool.late = lambda: late.append(1)
-    pool._loop = SimpleNamespace(call_later=loop.call_later, time=loop.time, create_connection=hangs)
+    made_up = SimpleNamespace(call_later=loop.call_later, time=loop.time, create_connection=hangs)
+    monkeypatch.setattr(pool, "_loop", made_up)
     began = loop.time()
     with pytest.raises(TimeoutError):
         await pool.create("http://127.0.0.1:9")
