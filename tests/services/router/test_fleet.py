@@ -336,3 +336,12 @@ def test_what_is_done_in_a_panic_is_work():
     replica = fleet.replicas["r1"]
     fleet.on_start(replica, 10.0)
     assert fleet.work_seconds(12.0) == pytest.approx(2.0)
+
+
+def test_an_answer_of_which_no_time_is_known_is_no_answer_in_no_time():
+    fleet = ready_fleet(1)
+    replica = fleet.replicas["r1"]
+    for latency_s in (0.0, 0.2, 0.0):
+        fleet.on_start(replica, 0.0)
+        fleet.on_finish(replica, "ok", latency_s, 1.0)
+    assert replica.latency_s == 0.2
