@@ -71,7 +71,7 @@ def left_rotation(events: list[Event], replica: str, start_s: float, end_s: floa
 
 
 def detector(event: Event) -> str:
-    """What took a replica out of rotation: `health_check`, `consecutive_failures`, `lease`, or the event's own name."""
+    """What took a replica out of rotation: `health_check`, `consecutive_failures`, `refused`, `lease`, or the event."""
     if event["event"] == "expired":
         return "lease"
     return event.get("cause", event["event"])

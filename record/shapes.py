@@ -180,7 +180,7 @@ class Event(_Event, total=False):
     """Healed by the clean-up after the run."""
     reason: str
     cause: str
-    """Of the router's `ejected`: `health_check` or `consecutive_failures`; of others what let it do so."""
+    """Of the router's `ejected`: `health_check`, `consecutive_failures` or `refused`; of others what let it do so."""
     desired: int
     """Of the manager's, as is `previous`."""
     previous: int

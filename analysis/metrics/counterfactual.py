@@ -77,7 +77,7 @@ def _count(value: int | None) -> str:
 def _detection(metrics: Metrics) -> str:
     if metrics["detection_s"] is None:
         return "never" if metrics["faults_undetected"] else "-"
-    words = {"health_check": "check", "consecutive_failures": "failures", "lease": "lease"}
+    words = {"health_check": "check", "consecutive_failures": "failures", "refused": "refused", "lease": "lease"}
     cause = words.get(metrics["detected_by"] or "")
     return quantity(metrics["detection_s"], "s") + (f" ({cause})" if cause else "")
 

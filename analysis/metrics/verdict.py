@@ -18,6 +18,7 @@ DONE = {
 DETECTORS = {
     "health_check": "by the health check",
     "consecutive_failures": "by failures in a row",
+    "refused": "by a refused connection",
     "lease": "as its lease ran out",
     "draining": "as it said farewell",
 }

@@ -15,7 +15,7 @@ from experiments.simulator.request import HTTP_ERROR, NEVER, OK, REFUSED, RESET,
 from services.backend.draws import uniform
 from services.router.check_pacing import pause_s
 from services.router.dispatch import FAILURE_STATUS, Dispatcher, NoReplicaError, PolicyError, outcome_of
-from services.router.fleet import Emit, Fleet, NotOwnerError
+from services.router.fleet import NOBODY_LISTENS, Emit, Fleet, NotOwnerError
 from services.router.policy import Outcome, Policy
 from services.router.replica import Replica, describe
 from services.router.settings import TICK_S, RouterSettings
@@ -280,7 +280,7 @@ class VirtualRouter(Owner):
         assert attempts is not None
         sent = reason != "connect"
         again = self._dispatcher.follows(attempts, "error", now, sent=sent, replayable=True)
-        self._finish(replica, "error", flight, now, reason)
+        self._finish(replica, "error", flight, now, reason if sent else NOBODY_LISTENS)
         if again:
             self._try(flight, now)
         else:

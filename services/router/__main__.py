@@ -108,6 +108,7 @@ async def serve(
             events.emit("moved", id_, time.monotonic(), requests=moved)
 
     events.on_leave = lambda id_: loop.call_soon(leave, id_)  # the fleet has done with the event by then
+    fleet.left = events.on_leave
     await server.start(data)
     app = Admin(fleet, proxy, events, telemetry, heartbeat, name).app()
     logging.getLogger("aiohttp.server").addFilter(Malformed())

@@ -4,6 +4,7 @@ What becomes of the answer is one floor up (`exchange.py`). Neither knows of byt
 """
 
 import asyncio
+import errno
 import logging
 import time
 from abc import ABC, abstractmethod
@@ -14,6 +15,7 @@ from services.journal import tell
 from services.router.access_log import Log
 from services.router.accounts import Accounts
 from services.router.dispatch import Dispatcher, NoReplicaError, PolicyError
+from services.router.fleet import NOBODY_LISTENS
 from services.router.policy import Outcome
 from services.router.rejections import Failure
 from services.router.replica import Replica
@@ -49,7 +51,7 @@ class Attempting(ABC):
     __slots__ = (
         "_answer_at", "_asked_at", "_attempt_at", "_attempts", "_began", "_client", "_connecting",
         "_connection", "_fault", "_idle_s", "_is_kept", "_is_passing", "_is_streaming", "_is_taking", "_kept",
-        "_limit", "_means", "_passed", "_polled", "_trace", "_waited_s", "_was_sent", "replica", "request",
+        "_limit", "_means", "_missed_s", "_passed", "_polled", "_trace", "_waited_s", "_was_sent", "replica", "request",
     )  # fmt: skip
 
     def __init__(self, means: Means, client: Client, request: Request, began: float) -> None:
@@ -65,7 +67,7 @@ class Attempting(ABC):
         self._passed: Passed = None  # type: ignore[assignment] # likewise
         self._connection: Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._limit = 0.0
+        self._limit = self._missed_s = 0.0
         self._attempt_at = self._answer_at = self._waited_s = 0.0
         self._asked_at: float | None = None
         """When the replica had the whole request; None while the client still sends it."""
@@ -147,11 +149,15 @@ class Attempting(ABC):
         if connection is not None:
             self._ask(connection)
         else:
+            self._missed_s = means.heartbeat.missed_s(now)
             self._connecting = means.pool.connect(replica.url, self._connected)
 
     def _connected(self, made: Connection | BaseException) -> None:
         self._connecting = None
         if isinstance(made, Connection):
+            if self._polled:  # its time had been up
+                self._polled = False
+                self._means.accounts.late()
             self._ask(made)
             return
         if (lacks := own_fault(made)) is not None:
@@ -166,7 +172,8 @@ class Attempting(ABC):
                 self._reject(Failure("exhausted", detail, sent=False))
             return
         what = str(made) or f"not within {self._means.settings.timeouts.connect_s:g} s"
-        self._failed(Failure("connect", f"cannot connect to the replica: {what}", sent=False))
+        reason = NOBODY_LISTENS if getattr(made, "errno", None) == errno.ECONNREFUSED else "connect"
+        self._failed(Failure("connect", f"cannot connect to the replica: {what}", sent=False), reason)
 
     def _ask(self, connection: Connection) -> None:
         """Send the request."""
@@ -200,7 +207,10 @@ class Attempting(ABC):
             self._connecting = None
         if (connection := self._connection) is not None:
             self._connection = None
-            self._means.pool.release(connection)
+            if self._is_streaming:  # the replica has answered early: what it would read next is the rest of this body
+                connection.close()
+            else:
+                self._means.pool.release(connection)
         now = time.monotonic()
         self._means.dispatcher.finish(replica, outcome, self._latency_s(now), now, reason)
         self._means.accounts.telemetry.attempted(end or outcome)
@@ -208,15 +218,18 @@ class Attempting(ABC):
 
     def _latency_s(self, now: float) -> float:
         """What the replica took, without the client's own time for sending and reading: 0 = nothing is known."""
-        if self._answer_at:  # it may come before the request is complete
-            return max(0.0, self._answer_at - (self._attempt_at if self._asked_at is None else self._asked_at))
-        return 0.0 if self._asked_at is None else now - self._asked_at
+        if not self._answer_at:
+            return 0.0 if self._asked_at is None else now - self._asked_at
+        if self._asked_at is None:  # the answer is there, and the request still incomplete
+            return self._answer_at - self._attempt_at
+        # An answer that began before the request was complete is measured by its end.
+        return (self._answer_at if self._answer_at > self._asked_at else now) - self._asked_at
 
-    def _failed(self, failure: Failure) -> None:
-        """The attempt has failed: again, elsewhere, or that is the answer."""
+    def _failed(self, failure: Failure, reason: str = "") -> None:
+        """The attempt has failed: again, elsewhere, or that is the answer. The fleet is told `reason`, if given."""
         self._waited_s += time.monotonic() - self._attempt_at
         again = self._again("error", sent=failure.sent)
-        self._finish("error", failure.reason)
+        self._finish("error", reason or failure.reason)
         if again:
             self._try()
         else:
@@ -269,9 +282,10 @@ class Attempting(ABC):
                     connection.write(b"0\r\n\r\n")
                 self._is_streaming = False
                 self._asked_at = now
-        if not self._is_passing:
+        if not (self._is_passing and self._client.is_full):  # who does not read the answer is not saved by sending
             self._polled = False
-            self._client.deadline.set(now + (self._idle_s if self._is_streaming else self._limit))
+            waits_s = self._idle_s if self._is_streaming or self._is_passing else self._limit
+            self._client.deadline.set(now + waits_s)
         if connection.is_full:
             self._client.pause()
         else:

@@ -48,7 +48,8 @@ class Exchange(Attempting):
         now = time.monotonic()
         at = self._means.heartbeat.arrived(now)
         if not self._answer_at:
-            self._answer_at = max(at, self._attempt_at)
+            # A loop that has been late since before it asked does not know: at most until now.
+            self._answer_at = at if at > (self._asked_at or self._attempt_at) else now
         if not answer.complete:
             if connection.lost is not None:
                 self._failed(Failure("reset", f"the replica broke off: {connection.lost}", sent=True))
@@ -159,12 +160,19 @@ class Exchange(Attempting):
     def expired(self) -> None:
         """A time-out is due. What lies in the socket by now is read first: perhaps the loop is late, not the peer."""
         client, connection = self._client, self._connection
-        waits_for_client = self._is_taking or (
-            self._is_streaming and not self._is_passing and connection is not None and not connection.is_full
-        )
         stuck = self._is_passing and client.is_full
+        waits_for_client = self._is_taking or (
+            self._is_streaming and not stuck and connection is not None and not connection.is_full
+        )
         if not self._polled and not stuck:
-            has_news = client.has_news() if waits_for_client else connection is not None and connection.has_news()
+            if self._connecting is not None:  # give it what the loop has missed of its time, and a turn
+                now = time.monotonic()
+                self._polled = True
+                client.deadline.set(now + GRACE_S + self._means.heartbeat.missed_s(now) - self._missed_s)
+                return
+            has_news = waits_for_client and client.has_news()
+            if not has_news and connection is not None and (self._is_passing or not waits_for_client):
+                has_news = connection.has_news()
             if has_news:
                 self._polled = True
                 self._means.accounts.late()

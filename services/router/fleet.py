@@ -14,6 +14,8 @@ from services.router.work import Departed
 ROUNDING = 1e-6
 """0.29 * 100 is 28.999999999999996, and 29 of 100 replicas are no more than a share of 0.29. Larger than what products
 of that size are off by, smaller than what a share is written with."""
+NOBODY_LISTENS = "refused"
+"""The reason of an attempt whose connection was refused: nobody listens at the replica's address."""
 REASONS = 32
 """Reasons for a pick that are counted by name; what a policy of one's own says beyond them is `other`."""
 Emit = Callable[..., None]
@@ -48,6 +50,8 @@ class Fleet:
         self._departed = Departed()
         self.watch: Callable[[str], None] = lambda _: None
         """Called with the id of a replica whose health is to be checked from now on."""
+        self.left: Callable[[str], object] = lambda _: None
+        """Called with the id of one that leaves the rotation by no event of its own: a panic is over."""
 
     # -- membership
 
@@ -175,6 +179,10 @@ class Fleet:
         self._emit("panic" if panics else "panic_over", replica.id, now, healthy=known.count(True), of=len(known))
         for each in self.replicas.values():
             self._turned(each, now)
+        if not panics:
+            for each in self.replicas.values():
+                if may_work(each) and not each.healthy:
+                    self.left(each.id)
 
     def work_seconds(self, now: float) -> float:
         """Request-seconds spent until `now` at replicas in rotation or draining, those that have left included."""
@@ -235,22 +243,31 @@ class Fleet:
         replica.requests_total += 1
 
     def on_finish(self, replica: Replica, outcome: Outcome, latency_s: float, now: float, reason: str = "") -> None:
-        """An attempt ended; a row of failures ejects. `overloaded` and `cancelled` say nothing of health."""
+        """An attempt ended; a row of failures ejects, a refused connection at once.
+
+        `overloaded` and `cancelled` say nothing of health; a `latency_s` of 0: nothing is known of it.
+        """
         replica.in_flight_s += replica.in_flight * (now - replica.in_flight_at)
         replica.in_flight_at = now
         replica.in_flight -= 1
         if outcome == "ok":
             replica.failures_in_row = 0
             replica.ejections_in_row = 0
+            if latency_s <= 0:
+                return
             before = replica.latency_s
             replica.latency_s = latency_s if before is None else before + 0.1 * (latency_s - before)
         elif outcome == "error":
             replica.failures_total += 1
             replica.failures_in_row += 1
-            if replica.failures_in_row >= self._ejection.consecutive_failures and self._ejection.enabled:
-                self._eject(replica, now, reason)
+            if not self._ejection.enabled:
+                return
+            if reason == NOBODY_LISTENS and self._ejection.refused:
+                self._eject(replica, now, NOBODY_LISTENS, reason)
+            elif replica.failures_in_row >= self._ejection.consecutive_failures:
+                self._eject(replica, now, "consecutive_failures", reason)
 
-    def _eject(self, replica: Replica, now: float, reason: str) -> None:
+    def _eject(self, replica: Replica, now: float, cause: str, reason: str) -> None:
         """Leave it out for a while (Envoy: base time times the ejections in a row), never the last one."""
         serving = self._serving()
         ejected = sum(r.ejected_until is not None for r in self.replicas.values())
@@ -266,7 +283,7 @@ class Fleet:
             "ejected",
             replica.id,
             now,
-            cause="consecutive_failures",
+            cause=cause,
             failures=replica.failures_in_row,
             for_s=for_s,
             reason=reason,

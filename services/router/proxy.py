@@ -45,6 +45,7 @@ class Proxy(Accounts):
         self._access_log = access_log
         self._fleet = fleet
         log = log_request if access_log else None
+        pool.missed_s, pool.late = heartbeat.missed_s, self.late
         self._means = Means(settings, dispatcher, self, pool, heartbeat, log, tracing)
 
     def begin(self, client: Client, request: Request, began: float) -> None:

@@ -43,6 +43,8 @@ class EjectionSettings:
     """False: nobody is ejected for failing at work; health checks alone decide who is in rotation."""
     consecutive_failures: Annotated[int, Bounds(1, 1000)] = 5
     """Failed attempts in a row that eject (Envoy's default)."""
+    refused: bool = True
+    """True: a refused connection ejects at once, since nobody listens there; false: it is one failure of a row."""
     base_s: Annotated[float, Bounds(0.1, 3600)] = 2.0
     """First ejection, seconds; the k-th in a row lasts k times as long (Envoy's rule; its default is 30 s)."""
     max_s: Annotated[float, Bounds(0.1, 3600)] = 20.0

@@ -14,7 +14,7 @@ LANES = 12
 """Lanes drawn; replicas that a fault hit go first."""
 LEAVING = OUT_OF_ROTATION - {"drained", "removed", "expired"}
 """Events that are marked: those others follow on one that is; a lease runs out after an ejection, or by itself."""
-CAUSES = {"health_check": "check", "consecutive_failures": "failures", "lease": "lease"}
+CAUSES = {"health_check": "check", "consecutive_failures": "failures", "refused": "refused", "lease": "lease"}
 """What stands beside a mark."""
 
 

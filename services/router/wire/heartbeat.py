@@ -53,16 +53,19 @@ class Heartbeat:
         self._windows = (before, max(current, lag))
         self._observe(lag)
         if lag > 0:
-            self._since = self._new_since = now - lag
-            self._loop.call_soon(self._loop.call_soon, self._looked)  # the second of two turns comes after a look
+            self._since = since = now - lag
+            self._loop.call_soon(self._loop.call_soon, self._looked, since)  # the second of two turns follows a look
 
-    def _looked(self) -> None:
-        """What had come is read; who had come is let in with this turn."""
-        self._since = None
-        self._loop.call_soon(self._let_in)
+    def _looked(self, since: float) -> None:
+        """What had come is read; who had come is let in with this turn. It may be late, too: then it has its own."""
+        if self._since == since:
+            self._since = None
+        self._new_since = since
+        self._loop.call_soon(self._let_in, since)
 
-    def _let_in(self) -> None:
-        self._new_since = None
+    def _let_in(self, since: float) -> None:
+        if self._new_since == since:
+            self._new_since = None
 
     @property
     def recent_s(self) -> float:

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from services.descriptors import NO_DESCRIPTOR, own_fault
 from services.router.wire.replica import Connection
 
+TURN_S = 0.01
+"""What has come by the end of a connection's time is dealt with in the loop's next turns, seconds."""
 KEEPALIVE_S = 15.0
 """Idle connections to replicas are closed by the router first: the replicas wait for 75 s (caddy #6452)."""
 
@@ -24,6 +26,10 @@ class Pool:
         self._open: set[Connection] = set()
         self._sweeping: asyncio.TimerHandle | None = None
         self._connecting: set[asyncio.Task[None]] = set()
+        self.missed_s: Callable[[float], float] = lambda _: 0.0
+        """How long the loop has stood still until a moment, all in all, seconds; a connection's time goes on after."""
+        self.late: Callable[[], object] = lambda: None
+        """Called for every connection that was made only because of that."""
 
     def idle(self, url: str) -> Connection | None:
         """A connection to that address on which nothing is asked, and on which nothing has come; it is in use then."""
@@ -64,15 +70,25 @@ class Pool:
         """A new connection.
 
         Raises:
-            OSError: there is none; TimeoutError, which is one: not in time.
+            OSError: there is none; TimeoutError, which is one: not in time, without what the router itself was late by.
         """
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or 80
         authority = parts.netloc.encode()
-        async with asyncio.timeout(self._connect_s):
-            _, connection = await self._loop.create_connection(lambda: Connection(self, url, authority), host, port)
+        async with asyncio.timeout(None) as limit:
+            due = self._loop.call_later(self._connect_s, self._due, limit, self.missed_s(time.monotonic()))
+            try:
+                _, connection = await self._loop.create_connection(lambda: Connection(self, url, authority), host, port)
+            finally:
+                due.cancel()
         self._open.add(connection)
+        if limit.when() is not None:
+            self.late()
         return connection
+
+    def _due(self, limit: asyncio.Timeout, missed_s: float) -> None:
+        """A connection's time is up, but for what the loop has missed of it, and for what it has not looked at."""
+        limit.reschedule(self._loop.time() + TURN_S + self.missed_s(time.monotonic()) - missed_s)
 
     def release(self, connection: Connection) -> None:
         """Whoever asked on it has what was wanted; it is kept if it can be."""

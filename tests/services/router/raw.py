@@ -11,10 +11,12 @@ def port_of(url):
 
 
 class RawReplica:
-    """Reads requests, and lets `answer(request, writer)` write what it likes; healthy to the checks."""
+    """Reads requests, and lets `answer(request, writer)` write what it likes; healthy to the checks as long as `is_ready`."""
 
     def __init__(self, answer):
         self.answer = answer
+        self.is_ready = True
+        """To the checks."""
         self.seen = []
         self.closed = 0
         self.writers = []
@@ -26,7 +28,8 @@ class RawReplica:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 if head.startswith(b"GET /readyz "):
-                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                    status = b"200 OK" if self.is_ready else b"503 Service Unavailable"
+                    writer.write(b"HTTP/1.1 %b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
                     break
                 body = b""
                 if b"chunked" in head.lower():

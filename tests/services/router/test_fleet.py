@@ -285,8 +285,11 @@ def test_checks_that_fail_for_more_than_half_are_ignored_until_half_pass_again()
     assert fleet.ids() == ["r1", "r2", "r3", "r4"]
     failing_checks(fleet, "r1", passed=True)
     assert fleet.panics
+    left = []
+    fleet.left = left.append
     failing_checks(fleet, "r2", passed=True)
     assert fleet.ids() == ["r1", "r2"] and fleet.events[-1] == ("panic_over", "r2", {"healthy": 2, "of": 4})
+    assert left == ["r3", "r4"], "who waits there has to be told"
 
 
 def test_in_a_panic_failures_at_work_still_keep_a_replica_out():
@@ -333,3 +336,12 @@ def test_what_is_done_in_a_panic_is_work():
     replica = fleet.replicas["r1"]
     fleet.on_start(replica, 10.0)
     assert fleet.work_seconds(12.0) == pytest.approx(2.0)
+
+
+def test_an_answer_of_which_no_time_is_known_is_no_answer_in_no_time():
+    fleet = ready_fleet(1)
+    replica = fleet.replicas["r1"]
+    for latency_s in (0.0, 0.2, 0.0):
+        fleet.on_start(replica, 0.0)
+        fleet.on_finish(replica, "ok", latency_s, 1.0)
+    assert replica.latency_s == 0.2

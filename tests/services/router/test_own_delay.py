@@ -123,3 +123,29 @@ async def test_who_waits_for_a_replica_that_is_removed_is_served_elsewhere_unles
                     stats = await json_of(session, f"{front.admin}/stats")
                     assert (stats["moved_total"], stats["cancelled_total"], stats["in_flight"]) == (int(moves), 0, 0)
             go_on.set()
+
+
+async def test_who_waits_for_a_replica_that_goes_out_as_a_panic_ends_is_served_elsewhere():
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hangs(head, writer):
+        asked.set()
+        await go_on.wait()
+        await at_once(head, writer)
+
+    health = {"interval_s": 0.05, "unhealthy_threshold": 1, "healthy_threshold": 1}
+    settings = {"router": {"health": health, "timeouts": {"attempt_s": 60, "overall_s": 60}}}
+    with router(settings=settings) as front:
+        async with client() as session, raw_replica(front, session, hangs, "stuck") as stuck, raw_client(front) as one:
+
+            async def panics():
+                return (await json_of(session, f"{front.admin}/events"))["events"][-1]["event"] == "panic"
+
+            stuck.is_ready = False
+            await eventually(panics, "nobody is healthy")
+            await one.send(ASK)
+            await asyncio.wait_for(asked.wait(), 30)
+            async with raw_replica(front, session, at_once, "other"):  # half of two are healthy: no panic any more
+                status, headers, _ = await one.answer()
+                assert (status, headers["x-aegis-attempts"]) == (200, b"2")
+            go_on.set()

@@ -152,37 +152,3 @@ async def test_a_head_without_end_is_no_answer_in_time(started):
     async with client() as session, raw_replica(started, session, endless):
         async with session.get(f"{started.url}/x") as response:
             assert response.status == 504 and (await response.json())["reason"] == "timeout"
-
-
-async def test_an_answer_before_the_request_is_whole_is_passed_on_and_the_upload_ends(started):
-    async def early(_head, writer):
-        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
-
-    async def serve(reader, writer):
-        head = await reader.readuntil(b"\r\n\r\n")
-        if head.startswith(b"GET /readyz "):
-            writer.write(OK + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
-        else:
-            await early(head, writer)
-            await reader.read()
-        writer.close()
-
-    async with client() as session, raw_replica(started, session, early) as replica:
-        replica.serve = serve
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with session.delete(f"{started.admin}/replicas/raw"):
-            pass
-        async with session.put(f"{started.admin}/replicas/early", json={"url": url}):
-            pass
-
-        async with raw_client(started) as one:
-            for _ in range(200):
-                if (await json_of(session, f"{started.admin}/replicas/early"))["state"] == "ready":
-                    break
-                await asyncio.sleep(0.02)
-            await one.send(b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 100_000)
-            status, headers, body = await one.answer()
-            assert (status, headers["connection"], body) == (413, b"close", b"big")
-        await session.delete(f"{started.admin}/replicas/early")
-        server.close()
