@@ -79,7 +79,7 @@ def test_a_rolling_restart_in_which_nothing_failed_is_never_said_not_to_recover(
 
 
 def test_a_fleet_that_turns_requests_away_is_not_the_faster_one(tmp_path):
-    load = ("+scenario=routed", "workload.rate_rps=140", "router=no_retries")
+    load = ("+scenario=routed", "workload.rate_rps=140", "router=no_retries", "policy=peak_ewma")
     for name, limit in (("waits", 100), ("refuses", 0)):
         simulated(tmp_path / name, *load, f"replica.queue_limit={limit}")
     waits, refuses = metrics(tmp_path / "waits"), metrics(tmp_path / "refuses")
