@@ -117,7 +117,7 @@ async def test_a_router_that_ends_waits_while_short_requests_come_that_are_over_
         if len(looks) < 60 and len(looks) % 5 == 0:  # one in 50 ms
             proxy.totals["requests"] += 1
 
-    await drain(proxy, mock.AsyncMock(), tick)
+    await drain(proxy, mock.AsyncMock(is_unread=lambda: False), tick)
     assert len(looks) >= 60 and proxy.draining
 
 
