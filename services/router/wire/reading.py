@@ -51,7 +51,8 @@ class Reading:
             self._unparsed = self._too_many = 0
         elif self._moved:  # the next head has begun
             self._unparsed = len(data)
-            self._too_many = len(data) - size_of(self._headers, self._target)
+            before_line = data.rfind(b"\n") + 1  # what follows is the head's, and the parser has not told of it
+            self._too_many = max(0, before_line - size_of(self._headers, self._target))
         elif self._unparsed - self._too_many > MAX_HEAD_BYTES and fault is None:
             fault = ("too_large", f"a head of more than {MAX_HEAD_BYTES} bytes")
         if fault is not None:

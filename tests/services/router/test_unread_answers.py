@@ -6,11 +6,15 @@ import select
 import signal
 import socket
 import time
+from unittest import mock
 
 import pytest
 
 from services.router.settings import DRAIN_S
 from services.router.wire.closing import LINGER_S
+from services.router.wire.heartbeat import Heartbeat
+from services.router.wire.server import DataServer
+from services.startup import listen, url_of
 from tests.services.live import client, eventually, json_of, router
 from tests.services.router.raw import port_of, raw_client, raw_replica
 
@@ -102,26 +106,15 @@ async def test_of_requests_sent_ahead_no_more_are_served_than_their_client_reads
             heard += len(piece)
 
 
-@pytest.mark.parametrize("last", [ASK, ASK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")])
-async def test_a_client_that_never_reads_is_cut_off_whether_or_not_its_connection_is_to_stay(started, last):
+LAST = b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("asked", [ASK * 400, ASK * 400 + LAST], ids=["the connection stays", "it is to close"])
+async def test_a_client_that_never_reads_what_it_asked_for_is_cut_off(started, asked):
     async with client() as session, raw_replica(started, session, short) as replica, reader(started) as one:
-        # Enough for the kernel to be full, and a little that the router keeps: then the last one.
-        for _ in range(KERNEL_BYTES // ANSWER_BYTES):
-            before = len(replica.seen)
-            await one.send(ASK)
-
-            async def served(before=before):
-                return len(replica.seen) > before or await is_stuck(session)
-
-            await eventually(served, "it is served, or has to read first")
-            if await is_stuck(session):
-                break
-        await one.send(last)
+        await one.send(asked)
         await eventually(one.is_reset, "it is cut off")
-
-
-async def is_stuck(_session):
-    return False
+        assert len(replica.seen) * ANSWER_BYTES < KERNEL_BYTES
 
 
 async def read_until_served(session, front, one):
@@ -130,7 +123,8 @@ async def read_until_served(session, front, one):
 
     async def served():
         nonlocal heard
-        heard += len(await one.read())
+        for _ in range(50):  # more than a few bytes between two looks
+            heard += len(await one.read())
         return (await json_of(session, f"{front.admin}/stats"))["in_flight"] == 0
 
     await eventually(served, "the router has the whole answer")
@@ -143,12 +137,65 @@ async def read_all(one, heard):
     return heard
 
 
-async def test_a_slow_client_gets_all_of_the_last_answer_whatever_else_it_had_asked(started):
-    async with client() as session, raw_replica(started, session, long_without_length), reader(started) as one:
-        await one.send(b"GET /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" * 2)
-        heard = await read_until_served(session, started, one)
+class Writes:
+    """A service that has its whole answer at once, and more than any kernel keeps."""
+
+    def begin(self, one, request, _began):
+        one.transport.write(b"x" * LONG_BYTES)
+        one.done(request, keep=request.keep_alive and request.complete)
+
+    def refuse(self, reason, detail):
+        raise AssertionError(f"{reason}: {detail}")
+
+    def turn_away(self):
+        raise AssertionError("nobody is")
+
+
+@contextlib.asynccontextmanager
+async def server(idle_s):
+    """A data port, and a client of it."""
+    heartbeat = Heartbeat()
+    served = DataServer(Writes(), heartbeat, most=10, head_s=60, idle_s=idle_s)
+    sock = listen("127.0.0.1", 0)
+    await served.start(sock)
+    try:
+        async with reader(mock.Mock(url=url_of(sock))) as one:
+            yield served, one
+    finally:
+        await served.cleanup()
+        heartbeat.stop()
+
+
+HALF = b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nbody"
+ENDS = {"it stays": ASK, "it closes": LAST, "it closes before the body is here": HALF}
+
+
+@pytest.mark.parametrize("asked", ENDS.values(), ids=ENDS)
+async def test_a_connection_with_an_unread_answer_does_not_live_for_ever(asked):
+    async with server(idle_s=0.5) as (served, one):
+        await one.send(asked)
+        await eventually(one.is_reset, "it is cut off")
+
+        async def left():
+            return not served.clients
+
+        await eventually(left, "nothing of it is kept")
+
+
+@pytest.mark.parametrize("asked", ENDS.values(), ids=ENDS)
+async def test_a_slow_client_gets_all_of_its_answer_however_its_connection_ends(asked):
+    async with server(idle_s=20) as (served, one):
+        await one.send(asked)
+        heard = len(await one.read())
         await asyncio.sleep(3 * LINGER_S)  # it takes its time
-        assert await read_all(one, heard) > LONG_BYTES
+        assert served.is_unread()
+        while heard < LONG_BYTES:
+            piece = await one.read()
+            assert piece, heard
+            heard += len(piece)
+        if asked is not ASK:
+            assert await one.read() == b""
+        assert not served.is_unread()
 
 
 async def test_a_slow_client_gets_all_of_its_answer_from_a_router_that_ends():
