@@ -63,7 +63,7 @@ def settings_from(content: dict[str, Any], cls: type = RouterSettings, prefix: s
 
 
 async def drain(proxy: Proxy, server: DataServer, tick: Callable[[float], None]) -> None:
-    """Accept no more connections, finish what is in flight, bodies that are still coming included.
+    """Accept no more connections, finish what is in flight, bodies that still come and answers that are read included.
 
     Clients that are connected may ask once more; they are told that it was the last time (Envoy's and HAProxy's way).
     """
@@ -72,7 +72,8 @@ async def drain(proxy: Proxy, server: DataServer, tick: Callable[[float], None])
     began = busy_at = time.monotonic()
     requests = proxy.totals["requests"]
     while (now := time.monotonic()) < began + DRAIN_S:
-        if proxy.in_flight or proxy.totals["requests"] != requests:  # a short one has come and gone between two looks
+        asked = proxy.totals["requests"] != requests  # a short one has come and gone between two looks
+        if proxy.in_flight or asked or server.is_unread():
             busy_at, requests = now, proxy.totals["requests"]
         elif now >= busy_at + SETTLE_S:
             return
@@ -101,7 +102,7 @@ async def serve(
     rng = random.Random(arguments.seed + 1)
     checker = HealthChecker(settings.health, fleet, rng, proxy.exhausted, heartbeat, proxy.late)
     fleet.watch = checker.watch
-    server = DataServer(proxy, heartbeat, most, settings.timeouts.head_s)
+    server = DataServer(proxy, heartbeat, most, settings.timeouts.head_s, settings.timeouts.idle_s)
 
     def leave(id_: str) -> None:
         if (moved := proxy.leave(id_, server.clients)) > 0:

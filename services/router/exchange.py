@@ -9,6 +9,7 @@ from services.router.attempting import Attempting, Means
 from services.router.dispatch import outcome_of
 from services.router.rejections import REJECTIONS, Failure, own_answer
 from services.router.wire.client import GRACE_S, Client
+from services.router.wire.closing import Unread
 from services.router.wire.heads import to_client
 from services.router.wire.messages import Answer, Request
 from services.router.wire.replica import Connection
@@ -20,13 +21,13 @@ SMALL_BODY_BYTES = 65_536
 class Exchange(Attempting):
     """One request and what is known of it on its way."""
 
-    __slots__ = ("_is_chunked", "_keeps", "_left_bytes")
+    __slots__ = ("_is_chunked", "_keeps", "_unread")
 
     def __init__(self, means: Means, client: Client, request: Request, began: float) -> None:
         """`began` on the monotonic clock."""
         super().__init__(means, client, request, began)
         self._is_chunked = self._keeps = False
-        self._left_bytes = 0
+        self._unread: Unread = None  # type: ignore[assignment] # as soon as the client has to read first
 
     # -- the answer
 
@@ -125,7 +126,7 @@ class Exchange(Attempting):
         """The client does not read as fast as the replica writes."""
         if self._is_passing and self._connection is not None:
             self._connection.pause()
-            self._left_bytes = self._client.transport.get_write_buffer_size()
+            self._unread = Unread(self._client.transport, time.monotonic())
 
     def drained(self) -> None:
         """It has read."""
@@ -188,10 +189,9 @@ class Exchange(Attempting):
             else:
                 self._blame_client(Failure("client_timeout", detail, sent=True))
         elif stuck:
-            left = client.transport.get_write_buffer_size()
-            if left < self._left_bytes:  # it reads, if slowly
-                self._left_bytes = left
-                client.deadline.set(time.monotonic() + self._idle_s)
+            now = time.monotonic()
+            if self._unread.unmoved_s(now) < self._idle_s:  # it reads, if slowly
+                client.deadline.set(now + self._idle_s)
                 return
             self._finish("cancelled", "")
             self._unanswered("cancelled")

@@ -211,7 +211,7 @@ async def test_without_a_port_towards_one_replica_another_one_is_asked_and_nobod
         heartbeat = Heartbeat()
         stack.callback(heartbeat.stop)
         proxy = Proxy(settings, fleet, create("round_robin", {}, random.Random(0)), Telemetry(), pool, heartbeat)
-        front = DataServer(proxy, heartbeat, most=100, head_s=60)
+        front = DataServer(proxy, heartbeat, most=100, head_s=60, idle_s=30)
         stack.push_async_callback(front.cleanup)
         sock = listen("127.0.0.1", 0)
         await front.start(sock)

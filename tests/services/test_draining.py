@@ -117,8 +117,15 @@ async def test_a_router_that_ends_waits_while_short_requests_come_that_are_over_
         if len(looks) < 60 and len(looks) % 5 == 0:  # one in 50 ms
             proxy.totals["requests"] += 1
 
-    await drain(proxy, mock.AsyncMock(), tick)
+    await drain(proxy, mock.AsyncMock(is_unread=lambda: False), tick)
     assert len(looks) >= 60 and proxy.draining
+
+
+async def test_a_router_that_ends_waits_for_clients_that_still_read_what_they_were_answered():
+    looks = []
+    server = mock.AsyncMock(is_unread=lambda: len(looks) < 60)
+    await drain(mock.Mock(in_flight=0, totals={"requests": 0}), server, looks.append)
+    assert len(looks) >= 60
 
 
 async def test_a_replica_that_ends_asks_its_router_a_few_times_only():

@@ -55,6 +55,10 @@ VIA = f"1.1 {PSEUDONYM}"
 """Of the router's own answers, and of its health checks."""
 AUTHORITY = re.compile(b"[^/?#]*")
 """Of an absolute URL, what stands before its path (RFC 3986, section 3.2)."""
+RTSP = frozenset(
+    b"DESCRIBE ANNOUNCE SETUP PLAY PAUSE TEARDOWN GET_PARAMETER SET_PARAMETER REDIRECT RECORD FLUSH".split()
+)
+"""Methods that the parser knows of RTSP only (RFC 2326, section 10)."""
 CONTROL = re.compile(b"[\x00-\x08\x0a-\x1f\x7f]")
 _PSEUDONYM = PSEUDONYM.encode()
 _PASSED = {version: f"{version} {PSEUDONYM}".encode() for version in ("1.0", "1.1")}
@@ -85,11 +89,25 @@ def end_of(headers: list[Header], version: str) -> tuple[int | None, bool]:
     return length, chunked
 
 
+def size_of(headers: list[Header], first: bytes) -> int:
+    """The size of a head whose first line holds `first`, bytes."""
+    return len(first) + sum(len(name) + len(value) + 4 for _, name, value in headers)
+
+
 def too_large(headers: list[Header], first: bytes, seen: int) -> bool:
     """Whether a head is larger than allowed; it is no larger than `seen` bytes."""
     if len(headers) > MAX_HEADERS:
         return True
-    return seen > MAX_HEAD_BYTES and len(first) + sum(len(n) + len(v) + 4 for _, n, v in headers) > MAX_HEAD_BYTES
+    return seen > MAX_HEAD_BYTES and size_of(headers, first) > MAX_HEAD_BYTES
+
+
+def is_http(line: bytes, method: bytes) -> bool:
+    """Whether a request is of HTTP's, as far as `line`, the beginning of its head, tells.
+
+    The parser takes RTSP and ICE, whose first lines look the same, and does not say which it was.
+    """
+    protocol = line.split(maxsplit=3)[2:3]
+    return method not in RTSP and (not protocol or protocol[0].startswith(b"HTTP/"))
 
 
 def read_request(request: Request) -> None:
@@ -200,6 +218,8 @@ class Passed:
             elif lower == b"x-aegis-key" and self.key is None:
                 self.key = value.decode("latin-1")
                 lines += (name, b": ", value, b"\r\n")
+        if not request.target.startswith(b"/"):
+            host = authority_of(request.target) or host
         self.host = host
         if not self.id:
             self.id = f"{_prefix}-{next(_numbers)}"
@@ -287,3 +307,9 @@ def origin_form(target: bytes) -> bytes | None:
         return None
     path = rest[len(AUTHORITY.match(rest)[0]) :]  # type: ignore[index] # it matches the empty one, too
     return path if path.startswith(b"/") else b"/" + path
+
+
+def authority_of(target: bytes) -> bytes:
+    """The host and port of a target in absolute form, which go before `Host` (RFC 9112, section 3.2.2)."""
+    rest = target.partition(b"://")[2]
+    return AUTHORITY.match(rest)[0].rpartition(b"@")[2]  # type: ignore[index] # it matches the empty one, too

@@ -36,13 +36,17 @@ class Service(Protocol):
 class DataServer:
     """Serves the data port."""
 
-    def __init__(self, service: Service, heartbeat: Heartbeat, most: int, head_s: float) -> None:
-        """`most` clients may be connected; each one more gets the bytes of `turn_away`, and is closed."""
+    def __init__(self, service: Service, heartbeat: Heartbeat, most: int, head_s: float, idle_s: float) -> None:
+        """`most` clients may be connected; each one more gets the bytes of `turn_away`, and is closed.
+
+        A head may take `head_s`; a client that reads nothing for `idle_s` is cut off.
+        """
         self.begin = service.begin
         self.refusal = service.refuse
         self.arrived = heartbeat.arrived
         self.connected = heartbeat.connected
         self.head_s = head_s
+        self.idle_s = idle_s
         self._turn_away = service.turn_away
         self._most = most
         self.clients: set[Client] = set()
@@ -63,12 +67,16 @@ class DataServer:
         client.transport.write(self._turn_away())
         client.linger()
         if count > self._most + min(MOST_LINGERING, self._most):
-            client.transport.close()
+            client.close_idle()
         return False
 
     def left(self, client: Client) -> None:
         """It is gone."""
         self.clients.discard(client)
+
+    def is_unread(self) -> bool:
+        """Whether a client has not read yet what the router holds for it, answers that have ended included."""
+        return any(client.transport.get_write_buffer_size() > 0 for client in self.clients)
 
     async def stop(self) -> None:
         """Accept no more."""
@@ -84,5 +92,5 @@ class DataServer:
         if self.clients:
             await asyncio.sleep(cut_s)
         for client in list(self.clients):
-            client.transport.abort()
+            client.cut()
         await asyncio.sleep(0)

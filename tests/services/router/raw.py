@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 
+import aiohttp
+
 from tests.services.live import until
 
 
@@ -57,7 +59,8 @@ async def raw_replica(front, session, answer, id_="raw"):
         await until(session, front.admin, id_, "ready")
         yield replica
     finally:
-        await session.delete(f"{front.admin}/replicas/{id_}")
+        with contextlib.suppress(aiohttp.ClientConnectionError):  # the router may have ended
+            await session.delete(f"{front.admin}/replicas/{id_}")
         for writer in replica.writers:
             writer.close()
         server.close()
