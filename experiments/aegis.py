@@ -54,6 +54,7 @@ COMMANDS = {
     "pairing": Command("experiments.pairing", "how many runs the shared seeds save, simulated"),
     "calibration": Command("analysis.calibration.__main__", "how often the verdicts are right, simulated"),
     "router-cost": Command("experiments.router_cost", "CPU a request and added latency, beside other proxies"),
+    "policy-table": Command("experiments.policy_table", "every policy under every fault beside the floor, simulated"),
     "simulator-speed": Command("experiments.simulator_speed", "simulated requests a second on this machine"),
     "compile": Command("experiments.compile", "the simulator compiled, about twice as fast; needs a C compiler"),
     "router": Command("services.router.__main__", "the router alone"),
