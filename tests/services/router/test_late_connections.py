@@ -59,7 +59,7 @@ def test_a_connection_that_was_made_while_the_router_stood_still_is_used(connect
         fleet = Fleet(settings.health, settings.ejection, EventLog().emit)
         heartbeat, pool = Heartbeat(), Standing(connect_s, 100)
         proxy = Proxy(settings, fleet, create("round_robin", {}, random.Random(0)), Telemetry(), pool, heartbeat)
-        front = DataServer(proxy, heartbeat, most=100, head_s=60)
+        front = DataServer(proxy, heartbeat, most=100, head_s=60, idle_s=30)
         sock = listen("127.0.0.1", 0)
         await front.start(sock)
         async with replica() as url, aiohttp.ClientSession() as session:

@@ -18,13 +18,11 @@ from tests.services.router.upstreams import upstreams
 
 PATIENT: dict[str, Any] = {
     "router": {
-        "health": {"interval_s": 600, "timeout_s": 30},
-        "timeouts": {"connect_s": 20, "attempt_s": 20, "overall_s": 60},
-        "ejection": {"consecutive_failures": 1000},
-        "retry": {"budget_min_per_s": 1000.0},
+        "health": {"interval_s": 600, "timeout_s": 30}, "timeouts": {"connect_s": 20, "attempt_s": 20, "overall_s": 60},
+        "ejection": {"consecutive_failures": 1000}, "retry": {"budget_min_per_s": 1000.0},
     },
     "policy": {"name": "round_robin"},
-}
+}  # fmt: skip
 """Nothing happens by the clock, however slow the machine: no check after the first, no ejection, no time-out."""
 
 
@@ -341,13 +339,11 @@ async def test_nonsense_on_the_data_port_is_answered_400_and_the_router_lives_on
 
 
 async def test_the_retry_budget_holds_against_a_fleet_that_fails():
-    settings = json.loads(json.dumps(PATIENT))
-    settings["router"]["retry"] = {"budget_ratio": 0.2, "budget_min_per_s": 0.0, "budget_window_s": 60}
-
-    with router(settings=settings) as started:
+    budget = {"budget_ratio": 0.2, "budget_min_per_s": 0.0, "budget_window_s": 60}
+    with router(settings=PATIENT | {"router": PATIENT["router"] | {"retry": budget}}) as started:
         async with client() as session, upstreams(started, session, refused, refused, refused) as all_of_them:
             for _ in range(100):
                 async with session.get(started.url + "/x") as response:
                     assert response.status == 500
-            assert sum(len(upstream.seen) for upstream in all_of_them) == 120
-            assert (await json_of(session, f"{started.admin}/stats"))["retries_total"] == 20
+            retries = (await json_of(session, f"{started.admin}/stats"))["retries_total"]
+            assert (sum(len(upstream.seen) for upstream in all_of_them), retries) == (120, 20)
