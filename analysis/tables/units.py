@@ -10,10 +10,10 @@ ENDINGS = (
     (r"_cores", "cores"),
     (r"_seconds", "replica-seconds"),
     (r"_s", "s"),
-    (r"_requests", "requests"),
+    (r"_requests(_(steady|fault|recovery))?", "requests"),
     (r"_share|_rate|utilisation", "share"),
 )
-STARTS = ((r"error_rate|share_", "share"), (r"requests_", "requests"))
+STARTS = ((r"error_rate|share_", "share"), (r"requests_", "requests"), (r"times_floor_", "ratio"))
 COUNTED = {
     "dropped": "requests",
     "errors": "requests",

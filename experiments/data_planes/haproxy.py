@@ -63,7 +63,8 @@ class Haproxy:
                 retries=settings.retry.max_attempts - 1,
                 check="  option httpchk GET /readyz\n  http-check expect status 200" if health.enabled else "",
                 servers="\n".join(servers),
-            )
+            ),
+            encoding="utf-8",
         )
         return [program, "-db", "-f", str(path)]
 

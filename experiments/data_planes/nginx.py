@@ -56,7 +56,8 @@ class Nginx:
                 attempt_ms=round(settings.timeouts.attempt_s * 1e3),
                 overall_ms=round(settings.timeouts.overall_s * 1e3),
                 attempts=settings.retry.max_attempts,
-            )
+            ),
+            encoding="utf-8",
         )
         return [program, "-c", str(path), "-p", str(front.folder), "-e", str(front.folder / "error.log")]
 

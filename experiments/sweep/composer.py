@@ -1,6 +1,7 @@
 """From the overrides of a job to its plan, for many jobs: as Hydra composes each, at a tenth of the cost."""
 
 import pickle
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -15,6 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 from experiments.plan.engines import engine_of
 from experiments.plan.resolve import resolve
 from experiments.sweep.job import Job, key_of
+
+PLAIN_SEED = re.compile(r"seed=(0|[1-9]\d*)", re.ASCII)
 
 
 class Composer:
@@ -53,10 +56,10 @@ class Composer:
 
     def _given_seed(self, number: int, overrides: Sequence[str], arm: tuple[str, ...]) -> Job | None:
         """None where no job of this arm is known, the seed is more than a number, or changes more than the faults."""
-        known, seeds = self._arms.get(arm), [text.partition("=")[2] for text in overrides if key_of(text) == "seed"]
-        if known is None or len(seeds) != 1 or not (seeds[0].isdecimal() and str(int(seeds[0])) == seeds[0]):
+        known, seeds = self._arms.get(arm), [text for text in overrides if key_of(text) == "seed"]
+        if known is None or len(seeds) != 1 or (found := PLAIN_SEED.fullmatch(seeds[0])) is None:
             return None
-        job = replace(known.with_seed(int(seeds[0]), number), overrides=tuple(overrides))
+        job = replace(known.with_seed(int(found[1]), number), overrides=tuple(overrides))
         # On whether there are any the primary metric may depend.
         return job if bool(job.plan.faults) == bool(known.plan.faults) else None
 
