@@ -63,3 +63,13 @@ def two_of(count: int, rng: random.Random) -> tuple[int, int]:
     """Two different numbers below `count` (2 or more), every ordered pair equally likely; two draws, always."""
     first, second = int(rng.random() * count), int(rng.random() * (count - 1))
     return first, second + (second >= first)
+
+
+def drawn(weights: list[float], u: float) -> int:
+    """Which of the weights a uniform number of [0, 1) falls on; the last where rounding leaves none."""
+    left = u * sum(weights)
+    for number, weight in enumerate(weights):
+        left -= weight
+        if left < 0:
+            return number
+    return len(weights) - 1

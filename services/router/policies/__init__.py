@@ -10,9 +10,9 @@ import random
 from typing import Any, cast
 
 from services.plugins import Point
-from services.router.policy import OUTCOMES, Candidate, Outcome, Pick, Policy, RequestInfo, two_of
+from services.router.policy import OUTCOMES, Candidate, Outcome, Pick, Policy, RequestInfo, drawn, two_of
 
-__all__ = ["OUTCOMES", "POLICIES", "Candidate", "Outcome", "Pick", "Policy", "RequestInfo", "create", "two_of"]
+__all__ = ["OUTCOMES", "POLICIES", "Candidate", "Outcome", "Pick", "Policy", "RequestInfo", "create", "drawn", "two_of"]
 
 POLICIES = Point(__name__, __path__, "policies", "policy", ("pick", "on_start", "on_finish"))
 

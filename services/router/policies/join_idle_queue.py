@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import ClassVar
 
-from services.router.policies import Candidate, Outcome, Pick, RequestInfo
+from services.router.policies import Candidate, Outcome, Pick, RequestInfo, drawn
 
 
 class JoinIdleQueue:
@@ -33,12 +33,7 @@ class JoinIdleQueue:
             first = min(since)
             among = [candidate for candidate, at in zip(idle, since, strict=True) if at == first]
             return Pick(among[int(u * len(among))], "idle")
-        left = u * sum(candidate.weight for candidate in candidates)
-        for candidate in candidates:
-            left -= candidate.weight
-            if left < 0:
-                return Pick(candidate, "drawn")
-        return Pick(candidates[-1], "drawn")
+        return Pick(candidates[drawn([candidate.weight for candidate in candidates], u)], "drawn")
 
     def on_start(self, replica: Candidate, now: float) -> None:
         """It leaves the line, or, with a slot that is still free, goes to its end."""

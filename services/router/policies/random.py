@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import ClassVar
 
-from services.router.policies import Candidate, Outcome, Pick, RequestInfo
+from services.router.policies import Candidate, Outcome, Pick, RequestInfo, drawn
 
 
 class RandomPick:
@@ -22,13 +22,8 @@ class RandomPick:
 
     def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick:
         """One draw, always."""
-        u, total = self._rng.random(), sum([candidate.weight for candidate in candidates])
-        left = u * total
-        for candidate in candidates:
-            left -= candidate.weight
-            if left < 0:
-                return Pick(candidate, "drawn")
-        return Pick(candidates[-1], "drawn")
+        u = self._rng.random()
+        return Pick(candidates[drawn([candidate.weight for candidate in candidates], u)], "drawn")
 
     def on_start(self, replica: Candidate, now: float) -> None:
         """Nothing is learnt from it."""

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import ClassVar
 
-from services.router.policies import Candidate, Outcome, Pick, RequestInfo
+from services.router.policies import Candidate, Outcome, Pick, RequestInfo, drawn
 
 
 class WeightedLatency:
@@ -35,13 +35,7 @@ class WeightedLatency:
         known = [mean_s for c in candidates if (mean_s := self._means_s.get(c.id)) is not None]
         typical_s = sum(known) / len(known) if known else 1.0
         chances = [c.weight / max(1e-6, self._means_s.get(c.id, typical_s)) for c in candidates]
-        left = self._rng.random() * sum(chances)
-        chosen = len(candidates) - 1
-        for number, chance in enumerate(chances):
-            left -= chance
-            if left < 0:
-                chosen = number
-                break
+        chosen = drawn(chances, self._rng.random())
         return Pick(candidates[chosen], "drawn" if len(known) == len(candidates) else "cold")
 
     def on_start(self, replica: Candidate, now: float) -> None:
