@@ -68,10 +68,12 @@ class StandingOut:
         """0 = not known yet."""
         self._refreshed = -math.inf
 
+    def is_due(self, now: float) -> bool:
+        """Whether the fleet has not been looked at for a moment."""
+        return now - self._refreshed >= REFRESH_S
+
     def refresh(self, ids: Collection[str], now: float) -> None:
-        """Look at what the fleet `ids` takes, where that was not done a moment ago."""
-        if now - self._refreshed < REFRESH_S:
-            return
+        """Look at what the fleet `ids` takes."""
         self._refreshed = now
         if len(self._known) > 2 * len(ids) + SAMPLES:
             for id_, each in list(self._known.items()):

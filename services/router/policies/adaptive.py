@@ -53,7 +53,8 @@ class Adaptive:
         """The least of those looked at."""
         if len(self._since) > 2 * len(candidates) + self._scan:
             self._since = {c.id: self._since.get(c.id, now) for c in candidates}
-        self._outliers.refresh([candidate.id for candidate in candidates], now)
+        if self._outliers.is_due(now):
+            self._outliers.refresh([candidate.id for candidate in candidates], now)
         count = len(candidates) if len(candidates) <= self._scan else self._choices
         drawn = self._rng.sample(candidates, min(count, len(candidates)))
         best, least, reason = drawn[0], float("inf"), "least" if count == len(candidates) else "sampled"
