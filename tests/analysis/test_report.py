@@ -205,7 +205,9 @@ def test_the_page_of_a_map_has_its_cells_and_what_they_come_to(tmp_path):
     }
     for number, (load, lost) in enumerate(((20, 0), (40, 40))):
         requests = synthetic.even_requests(latency_s=0.1)
-        requests.loc[requests.index[len(requests) - lost :], ["status", "outcome"]] = [500, "http_error"]
+        last = requests.index >= len(requests) - lost
+        requests["status"] = requests["status"].mask(last, 500)
+        requests["outcome"] = requests["outcome"].mask(last, "http_error")
         workload = {"rate_rps": load, "duration_s": 10, "warmup_s": 0, "demand": {"mean_ms": 100}}
         about = synthetic.manifest(seed=1, scenario="retry_storm_map", config={**config, "workload": workload})
         about["faults"] = [{"at_s": 2.0, "action": "slow", "target": "all", "for_s": 3.0, "factor": 5}]

@@ -91,9 +91,8 @@ def _drawn(served: dict[storm.At, list[float]], edge: float) -> Chart:
 
 
 def _table(served: dict[storm.At, list[float]]) -> Sheet:
-    rows = [
-        (load, length, float(np.mean(shares)), shares[0], shares[-1], len(shares), storm.outcome(shares))
-        for (load, length), shares in sorted(served.items())
-    ]
-    columns = (LOAD, LENGTH, SERVED, "lowest", "highest", "runs", "the fleet is")
-    return Sheet("Cells", columns, [(*(f"{one:g}" for one in row[:2]), *(f"{share:.1%}" for share in row[2:5]), *row[5:]) for row in rows])
+    rows = []
+    for (load, length), shares in sorted(served.items()):
+        told = (f"{share:.1%}" for share in (float(np.mean(shares)), shares[0], shares[-1]))
+        rows.append((f"{load:g}", f"{length:g}", *told, len(shares), storm.outcome(shares)))
+    return Sheet("Cells", (LOAD, LENGTH, SERVED, "lowest", "highest", "runs", "the fleet is"), rows)
