@@ -7,6 +7,7 @@ leaves its writes for the end of a turn, too: `ConnectionImpl::write` activates 
 """
 
 import asyncio
+from collections.abc import Callable
 
 LARGE_BYTES = 16_384
 """A piece of this size is written at once, so that a peer that does not read is felt before more is read for it. Of
@@ -16,11 +17,11 @@ smaller ones a connection has one a turn: a read that does not fill its buffer e
 class Outbox:
     """The writes of one turn, in their order."""
 
-    __slots__ = ("_loop", "_waiting")
+    __slots__ = ("_call_soon", "_waiting")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Nothing is to be written."""
-        self._loop = loop
+    def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        """`call_soon` of the loop: called back once the turn is over."""
+        self._call_soon = call_soon
         self._waiting: list[tuple[asyncio.Transport, bytes]] = []
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
@@ -31,7 +32,7 @@ class Outbox:
             transport.write(data)
             return
         if not waiting:
-            self._loop.call_soon(self.flush)
+            self._call_soon(self.flush)
         waiting.append((transport, data))
 
     def flush(self) -> None:

@@ -21,7 +21,7 @@ class Pool:
     def __init__(self, connect_s: float, most: int) -> None:
         """`connect_s` for a connection; beyond `most` of all kinds idle ones give way. Needs a running loop."""
         self._loop = asyncio.get_running_loop()
-        self.outbox = Outbox(self._loop)
+        self.outbox = Outbox(self._loop.call_soon)
         self._connect_s = connect_s
         self._most = most
         self._idle: dict[str, list[Connection]] = {}

@@ -42,7 +42,7 @@ class DataServer:
 
         A head may take `head_s`; a client that reads nothing for `idle_s` is cut off. Needs a running loop.
         """
-        self.outbox = Outbox(asyncio.get_running_loop())
+        self.outbox = Outbox(asyncio.get_running_loop().call_soon)
         self.begin = service.begin
         self.refusal = service.refuse
         self.arrived = heartbeat.arrived
