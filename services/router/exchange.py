@@ -8,6 +8,7 @@ import time
 from services.router.attempting import Attempting, Means
 from services.router.dispatch import outcome_of
 from services.router.rejections import REJECTIONS, Failure, own_answer
+from services.router.reports import report_of
 from services.router.wire.client import GRACE_S, Client
 from services.router.wire.closing import Unread
 from services.router.wire.heads import to_client
@@ -60,6 +61,7 @@ class Exchange(Attempting):
         self._waited_s += max(0.0, at - self._attempt_at)
         after = outcome_of(answer.status)
         if after != "ok" and self._again(after, sent=True):
+            self._report(answer)
             self._finish(after, f"status {answer.status}")
             self._try()
             return
@@ -105,12 +107,19 @@ class Exchange(Attempting):
 
     def _passed_on(self, answer: Answer) -> None:
         after = outcome_of(answer.status)
+        self._report(answer)
         self._finish(after, "" if after == "ok" else f"status {answer.status}")
         self._means.accounts.answered(answer.status, self._began, self._trace)
         if self._means.log is not None:
             replica = answer.header(b"x-aegis-replica")
             self._tell(answer.status, None if replica is None else replica.decode("latin-1"))
         self._client.done(self.request, keep=self._keeps)
+
+    def _report(self, answer: Answer) -> None:
+        """Let the policy hear what the replica says of itself, if it wants to."""
+        dispatcher = self._means.dispatcher
+        if dispatcher.reads_reports and self.replica is not None:
+            dispatcher.reported(self.replica, report_of(answer), time.monotonic())
 
     def _broken(self) -> None:
         """The replica broke off after its head had been passed on: the client must not take the part for the whole."""
