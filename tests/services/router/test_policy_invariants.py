@@ -97,8 +97,9 @@ class World:
             self.dispatcher.reported(replica, Report(3, service_s, utilisation, 20 + 30 * utilisation, 0.5), self.now)
 
     def probed(self, about):
+        id_, in_flight, latency_s = about
         if hasattr(self.policy, "on_probe"):
-            self.dispatcher.probed(*about, self.now)
+            self.dispatcher.probed(id_, in_flight, latency_s, self.now)
 
     def play(self, script):
         for step, about in script:
