@@ -4,6 +4,7 @@ What fails shrinks to the smallest schedule of faults, which Hypothesis prints; 
 """
 
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -40,7 +41,8 @@ def faults(draw):
     action = draw(st.sampled_from(sorted([*PARAMETERS, *PROCESS_FAULTS.usable()])))
     at_s = draw(st.floats(0, DURATION_S - 0.5))
     lasts = action in PARAMETERS or PROCESS_FAULTS.find(action).lasts
-    for_s = draw(st.none() | st.floats(0.05, DURATION_S)) if lasts else None
+    for_good = st.nothing() if action == "pause" else st.none()  # a run ends before what it has paused goes on
+    for_s = draw(for_good | st.floats(0.05, DURATION_S)) if lasts else None
     targets = [*REPLICAS, "all", *(["router"] if action in PROCESS_FAULTS.usable() else [])]
     taken = [name for name in PARAMETERS.get(action, {}) if draw(st.booleans())]
     parameters = {name: draw(STRENGTHS.get(name, st.floats(*BOUNDS[name]))) for name in taken if name in BOUNDS}
@@ -101,6 +103,11 @@ class Counted:
         self._policy.on_finish(replica, outcome, latency, now)
 
 
+def counted(make, counts):
+    """A new policy that counts."""
+    return Counted(make(), counts)
+
+
 @settings(
     max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
@@ -122,8 +129,7 @@ def hold(config, timeline):
     stack = VirtualStack(config, timeline, schedule, lambda *_, **__: None)
     counts = Counter()
     for router in stack.routers:
-        make = router._make_policy
-        router._make_policy = lambda make=make: Counted(make(), counts)
+        router._make_policy = partial(counted, router._make_policy, counts)
         router._dispatcher._policy = Counted(router._dispatcher._policy, counts)
     stack.run(lambda _: True)
     stack.agenda.run_before(stack.agenda.now + AFTER_S)
