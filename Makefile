@@ -19,8 +19,8 @@ fast: $(STAMP) ## compile the simulator: the same results in less than half the 
 quick: $(STAMP) ## tests of pure code, about two minutes
 	@$(BIN)/python -m pytest --quick -n 2
 
-test: $(STAMP) ## all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: $(STAMP) ## all tests, one more at a time than the usual two cores: many wait for processes rather than compute
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 verify: $(STAMP) ## measurements whose result is known before: ten minutes, on an otherwise idle machine
 	@$(BIN)/python -m pytest tests/measuring --timeout 1200

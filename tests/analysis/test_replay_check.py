@@ -63,13 +63,14 @@ def of(found, key):
     return next(row for row in found.rows if row.metric == key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "mean_failed", "burst"),
     [(3, 0.0, 0), (3, 0.7, 0), (3, 40.0, 0), (3, 5.0, 1.0), (2, 5.0, 1.0), (6, 80.0, 0.3)],
 )
 def test_a_run_that_differs_in_nothing_is_rarely_said_to_differ(n, mean_failed, burst):
     rng = np.random.default_rng([n, int(10 * mean_failed)])
-    trials = 300
+    trials = 200
     wrong = 0
     for _ in range(trials):
         old, *repeats = (drawn(rng, mean_failed, burst) for _ in range(n + 1))
