@@ -57,6 +57,8 @@ class VirtualReplica(Node):
         self._playing = Playing(settings, self.process, agenda)
         self.queue = self._empty()
         self._jobs: dict[Job, Flight] = {}
+        self._checks: dict[Job, Callable[[float], None]] = {}
+        """Health checks in the queue, with what to call when their turn has come."""
         self._waiting: dict[Flight, None] = {}
         """Delayed, hanging, or not taken yet by a paused process."""
         self._waits_for_it: list[Callable[[float], None]] = []
@@ -122,6 +124,7 @@ class VirtualReplica(Node):
         self.process.end()
         self.is_starting = self.is_draining = False
         self.queue = self._empty()
+        self._checks.clear()
         self._cut_all(now)
         self._call(now)
 
@@ -187,7 +190,29 @@ class VirtualReplica(Node):
 
     def check(self, timeout_s: float, now: float, result: Action) -> None:
         """A health check, which may take `timeout_s`: `result((passed, reason), moment)` is called once."""
-        self._playing.answer_check(timeout_s, now, result)
+        queue = self._queue_check if self.settings.checks == "queue" else None
+        self._playing.answer_check(timeout_s, now, result, queue)
+
+    def _queue_check(self, passed: Callable[[float], None], now: float) -> bool:
+        """Call `passed` when its turn has come; False where there is no place for it."""
+        try:
+            job, changed = self.queue.arrive(0.0, now)
+        except QueueFullError:
+            return False
+        self._checks[job] = passed
+        self._agenda.at(job.end, self._check_ends, job)
+        self._rearm(changed, now)
+        return True
+
+    def _check_ends(self, job: Job, now: float) -> None:
+        """Unless it was planned anew: then this is called again."""
+        if job not in self._checks or (job.end > now and self.process.paused_at is None):
+            return
+        if self.process.paused_at is not None:
+            self.process.hold(self._check_ends, job)
+            return
+        self.queue.finish(job)
+        self._checks.pop(job)(now)
 
     # -- work
 
@@ -248,7 +273,7 @@ class VirtualReplica(Node):
         if self._is_noisy:
             demand_s = attempt_demand_ms(self.settings, demand_s * 1e3, flight.id, flight.attempt) / 1e3
         try:
-            job, changed = self.queue.arrive(demand_s, now)
+            job, changed = self.queue.arrive(demand_s, now, flight.turn_by)
         except QueueFullError:
             self.in_flight -= 1
             flight.reply_comes(now + flight.from_node_s, 503, self._agenda)
@@ -259,7 +284,7 @@ class VirtualReplica(Node):
         if at > flight.limit_at:
             flight.await_limit(now, self._agenda)
         else:  # as `reply_comes` does, without a call: here every request comes by
-            flight.reply, flight.is_late, flight.due = 200, False, at
+            flight.reply, flight.is_late, flight.due = 504 if job.is_dropped else 200, False, at
             self._agenda.at(at, flight.owner.settle, flight)
         if changed:
             self._rearm(changed, now)
@@ -269,10 +294,12 @@ class VirtualReplica(Node):
         for job in jobs:
             flight = self._jobs.get(job)
             if flight is None:
+                if job in self._checks:
+                    self._agenda.at(max(job.end, now), self._check_ends, job)
                 continue
             at = max(job.end + flight.from_node_s, now)
             if not (flight.is_late and at > flight.limit_at):  # else it waits for its limit as before
-                flight.reply_comes(at, 200, self._agenda)
+                flight.reply_comes(at, 504 if job.is_dropped else 200, self._agenda)
 
     def release(self, flight: Flight, now: float, *, served: bool) -> None:
         """Its sender has the reply, or (not `served`) has hung up."""

@@ -12,13 +12,15 @@ from experiments.simulator.process import Process
 from experiments.simulator.registering import Registration
 from experiments.simulator.replica import VirtualReplica
 from experiments.simulator.request import HTTP_ERROR, NEVER, OK, REFUSED, RESET, TIMEOUT, Flight, Owner, Records
+from services.backend import work_queue
 from services.backend.draws import uniform
 from services.router.check_pacing import pause_s
-from services.router.dispatch import FAILURE_STATUS, Dispatcher, NoReplicaError, PolicyError, outcome_of
+from services.router.dispatch import FAILURE_STATUS, UNBOUND_STATUS, Dispatcher, UnboundError, outcome_of
 from services.router.fleet import NOBODY_LISTENS, Emit, Fleet, NotOwnerError
 from services.router.policy import Outcome, Policy
 from services.router.replica import Replica, describe
 from services.router.settings import TICK_S, RouterSettings
+from services.router.waiting import Ticket, Waiter
 
 MakePolicy = Callable[[], Policy]
 
@@ -196,7 +198,7 @@ class VirtualRouter(Owner):
             self._arrive_in_vain(flight, now)
             return
         self._open[flight] = None
-        flight.attempts = self._dispatcher.open(now, idempotent=True)
+        flight.attempts = self._dispatcher.open(now, idempotent=True, expires=flight.expires)
         if flight.is_over:  # its client has gone while the process was paused
             del self._open[flight]
         else:
@@ -214,17 +216,44 @@ class VirtualRouter(Owner):
         attempts = flight.attempts
         assert attempts is not None
         try:
-            replica, limit_s = self._dispatcher.choose(attempts, flight.id, flight.key, now)
-        except NoReplicaError:
-            self._answer(flight, now, 503)
+            if self._dispatcher.line is None:
+                replica, limit_s = self._dispatcher.choose(attempts, flight.id, flight.key, now)
+            else:
+                bound = self._dispatcher.bind(attempts, flight.id, flight.key, now, _Waiting(self, flight))
+                if isinstance(bound, Ticket):
+                    self._agenda.at(max(now, min(bound.until, flight.client_limit_at)), self._waited, (flight, bound))
+                    return
+                replica, limit_s = bound
+        except UnboundError as error:
+            self._answer(flight, now, UNBOUND_STATUS[error.reason])
             return
-        except PolicyError:
-            self._answer(flight, now, 500)
+        self.send(flight, replica, limit_s, now)
+
+    def _waited(self, who: tuple[Flight, Ticket], now: float) -> None:
+        """Its time in line is up."""
+        flight, ticket = who
+        if not ticket.is_in_line or flight not in self._open:
             return
+        if self.process.paused_at is not None:
+            self.process.hold(self._waited, who)
+            return
+        error = self._dispatcher.leave(ticket, now)
+        self._answer(flight, now, UNBOUND_STATUS[error.reason])
+
+    def unbound(self, flight: Flight, error: UnboundError, now: float) -> None:
+        """A request gets no slot any more."""
+        self._answer(flight, now, UNBOUND_STATUS[error.reason])
+
+    def send(self, flight: Flight, replica: Replica, limit_s: float, now: float) -> None:
+        """An attempt has begun."""
+        attempts = flight.attempts
+        assert attempts is not None
         flight.target = replica
         flight.began = now
         limit_at = now + limit_s
         flight.limit_at = limit_at if limit_at < flight.client_limit_at else flight.client_limit_at
+        is_told = flight.expires is not None or self.settings.timeouts.told
+        flight.turn_by = limit_at + flight.to_node_s if is_told else work_queue.NEVER
         flight.node = node = self._nodes[replica.id]
         if attempts.count > 1:
             u = uniform(self._seed, flight.id, replica.id, str(attempts.count), "hop")
@@ -250,6 +279,10 @@ class VirtualRouter(Owner):
                 self._finish(replica, "cancelled", flight, now, "")
                 self._records.end(flight, flight.client_limit_at, TIMEOUT)
                 del self._open[flight]
+                return
+            if now >= attempts.expires:  # no replica is blamed for what a client has no time for
+                self._finish(replica, "cancelled", flight, now, "")
+                self._answer(flight, now, UNBOUND_STATUS["deadline"])
                 return
             reply = "timeout"
         if isinstance(reply, str):
@@ -302,3 +335,19 @@ class VirtualRouter(Owner):
         if flight.node is not None:
             flight.due = NEVER
             flight.node.release(flight, now, served=False)
+
+
+class _Waiting(Waiter):
+    """A request in line."""
+
+    def __init__(self, router: VirtualRouter, flight: Flight) -> None:
+        self._router = router
+        self._flight = flight
+
+    def bound(self, replica: Replica, limit_s: float, now: float) -> None:
+        """It has a slot."""
+        self._router.send(self._flight, replica, limit_s, now)
+
+    def unbound(self, error: UnboundError, now: float) -> None:
+        """It gets none."""
+        self._router.unbound(self._flight, error, now)
