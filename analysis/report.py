@@ -12,20 +12,22 @@ from pathlib import Path
 
 from analysis.comparison.arms import ComparisonError, arms_of
 from analysis.comparison.comparison import Comparison
-from analysis.comparison.gathering import compare_runs, on_stderr, read_runs
+from analysis.comparison.gathering import compare_runs, on_stderr, read_each, read_runs
 from analysis.expectations.grammar import ExpectationError, parse_all
 from analysis.expectations.judging import Outcome, hold, hold_runs
 from analysis.expectations.report import outcomes_list, reasons
 from analysis.metrics.measured import InNumbers, in_numbers
-from analysis.pages.html import document, of_run, of_runs
+from analysis.metrics.storm import MapError
+from analysis.pages.html import document, of_map, of_run, of_runs
 from analysis.pages.html.document import Section
 from analysis.pages.html.of_runs import Reported, Runs
 from record.files import FolderError, find, read_manifest, told_of
+from record.reading import Run
 
 REFUSED = 2
 NAME = "report.html"
-MAPS = {"retry_storm_map": "analysis.storm_map"}
-"""Scenarios whose many arms are the points of a map, and the command that draws it."""
+MAPS = frozenset({"retry_storm_map"})
+"""Scenarios whose many arms are the points of a map."""
 
 
 def reported(runs: Runs, comparison: Comparison | None, why_not: str, unread: list[str]) -> Reported:
@@ -87,11 +89,29 @@ def write_runs(reported: Reported, path: Path, places: list[Path]) -> None:
     document.write(of_runs.describe(reported, places), path)
 
 
+def write_map(runs: list[Run], path: Path, places: list[Path], unread: list[str]) -> None:
+    """Write the page of a map.
+
+    Args:
+        runs: its points.
+        path: the file.
+        places: the folders, as the page's commands name them.
+        unread: a line for each folder that cannot be read.
+
+    Raises:
+        MapError: the runs make no map.
+        ReportError: what the page is made with is not installed.
+        OSError: the file cannot be written.
+    """
+    document.write(of_map.describe(runs, places, unread), path)
+
+
 def report(places: list[Path], path: Path) -> None:
     """Write the page of all runs below the places: of one run, or of several and their comparison.
 
     Raises:
         FolderError: there is no run, or the only one is damaged.
+        MapError: what should be a map is none.
         ReportError: what the page is made with is not installed.
         OSError: the file cannot be written.
     """
@@ -103,14 +123,15 @@ def report(places: list[Path], path: Path) -> None:
             described = of_run.describe(measured, places, _of_one(measured))
         document.write(described, path)
         return
-    if (draws := MAPS.get(str(_first(folders)))) is not None:
-        raise FolderError(f"{places[0]}: a map, whose arms are its points; python -m {draws} {places[0]} draws it")
     unread: list[str] = []
 
     def leave_out(reason: str) -> None:
         on_stderr(reason)
         unread.append(reason)
 
+    if _first(folders) in MAPS:
+        write_map(list(read_each(places, leave_out)), path, places, unread)
+        return
     if not (runs := read_runs(places, leave_out)):
         raise FolderError(f"{places[0]}: no run below it can be read")
     comparison, why_not = None, ""
@@ -142,7 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
     except document.ReportError as error:
         print(f"analysis.report {error}", file=sys.stderr)
         return REFUSED
-    except (FolderError, OSError) as error:
+    except (FolderError, MapError, OSError) as error:
         print(error, file=sys.stderr)
         return REFUSED
     print(f"report: {path}")

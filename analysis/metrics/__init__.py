@@ -9,4 +9,5 @@ that it rests on.
     ground_truth  a run without a router against theory, by the formulas of `queueing`
     stationarity  whether the run had settled
     verdict       the run in one line and in a short table
+    storm         whether a fleet comes back after a trigger, over the runs of a map
 """

@@ -6,6 +6,7 @@ something was expected of it; a picture or page that fails is a warning and noth
 
 import contextlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,6 @@ if TYPE_CHECKING:  # a wrong configuration must answer at once
     from rich.console import Console
 
     from analysis.comparison.comparison import Comparison
-    from analysis.pages.html.of_runs import Reported
     from record.metrics import Metrics
     from record.reading import Run
     from record.shapes import Manifest
@@ -120,25 +120,26 @@ def _draw(folder: Path, judged: _Judged) -> None:
     """Picture of the comparison, page of the runs, and report; or the map."""
     if judged.is_map:
         from analysis.comparison.gathering import read_each
+        from analysis.report import write_map
         from analysis.storm_map import NAME, draw
 
-        draw(list(read_each([folder])), folder / NAME)
+        runs = list(read_each([folder]))
+        draw(runs, folder / NAME)
         print(f"map: {folder / NAME}", flush=True)
+        _write_page(folder, lambda path: write_map(runs, path, [folder], []))
         return
     from analysis.compare import draw as draw_comparison
     from analysis.pages.joint_page import draw_many
     from analysis.pages.rows import arrange
-    from analysis.report import reported
+    from analysis.report import reported, write_runs
 
     if judged.comparison is not None:
         draw_comparison(judged.comparison, folder)
         print(f"comparison: {folder / 'comparison.png'}; again: {_later(folder)}")
     draw_many(arrange(judged.runs), folder / "summary.png")
     print(f"all runs on one page: {folder / 'summary.png'}", flush=True)
-    if (reason := missing("report")) is not None:
-        print(f"no HTML report: {reason}", flush=True)
-        return
-    _write_page(reported(judged.runs, judged.comparison, judged.why_not, judged.unread), folder)
+    of_all = reported(judged.runs, judged.comparison, judged.why_not, judged.unread)
+    _write_page(folder, lambda path: write_runs(of_all, path, [folder]))
 
 
 def _compare(folder: Path, runs: "list[tuple[Run, Metrics]]", console: "Console") -> "tuple[Comparison | None, str]":
@@ -157,12 +158,15 @@ def _compare(folder: Path, runs: "list[tuple[Run, Metrics]]", console: "Console"
     return comparison, ""
 
 
-def _write_page(reported: "Reported", folder: Path) -> None:
+def _write_page(folder: Path, write: Callable[[Path], None]) -> None:
     """The same as one HTML file; where it fails, only that is missing."""
-    from analysis.report import NAME, write_runs
+    from analysis.report import NAME
 
+    if (reason := missing("report")) is not None:
+        print(f"no HTML report: {reason}", flush=True)
+        return
     try:
-        write_runs(reported, folder / NAME, [folder])
+        write(folder / NAME)
     except Exception as error:
         later = f"python -m analysis.report {folder}"
         print(f"warning: the report is not written ({one_line(error)}); later: {later}", file=sys.stderr)

@@ -1,9 +1,9 @@
 """The attempts of one request: its body towards a replica, and what follows where one fails.
 
-What becomes of the answer is one floor up (`exchange.py`). Neither knows of bytes on the wire.
+What is known of one attempt is one floor down (`attempt.py`), what becomes of the answer one floor up (`exchange.py`).
+None of them knows of bytes on the wire.
 """
 
-import asyncio
 import errno
 import logging
 import time
@@ -14,11 +14,11 @@ from services.descriptors import NO_PORT, own_fault
 from services.journal import tell
 from services.router.access_log import Log
 from services.router.accounts import Accounts
+from services.router.attempt import Attempt
 from services.router.dispatch import Dispatcher, NoReplicaError, PolicyError
 from services.router.fleet import NOBODY_LISTENS
 from services.router.policy import Outcome
 from services.router.rejections import Failure
-from services.router.replica import Replica
 from services.router.retries import IDEMPOTENT, Attempts
 from services.router.settings import RouterSettings
 from services.router.wire.client import MAX_KEPT_BYTES, Client
@@ -49,9 +49,8 @@ class Attempting(ABC):
     """One request on its way to a replica, and to another one."""
 
     __slots__ = (
-        "_answer_at", "_asked_at", "_attempt_at", "_attempts", "_began", "_client", "_connecting",
-        "_connection", "_fault", "_idle_s", "_is_kept", "_is_passing", "_is_streaming", "_is_taking", "_kept",
-        "_limit", "_means", "_missed_s", "_passed", "_polled", "_trace", "_waited_s", "_was_sent", "replica", "request",
+        "_attempts", "_began", "_client", "_fault", "_idle_s", "_is_kept", "_is_passing", "_is_streaming", "_is_taking",
+        "_kept", "_means", "_passed", "_polled", "_taking_at", "_trace", "_waited_s", "_was_sent", "attempt", "request",
     )  # fmt: skip
 
     def __init__(self, means: Means, client: Client, request: Request, began: float) -> None:
@@ -61,16 +60,12 @@ class Attempting(ABC):
         self.request = request
         self._began = began
         self._idle_s = means.settings.timeouts.idle_s
-        self.replica: Replica | None = None
-        """Whose attempt is under way."""
+        self.attempt: Attempt | None = None
+        """The one that is under way."""
         self._attempts: Attempts = None  # type: ignore[assignment] # as soon as the body is there
         self._passed: Passed = None  # type: ignore[assignment] # likewise
-        self._connection: Connection | None = None
-        self._connecting: asyncio.Task[None] | None = None
-        self._limit = self._missed_s = 0.0
-        self._attempt_at = self._answer_at = self._waited_s = 0.0
-        self._asked_at: float | None = None
-        """When the replica had the whole request; None while the client still sends it."""
+        self._waited_s = 0.0
+        """For the client or a replica, until now, but for the attempt under way."""
         self._fault: Failure | None = None
         """What the client did wrong in its body; no replica is blamed for it."""
         self._trace: RequestTrace | None = None
@@ -79,6 +74,7 @@ class Attempting(ABC):
         self._was_sent = False
         """Whether a body that is not kept has begun to go to a replica."""
         self._polled = False
+        """Whether the client has been given time once more."""
 
     def begin(self) -> None:
         """Keep a small body, so that it can be sent again; then make the first attempt."""
@@ -96,8 +92,8 @@ class Attempting(ABC):
             self._is_kept = request.length is not None and request.length <= most
             if self._is_kept and not request.complete:
                 self._is_taking = True
-                self._attempt_at = time.monotonic()
-                self._client.deadline.set(self._attempt_at + self._idle_s)
+                self._taking_at = time.monotonic()
+                self._client.deadline.set(self._taking_at + self._idle_s)
                 return
         self._open()
 
@@ -130,7 +126,7 @@ class Attempting(ABC):
         means, attempts, passed = self._means, self._attempts, self._passed
         now = time.monotonic()
         try:
-            replica, self._limit = means.dispatcher.choose(attempts, passed.id, passed.key, now)
+            replica, limit_s = means.dispatcher.choose(attempts, passed.id, passed.key, now)
         except NoReplicaError:
             self._reject(Failure("no_replica", "no replica is in rotation", sent=False))
             return
@@ -140,31 +136,28 @@ class Attempting(ABC):
             return
         if attempts.count > 1:
             means.accounts.retried()
-        self.replica = replica
-        self._attempt_at = self._asked_at = now
-        self._answer_at = 0.0
-        self._polled = False
-        self._client.deadline.set(now + self._limit)
+        self.attempt = attempt = Attempt(self, replica, limit_s, now)
+        self._client.deadline.set(now + limit_s)
         connection = means.pool.idle(replica.url)
         if connection is not None:
-            self._ask(connection)
+            self._ask(attempt, connection)
         else:
-            self._missed_s = means.heartbeat.missed_s(now)
-            self._connecting = means.pool.connect(replica.url, self._connected)
+            attempt.missed_s = means.heartbeat.missed_s(now)
+            attempt.connecting = means.pool.connect(replica.url, attempt.connected)
 
-    def _connected(self, made: Connection | BaseException) -> None:
-        self._connecting = None
+    def connected(self, attempt: Attempt, made: Connection | BaseException) -> None:
+        """The attempt has a connection, or there is a reason why it has none."""
         if isinstance(made, Connection):
-            if self._polled:  # its time had been up
-                self._polled = False
+            if attempt.polled:  # its time had been up
+                attempt.polled = False
                 self._means.accounts.late()
-            self._ask(made)
+            self._ask(attempt, made)
             return
         if (lacks := own_fault(made)) is not None:
             self._means.accounts.exhausted(lacks)
             # Towards the others there may be ports; towards this one there is none a moment later either.
             again = lacks == NO_PORT and self._again("overloaded", sent=False)
-            self._finish("cancelled", "", end="exhausted")
+            self._finish(attempt, "cancelled", "", end="exhausted")
             if again:
                 self._try()
             else:
@@ -173,13 +166,13 @@ class Attempting(ABC):
             return
         what = str(made) or f"not within {self._means.settings.timeouts.connect_s:g} s"
         reason = NOBODY_LISTENS if getattr(made, "errno", None) == errno.ECONNREFUSED else "connect"
-        self._failed(Failure("connect", f"cannot connect to the replica: {what}", sent=False), reason)
+        self._failed(attempt, Failure("connect", f"cannot connect to the replica: {what}", sent=False), reason)
 
-    def _ask(self, connection: Connection) -> None:
+    def _ask(self, attempt: Attempt, connection: Connection) -> None:
         """Send the request."""
         request = self.request
-        self._connection = connection
-        connection.ask(self, request.method == b"HEAD")
+        attempt.connection = connection
+        connection.ask(attempt, request.method == b"HEAD")
         traced = {} if self._trace is None else self._trace.headers()
         head = self._passed.attempt(self._attempts.count, connection.authority, traced)
         if not request.has_body:
@@ -188,9 +181,9 @@ class Attempting(ABC):
             connection.write(head + self._kept)
         else:
             connection.write(head)
-            self._asked_at = None
+            attempt.asked_at = None
             self._is_streaming = self._was_sent = True
-            self._pass_in()
+            self._pass_in(attempt, connection)
 
     def _again(self, outcome: Outcome, *, sent: bool) -> bool:
         replayable = not self.request.has_body or self._kept is not None or not self._was_sent
@@ -198,52 +191,36 @@ class Attempting(ABC):
             self._attempts, outcome, time.monotonic(), sent=sent, replayable=replayable
         )
 
-    def _finish(self, outcome: Outcome, reason: str, *, end: str = "") -> None:
+    def _finish(self, attempt: Attempt, outcome: Outcome, reason: str, *, end: str = "") -> None:
         """The attempt has ended: what that says of the replica; `end` is what it is counted as, if not as that."""
-        replica, self.replica = self.replica, None
-        assert replica is not None
-        if self._connecting is not None:
-            self._connecting.cancel()
-            self._connecting = None
-        if (connection := self._connection) is not None:
-            self._connection = None
-            if self._is_streaming:  # the replica has answered early: what it would read next is the rest of this body
-                connection.close()
-            else:
-                self._means.pool.release(connection)
+        self.attempt = None
+        means = self._means
+        # Where the replica has answered early, what it would read next is the rest of this body.
+        attempt.leave(means.pool, closes=self._is_streaming)
         now = time.monotonic()
-        self._means.dispatcher.finish(replica, outcome, self._latency_s(now), now, reason)
-        self._means.accounts.telemetry.attempted(end or outcome)
+        means.dispatcher.finish(attempt.replica, outcome, attempt.latency_s(now), now, reason)
+        means.accounts.telemetry.attempted(end or outcome)
         self._is_streaming = False
 
-    def _latency_s(self, now: float) -> float:
-        """What the replica took, without the client's own time for sending and reading: 0 = nothing is known."""
-        if not self._answer_at:
-            return 0.0 if self._asked_at is None else now - self._asked_at
-        if self._asked_at is None:  # the answer is there, and the request still incomplete
-            return self._answer_at - self._attempt_at
-        # An answer that began before the request was complete is measured by its end.
-        return (self._answer_at if self._answer_at > self._asked_at else now) - self._asked_at
-
-    def _failed(self, failure: Failure, reason: str = "") -> None:
+    def _failed(self, attempt: Attempt, failure: Failure, reason: str = "") -> None:
         """The attempt has failed: again, elsewhere, or that is the answer. The fleet is told `reason`, if given."""
-        self._waited_s += time.monotonic() - self._attempt_at
+        self._waited_s += time.monotonic() - attempt.began
         again = self._again("error", sent=failure.sent)
-        self._finish("error", reason or failure.reason)
+        self._finish(attempt, "error", reason or failure.reason)
         if again:
             self._try()
         else:
             self._reject(failure)
 
-    def move(self) -> bool:
+    def move(self, attempt: Attempt) -> bool:
         """Try elsewhere, if the request may: its replica has left the rotation. Returns whether it does."""
-        if self.replica is None or self._is_passing or self._answer_at:
+        if self._is_passing or attempt.answer_at:
             return False
-        if not self._again("error", sent=self._connection is not None):
+        if not self._again("error", sent=attempt.connection is not None):
             return False
-        self._waited_s += time.monotonic() - self._attempt_at
+        self._waited_s += time.monotonic() - attempt.began
         self._means.accounts.moved()
-        self._finish("cancelled", "")
+        self._finish(attempt, "cancelled", "")
         self._try()
         return True
 
@@ -258,19 +235,24 @@ class Attempting(ABC):
                 self._client.deadline.set(now + self._idle_s)
                 return
             self._is_taking = False
-            self._waited_s += now - self._attempt_at
+            self._waited_s += now - self._taking_at
             self._open()
         elif self._is_streaming:
-            self._pass_in()
+            self.sendable()
         elif request.kept_bytes > MAX_KEPT_BYTES:
             self._client.pause()
 
-    def _pass_in(self) -> None:
+    def sendable(self) -> None:
+        """More of the body can be passed on."""
+        attempt = self.attempt
+        if self._is_streaming and attempt is not None and attempt.connection is not None:
+            self._pass_in(attempt, attempt.connection)
+
+    def _pass_in(self, attempt: Attempt, connection: Connection) -> None:
         """Pass on what is here of a body. Until all is sent only a pause in it counts; then the answer has its time."""
-        request, connection = self.request, self._connection
-        assert connection is not None
+        request = self.request
         if request.fault is not None:
-            self._blame_client(Failure(*request.fault, sent=True))
+            self._blame_client(attempt, Failure(*request.fault, sent=True))
             return
         now = time.monotonic()
         if not connection.is_full:
@@ -281,37 +263,30 @@ class Attempting(ABC):
                 if request.length is None:
                     connection.write(b"0\r\n\r\n")
                 self._is_streaming = False
-                self._asked_at = now
+                attempt.asked_at = now
         if not (self._is_passing and self._client.is_full):  # who does not read the answer is not saved by sending
-            self._polled = False
-            waits_s = self._idle_s if self._is_streaming or self._is_passing else self._limit
+            attempt.polled = False
+            waits_s = self._idle_s if self._is_streaming or self._is_passing else attempt.limit_s
             self._client.deadline.set(now + waits_s)
         if connection.is_full:
             self._client.pause()
         else:
             self._client.resume()
 
-    def sendable(self) -> None:
-        """The replica has read: more of the body can be passed on."""
-        if self._is_streaming:
-            self._pass_in()
-
-    def _blame_client(self, fault: Failure) -> None:
+    def _blame_client(self, attempt: Attempt, fault: Failure) -> None:
         """The body cannot be passed on any further; no replica is blamed."""
         self._fault = fault
+        self._finish(attempt, "cancelled", "")
         if self._is_passing:
-            self._finish("cancelled", "")
             self._unanswered("cancelled")
             return
-        self._waited_s += time.monotonic() - self._attempt_at
-        if self.replica is not None:
-            self._finish("cancelled", "")
+        self._waited_s += time.monotonic() - attempt.began
         self._reject(fault)
 
     # -- what the answer's side does
 
     @abstractmethod
-    def heard(self) -> None:
+    def heard(self, attempt: Attempt) -> None:
         """More of the answer is here, or the connection is gone."""
 
     @abstractmethod

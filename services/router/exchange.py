@@ -5,6 +5,7 @@ Told what happens on two connections, one to the client and one to a replica; it
 
 import time
 
+from services.router.attempt import Attempt
 from services.router.attempting import Attempting, Means
 from services.router.dispatch import outcome_of
 from services.router.rejections import REJECTIONS, Failure, own_answer
@@ -31,41 +32,41 @@ class Exchange(Attempting):
 
     # -- the answer
 
-    def heard(self) -> None:
+    def heard(self, attempt: Attempt) -> None:
         """More of the answer is here, or the connection is gone."""
-        connection = self._connection
+        connection = attempt.connection
         assert connection is not None
         answer = connection.answer
         if self._is_passing:
             assert answer is not None
-            self._pass_out(connection, answer)
+            self._pass_out(attempt, connection, answer)
             return
         if answer is None or connection.wrong is not None:
             if connection.wrong is not None:
-                self._failed(Failure("bad_answer", f"the replica's answer: {connection.wrong}", sent=True))
+                self._failed(attempt, Failure("bad_answer", f"the replica's answer: {connection.wrong}", sent=True))
             elif connection.lost is not None:
-                self._failed(Failure("reset", f"the replica broke off: {connection.lost}", sent=True))
+                self._failed(attempt, Failure("reset", f"the replica broke off: {connection.lost}", sent=True))
             return
         now = time.monotonic()
         at = self._means.heartbeat.arrived(now)
-        if not self._answer_at:
+        if not attempt.answer_at:
             # A loop that has been late since before it asked does not know: at most until now.
-            self._answer_at = at if at > (self._asked_at or self._attempt_at) else now
+            attempt.answer_at = at if at > (attempt.asked_at or attempt.began) else now
         if not answer.complete:
             if connection.lost is not None:
-                self._failed(Failure("reset", f"the replica broke off: {connection.lost}", sent=True))
+                self._failed(attempt, Failure("reset", f"the replica broke off: {connection.lost}", sent=True))
                 return
             if answer.length is not None and answer.length <= SMALL_BODY_BYTES:
                 return
-        self._waited_s += max(0.0, at - self._attempt_at)
+        self._waited_s += max(0.0, at - attempt.began)
         after = outcome_of(answer.status)
         if after != "ok" and self._again(after, sent=True):
-            self._finish(after, f"status {answer.status}")
+            self._finish(attempt, after, f"status {answer.status}")
             self._try()
             return
-        self._pass_on(connection, answer, now)
+        self._pass_on(attempt, connection, answer, now)
 
-    def _pass_on(self, connection: Connection, answer: Answer, now: float) -> None:
+    def _pass_on(self, attempt: Attempt, connection: Connection, answer: Answer, now: float) -> None:
         """Pass the answer to the client, all of it if it is here."""
         request, client = self.request, self._client
         keeps = request.keep_alive and not request.asks_upgrade and request.complete
@@ -80,13 +81,13 @@ class Exchange(Attempting):
         head = to_client(answer, self._own_lines(now), self._is_chunked, self._connection_line())
         if answer.complete:
             client.transport.write(head + answer.take() if answer.body else head)
-            self._passed_on(answer)
+            self._passed_on(attempt, answer)
             return
         self._is_passing = True
         client.transport.write(head)
-        self._pass_out(connection, answer)
+        self._pass_out(attempt, connection, answer)
 
-    def _pass_out(self, connection: Connection, answer: Answer) -> None:
+    def _pass_out(self, attempt: Attempt, connection: Connection, answer: Answer) -> None:
         client = self._client
         if answer.body:
             piece = answer.take()
@@ -94,27 +95,27 @@ class Exchange(Attempting):
         if answer.complete:
             if self._is_chunked:
                 client.transport.write(b"0\r\n\r\n")
-            self._passed_on(answer)
+            self._passed_on(attempt, answer)
         elif connection.wrong is not None or connection.lost is not None:
-            self._broken()
+            self._broken(attempt)
         else:
             if client.is_full:
                 self.full()
-            self._polled = False
+            attempt.polled = False
             client.deadline.set(time.monotonic() + self._idle_s)
 
-    def _passed_on(self, answer: Answer) -> None:
+    def _passed_on(self, attempt: Attempt, answer: Answer) -> None:
         after = outcome_of(answer.status)
-        self._finish(after, "" if after == "ok" else f"status {answer.status}")
+        self._finish(attempt, after, "" if after == "ok" else f"status {answer.status}")
         self._means.accounts.answered(answer.status, self._began, self._trace)
         if self._means.log is not None:
             replica = answer.header(b"x-aegis-replica")
             self._tell(answer.status, None if replica is None else replica.decode("latin-1"))
         self._client.done(self.request, keep=self._keeps)
 
-    def _broken(self) -> None:
+    def _broken(self, attempt: Attempt) -> None:
         """The replica broke off after its head had been passed on: the client must not take the part for the whole."""
-        self._finish("error", "reset in the body")
+        self._finish(attempt, "error", "reset in the body")
         self._unanswered("broken")
 
     def _unanswered(self, end: str) -> None:
@@ -124,14 +125,14 @@ class Exchange(Attempting):
 
     def full(self) -> None:
         """The client does not read as fast as the replica writes."""
-        if self._is_passing and self._connection is not None:
-            self._connection.pause()
+        if self._is_passing and self.attempt is not None and self.attempt.connection is not None:
+            self.attempt.connection.pause()
             self._unread = Unread(self._client.transport, time.monotonic())
 
     def drained(self) -> None:
         """It has read."""
-        if self._is_passing and self._connection is not None:
-            self._connection.resume()
+        if self._is_passing and self.attempt is not None and self.attempt.connection is not None:
+            self.attempt.connection.resume()
             self._client.deadline.set(time.monotonic() + self._idle_s)
 
     def _own_lines(self, now: float) -> bytes:
@@ -160,51 +161,59 @@ class Exchange(Attempting):
 
     def expired(self) -> None:
         """A time-out is due. What lies in the socket by now is read first: perhaps the loop is late, not the peer."""
-        client, connection = self._client, self._connection
+        attempt = self.attempt
+        if attempt is not None:
+            self._expired(attempt, attempt.connection)
+        elif not self._polled and self._client.has_news():
+            self._polled = True
+            self._means.accounts.late()
+            self._client.deadline.set(time.monotonic() + GRACE_S)
+        else:
+            self._is_taking = False
+            self.request.fault = ("client_timeout", self._paused())
+            self._waited_s += time.monotonic() - self._taking_at
+            self._open()
+
+    def _paused(self) -> str:
+        return f"the request's body did not go on for {self._idle_s:g} s"
+
+    def _expired(self, attempt: Attempt, connection: Connection | None) -> None:
+        client = self._client
         stuck = self._is_passing and client.is_full
-        waits_for_client = self._is_taking or (
-            self._is_streaming and not stuck and connection is not None and not connection.is_full
-        )
-        if not self._polled and not stuck:
-            if self._connecting is not None:  # give it what the loop has missed of its time, and a turn
+        waits_for_client = self._is_streaming and not stuck and connection is not None and not connection.is_full
+        if not attempt.polled and not stuck:
+            if attempt.connecting is not None:  # give it what the loop has missed of its time, and a turn
                 now = time.monotonic()
-                self._polled = True
-                client.deadline.set(now + GRACE_S + self._means.heartbeat.missed_s(now) - self._missed_s)
+                attempt.polled = True
+                client.deadline.set(now + GRACE_S + self._means.heartbeat.missed_s(now) - attempt.missed_s)
                 return
             has_news = waits_for_client and client.has_news()
             if not has_news and connection is not None and (self._is_passing or not waits_for_client):
                 has_news = connection.has_news()
             if has_news:
-                self._polled = True
+                attempt.polled = True
                 self._means.accounts.late()
                 client.deadline.set(time.monotonic() + GRACE_S)
                 return
         if waits_for_client:
-            detail = f"the request's body did not go on for {self._idle_s:g} s"
-            if self._is_taking:
-                self._is_taking = False
-                self.request.fault = ("client_timeout", detail)
-                self._waited_s += time.monotonic() - self._attempt_at
-                self._open()
-            else:
-                self._blame_client(Failure("client_timeout", detail, sent=True))
+            self._blame_client(attempt, Failure("client_timeout", self._paused(), sent=True))
         elif stuck:
             now = time.monotonic()
             if self._unread.unmoved_s(now) < self._idle_s:  # it reads, if slowly
                 client.deadline.set(now + self._idle_s)
                 return
-            self._finish("cancelled", "")
+            self._finish(attempt, "cancelled", "")
             self._unanswered("cancelled")
         elif self._is_passing:
-            self._broken()
+            self._broken(attempt)
         else:
-            sent = connection is not None
-            self._failed(Failure("timeout", f"the replica did not answer within {self._limit:.3g} s", sent=sent))
+            detail = f"the replica did not answer within {attempt.limit_s:.3g} s"
+            self._failed(attempt, Failure("timeout", detail, sent=connection is not None))
 
     def gone(self) -> None:
         """The client has hung up: nobody wants the answer."""
-        if self.replica is not None:
-            self._finish("cancelled", "")
+        if self.attempt is not None:
+            self._finish(self.attempt, "cancelled", "")
         self._means.accounts.unanswered("cancelled", self._began, self._trace)
         self._tell("cancelled", None)
 

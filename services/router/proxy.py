@@ -61,11 +61,12 @@ class Proxy(Accounts):
         moved = 0
         self._fleet.candidates()  # who is one now
         for exchange in [client.exchange for client in clients]:
-            if not isinstance(exchange, Exchange) or (replica := exchange.replica) is None:
+            if not isinstance(exchange, Exchange) or (attempt := exchange.attempt) is None:
                 continue
+            replica = attempt.replica
             if replica.id != id_ or replica.draining or self._fleet.is_candidate(replica):
                 continue
-            moved += exchange.move()
+            moved += exchange.move(attempt)
         return moved
 
     def refuse(self, reason: str, detail: str) -> bytes:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from analysis.comparison.compared import BY_KEY
+from analysis.metrics.storm import edge_rps, outcome, told, verdict
 from analysis.regimes import draw, main, regimes
-from analysis.storm_map import told
 from tests.analysis import synthetic
 
 pytestmark = pytest.mark.slow
@@ -77,3 +77,20 @@ def test_runs_of_a_cell_of_the_storm_map_that_do_not_agree_are_told():
 @pytest.mark.parametrize("shares", [[0.5], [0.5, 0.55]])
 def test_runs_that_agree_are_one_figure(shares):
     assert "\n" not in told(shares)
+
+
+def test_the_edge_of_a_retry_storm_is_capacity_over_attempts():
+    config = {
+        "replicas": 10,
+        "replica": {"concurrency": 1, "speeds": []},
+        "workload": {"demand": {"mean_ms": 100}},
+        "router": {"retry": {"max_attempts": 3}},
+    }
+    assert edge_rps(config) == pytest.approx(100 / 3)  # Bronson et al., HotOS 2021: a third of the capacity
+
+
+def test_the_map_says_in_a_sentence_where_a_fleet_does_not_come_back():
+    assert [outcome(shares) for shares in ([0.95, 1.0], [0.2, 0.95], [0.0, 0.89])] == ["back", "either", "not back"]
+    told_of = verdict({(20, 5): [1.0, 1.0], (35, 5): [0.1, 0.99], (40, 5): [0.0, 0.1]}, 100 / 3)
+    assert "Of 3 cells the fleet comes back in 1, and not in 1; in 1 that is a matter of the seed" in told_of
+    assert "The lowest load that does not always come back is 35 requests/s; theory has the edge at 33.3." in told_of

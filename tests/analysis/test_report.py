@@ -197,12 +197,32 @@ def test_runs_that_expect_different_things_are_not_judged_together(tmp_path):
     assert told.sections[0].paragraphs == ["The runs do not all expect the same: see the `expectations.json` of each."]
 
 
-def test_a_map_is_not_reported_on_but_the_command_that_draws_it_is_named(tmp_path, capsys, monkeypatch):
+def test_the_page_of_a_map_has_its_cells_and_what_they_come_to(tmp_path):
+    config = {
+        "replicas": 10,
+        "replica": {"concurrency": 1, "speeds": []},
+        "router": {"retry": {"max_attempts": 3}},
+    }
+    for number, (load, lost) in enumerate(((20, 0), (40, 40))):
+        requests = synthetic.even_requests(latency_s=0.1)
+        last = requests.index >= len(requests) - lost
+        requests["status"] = requests["status"].mask(last, 500)
+        requests["outcome"] = requests["outcome"].mask(last, "http_error")
+        workload = {"rate_rps": load, "duration_s": 10, "warmup_s": 0, "demand": {"mean_ms": 100}}
+        about = synthetic.manifest(seed=1, scenario="retry_storm_map", config={**config, "workload": workload})
+        about["faults"] = [{"at_s": 2.0, "action": "slow", "target": "all", "for_s": 3.0, "factor": 5}]
+        synthetic.write(tmp_path / str(number), requests, about=about)
+    report([tmp_path], tmp_path / "report.html")
+    text = Read((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    assert "Of 2 cells the fleet comes back in 1, and not in 1" in text
+    assert "is 40 requests/s; theory has the edge at 33.3." in text
+    assert "load, requests/s" in text and "python -m analysis.report" in text
+
+
+def test_a_map_without_a_trigger_is_refused_in_a_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(document, "NEEDED", ())
     assert main([str(sweep(tmp_path, ["a", "b"], pairs=1, scenario="retry_storm_map"))]) == 2
-    assert capsys.readouterr().err == (
-        f"{tmp_path}: a map, whose arms are its points; python -m analysis.storm_map {tmp_path} draws it\n"
-    )
+    assert capsys.readouterr().err.endswith("a map needs a router and a fault that ends\n")
 
 
 @pytest.mark.parametrize("place", ["missing", "."])

@@ -2,7 +2,7 @@
 are those of `metrics/`, `comparison/` and `tables/`.
 
     document      the page from its parts: template, style, script and Vega in one file; whoever reads it may be hostile
-    of_run        the parts of a run's page; `of_runs`: of several runs, compared where they can be
+    of_run        the parts of a run's page; `of_runs`: of several runs, compared where they can be; `of_map`: of a map
     charts        what is drawn, as Vega-Lite: `timelines`, `distributions`, `effects`
     provenance    protocol, versions, methods, and the commands to do it again
 

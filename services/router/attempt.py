@@ -1,0 +1,82 @@
+"""One attempt at a replica: the connection that it goes by, and the moments that its latency follows from."""
+
+import asyncio
+from typing import Protocol
+
+from services.router.replica import Replica
+from services.router.wire.pool import Pool
+from services.router.wire.replica import Connection
+
+
+class Owner(Protocol):
+    """Whose attempt it is: a request."""
+
+    def connected(self, attempt: "Attempt", made: Connection | BaseException) -> None:
+        """The attempt has a connection, or there is a reason why it has none."""
+
+    def heard(self, attempt: "Attempt") -> None:
+        """More of the answer is here, or the connection is gone."""
+
+    def sendable(self) -> None:
+        """The replica has read: more of the body can be passed on."""
+
+
+class Attempt:
+    """What is known of it; all moments on the monotonic clock."""
+
+    __slots__ = (
+        "_owner", "answer_at", "asked_at", "began", "connecting", "connection", "limit_s", "missed_s", "polled",
+        "replica",
+    )  # fmt: skip
+
+    def __init__(self, owner: Owner, replica: Replica, limit_s: float, now: float) -> None:
+        """It begins, and may take `limit_s` from the moment that the replica has the whole request."""
+        self._owner = owner
+        self.replica = replica
+        self.limit_s = limit_s
+        self.began = now
+        self.asked_at: float | None = now
+        """When the replica had the whole request; None while the client still sends it."""
+        self.answer_at = 0.0
+        """When the answer began; 0 = there is nothing of it."""
+        self.connection: Connection | None = None
+        self.connecting: asyncio.Task[None] | None = None
+        self.missed_s = 0.0
+        """What the loop had missed, all in all, when the connection was asked for."""
+        self.polled = False
+        """Whether it has been given time once more, since the loop may have been late."""
+
+    def connected(self, made: Connection | BaseException) -> None:
+        """There is a connection, or a reason why there is none."""
+        self.connecting = None
+        self._owner.connected(self, made)
+
+    def heard(self) -> None:
+        """More of the answer is here: see `connection`."""
+        self._owner.heard(self)
+
+    def sendable(self) -> None:
+        """More of the request can be written."""
+        self._owner.sendable()
+
+    def leave(self, pool: Pool, *, closes: bool) -> None:
+        """It has ended: give the connection back, or close it."""
+        if self.connecting is not None:
+            self.connecting.cancel()
+            self.connecting = None
+        if (connection := self.connection) is not None:
+            self.connection = None
+            if closes:
+                connection.close()
+            else:
+                pool.release(connection)
+
+    def latency_s(self, now: float) -> float:
+        """What the replica took, without the client's own time for sending and reading: 0 = nothing is known."""
+        asked_at, answer_at = self.asked_at, self.answer_at
+        if not answer_at:
+            return 0.0 if asked_at is None else now - asked_at
+        if asked_at is None:  # the answer is there, and the request still incomplete
+            return answer_at - self.began
+        # An answer that began before the request was complete is measured by its end.
+        return (answer_at if answer_at > asked_at else now) - asked_at
