@@ -34,7 +34,7 @@ class Gradient2:
         self._settings = settings
         self.value = float(settings.initial)
         """What the limit is; below the next whole number nothing is let in."""
-        self._long_s = 0.0
+        self._long_s = self._warm_up_s = 0.0
         self._windows = 0
         self._ends = 0.0
         """When the window ends, seconds; 0 = it begins with the next answer."""
@@ -65,7 +65,8 @@ class Gradient2:
         settings = self._settings
         if self._windows < WARM_UP:
             self._windows += 1
-            self._long_s += (latency_s - self._long_s) / self._windows
+            self._warm_up_s += latency_s
+            self._long_s = self._warm_up_s / self._windows
         else:
             self._long_s += (latency_s - self._long_s) * 2 / (settings.long_windows + 1)
         long_s = self._long_s

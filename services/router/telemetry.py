@@ -110,6 +110,12 @@ class Telemetry:
             registry=self.registry,
         )
         self.in_flight = Gauge("aegis_router_in_flight_requests", "Requests being served", registry=self.registry)
+        self.waiting = Gauge(
+            "aegis_router_waiting_requests", "Requests in line for a free slot", registry=self.registry
+        )
+        self.limit = Gauge(
+            "aegis_router_attempts_limit", "The most attempts under way for now; NaN: no limit", registry=self.registry
+        )
         self._ends = {end: requests.labels(end) for end in ENDS}
         self._rejections = {reason: rejections.labels(reason) for reason in REJECTIONS}
         self._attempts = {outcome: attempts.labels(outcome) for outcome in ATTEMPTS}

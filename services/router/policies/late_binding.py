@@ -1,5 +1,6 @@
 """One line at the router: a request is bound to a replica when that has a free slot for it."""
 
+import math
 import random
 from collections.abc import Sequence
 from typing import ClassVar
@@ -64,27 +65,29 @@ class LateBinding:
 
     def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick | None:
         """The fastest that is free; None where nobody is, or who is free is slower than waiting."""
+        free = [candidate for candidate in candidates if candidate.in_flight < self.slots(candidate)]
+        if not free:
+            return None
         if self._outliers.is_due(now):
             self._outliers.refresh([candidate.id for candidate in candidates], now)
-        costs, best, least, reason = [], None, (0.0, 0.0, 0.0), "free"
-        for candidate in self._rng.sample(candidates, len(candidates)):
+        self._rng.shuffle(free)
+        best, least, reason = free[0], (math.inf, 0.0, 0.0), "free"
+        for candidate in free:
             times, stands_out = self._outliers.times(candidate.id, now)
-            slots = self.slots(candidate)
             cost = (times if stands_out else 1.0) / candidate.weight
-            costs.append((cost, slots))
             reason = "standing_out" if stands_out else reason
-            if candidate.in_flight < slots:
-                place = (cost, candidate.in_flight / slots, times)
-                if best is None or place < least:
-                    best, least = candidate, place
-        if best is None:
-            return None
-        rate = faster = 0.0  # whoever is faster is busy
-        for cost, slots in costs:
-            if cost < least[0]:
-                rate += slots / cost
-                faster += slots
-        if rate and (request.waiting + 1 + faster) / rate < least[0]:
+            place = (cost, candidate.in_flight / self.slots(candidate), times)
+            if place < least:
+                best, least = candidate, place
+        rate = faster = 0.0
+        if len(free) < len(candidates):  # whoever is faster is busy
+            for candidate in candidates:
+                times, stands_out = self._outliers.times(candidate.id, now)
+                cost = (times if stands_out else 1.0) / candidate.weight
+                if cost < least[0]:
+                    rate += self.slots(candidate) / cost
+                    faster += self.slots(candidate)
+        if rate > 0 and (request.waiting + 1 + faster) / rate < least[0]:
             return None
         return Pick(best, reason, for_last=rate > 0)
 
