@@ -176,7 +176,7 @@ class WorkQueue(Queue):
         return serving + self._replan(now)
 
     def _replan(self, now: float) -> list[Job]:
-        """Plan the line again behind the jobs in service; returns those whose end has changed."""
+        """Plan the line again behind the jobs in service; returns those whose plan has changed."""
         self._free = [float("-inf")] * self._concurrency
         for job in self._jobs:
             if job.start <= now < job.end:
@@ -184,9 +184,9 @@ class WorkQueue(Queue):
         changed = []
         for job in self._jobs:
             if job.start > now:
-                before = job.end
+                before, was_dropped = job.end, job.is_dropped
                 self._plan(job, now)
-                if job.end != before:
+                if job.end != before or job.is_dropped != was_dropped:
                     changed.append(job)
         return changed
 

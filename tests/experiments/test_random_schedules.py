@@ -4,6 +4,7 @@ What fails shrinks to the smallest schedule of faults, which Hypothesis prints; 
 """
 
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -101,6 +102,11 @@ class Counted:
         self._policy.on_finish(replica, outcome, latency, now)
 
 
+def counted(make, counts):
+    """A new policy that counts."""
+    return Counted(make(), counts)
+
+
 @settings(
     max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
@@ -122,8 +128,7 @@ def hold(config, timeline):
     stack = VirtualStack(config, timeline, schedule, lambda *_, **__: None)
     counts = Counter()
     for router in stack.routers:
-        make = router._make_policy
-        router._make_policy = lambda make=make: Counted(make(), counts)
+        router._make_policy = partial(counted, router._make_policy, counts)
         router._dispatcher._policy = Counted(router._dispatcher._policy, counts)
     stack.run(lambda _: True)
     stack.agenda.run_before(stack.agenda.now + AFTER_S)

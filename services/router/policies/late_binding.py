@@ -13,6 +13,8 @@ from services.router.waiting import ORDERS, Line
 
 FOUND = LimitSettings(initial=2, least=1, most=1000, queue=1.0)
 """Slots that nobody has said: Gradient2 for each replica, with room for one more than latency says."""
+EVIDENCE = 7.0
+"""From which on a replica stands out: more than `adaptive` asks for, since one that is left idle clears itself late."""
 
 
 class LateBinding:
@@ -53,7 +55,7 @@ class LateBinding:
         self._rng = rng
         self._is_told = slots == "registered"
         self.line = Line(order, limit, longest_s)
-        self._outliers = StandingOut(error_penalty_s)
+        self._outliers = StandingOut(error_penalty_s, EVIDENCE)
         self._found: dict[str, Gradient2] = {}
 
     def slots(self, replica: Candidate) -> int:
