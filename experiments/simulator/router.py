@@ -15,12 +15,12 @@ from experiments.simulator.request import HTTP_ERROR, NEVER, OK, REFUSED, RESET,
 from services.backend import work_queue
 from services.backend.draws import uniform
 from services.router.check_pacing import pause_s
-from services.router.dispatch import FAILURE_STATUS, UNBOUND_STATUS, Dispatcher, UnboundError, outcome_of
+from services.router.dispatch import FAILURE_STATUS, Dispatcher, outcome_of
 from services.router.fleet import NOBODY_LISTENS, Emit, Fleet, NotOwnerError
 from services.router.policy import Outcome, Policy
 from services.router.replica import Replica, describe
 from services.router.settings import TICK_S, RouterSettings
-from services.router.waiting import Ticket, Waiter
+from services.router.waiting import UNBOUND_STATUS, Ticket, UnboundError, Waiter
 
 MakePolicy = Callable[[], Policy]
 

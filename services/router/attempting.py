@@ -15,14 +15,14 @@ from services.journal import tell
 from services.router.access_log import Log
 from services.router.accounts import Accounts
 from services.router.attempt import Attempt
-from services.router.dispatch import Dispatcher, PolicyError, UnboundError
+from services.router.dispatch import Dispatcher, PolicyError
 from services.router.fleet import NOBODY_LISTENS
 from services.router.policy import Outcome
 from services.router.rejections import Failure
 from services.router.replica import Replica
 from services.router.retries import IDEMPOTENT, Attempts
 from services.router.settings import RouterSettings
-from services.router.waiting import FOREVER, Ticket
+from services.router.waiting import FOREVER, Ticket, UnboundError
 from services.router.wire.client import MAX_KEPT_BYTES, Client
 from services.router.wire.heads import Passed, deadline_s, origin_form
 from services.router.wire.heartbeat import Heartbeat

@@ -17,25 +17,14 @@ from services.router.policy import Outcome, Pick, Policy, RequestInfo
 from services.router.replica import Replica
 from services.router.retries import Attempts, RetryBudget
 from services.router.settings import RouterSettings
-from services.router.waiting import Line, Ticket, Waiter
+from services.router.waiting import Line, Ticket, UnboundError, Waiter
 
 RETRIED_STATUSES = frozenset({500, 502, 504})
 """Answers that count as a failed attempt; 503 counts as `overloaded`."""
 FAILURE_STATUS = {"connect": 502, "reset": 502, "timeout": 504}
 """What the client is answered where the last attempt had no answer, by the reason."""
-UNBOUND_STATUS = {"no_replica": 503, "policy": 500, "limit": 503, "full": 503, "shed": 503, "deadline": 504}
-"""What it is answered where there was no attempt, by the reason."""
 Bound = tuple[Replica, float]
 """Whose attempt has begun, and the seconds that it may take."""
-
-
-class UnboundError(Exception):
-    """A request gets no attempt."""
-
-    def __init__(self, reason: str, text: str) -> None:
-        """`reason` is a key of `UNBOUND_STATUS`."""
-        super().__init__(text)
-        self.reason = reason
 
 
 class PolicyError(UnboundError):

@@ -3,7 +3,8 @@
 import json
 from dataclasses import dataclass
 
-from services.router.dispatch import FAILURE_STATUS, UNBOUND_STATUS
+from services.router.dispatch import FAILURE_STATUS
+from services.router.waiting import UNBOUND_STATUS
 from services.router.wire.heads import VIA, date_line
 
 REJECTIONS = {

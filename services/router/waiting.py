@@ -5,16 +5,24 @@ client hangs up or nobody is in rotation any more; `Dispatcher` sees to that.
 """
 
 from bisect import insort
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from services.router.replica import Replica
 from services.router.retries import Attempts
 
-if TYPE_CHECKING:
-    from services.router.dispatch import UnboundError
-
 ORDERS = ("fifo", "lifo", "deadline")
 FOREVER = float("inf")
+UNBOUND_STATUS = {"no_replica": 503, "policy": 500, "limit": 503, "full": 503, "shed": 503, "deadline": 504}
+"""What the client is answered where there was no attempt, by the reason."""
+
+
+class UnboundError(Exception):
+    """A request gets no attempt."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        """`reason` is a key of `UNBOUND_STATUS`."""
+        super().__init__(text)
+        self.reason = reason
 
 
 class Waiter(Protocol):
@@ -23,7 +31,7 @@ class Waiter(Protocol):
     def bound(self, replica: Replica, limit_s: float, now: float) -> None:
         """Its attempt has begun at `replica`, and may take `limit_s` seconds."""
 
-    def unbound(self, error: "UnboundError", now: float) -> None:
+    def unbound(self, error: UnboundError, now: float) -> None:
         """It gets none."""
 
 

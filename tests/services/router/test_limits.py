@@ -5,10 +5,11 @@ import random
 import pytest
 
 from services.router import policies
-from services.router.dispatch import Dispatcher, UnboundError
+from services.router.dispatch import Dispatcher
 from services.router.fleet import Fleet
 from services.router.limits import Gradient2
 from services.router.settings import LimitSettings, RouterSettings
+from services.router.waiting import UnboundError
 
 
 def test_the_limit_moves_as_its_source_computes_it():
@@ -96,6 +97,6 @@ def test_a_replica_with_all_it_may_have_is_left_out_and_where_all_have_it_a_requ
 
 
 def test_limits_that_contradict_each_other_are_refused_with_both_keys():
-    for wrong in (dict(least=30), dict(initial=300)):
+    for limits in (LimitSettings(least=30), LimitSettings(initial=300)):
         with pytest.raises(ValueError, match=r"router\.limits\.(least=30.*initial=20|initial=300.*most=200)"):
-            RouterSettings(limits=LimitSettings(**wrong)).validate()
+            RouterSettings(limits=limits).validate()

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.router import policies
-from services.router.dispatch import Dispatcher, NoReplicaError, UnboundError
+from services.router.dispatch import Dispatcher, NoReplicaError
 from services.router.fleet import REASONS, Fleet
 from services.router.policies import OUTCOMES, POLICIES
 from services.router.settings import RouterSettings
-from services.router.waiting import Ticket
+from services.router.waiting import Ticket, UnboundError
 
 IDS = ["r1", "r2", "r3", "r4", "r5"]
 ID = st.sampled_from(IDS)

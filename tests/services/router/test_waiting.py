@@ -5,11 +5,11 @@ import random
 import pytest
 
 from services.router import policies
-from services.router.dispatch import Dispatcher, NoReplicaError, UnboundError
+from services.router.dispatch import Dispatcher, NoReplicaError
 from services.router.fleet import Fleet
 from services.router.policies import RequestInfo
 from services.router.settings import RouterSettings
-from services.router.waiting import Ticket
+from services.router.waiting import Ticket, UnboundError
 
 S = 0.1
 """What a request takes at a replica as fast as its fleet, seconds."""
@@ -87,7 +87,8 @@ def test_by_deadline_both_are_served_where_first_come_first_served_loses_one():
         bench.ask(1, 0.1, expires=4.0)
         bench.ask(2, 0.2, expires=2.0)
         bench.answer(0, 1.0)
-        bench.answer(*bench.at, 2.0)
+        (served_first,) = bench.at
+        bench.answer(served_first, 2.0)
         served[order] = (list(bench.at), bench.ends)
     assert served == {"fifo": ([], {2: "deadline"}), "deadline": ([1], {})}
 
