@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from experiments.plan.delays import Delay
 from experiments.simulator.agenda import Action, Agenda
+from experiments.simulator.checking import QueuedChecks
 from experiments.simulator.playing import Playing
 from experiments.simulator.process import Process
 from experiments.simulator.registering import Registering, Registry
@@ -13,6 +14,7 @@ from experiments.simulator.request import Flight, Node
 from services.backend import work_queue
 from services.backend.draws import attempt_demand_ms, uniform
 from services.backend.faults import Effects, FaultSet
+from services.backend.load import Load
 from services.backend.renewal import Leaving, may_leave
 from services.backend.settings import ReplicaSettings
 from services.backend.work_queue import Job, QueueFullError
@@ -57,8 +59,11 @@ class VirtualReplica(Node):
         self._playing = Playing(settings, self.process, agenda)
         self.queue = self._empty()
         self._jobs: dict[Job, Flight] = {}
-        self._checks: dict[Job, Callable[[float], None]] = {}
-        """Health checks in the queue, with what to call when their turn has come."""
+        self._checks = QueuedChecks(self, self.process, agenda)
+        self.load: Load | None = None
+        """What it knows of its own load, where a policy hears of it."""
+        self._found: dict[Job, int] = {}
+        """How many others each job met, likewise."""
         self._waiting: dict[Flight, None] = {}
         """Delayed, hanging, or not taken yet by a paused process."""
         self._waits_for_it: list[Callable[[float], None]] = []
@@ -107,6 +112,8 @@ class VirtualReplica(Node):
         self.is_starting = self.is_draining = False
         self.process.begin()
         self.queue = self._empty()
+        if self.load is not None:
+            self.tell_load()
         self._playing.put({}, now)
         self._registering.begin(now)
         self._call(now)
@@ -148,7 +155,7 @@ class VirtualReplica(Node):
         if since is None:
             return
         self.queue.stopped(since, now)
-        self._rearm([job for job in self._jobs if job.end > since], now)
+        self.rearm([job for job in self._jobs if job.end > since], now)
         self.process.catch_up(now)
 
     def drain(self, now: float, then: Callable[[float], None], *, wakes: bool = True) -> None:
@@ -186,33 +193,26 @@ class VirtualReplica(Node):
             self._cut_all(now)
         changed = self.queue.set_speed(self._playing.put(active, now), now)
         if self.process.paused_at is None:
-            self._rearm(changed, now)
+            self.rearm(changed, now)
 
     def check(self, timeout_s: float, now: float, result: Action) -> None:
         """A health check, which may take `timeout_s`: `result((passed, reason), moment)` is called once."""
-        queue = self._queue_check if self.settings.checks == "queue" else None
+        queue = self._checks.stand if self.settings.checks == "queue" else None
         self._playing.answer_check(timeout_s, now, result, queue)
 
-    def _queue_check(self, passed: Callable[[float], None], now: float) -> bool:
-        """Call `passed` when its turn has come; False where there is no place for it."""
-        try:
-            job, changed = self.queue.arrive(0.0, now)
-        except QueueFullError:
-            return False
-        self._checks[job] = passed
-        self._agenda.at(job.end, self._check_ends, job)
-        self._rearm(changed, now)
-        return True
+    # -- load
 
-    def _check_ends(self, job: Job, now: float) -> None:
-        """Unless it was planned anew: then this is called again."""
-        if job not in self._checks or (job.end > now and self.process.paused_at is None):
-            return
-        if self.process.paused_at is not None:
-            self.process.hold(self._check_ends, job)
-            return
-        self.queue.finish(job)
-        self._checks.pop(job)(now)
+    def tell_load(self) -> None:
+        """Keep account of its load from now on, as a live replica always does."""
+        self.load = Load(self.settings.concurrency)
+        self._found.clear()
+
+    def probe(self, now: float) -> tuple[float, int, float | None] | None:
+        """`/probe`: seconds until it answers, what it has in flight, and the latency to expect; None = no answer."""
+        if not self.process.runs or self._playing.refuses or self.load is None:
+            return None
+        added_s = self._playing.answers_after_s(now)
+        return None if added_s is None else (added_s, self.in_flight, self.load.latency_s(self.in_flight, now))
 
     # -- work
 
@@ -264,6 +264,8 @@ class VirtualReplica(Node):
             flight.reply_comes(now + flight.from_node_s, "reset", self._agenda)
         elif effects.status is not None:
             self.in_flight -= 1
+            if self.load is not None:
+                self.load.failed(now)
             flight.reply_comes(now + flight.from_node_s, effects.status, self._agenda)
         else:
             self._work(flight, now)
@@ -276,10 +278,14 @@ class VirtualReplica(Node):
             job, changed = self.queue.arrive(demand_s, now, flight.turn_by)
         except QueueFullError:
             self.in_flight -= 1
+            if self.load is not None:
+                self.load.failed(now)
             flight.reply_comes(now + flight.from_node_s, 503, self._agenda)
             return
         flight.job = job
         self._jobs[job] = flight
+        if self.load is not None:
+            self._found[job] = self.in_flight - 1
         at = job.end + flight.from_node_s
         if at > flight.limit_at:
             flight.await_limit(now, self._agenda)
@@ -287,15 +293,14 @@ class VirtualReplica(Node):
             flight.reply, flight.is_late, flight.due = 504 if job.is_dropped else 200, False, at
             self._agenda.at(at, flight.owner.settle, flight)
         if changed:
-            self._rearm(changed, now)
+            self.rearm(changed, now)
 
-    def _rearm(self, jobs: Iterable[Job], now: float) -> None:
+    def rearm(self, jobs: Iterable[Job], now: float) -> None:
         """The ends of these have changed."""
         for job in jobs:
             flight = self._jobs.get(job)
             if flight is None:
-                if job in self._checks:
-                    self._agenda.at(max(job.end, now), self._check_ends, job)
+                self._checks.again(job, now)
                 continue
             at = max(job.end + flight.from_node_s, now)
             if not (flight.is_late and at > flight.limit_at):  # else it waits for its limit as before
@@ -312,6 +317,10 @@ class VirtualReplica(Node):
         if self._jobs.pop(job, None) is None:
             return
         self.in_flight -= 1
+        if self.load is not None:
+            found = self._found.pop(job, 0)
+            if served:
+                self.load.served(found, job.end - flight.began - flight.to_node_s, job.end - job.start, now)
         if served:
             self.queue.finish(job)
         elif self.process.paused_at is not None:  # the process hears of it when it goes on
@@ -321,7 +330,7 @@ class VirtualReplica(Node):
 
     def _hung_up(self, job: Job, now: float) -> None:
         if self.settings.on_hangup == "cancel":
-            self._rearm(self.queue.cancel(job, now), now)
+            self.rearm(self.queue.cancel(job, now), now)
         else:
             self._agenda.at(max(job.end, now), self._for_nobody, job)
 

@@ -8,19 +8,21 @@ from typing import Any
 
 from experiments.plan.delays import Delay
 from experiments.simulator.agenda import Agenda
+from experiments.simulator.checking import VirtualChecks
+from experiments.simulator.probing import Probing, report_of
 from experiments.simulator.process import Process
 from experiments.simulator.registering import Registration
 from experiments.simulator.replica import VirtualReplica
 from experiments.simulator.request import HTTP_ERROR, NEVER, OK, REFUSED, RESET, TIMEOUT, Flight, Owner, Records
+from experiments.simulator.standing import Standing
 from services.backend import work_queue
 from services.backend.draws import uniform
-from services.router.check_pacing import pause_s
-from services.router.dispatch import FAILURE_STATUS, Dispatcher, outcome_of
+from services.router.dispatch import FAILURE_STATUS, Bound, Dispatcher, outcome_of
 from services.router.fleet import NOBODY_LISTENS, Emit, Fleet, NotOwnerError
 from services.router.policy import Outcome, Policy
 from services.router.replica import Replica, describe
 from services.router.settings import TICK_S, RouterSettings
-from services.router.waiting import UNBOUND_STATUS, Ticket, UnboundError, Waiter
+from services.router.waiting import UNBOUND_STATUS, UnboundError
 
 MakePolicy = Callable[[], Policy]
 
@@ -69,10 +71,18 @@ class VirtualRouter(Owner):
         self.process.begin()
         self._began_at = self._agenda.now
         self.fleet = Fleet(self.settings.health, self.settings.ejection, self._emit)
-        self.fleet.watch = self._watch
-        self._dispatcher = Dispatcher(self.settings, self.fleet, self._make_policy())
-        self._rng = random.Random(self._seed)
-        self._loops: dict[str, int] = {}
+        rng = random.Random(self._seed)
+        checks = VirtualChecks(self.settings.health, self.fleet, self._nodes, self.process, self._agenda, rng)
+        self.fleet.watch = checks.watch
+        policy = self._make_policy()
+        self._dispatcher = Dispatcher(self.settings, self.fleet, policy)
+        self._probing = Probing(self._dispatcher, self.process, self._nodes, self._round_trip)
+        if hasattr(policy, "probes"):
+            self._dispatcher.probe = self._probing.ask
+        if hasattr(policy, "probes") or self._dispatcher.reads_reports:
+            for node in self._nodes.values():
+                if node.load is None:
+                    node.tell_load()
 
     @property
     def is_up(self) -> bool:
@@ -170,26 +180,6 @@ class VirtualRouter(Owner):
             return None
         return sum(replica.state == "ready" for replica in self.fleet.replicas.values())
 
-    # -- health checks
-
-    def _watch(self, id_: str) -> None:
-        self._loops[id_] = self._loops.get(id_, 0) + 1
-        self.process.at(self._agenda.now, self._check, (id_, self._loops[id_]))
-
-    def _check(self, loop: tuple[str, int], now: float) -> None:
-        id_, number = loop
-        replica = self.fleet.replicas.get(id_)
-        if replica is None or self._loops.get(id_) != number:
-            return
-
-        def result(answer: tuple[bool, str], moment: float) -> None:
-            passed, reason = answer
-            if self.fleet.replicas.get(id_) is replica and not replica.draining:
-                self.fleet.on_check(id_, passed, moment, reason)
-            self.process.at(moment + pause_s(self.settings.health, replica.healthy, self._rng), self._check, loop)
-
-        self._nodes[id_].check(self.settings.health.timeout_s, now, self.process.guarded(result))
-
     # -- requests
 
     def arrive(self, flight: Flight, now: float) -> None:
@@ -217,32 +207,27 @@ class VirtualRouter(Owner):
         assert attempts is not None
         try:
             if self._dispatcher.line is None:
-                replica, limit_s = self._dispatcher.choose(attempts, flight.id, flight.key, now)
+                bound: Bound | None = self._dispatcher.choose(attempts, flight.id, flight.key, now)
             else:
-                bound = self._dispatcher.bind(attempts, flight.id, flight.key, now, _Waiting(self, flight))
-                if isinstance(bound, Ticket):
-                    self._agenda.at(max(now, min(bound.until, flight.client_limit_at)), self._waited, (flight, bound))
-                    return
-                replica, limit_s = bound
+                bound = Standing(self, self._dispatcher, flight, self._agenda).ask(now)
         except UnboundError as error:
-            self._answer(flight, now, UNBOUND_STATUS[error.reason])
+            self.refuse(flight, error, now)
             return
-        self.send(flight, replica, limit_s, now)
+        if bound is not None:
+            self.send(flight, bound[0], bound[1], now)
 
-    def _waited(self, who: tuple[Flight, Ticket], now: float) -> None:
-        """Its time in line is up."""
-        flight, ticket = who
-        if not ticket.is_in_line or flight not in self._open:
-            return
+    def refuse(self, flight: Flight, error: UnboundError, now: float) -> None:
+        """A request gets no attempt."""
+        self._answer(flight, now, UNBOUND_STATUS[error.reason])
+
+    def may_look(self, flight: Flight, standing: Standing) -> bool:
+        """Whether one in line may leave it now."""
+        if flight not in self._open:
+            return False
         if self.process.paused_at is not None:
-            self.process.hold(self._waited, who)
-            return
-        error = self._dispatcher.leave(ticket, now)
-        self._answer(flight, now, UNBOUND_STATUS[error.reason])
-
-    def unbound(self, flight: Flight, error: UnboundError, now: float) -> None:
-        """A request gets no slot any more."""
-        self._answer(flight, now, UNBOUND_STATUS[error.reason])
+            self.process.hold(standing.look)
+            return False
+        return True
 
     def send(self, flight: Flight, replica: Replica, limit_s: float, now: float) -> None:
         """An attempt has begun."""
@@ -272,6 +257,8 @@ class VirtualRouter(Owner):
         assert attempts is not None and node is not None
         job = flight.job
         node.release(flight, now, served=not flight.is_late)
+        if self._dispatcher.reads_reports and not (flight.is_late or isinstance(reply, str)):
+            self._dispatcher.reported(replica, report_of(self._nodes[replica.id], job, now), now)
         if flight not in self._open:  # a process that is gone had sent it
             return
         if flight.is_late:
@@ -335,19 +322,3 @@ class VirtualRouter(Owner):
         if flight.node is not None:
             flight.due = NEVER
             flight.node.release(flight, now, served=False)
-
-
-class _Waiting(Waiter):
-    """A request in line."""
-
-    def __init__(self, router: VirtualRouter, flight: Flight) -> None:
-        self._router = router
-        self._flight = flight
-
-    def bound(self, replica: Replica, limit_s: float, now: float) -> None:
-        """It has a slot."""
-        self._router.send(self._flight, replica, limit_s, now)
-
-    def unbound(self, error: UnboundError, now: float) -> None:
-        """It gets none."""
-        self._router.unbound(self._flight, error, now)

@@ -20,6 +20,7 @@ from services.router.fleet import NOBODY_LISTENS
 from services.router.policy import Outcome
 from services.router.rejections import Failure
 from services.router.replica import Replica
+from services.router.reports import report_of
 from services.router.retries import IDEMPOTENT, Attempts
 from services.router.settings import RouterSettings
 from services.router.waiting import FOREVER, Ticket, UnboundError
@@ -229,6 +230,8 @@ class Attempting(ABC):
         """The attempt has ended: what that says of the replica; `end` is what it is counted as, if not as that."""
         self.attempt = None
         means = self._means
+        if means.dispatcher.reads_reports and attempt.connection is not None and attempt.connection.answer is not None:
+            means.dispatcher.reported(attempt.replica, report_of(attempt.connection.answer), time.monotonic())
         # Where the replica has answered early, what it would read next is the rest of this body.
         attempt.leave(means.pool, closes=self._is_streaming)
         now = time.monotonic()

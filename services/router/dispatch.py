@@ -9,11 +9,12 @@ The live proxy and the simulator call the same object, in the same order:
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from services.router.fleet import Fleet
 from services.router.limits import Gradient2
-from services.router.policy import Outcome, Pick, Policy, RequestInfo
+from services.router.policy import Outcome, Pick, Policy, Report, RequestInfo
 from services.router.replica import Replica
 from services.router.retries import Attempts, RetryBudget
 from services.router.settings import RouterSettings
@@ -64,6 +65,12 @@ class Dispatcher:
         self._is_calling = self._calls_again = False
         if self.line is not None:
             fleet.turned = self.call
+        self._on_report: Any = getattr(policy, "on_report", None)
+        self._probes: Any = getattr(policy, "probes", None)
+        self.reads_reports = self._on_report is not None
+        """Whether the policy wants to hear what replicas say of themselves."""
+        self.probe: Callable[[Replica], object] | None = None
+        """Asks a replica's `/probe`; whoever can do so sets it."""
 
     def open(self, now: float, *, idempotent: bool, expires: float | None = None) -> Attempts:
         """A request came in, its body is there; its client waits until `expires`, where it has said so."""
@@ -166,7 +173,40 @@ class Dispatcher:
         limit = attempts.begin(replica.id, now)
         if attempts.trace is not None:
             attempts.trace.begins(replica.id, replica.url, attempts.count)
+        if self._probes is not None and self.probe is not None:
+            self._send_probes(self.probe, now)
         return replica, limit
+
+    def _send_probes(self, probe: Callable[[Replica], object], now: float) -> None:
+        try:
+            ids = self._probes(now)
+        except Exception as error:
+            self._mishap("probes", error)
+            return
+        for id_ in ids:
+            replica = self._fleet.replicas.get(id_)
+            if replica is not None:
+                probe(replica)
+
+    def probed(self, id_: str, in_flight: int, latency_s: float | None, now: float) -> None:
+        """A replica has answered its probe: it has `in_flight` requests, and one that comes takes about `latency_s`."""
+        if id_ not in self._fleet.replicas:
+            return
+        try:
+            self._policy.on_probe(id_, in_flight, latency_s, now)  # type: ignore[attr-defined]
+        except Exception as error:
+            self._mishap("on_probe", error)
+
+    def reported(self, replica: Replica, report: Report, now: float) -> None:
+        """What a replica says of itself with an answer, where `reads_reports`; before `finish`."""
+        try:
+            self._on_report(replica, report, now)
+        except Exception as error:
+            self._mishap("on_report", error)
+
+    def _mishap(self, method: str, error: Exception) -> None:
+        """The request goes on, whatever the policy makes of it."""
+        sys.stderr.write(f"the policy raised {type(error).__name__} in {method}: {error}\n")
 
     def follows(self, attempts: Attempts, outcome: Outcome, now: float, *, sent: bool, replayable: bool) -> bool:
         """Whether another attempt follows one that ends with `outcome`; takes it from the budget.
@@ -193,8 +233,8 @@ class Dispatcher:
         self._fleet.on_finish(replica, outcome, latency_s, now, reason)
         try:
             self._policy.on_finish(replica, outcome, latency_s, now)
-        except Exception as error:  # the answer is there, whatever the policy makes of it
-            sys.stderr.write(f"the policy raised {type(error).__name__} in on_finish: {error}\n")
+        except Exception as error:
+            self._mishap("on_finish", error)
         if self.line is not None:
             self.call(now)
 

@@ -93,7 +93,18 @@ SCHEMAS: dict[str, Schema] = {
             "work_seconds_total": NUMBER,
             **{
                 f"{name}_total": COUNT
-                for name in ("requests", "retries", "rejected", "cancelled", "broken", "exhausted", "moved", "late")
+                for name in (
+                    "requests",
+                    "retries",
+                    "rejected",
+                    "cancelled",
+                    "broken",
+                    "exhausted",
+                    "moved",
+                    "late",
+                    "probes",
+                    "probes_unanswered",
+                )
             },
             "responses": {"type": "object", "additionalProperties": COUNT},
             "picks": {

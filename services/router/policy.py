@@ -2,10 +2,13 @@
 
 import random
 from collections.abc import Sequence
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, TypeVar, get_args
 
 Outcome = Literal["ok", "error", "overloaded", "cancelled"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+T = TypeVar("T")
+SPARE = 64
+"""Replicas that a policy remembers beyond twice those that it may pick."""
 
 
 class Candidate(Protocol):
@@ -48,8 +51,37 @@ class Pick:
         self.for_last = for_last
 
 
+class Report:
+    """What a replica says of itself with an answer; None = it does not say."""
+
+    __slots__ = ("eps", "in_flight", "rps", "service_s", "utilisation")
+
+    def __init__(
+        self,
+        in_flight: int | None = None,
+        service_s: float | None = None,
+        utilisation: float | None = None,
+        rps: float | None = None,
+        eps: float | None = None,
+    ) -> None:
+        """Others under way there when it answered; the answered request's time in a slot, seconds; the share of the
+        slots in use, requests and errors a second (ORCA's `application_utilization`, `rps_fractional`, `eps`)."""
+        self.in_flight = in_flight
+        self.service_s = service_s
+        self.utilisation = utilisation
+        self.rps = rps
+        self.eps = eps
+
+
 class Policy(Protocol):
-    """The shape of every policy."""
+    """The shape of every policy.
+
+    Two more things are done for one that has the methods, and cost the others nothing:
+
+        on_report(replica, report, now)                  what a replica says with an answer, before `on_finish`
+        probes(now) -> ids                               after each pick: whose `/probe` is to be asked
+        on_probe(id, in_flight, latency_s | None, now)   what it answered; one that does not answer is not told of
+    """
 
     def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick | None:
         """Choose one of `candidates` (never empty); `now` in seconds.
@@ -64,35 +96,49 @@ class Policy(Protocol):
         """It ended after `latency` seconds."""
 
 
+def kept(known: dict[str, T], candidates: Sequence[Candidate]) -> dict[str, T]:
+    """What a policy knows by id, without those that have left where they have become many; all of it where not.
+
+    Who is out of rotation for a moment is known when it is back; a fleet whose replicas have a new name each time
+    must not fill the memory.
+    """
+    if len(known) <= 2 * len(candidates) + SPARE:
+        return known
+    return {candidate.id: known[candidate.id] for candidate in candidates if candidate.id in known}
+
+
 def two_of(count: int, rng: random.Random) -> tuple[int, int]:
     """Two different numbers below `count` (2 or more), every ordered pair equally likely; two draws, always."""
     first, second = int(rng.random() * count), int(rng.random() * (count - 1))
     return first, second + (second >= first)
 
 
+SMALL = 21
+"""The largest population of which `random.sample` keeps a list; of a larger one it keeps a set of a few draws."""
+_STEPS = [tuple((size - 1, size.bit_length()) for size in range(total, 0, -1)) for total in range(SMALL + 1)]
+"""By population: the last place that is left at each draw, and the bits that it takes."""
+
+
 def sample(candidates: Sequence[Candidate], count: int, rng: random.Random) -> list[Candidate]:
     """`rng.sample`: the same draws and the same order, without its looks at types, which cost more than the draws."""
     total, bits = len(candidates), rng.getrandbits
-    result: list[Candidate] = []
-    if count == total or total <= 21:
+    if total <= SMALL:
         left = list(candidates)
-        for size in range(total, total - count, -1):
-            width = size.bit_length()
+        for last, width in _STEPS[total] if count == total else _STEPS[total][:count]:
             place = bits(width)
-            while place >= size:
+            while place > last:
                 place = bits(width)
-            result.append(left[place])
-            left[place] = left[size - 1]
-    elif count <= 5:
-        width, places = total.bit_length(), set[int]()
-        while len(places) < count:
-            place = bits(width)
-            if place < total and place not in places:
-                places.add(place)
-                result.append(candidates[place])
-    else:
+            left[place], left[last] = left[last], left[place]
+        left.reverse()
+        return left if count == total else left[:count]
+    if not 1 <= count <= 5:
         return rng.sample(candidates, count)
-    return result
+    width, places = total.bit_length(), list[int]()
+    while len(places) < count:
+        place = bits(width)
+        if place < total and place not in places:
+            places.append(place)
+    return [candidates[place] for place in places]
 
 
 def drawn(weights: list[float], u: float) -> int:

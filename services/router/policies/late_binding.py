@@ -70,7 +70,7 @@ class LateBinding:
         free = [candidate for candidate in candidates if candidate.in_flight < self.slots(candidate)]
         if not free:
             return None
-        if self._outliers.is_due(now):
+        if now >= self._outliers.due:
             self._outliers.refresh([candidate.id for candidate in candidates], now)
         self._rng.shuffle(free)
         best, least, reason = free[0], (math.inf, 0.0, 0.0), "free"
