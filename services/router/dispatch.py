@@ -5,15 +5,20 @@ The live proxy and the simulator call the same object, in the same order:
     attempts = open(...)
     replica = choose(attempts, ...)                 # counts the attempt as begun
     again = follows(attempts, outcome, ...)         # where it failed
+    hedged = hedges(attempts, ...)                  # where it is slow: whether a second one begins beside it
     finish(replica, outcome, ...)                   # exactly once per attempt
+    attempts.forgo()                                # where the request ends before a retry that was allowed has begun
 """
 
+import random
 import sys
 
+from services.router.budgets import budget_of
 from services.router.fleet import Fleet
+from services.router.patience import SUPERSEDED, TIMEOUT, Patience
 from services.router.policy import Outcome, Policy, RequestInfo
 from services.router.replica import Replica
-from services.router.retries import Attempts, RetryBudget
+from services.router.retries import Attempts
 from services.router.settings import RouterSettings
 
 RETRIED_STATUSES = frozenset({500, 502, 504})
@@ -38,26 +43,41 @@ def outcome_of(status: int) -> Outcome:
 class Dispatcher:
     """Holds the policy, the fleet and the retry budget together."""
 
-    def __init__(self, settings: RouterSettings, fleet: Fleet, policy: Policy) -> None:
-        """`fleet` and `policy` may be used by others meanwhile."""
+    def __init__(
+        self, settings: RouterSettings, fleet: Fleet, policy: Policy, rng: random.Random | None = None
+    ) -> None:
+        """`fleet` and `policy` may be used by others meanwhile.
+
+        `rng` draws the pauses before retries; None = one of its own, the same every time.
+        """
         self._retry = settings.retry
         self._timeouts = settings.timeouts
         self._fleet = fleet
         self._policy = policy
-        self._budget = RetryBudget(settings.retry)
+        self._rng = rng or random.Random(0)
+        self._budget = budget_of(settings.retry)
+        self._attentive = self._budget if self._budget.attends else None
+        self.is_patient = settings.hedging.enabled or settings.timeouts.adaptive_factor > 0
+        """Whether something may be done about attempts before their time is up."""
+        self._patience = Patience(settings.hedging, settings.timeouts) if self.is_patient else None
 
     def open(self, now: float, *, idempotent: bool) -> Attempts:
         """A request came in, its body is there."""
-        return Attempts(self._retry, self._timeouts, self._budget, idempotent=idempotent, now=now)
+        return Attempts(
+            self._retry, self._timeouts, self._budget, idempotent=idempotent, now=now, patience=self._patience
+        )
 
-    def choose(self, attempts: Attempts, request_id: str, key: str | None, now: float) -> tuple[Replica, float]:
-        """Begin an attempt; returns its replica, and the seconds that it may take.
+    def choose(
+        self, attempts: Attempts, request_id: str, key: str | None, now: float, *, beside: bool = False
+    ) -> tuple[Replica, float]:
+        """Begin an attempt, `beside` another one that is under way; returns its replica, and how long it may take.
 
         Raises:
             NoReplicaError: nobody is in rotation.
             PolicyError: the policy raised, or returned something that it was not offered.
         """
-        candidates = self._fleet.candidates(attempts.tried)
+        avoided = attempts.tried if beside else attempts.avoided
+        candidates = self._fleet.candidates(avoided)
         if not candidates:
             raise NoReplicaError
         try:
@@ -65,7 +85,7 @@ class Dispatcher:
             replica, reason = pick.replica, pick.reason
         except Exception as error:
             raise PolicyError(f"the policy raised {type(error).__name__}: {error}") from error
-        if not self._fleet.is_candidate(replica, attempts.tried):
+        if not self._fleet.is_candidate(replica, avoided):
             raise PolicyError("the policy returned a replica that it was not offered")
         try:
             self._policy.on_start(replica, now)
@@ -73,13 +93,12 @@ class Dispatcher:
             raise PolicyError(f"the policy raised {type(error).__name__}: {error}") from error
         self._fleet.on_start(replica, now)  # type: ignore[arg-type]
         self._fleet.picked(reason)
-        limit = attempts.begin(replica.id, now)
-        if attempts.trace is not None:
-            attempts.trace.begins(replica.id, replica.url, attempts.count)  # type: ignore[attr-defined]
-        return replica, limit  # type: ignore[return-value]
+        if self._attentive is not None:
+            self._attentive.on_start()
+        return replica, attempts.begin(replica.id, now)  # type: ignore[return-value]
 
     def follows(self, attempts: Attempts, outcome: Outcome, now: float, *, sent: bool, replayable: bool) -> bool:
-        """Whether another attempt follows one that ends with `outcome`; takes it from the budget.
+        """Whether another attempt follows one that ends with `outcome`, after `attempts.pause_s`; the budget pays.
 
         Args:
             attempts: of the request.
@@ -88,16 +107,41 @@ class Dispatcher:
             sent: whether any of the request may have reached the replica.
             replayable: whether the request can still be sent from its beginning.
         """
-        if attempts.trace is not None:
-            attempts.trace.fails(outcome)
         if not self._fleet.candidates():
             return False
         others = self._fleet.has_others(attempts.tried)
-        return attempts.may_retry(outcome, now, sent=sent, replayable=replayable, others=others)
+        u = self._rng.random() if self._retry.backoff_base_s > 0 else 0.0
+        return attempts.may_retry(outcome, now, sent=sent, replayable=replayable, others=others, u=u)
 
-    def finish(self, replica: Replica, outcome: Outcome, latency_s: float, now: float, reason: str = "") -> None:
-        """The attempt ended after `latency_s` seconds; `reason` is for the event log."""
+    def hedges(self, attempts: Attempts, now: float) -> bool:
+        """Whether a second attempt begins now beside the one under way; both budgets pay."""
+        return self._fleet.has_others(attempts.tried) and attempts.may_hedge(now)
+
+    def finish(
+        self,
+        replica: Replica,
+        outcome: Outcome,
+        latency_s: float,
+        now: float,
+        reason: str = "",
+        *,
+        is_retry: bool = False,
+    ) -> None:
+        """The attempt ended after `latency_s` seconds.
+
+        Args:
+            replica: whose it was.
+            outcome: how it ended.
+            latency_s: 0 = nothing is known.
+            now: seconds.
+            reason: for the event log; `timeout` and `superseded` say that it would have taken longer.
+            is_retry: it was not the request's first.
+        """
         self._fleet.on_finish(replica, outcome, latency_s, now, reason)
+        if self._attentive is not None:
+            self._attentive.on_finish(outcome, is_retry=is_retry)
+        if self._patience is not None and latency_s > 0 and (outcome == "ok" or reason in (TIMEOUT, SUPERSEDED)):
+            self._patience.on_finish(latency_s, now)
         try:
             self._policy.on_finish(replica, outcome, latency_s, now)
         except Exception as error:  # the answer is there, whatever the policy makes of it
