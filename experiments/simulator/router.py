@@ -11,11 +11,27 @@ from experiments.simulator.agenda import Agenda
 from experiments.simulator.process import Process
 from experiments.simulator.registering import Registration
 from experiments.simulator.replica import VirtualReplica
-from experiments.simulator.request import HTTP_ERROR, NEVER, OK, REFUSED, RESET, TIMEOUT, Flight, Owner, Records
+from experiments.simulator.request import (
+    HTTP_ERROR,
+    IDLE,
+    NEVER,
+    OK,
+    PAUSING,
+    REFUSED,
+    RESET,
+    TIMEOUT,
+    UNDER_WAY,
+    WON,
+    Flight,
+    Owner,
+    Records,
+)  # fmt: skip
 from services.backend.draws import uniform
 from services.router.check_pacing import pause_s
 from services.router.dispatch import FAILURE_STATUS, Dispatcher, NoReplicaError, PolicyError, outcome_of
 from services.router.fleet import NOBODY_LISTENS, Emit, Fleet, NotOwnerError
+from services.router.patience import NEVER_S, SUPERSEDED
+from services.router.patience import TIMEOUT as TIMED_OUT
 from services.router.policy import Outcome, Policy
 from services.router.replica import Replica, describe
 from services.router.settings import TICK_S, RouterSettings
@@ -68,7 +84,9 @@ class VirtualRouter(Owner):
         self._began_at = self._agenda.now
         self.fleet = Fleet(self.settings.health, self.settings.ejection, self._emit)
         self.fleet.watch = self._watch
-        self._dispatcher = Dispatcher(self.settings, self.fleet, self._make_policy())
+        self._dispatcher = Dispatcher(
+            self.settings, self.fleet, self._make_policy(), random.Random(self._seed + 1)
+        )
         self._rng = random.Random(self._seed)
         self._loops: dict[str, int] = {}
 
@@ -94,6 +112,8 @@ class VirtualRouter(Owner):
         self.process.end()
         for flight in list(self._open):
             self._hang_up(flight, now)
+            if flight.beside is not None:
+                self._hang_up(flight.beside, now)
             self._records.end(flight, now + flight.to_client_s, RESET)
         self._open.clear()
 
@@ -210,26 +230,72 @@ class VirtualRouter(Owner):
         self._await_client(flight, now)
         self.process.hold(self.arrive, flight)
 
-    def _try(self, flight: Flight, now: float) -> None:
+    def _try(self, flight: Flight, now: float, *, beside: bool = False) -> None:
         attempts = flight.attempts
         assert attempts is not None
+        is_second = attempts.count > 0 and flight.other() is not None
         try:
-            replica, limit_s = self._dispatcher.choose(attempts, flight.id, flight.key, now)
+            replica, limit_s = self._dispatcher.choose(attempts, flight.id, flight.key, now, beside=is_second)
         except NoReplicaError:
-            self._answer(flight, now, 503)
+            self._cannot(flight, now, 503)
             return
         except PolicyError:
-            self._answer(flight, now, 500)
+            self._cannot(flight, now, 500)
             return
+        flight.state = UNDER_WAY
         flight.target = replica
         flight.began = now
+        flight.count = count = attempts.count
+        flight.is_hedge = beside
         limit_at = now + limit_s
+        flight.hard_limit_at = limit_at
+        if attempts.give_up_s != NEVER_S:
+            limit_at = now + attempts.give_up_s
         flight.limit_at = limit_at if limit_at < flight.client_limit_at else flight.client_limit_at
+        if attempts.hedge_s < limit_s and not beside and flight.other() is None:
+            self._agenda.at(now + attempts.hedge_s, self._hedge, (flight, count))
         flight.node = node = self._nodes[replica.id]
-        if attempts.count > 1:
-            u = uniform(self._seed, flight.id, replica.id, str(attempts.count), "hop")
+        if count > 1:
+            u = uniform(self._seed, flight.id, replica.id, str(count), "hop")
             flight.from_node_s = self._round_trip.back_at(u)
         self._agenda.at(now + flight.to_node_s, node.arrive, flight)
+
+    def _hedge(self, what: tuple[Flight, int], now: float) -> None:
+        """The attempt has had no answer for so long: perhaps another one is made beside it."""
+        flight, count = what
+        attempts = flight.attempts
+        assert attempts is not None
+        if self.process.paused_at is not None:
+            self.process.hold(self._hedge, what)
+        elif (
+            flight.state == UNDER_WAY
+            and flight.count == attempts.count == count
+            and lead_of(flight) in self._open
+            and flight.other() is None
+            and self._dispatcher.hedges(attempts, now)
+        ):
+            self._try(flight.second(), now, beside=True)
+
+    def _follow(self, flight: Flight, now: float) -> None:
+        """The attempt that was allowed: now, or after its pause."""
+        attempts = flight.attempts
+        assert attempts is not None
+        if attempts.pause_s > 0:
+            flight.state = PAUSING
+            self._agenda.at(now + attempts.pause_s, self._resume, flight)
+        else:
+            self._try(flight, now)
+
+    def _resume(self, flight: Flight, now: float) -> None:
+        lead = lead_of(flight)
+        if flight.state != PAUSING or lead not in self._open:
+            return
+        if self.process.paused_at is not None:
+            self.process.hold(self._resume, flight)
+        elif now >= flight.client_limit_at:
+            self._client_has_gone(lead, now)
+        else:
+            self._try(flight, now)
 
     def settle(self, flight: Flight, now: float) -> None:
         """The attempt's reply is here, or its limit."""
@@ -241,33 +307,76 @@ class VirtualRouter(Owner):
         flight.due = NEVER
         attempts, replica, node, reply = flight.attempts, flight.target, flight.node, flight.reply
         assert attempts is not None and node is not None
+        lead = flight.lead
+        if lead is None:  # as `lead_of` does, without a call: here every request comes by
+            lead = flight
+        if flight.is_late and now < flight.hard_limit_at and now < flight.client_limit_at and lead in self._open:
+            self._give_up(flight, now)
+            return
         job = flight.job
         node.release(flight, now, served=not flight.is_late)
-        if flight not in self._open:  # a process that is gone had sent it
+        flight.state = IDLE
+        if lead not in self._open:  # a process that is gone had sent it
             return
         if flight.is_late:
             if now >= flight.client_limit_at:
                 self._finish(replica, "cancelled", flight, now, "")
-                self._records.end(flight, flight.client_limit_at, TIMEOUT)
-                del self._open[flight]
+                self._client_has_gone(lead, now)
                 return
-            reply = "timeout"
+            reply = TIMED_OUT
         if isinstance(reply, str):
             self._failed(flight, replica, reply, now)
             return
         outcome = outcome_of(reply)
         if outcome == "ok":
-            self._dispatcher.finish(replica, outcome, now - flight.began, now)
-            if job is not None and now + flight.to_client_s <= flight.client_limit_at and not flight.is_over:
+            self._dispatcher.finish(replica, outcome, now - flight.began, now, is_retry=flight.count > 1)
+            if job is not None and now + flight.to_client_s <= flight.client_limit_at and not lead.is_over:
                 self._records.served(flight.number, job.start - job.arrival, job.end - job.start)
-            self._answer(flight, now, reply, node.number)
+            if attempts.hedges:
+                self._supersede(flight, now)
+            self._answer(lead, now, reply, node.number)
             return
-        again = self._dispatcher.follows(attempts, outcome, now, sent=True, replayable=True)
+        is_second = flight.other() is not None
+        again = self._dispatcher.follows(attempts, outcome, now, sent=True, replayable=True, beside=is_second)
         self._finish(replica, outcome, flight, now, f"status {reply}")
         if again:
-            self._try(flight, now)
+            self._follow(flight, now)
+        elif flight.other() is None:
+            self._answer(lead, now, reply, node.number)
+
+    def _give_up(self, flight: Flight, now: float) -> None:
+        """It takes too long: elsewhere, if the request may; else it keeps its time."""
+        attempts, node = flight.attempts, flight.node
+        assert attempts is not None and node is not None
+        is_second = flight.other() is not None
+        if self._dispatcher.follows(attempts, "error", now, sent=True, replayable=True, beside=is_second):
+            node.release(flight, now, served=False)
+            flight.state = IDLE
+            self._finish(flight.target, "error", flight, now, TIMED_OUT)
+            self._follow(flight, now)
         else:
-            self._answer(flight, now, reply, node.number)
+            flight.limit_at = min(flight.hard_limit_at, flight.client_limit_at)
+            node.go_on(flight, now)
+
+    def _supersede(self, winner: Flight, now: float) -> None:
+        """The other attempt is not needed any more."""
+        loser, attempts = winner.other(), winner.attempts
+        assert attempts is not None
+        attempts.forgo()
+        if winner.is_hedge:
+            self._records.hedge[winner.number] = WON
+        if loser is not None and self._hang_up(loser, now):
+            self._finish(loser.target, "cancelled", loser, now, SUPERSEDED)
+
+    def _client_has_gone(self, lead: Flight, now: float) -> None:
+        """Its time is up: nobody wants the answer."""
+        assert lead.attempts is not None
+        lead.attempts.forgo()
+        for flight in (lead, lead.beside):
+            if flight is not None and self._hang_up(flight, now):
+                self._finish(flight.target, "cancelled", flight, now, "")
+        self._records.end(lead, lead.client_limit_at, TIMEOUT)
+        del self._open[lead]
 
     def _settle_later(self, what: tuple[Flight, float], now: float) -> None:
         flight, due = what
@@ -279,15 +388,24 @@ class VirtualRouter(Owner):
         attempts = flight.attempts
         assert attempts is not None
         sent = reason != "connect"
-        again = self._dispatcher.follows(attempts, "error", now, sent=sent, replayable=True)
+        is_second = flight.other() is not None
+        again = self._dispatcher.follows(attempts, "error", now, sent=sent, replayable=True, beside=is_second)
         self._finish(replica, "error", flight, now, reason if sent else NOBODY_LISTENS)
         if again:
-            self._try(flight, now)
-        else:
-            self._answer(flight, now, FAILURE_STATUS[reason])
+            self._follow(flight, now)
+        elif flight.other() is None:
+            self._answer(lead_of(flight), now, FAILURE_STATUS[reason])
+
+    def _cannot(self, flight: Flight, now: float, status: int) -> None:
+        """No attempt can be made: the one under way decides, or that is the answer."""
+        assert flight.attempts is not None
+        flight.attempts.forgo()
+        flight.state = IDLE
+        if flight.other() is None:
+            self._answer(lead_of(flight), now, status)
 
     def _finish(self, replica: Replica, outcome: Outcome, flight: Flight, now: float, reason: str) -> None:
-        self._dispatcher.finish(replica, outcome, now - flight.began, now, reason)
+        self._dispatcher.finish(replica, outcome, now - flight.began, now, reason, is_retry=flight.count > 1)
 
     def _answer(self, flight: Flight, now: float, status: int, node: int = -1) -> None:
         at = now + flight.to_client_s
@@ -297,8 +415,17 @@ class VirtualRouter(Owner):
             self._records.end(flight, at, OK if status < 400 else HTTP_ERROR, status, node)
         del self._open[flight]
 
-    def _hang_up(self, flight: Flight, now: float) -> None:
-        """Whatever replica works on it hears that nobody waits."""
-        if flight.node is not None:
-            flight.due = NEVER
-            flight.node.release(flight, now, served=False)
+    def _hang_up(self, flight: Flight, now: float) -> bool:
+        """Whatever replica works on it hears that nobody waits; False where none does."""
+        was, flight.state = flight.state, IDLE
+        if was != UNDER_WAY:
+            return False
+        flight.due = NEVER
+        assert flight.node is not None
+        flight.node.release(flight, now, served=False)
+        return True
+
+
+def lead_of(flight: Flight) -> Flight:
+    """The request's own flight."""
+    return flight if flight.lead is None else flight.lead

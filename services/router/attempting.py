@@ -128,11 +128,13 @@ class Attempting(ABC):
     # -- attempts
 
     def _try(self, *, beside: bool = False) -> None:
-        """Begin an attempt, `beside` the one that is under way."""
+        """Begin an attempt, `beside` the one that is under way since that is slow."""
         means, attempts, passed = self._means, self._attempts, self._passed
         now = time.monotonic()
         try:
-            replica, limit_s = means.dispatcher.choose(attempts, passed.id, passed.key, now, beside=beside)
+            replica, limit_s = means.dispatcher.choose(
+                attempts, passed.id, passed.key, now, beside=self.attempt is not None
+            )
         except NoReplicaError:
             self._cannot(Failure("no_replica", "no replica is in rotation", sent=False))
             return

@@ -73,12 +73,12 @@ class Dispatcher:
         """Begin an attempt, `beside` another one that is under way; returns its replica, and how long it may take.
 
         Raises:
-            NoReplicaError: nobody is in rotation.
+            NoReplicaError: nobody is in rotation; or, `beside` another one, nobody that has not been tried.
             PolicyError: the policy raised, or returned something that it was not offered.
         """
         avoided = attempts.tried if beside else attempts.avoided
         candidates = self._fleet.candidates(avoided)
-        if not candidates:
+        if not candidates or (beside and not self._fleet.has_others(avoided)):
             raise NoReplicaError
         try:
             pick = self._policy.pick(candidates, RequestInfo(request_id, key, attempts.count + 1), now)
@@ -97,7 +97,16 @@ class Dispatcher:
             self._attentive.on_start()
         return replica, attempts.begin(replica.id, now)  # type: ignore[return-value]
 
-    def follows(self, attempts: Attempts, outcome: Outcome, now: float, *, sent: bool, replayable: bool) -> bool:
+    def follows(
+        self,
+        attempts: Attempts,
+        outcome: Outcome,
+        now: float,
+        *,
+        sent: bool,
+        replayable: bool,
+        beside: bool = False,
+    ) -> bool:
         """Whether another attempt follows one that ends with `outcome`, after `attempts.pause_s`; the budget pays.
 
         Args:
@@ -106,10 +115,13 @@ class Dispatcher:
             now: seconds.
             sent: whether any of the request may have reached the replica.
             replayable: whether the request can still be sent from its beginning.
+            beside: whether another attempt of it is under way; nobody is asked twice at a time.
         """
         if not self._fleet.candidates():
             return False
         others = self._fleet.has_others(attempts.tried)
+        if beside and not others:
+            return False
         u = self._rng.random() if self._retry.backoff_base_s > 0 else 0.0
         return attempts.may_retry(outcome, now, sent=sent, replayable=replayable, others=others, u=u)
 
@@ -140,8 +152,10 @@ class Dispatcher:
         self._fleet.on_finish(replica, outcome, latency_s, now, reason)
         if self._attentive is not None:
             self._attentive.on_finish(outcome, is_retry=is_retry)
-        if self._patience is not None and latency_s > 0 and (outcome == "ok" or reason in (TIMEOUT, SUPERSEDED)):
-            self._patience.on_finish(latency_s, now)
+        patience = self._patience
+        if patience is not None and latency_s > 0 and not is_retry:  # noqa: SIM102 - what is off costs one look
+            if outcome == "ok" or reason in (TIMEOUT, SUPERSEDED):
+                patience.on_finish(latency_s, now)
         try:
             self._policy.on_finish(replica, outcome, latency_s, now)
         except Exception as error:  # the answer is there, whatever the policy makes of it

@@ -49,11 +49,14 @@ class Following(Attempting):
         self._failed(attempt, Failure("connect", f"cannot connect to the replica: {what}", sent=False), reason)
 
     def _again(self, outcome: Outcome, *, sent: bool) -> bool:
-        if self._attempts.owes:  # one waits for its turn already
-            return False
         replayable = not self.request.has_body or self._kept is not None or not self._was_sent
         return self._means.dispatcher.follows(
-            self._attempts, outcome, time.monotonic(), sent=sent, replayable=replayable
+            self._attempts,
+            outcome,
+            time.monotonic(),
+            sent=sent,
+            replayable=replayable,
+            beside=self.other is not None,
         )
 
     def _follow(self) -> None:

@@ -72,7 +72,7 @@ class Attempts:
     def may_retry(
         self, outcome: Outcome, now: float, *, sent: bool, replayable: bool, others: bool, u: float = 0.0
     ) -> bool:
-        """Whether another attempt follows one that ended with `outcome`, after `pause_s`.
+        """Whether another attempt follows one that ended with `outcome`, after `pause_s`; not where one waits already.
 
         Args:
             outcome: how it ended.
@@ -87,7 +87,8 @@ class Attempts:
         if retry.backoff_base_s > 0:
             self.pause_s = full_jitter_s(self.count, retry.backoff_base_s, retry.backoff_max_s, u)
         if not (
-            (outcome == "error" or (outcome == "overloaded" and others))
+            not self.owes
+            and (outcome == "error" or (outcome == "overloaded" and others))
             and self.count < retry.max_attempts
             and replayable
             and (self._idempotent or not sent)
@@ -103,6 +104,7 @@ class Attempts:
         patience = self._patience
         if (
             patience is None
+            or self.owes
             or self.count >= self._retry.max_attempts
             or now >= self.deadline
             or not (patience.take(now) and self._budget.take(now))
