@@ -48,6 +48,7 @@ MODULES = (
     "experiments.simulator.registering",
     "experiments.simulator.replica",
     "experiments.simulator.request",
+    "experiments.simulator.serving",
     "experiments.simulator.router",
 )
 """Pure decisions and the event engine; everything else, and a user's own policy, stays interpreted beside them."""
