@@ -96,21 +96,21 @@ class Exchange(Following):
         self._keeps = keeps and not self._means.accounts.draining
         head = to_client(answer, self._own_lines(now), self._is_chunked, self._connection_line())
         if answer.complete:
-            client.transport.write(head + answer.take() if answer.body else head)
+            client.write(head + answer.take() if answer.body else head)
             self._passed_on(attempt, answer)
             return
         self._is_passing = True
-        client.transport.write(head)
+        client.write(head)
         self._pass_out(attempt, connection, answer)
 
     def _pass_out(self, attempt: Attempt, connection: Connection, answer: Answer) -> None:
         client = self._client
         if answer.body:
             piece = answer.take()
-            client.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._is_chunked else piece)
+            client.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._is_chunked else piece)
         if answer.complete:
             if self._is_chunked:
-                client.transport.write(b"0\r\n\r\n")
+                client.write(b"0\r\n\r\n")
             self._passed_on(attempt, answer)
         elif connection.wrong is not None or connection.lost is not None:
             self._broken(attempt)
@@ -172,7 +172,7 @@ class Exchange(Following):
         accounts.rejected(failure.reason)
         lines, to_head = self._own_lines(time.monotonic()), request.method == b"HEAD"
         written = own_answer(failure.reason, failure.detail, lines, self._connection_line(), to_head=to_head)
-        self._client.transport.write(written)
+        self._client.write(written)
         accounts.answered(REJECTIONS[failure.reason], self._began, self._trace)
         self._tell(REJECTIONS[failure.reason], None)
         self._client.done(request, keep=self._keeps)

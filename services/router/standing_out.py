@@ -35,6 +35,10 @@ KEEP_S: Final = 600.0
 """So long a replica is remembered that has left and has nothing under way."""
 
 
+ALIKE: Final = 1.0, False
+"""What is said of one that nothing speaks against."""
+
+
 class Known:
     """What is known of one replica; times in seconds, per place in its line where they are samples."""
 
@@ -89,11 +93,13 @@ class StandingOut:
         if known is None:
             known = self._known[id_] = Known(now)
         if not known.starts:
-            known.sum *= math.exp((known.idle_since - now) / FORGET_S)
+            if known.sum:
+                known.sum *= math.exp((known.idle_since - now) / FORGET_S)
             known.share = known.share_began = known.largest = 0.0
         share = 1 / places
         known.starts.append((now, share))
-        known.largest = max(known.largest, share)
+        if share > known.largest:
+            known.largest = share
         known.share += share
         known.share_began += share * now
 
@@ -102,27 +108,32 @@ class StandingOut:
         known = self._known.get(id_)
         if known is None or not known.starts:
             return
-        began, share = known.starts.pop(_nearest(known.starts, now - latency))
+        starts = known.starts
+        began, share = starts.pop(_nearest(starts, now - latency) if len(starts) > 1 else 0)
         known.share -= share
         known.share_began -= share * began
         if share == known.largest:
-            known.largest = max((each for _, each in known.starts), default=0.0)
+            known.largest = max(starts, key=_share)[1] if starts else 0.0
         sample = latency * share
         known.idle_since = now
         if failed:
             sample = max(sample, self._penalty_s)
         if answered:
             known.answers += 1
-            known.mean_s += (sample - known.mean_s) * max(MEMORY, 1 / known.answers)
-        if self._fleet_s <= 0:
+            weight = 1 / known.answers
+            known.mean_s += (sample - known.mean_s) * (weight if weight > MEMORY else MEMORY)
+        fleet_s = self._fleet_s
+        if fleet_s <= 0:
             return
-        known.sum += GAIN * min(sample / self._fleet_s, LONGEST) - (LOSS if answered else 0.0)
-        known.total_s += sample
-        known.count += answered
-        if known.sum <= 0:
+        times = sample / fleet_s
+        evidence = known.sum + (GAIN * (times if times < LONGEST else LONGEST) - (LOSS if answered else 0.0))
+        if evidence <= 0:
             known.sum = known.total_s = 0.0
             known.count = 0
-        known.sum = min(known.sum, MOST)
+            return
+        known.total_s += sample
+        known.count += answered
+        known.sum = evidence if evidence < MOST else MOST
 
     def times(self, id_: str, now: float) -> tuple[float, bool]:
         """How many times as slow as its fleet a replica is taken to be, and whether it stands out.
@@ -132,23 +143,27 @@ class StandingOut:
         """
         known, fleet_s = self._known.get(id_), self._fleet_s
         if known is None or fleet_s <= 0:
-            return 1.0, False
-        evidence, pending_s = known.sum, 0.0
-        if known.starts:
+            return ALIKE
+        evidence, pending_s, starts = known.sum, 0.0, known.starts
+        if starts:
             pending_s = now * known.share - known.share_began
-            if (now - known.starts[0][0]) * known.largest <= LONGEST * fleet_s:  # nothing is capped
+            if (now - starts[0][0]) * known.largest <= LONGEST * fleet_s:  # nothing is capped
                 evidence += GAIN * pending_s / fleet_s
             else:
-                for began, share in known.starts:
+                for began, share in starts:
                     evidence += GAIN * min((now - began) * share / fleet_s, LONGEST)
                     if evidence >= LIMIT:
                         break
-        elif evidence > 0:
-            evidence *= math.exp((known.idle_since - now) / FORGET_S)
-        if evidence < LIMIT:
-            return (1 + 0.01 * evidence / LIMIT if known.starts else 1.0), False
+            if evidence < LIMIT:
+                return 1 + 0.01 * evidence / LIMIT, False
+        elif evidence < LIMIT or (evidence := evidence * math.exp((known.idle_since - now) / FORGET_S)) < LIMIT:
+            return ALIKE
         slow = (known.total_s + pending_s + PRIOR * fleet_s) / ((max(known.count, 1) + PRIOR) * fleet_s)
         return max(1.01, slow), True
+
+
+def _share(start: tuple[float, float]) -> float:
+    return start[1]
 
 
 def _nearest(starts: list[tuple[float, float]], moment: float) -> int:

@@ -14,6 +14,7 @@ from services.router.fleet import Fleet
 from services.router.policies import OUTCOMES
 from services.router.rejections import REJECTIONS
 from services.router.replica import STATES
+from services.router.tallies import Counts, Times
 
 ENDS = ("1xx", "2xx", "3xx", "4xx", "5xx", "cancelled", "broken")
 """How a request ends: the class of its status, the client hung up, or the replica broke off in the answer's body."""
@@ -77,17 +78,15 @@ class Telemetry:
     def __init__(self) -> None:
         """Every counter begins at zero, so that the first increase is seen as one."""
         self.registry = new_registry()
-        requests = Counter(
-            "aegis_router_requests", "Requests by their end: the status' class, cancelled, broken", ["outcome"],
-            registry=self.registry,
-        )  # fmt: skip
+        requests = Counts(
+            "aegis_router_requests", "Requests by their end: the status' class, cancelled, broken", "outcome", ENDS
+        )
         rejections = Counter(
             "aegis_router_rejections", "Answers of the router's own, by reason", ["reason"], registry=self.registry
         )
-        attempts = Counter(
-            "aegis_router_attempts", "Attempts that ended, by what they say of the replica", ["outcome"],
-            registry=self.registry,
-        )  # fmt: skip
+        attempts = Counts(
+            "aegis_router_attempts", "Attempts that ended, by what they say of the replica", "outcome", ATTEMPTS
+        )
         self.retries = Counter(
             "aegis_router_retries", "Attempts after one of the same request that failed", registry=self.registry
         )
@@ -111,16 +110,17 @@ class Telemetry:
             buckets=LATENCY_S,
             registry=self.registry,
         )
-        self.duration = Histogram(
+        self._duration = Times(
             "aegis_router_request_duration_seconds",
             "From a request's arrival to its end, whatever that was",
-            buckets=LATENCY_S,
-            registry=self.registry,
+            LATENCY_S,
         )
+        for tallies in (requests, attempts, self._duration):
+            self.registry.register(tallies)
         self.in_flight = Gauge("aegis_router_in_flight_requests", "Requests being served", registry=self.registry)
-        self._ends = {end: requests.labels(end) for end in ENDS}
+        self._ends = requests.counts
         self._rejections = {reason: rejections.labels(reason) for reason in REJECTIONS}
-        self._attempts = {outcome: attempts.labels(outcome) for outcome in ATTEMPTS}
+        self._attempts = attempts.counts
         exhausted = Counter(
             "aegis_router_exhausted",
             "Connections that the router lacked a descriptor, a port or memory for: of attempts, checks and clients",
@@ -138,8 +138,10 @@ class Telemetry:
 
         `trace_id` is that of a trace which is kept: it becomes its bucket's exemplar.
         """
-        self._ends.get(end, self._ends["5xx"]).inc()
-        self.duration.observe(seconds, None if trace_id is None else {"trace_id": trace_id})
+        self._ends[end if end in self._ends else "5xx"] += 1
+        self._duration.observe(seconds)
+        if trace_id is not None:
+            self._duration.keep(seconds, trace_id)
 
     def rejected(self, reason: str) -> None:
         """The router answers for itself."""
@@ -147,7 +149,7 @@ class Telemetry:
 
     def attempted(self, end: str) -> None:
         """An attempt ended, in one of the ways of `ATTEMPTS`."""
-        self._attempts[end].inc()
+        self._attempts[end] += 1
 
     def exhausted(self, error: str) -> None:
         """A connection could not be made for want of something here; `error` as `own_fault` names it, or `CLIENTS`."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from services.router.policies import Candidate, Outcome, Pick, RequestInfo
+from services.router.policy import sample
 from services.router.standing_out import StandingOut
 
 
@@ -55,17 +56,22 @@ class Adaptive:
             self._since = {c.id: self._since.get(c.id, now) for c in candidates}
         if self._outliers.is_due(now):
             self._outliers.refresh([candidate.id for candidate in candidates], now)
-        count = len(candidates) if len(candidates) <= self._scan else self._choices
-        drawn = self._rng.sample(candidates, min(count, len(candidates)))
-        best, least, reason = drawn[0], float("inf"), "least" if count == len(candidates) else "sampled"
-        if not self._since:  # those of the beginning are no newer than others
-            self._since = dict.fromkeys((candidate.id for candidate in candidates), float("-inf"))
+        total, since = len(candidates), self._since
+        count = total if total <= self._scan else min(self._choices, total)
+        drawn = sample(candidates, count, self._rng)
+        best, least, reason = drawn[0], float("inf"), "least" if total <= self._scan else "sampled"
+        if not since:  # those of the beginning are no newer than others
+            since = self._since = dict.fromkeys((candidate.id for candidate in candidates), float("-inf"))
+        times_of, slow_start_s = self._outliers.times, self._slow_start_s
         for candidate in drawn:
-            since = self._since.setdefault(candidate.id, now)
-            if now - since < self._slow_start_s and self._rng.random() > max(0.1, (now - since) / self._slow_start_s):
+            id_ = candidate.id
+            joined = since.get(id_)
+            if joined is None:
+                joined = since[id_] = now
+            if now - joined < slow_start_s and self._rng.random() > max(0.1, (now - joined) / slow_start_s):
                 reason = "slow_start"
                 continue
-            times, stands_out = self._outliers.times(candidate.id, now)
+            times, stands_out = times_of(id_, now)
             load = candidate.in_flight + 1
             if stands_out:
                 reason, load = "standing_out", max(load, candidate.concurrency or 1)
@@ -76,7 +82,8 @@ class Adaptive:
     def on_start(self, replica: Candidate, now: float) -> None:
         """A time at a replica whose slots are taken is that of several, one after another."""
         slots = replica.concurrency
-        self._outliers.begin(replica.id, 1.0 if slots is None else max(1.0, (replica.in_flight + 1) / slots), now)
+        load = replica.in_flight + 1
+        self._outliers.begin(replica.id, 1.0 if slots is None or load <= slots else load / slots, now)
 
     def on_finish(self, replica: Candidate, outcome: Outcome, latency: float, now: float) -> None:
         """A failed attempt is no answer, and a cancelled one no sign of anything but its time."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from services.router.policies import Candidate, Outcome, Pick, RequestInfo
+from services.router.policy import sample
 
 
 class LeastRequest:
@@ -36,16 +37,21 @@ class LeastRequest:
     def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick:
         """The least loaded of those drawn."""
         count = min(self._choices or len(candidates), len(candidates))
-        drawn = self._rng.sample(candidates, count)
-        least = min(drawn, key=lambda c: (c.in_flight + self._recent(c.id, now) + 1) / c.weight)
+        drawn = sample(candidates, count, self._rng)
+        if self._failures:
+            least = min(drawn, key=lambda c: (c.in_flight + self._recent(c.id, now) + 1) / c.weight)
+        else:
+            least = min(drawn, key=_load)
         return Pick(least, "sampled" if count < len(candidates) else "least")
 
     def _recent(self, replica_id: str, now: float) -> int:
         failures = self._failures.get(replica_id)
-        if not failures:
+        if failures is None:
             return 0
         while failures and failures[0] <= now - self._penalty_s:
             failures.pop(0)
+        if not failures:
+            del self._failures[replica_id]
         return len(failures)
 
     def on_start(self, replica: Candidate, now: float) -> None:
@@ -54,7 +60,11 @@ class LeastRequest:
     def on_finish(self, replica: Candidate, outcome: Outcome, latency: float, now: float) -> None:
         """A failure is remembered for a while."""
         if outcome in ("error", "overloaded") and self._penalty_s > 0:
-            failures = self._failures.setdefault(replica.id, [])
             self._recent(replica.id, now)
+            failures = self._failures.setdefault(replica.id, [])
             if len(failures) < 1000:
                 failures.append(now)
+
+
+def _load(replica: Candidate) -> float:
+    return (replica.in_flight + 1) / replica.weight

@@ -11,6 +11,7 @@ from services.router.wire.bodies import is_readable
 from services.router.wire.closing import Farewell, Unread, cut, reset
 from services.router.wire.deadline import Deadline
 from services.router.wire.messages import Request
+from services.router.wire.outbox import Outbox
 from services.router.wire.reading import Reading
 from services.router.wire.seam import Exchange
 
@@ -29,6 +30,8 @@ class House(Protocol):
     """How long a head may take from its first byte on, seconds."""
     idle_s: float
     """How long a client may read nothing of what it has been written, seconds."""
+    outbox: Outbox
+    """Of all clients."""
 
     def arrived(self, now: float) -> float:
         """When bytes were there that are read at `now`."""
@@ -148,11 +151,11 @@ class Client(Reading, asyncio.Protocol):
         self.deadline.clear()
         if request.fault is not None and not request.method:
             self._is_deaf = True
-            self.transport.write(self._house.refusal(*request.fault))
+            self.write(self._house.refusal(*request.fault))
             self.linger()
             return
         if request.fault is None and request.expects and request.has_body and not request.complete:
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._house.begin(self, request, began)
 
     def pause(self) -> None:
@@ -174,6 +177,10 @@ class Client(Reading, asyncio.Protocol):
         return not self._is_paused and is_readable(self.transport)
 
     # -- answers out
+
+    def write(self, data: bytes) -> None:
+        """Write a part of an answer, with this turn's others."""
+        self._house.outbox.write(self.transport, data)
 
     def done(self, request: Request, *, keep: bool) -> None:
         """The answer has been written; `keep`: the connection stays, as the answer has said."""
@@ -223,6 +230,7 @@ class Client(Reading, asyncio.Protocol):
         self._end().close()
 
     def _end(self) -> Farewell:
+        self._house.outbox.flush()
         self._is_deaf = True
         self._waiting.clear()
         if self._farewell is None:
@@ -242,6 +250,7 @@ class Client(Reading, asyncio.Protocol):
 
     def cut(self) -> None:
         """Close it whatever becomes of its answer."""
+        self._house.outbox.flush()
         if self.exchange is not None:
             reset(self.transport)
         else:
@@ -262,7 +271,7 @@ class Client(Reading, asyncio.Protocol):
             self._polled = True
             self.deadline.set(time.monotonic() + GRACE_S)
         elif self._unparsed:
-            self.transport.write(self._house.refusal("client_timeout", f"no head within {self._house.head_s:g} s"))
+            self.write(self._house.refusal("client_timeout", f"no head within {self._house.head_s:g} s"))
             self.linger()
         else:
             self._close()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from services.descriptors import NO_DESCRIPTOR, own_fault
+from services.router.wire.outbox import Outbox
 from services.router.wire.replica import Connection
 
 TURN_S = 0.01
@@ -20,6 +21,7 @@ class Pool:
     def __init__(self, connect_s: float, most: int) -> None:
         """`connect_s` for a connection; beyond `most` of all kinds idle ones give way. Needs a running loop."""
         self._loop = asyncio.get_running_loop()
+        self.outbox = Outbox(self._loop.call_soon)
         self._connect_s = connect_s
         self._most = most
         self._idle: dict[str, list[Connection]] = {}
@@ -103,9 +105,9 @@ class Pool:
     def gone(self, connection: Connection) -> None:
         """It is closed."""
         self._open.discard(connection)
-        for stack in self._idle.values():
-            if connection in stack:
-                stack.remove(connection)
+        stack = self._idle.get(connection.url)
+        if stack is not None and connection in stack:
+            stack.remove(connection)
 
     def _sweep(self) -> None:
         """Close what has been idle for too long."""

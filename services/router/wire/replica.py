@@ -13,6 +13,7 @@ import httptools
 
 from services.router.wire.heads import read_answer, stays_open, too_large
 from services.router.wire.messages import MAX_HEAD_BYTES, MAX_HEADERS, Answer, Header
+from services.router.wire.outbox import Outbox
 from services.router.wire.seam import Asker
 
 MAX_INTERIM = 16
@@ -21,6 +22,9 @@ MAX_INTERIM = 16
 
 class Home(Protocol):
     """Where connections are kept."""
+
+    outbox: Outbox
+    """Of all of them."""
 
     def gone(self, connection: "Connection") -> None:
         """It is closed."""
@@ -72,8 +76,8 @@ class Connection(asyncio.Protocol):
         self.answer = self.wrong = None
 
     def write(self, data: bytes) -> None:
-        """Write a part of the request."""
-        self.transport.write(data)
+        """Write a part of the request, with this turn's others."""
+        self._home.outbox.write(self.transport, data)
 
     # -- the answer
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from services.router.wire.client import Client
 from services.router.wire.heartbeat import Heartbeat
 from services.router.wire.messages import Request
+from services.router.wire.outbox import Outbox
 from services.startup import BACKLOG
 
 RESERVED = 64
@@ -39,8 +40,9 @@ class DataServer:
     def __init__(self, service: Service, heartbeat: Heartbeat, most: int, head_s: float, idle_s: float) -> None:
         """`most` clients may be connected; each one more gets the bytes of `turn_away`, and is closed.
 
-        A head may take `head_s`; a client that reads nothing for `idle_s` is cut off.
+        A head may take `head_s`; a client that reads nothing for `idle_s` is cut off. Needs a running loop.
         """
+        self.outbox = Outbox(asyncio.get_running_loop().call_soon)
         self.begin = service.begin
         self.refusal = service.refuse
         self.arrived = heartbeat.arrived
@@ -64,7 +66,7 @@ class DataServer:
         count = len(self.clients)
         if count <= self._most:
             return True
-        client.transport.write(self._turn_away())
+        client.write(self._turn_away())
         client.linger()
         if count > self._most + min(MOST_LINGERING, self._most):
             client.close_idle()
@@ -76,6 +78,7 @@ class DataServer:
 
     def is_unread(self) -> bool:
         """Whether a client has not read yet what the router holds for it, answers that have ended included."""
+        self.outbox.flush()
         return any(client.transport.get_write_buffer_size() > 0 for client in self.clients)
 
     async def stop(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from services.router import policies
 from services.router.policies import RequestInfo
+from services.router.policy import sample
 
 REQUEST = RequestInfo("1", None, 1)
 
@@ -47,6 +48,15 @@ def test_a_policy_picks_what_it_was_offered_and_repeats_with_its_seed(name):
 
     assert sequence(1) == sequence(1)
     assert set(sequence(1)) == {"r1", "r2", "r3"}
+
+
+@pytest.mark.parametrize("count, total", [(1, 1), (4, 4), (40, 40), (1000, 1000), (2, 21), (4, 22), (4, 1000), (20, 30)])
+def test_draws_are_those_of_the_standard_library_so_that_runs_repeat_to_the_digit(count, total):
+    candidates = fleet(*[1.0] * total)
+    ours, theirs = random.Random(total), random.Random(total)
+    for _ in range(50):
+        assert sample(candidates, count, ours) == theirs.sample(candidates, count)
+    assert ours.getstate() == theirs.getstate()
 
 
 @pytest.mark.parametrize("name", policies.POLICIES.files())
