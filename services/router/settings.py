@@ -59,7 +59,7 @@ class RetrySettings:
     """When a failed attempt is made again: on another replica, on the same where no other is left (`retries.py`)."""
 
     max_attempts: Annotated[int, Bounds(1, 10)] = 3
-    """Attempts a request, the first and hedges included."""
+    """Attempts a request, the first included."""
     other_replica: bool = True
     """True: on a replica that the request has not tried, while there is one; false: on whomever the policy picks, the
     same one included (Envoy without its `previous_hosts` predicate)."""

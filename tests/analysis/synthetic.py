@@ -260,6 +260,7 @@ def realistic(
                     None,
                     attempts if has_router else np.nan,
                     *[np.nan] * 3,
+                    None,
                     phase,
                 )
             )
@@ -282,6 +283,7 @@ def realistic(
                 begin - sent,
                 demand,
                 own,
+                None,
                 phase,
             )
         )

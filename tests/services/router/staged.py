@@ -49,6 +49,9 @@ class Client:
         self.exchange = None
         self.ends = 0
 
+    def write(self, data):
+        self.transport.write(data)
+
     def has_news(self):
         return False
 
