@@ -13,6 +13,7 @@ from pathlib import Path
 from analysis.comparison.arms import ComparisonError, arms_of
 from analysis.comparison.comparison import Comparison
 from analysis.comparison.gathering import compare_runs, on_stderr, read_each, read_runs
+from analysis.comparison.maps import MAPS
 from analysis.expectations.grammar import ExpectationError, parse_all
 from analysis.expectations.judging import Outcome, hold, hold_runs
 from analysis.expectations.report import outcomes_list, reasons
@@ -26,8 +27,6 @@ from record.reading import Run
 
 REFUSED = 2
 NAME = "report.html"
-MAPS = frozenset({"retry_storm_map"})
-"""Scenarios whose many arms are the points of a map."""
 
 
 def reported(runs: Runs, comparison: Comparison | None, why_not: str, unread: list[str]) -> Reported:

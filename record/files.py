@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from record import schema
+from record.metrics import Metrics
 from record.misfits import misfits
 from record.naming import number_of
 from record.shapes import Manifest, Sections
@@ -116,6 +117,24 @@ def read_manifest(folder: Path) -> Manifest:
     for text in chain(misfits(manifest, Manifest), misfits(config, Sections, "config")):
         raise FolderError(f"{path}: {text}")
     return cast(Manifest, manifest)
+
+
+def read_metrics(folder: Path) -> Metrics:
+    """What `metrics.json` holds; empty where there is none.
+
+    Raises:
+        FolderError: it is damaged.
+    """
+    path = folder / schema.METRICS
+    if not path.exists():
+        return {}
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise FolderError(f"{path}: cannot be read ({one_line(error)})") from error
+    if not isinstance(metrics, dict):
+        raise FolderError(f"{path}: is no table of metrics")
+    return cast(Metrics, metrics)
 
 
 def find(places: list[Path]) -> list[Path]:

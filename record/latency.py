@@ -6,6 +6,9 @@ informatively missing observations in clinical trials, Controlled Clinical Trial
 only where all the requests that it rests on were served.
 """
 
+import math
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -39,29 +42,48 @@ def quantile(latencies: Floats, share: float) -> float:
     Returns:
         +inf where it rests on a request that was not served; NaN of no request.
     """
-    return float(quantile_by(latencies, np.zeros(len(latencies), dtype="int64"), 1, share)[0])
+    return quantiles(latencies, (share,))[0]
 
 
-def quantile_by(latencies: Floats, groups: NDArray[np.int64], count: int, share: float) -> Floats:
-    """The same of each of the groups 0..count-1; shape (count,).
+def quantiles(latencies: Floats, shares: Iterable[float]) -> list[float]:
+    """The same for several shares, sorted once."""
+    ordered = np.sort(latencies)
+    found = []
+    for share in shares:
+        if not len(ordered):
+            found.append(math.nan)
+            continue
+        place = float(np.round((len(ordered) - 1) * share, WHOLE))
+        below = int(place)
+        weight = place - below
+        low, high = float(ordered[below]), float(ordered[below + (weight > 0)])
+        found.append(low + weight * (high - low) if math.isfinite(high) else math.inf)
+    return found
+
+
+def quantiles_by(latencies: Floats, groups: NDArray[np.int64], count: int, shares: Iterable[float]) -> list[Floats]:
+    """The same of each of the groups 0..count-1: an array of shape (count,) a share.
 
     Args:
         latencies: as for `quantile`.
         groups: the group of each; others than 0..count-1 are passed over.
         count: how many groups there are.
-        share: 0 to 1.
+        shares: 0 to 1.
     """
     inside = (groups >= 0) & (groups < count)
     values, groups = latencies[inside], groups[inside]
     ordered = values[np.lexsort((values, groups))]
     sizes = np.bincount(groups, minlength=count)
-    quantiles = np.full(count, np.nan)
     some = sizes > 0
     begins = (np.cumsum(sizes) - sizes)[some]
-    place = np.round((sizes[some] - 1) * share, WHOLE)
-    below = np.floor(place).astype("int64")
-    weight = place - below
-    low, high = ordered[begins + below], ordered[begins + below + (weight > 0)]
-    with np.errstate(invalid="ignore"):  # inf - inf, of which nothing is kept
-        quantiles[some] = np.where(np.isfinite(high), low + weight * (high - low), np.inf)
-    return quantiles
+    found = []
+    for share in shares:
+        place = np.round((sizes[some] - 1) * share, WHOLE)
+        below = np.floor(place).astype("int64")
+        weight = place - below
+        low, high = ordered[begins + below], ordered[begins + below + (weight > 0)]
+        each = np.full(count, np.nan)
+        with np.errstate(invalid="ignore"):  # inf - inf, of which nothing is kept
+            each[some] = np.where(np.isfinite(high), low + weight * (high - low), np.inf)
+        found.append(each)
+    return found

@@ -10,9 +10,10 @@ from analysis.comparison.arms import sort_into_arms
 from analysis.comparison.comparison import Comparison, compare
 from analysis.comparison.text import headline
 from analysis.metrics.measured import numbers_of
-from record.files import FolderError, find
+from record.files import FolderError, find, read_metrics
 from record.metrics import Metrics
 from record.reading import Run, read
+from record.schema import METRICS
 
 LeaveOut = Callable[[str], None]
 """Is told in a line of each folder that cannot be read."""
@@ -51,8 +52,15 @@ def _left_out(leave_out: LeaveOut) -> Iterator[None]:
         leave_out(str(error))
 
 
-def read_runs(places: list[Path], leave_out: LeaveOut = on_stderr) -> list[tuple[Run, Metrics]]:
+def read_runs(
+    places: list[Path], leave_out: LeaveOut = on_stderr, since: float | None = None
+) -> list[tuple[Run, Metrics]]:
     """Every run below `places` with its metrics, as `read_each` finds them.
+
+    Args:
+        places: folders.
+        leave_out: is told of those that cannot be read.
+        since: seconds since 1970; metrics that were written later are this version's own, and not computed again.
 
     Raises:
         FolderError: a place holds no run.
@@ -60,8 +68,15 @@ def read_runs(places: list[Path], leave_out: LeaveOut = on_stderr) -> list[tuple
     runs = []
     for run in read_each(places, leave_out):
         with _left_out(leave_out):
-            runs.append((run, numbers_of(run).metrics))
+            runs.append((run, _written(run.folder, since) or numbers_of(run).metrics))
     return runs
+
+
+def _written(folder: Path, since: float | None) -> Metrics | None:
+    with contextlib.suppress(OSError):
+        if since is not None and (folder / METRICS).stat().st_mtime > since:
+            return read_metrics(folder)
+    return None
 
 
 def compare_runs(runs: list[tuple[Run, Metrics]]) -> Comparison:

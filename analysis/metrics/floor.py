@@ -22,7 +22,7 @@ import numpy as np
 
 from analysis.metrics.capacity import Course, courses
 from analysis.metrics.queueing import sojourn_s
-from record.latency import QUANTILES, Floats, quantile
+from record.latency import QUANTILES, Floats, quantiles
 from record.reading import Run
 from record.schema import PHASES
 
@@ -66,8 +66,8 @@ def _compared(best_ms: Floats, measured_ms: Floats, suffix: str) -> Values:
         return {}
     lost, failed = int(np.isinf(best_ms).sum()), int(np.isinf(measured_ms).sum())
     values: Values = {f"floor_failed_requests{suffix}": lost, f"excess_failed_requests{suffix}": failed - lost}
-    for name in NAMES:
-        best, measured = (quantile(each, QUANTILES[name]) for each in (best_ms, measured_ms))
+    shares = [QUANTILES[name] for name in NAMES]
+    for name, best, measured in zip(NAMES, quantiles(best_ms, shares), quantiles(measured_ms, shares), strict=True):
         values[f"floor_{name}_ms{suffix}"] = best if math.isfinite(best) else None
         both = math.isfinite(best + measured)
         values[f"excess_{name}_ms{suffix}"] = measured - best if both else None

@@ -28,8 +28,9 @@ class MapError(RuntimeError):
 
 def served_at_the_end(run: Run) -> float | None:
     """The share of the requests scheduled in the last part of the run that were served."""
-    last = run.requests[run.requests["scheduled_s"] >= (1 - LAST) * run.end_s]
-    return float((last["outcome"] == "ok").mean()) if len(last) else None
+    last = run.requests["scheduled_s"].to_numpy() >= (1 - LAST) * run.end_s
+    served = run.requests["outcome"].to_numpy(dtype=object)[last] == "ok"
+    return float(served.mean()) if len(served) else None
 
 
 def edge_rps(config: dict[str, Any]) -> float:

@@ -12,7 +12,7 @@ from analysis.metrics import floor, ground_truth, recovery, stationarity, validi
 from analysis.metrics.cautions import cautions
 from analysis.metrics.timeline import is_beyond
 from record import schema
-from record.latency import QUANTILES, Floats, quantile
+from record.latency import QUANTILES, Floats, quantiles
 from record.metrics import Metrics
 from record.reading import Run
 from record.schema import CPU_ROLES, OUTCOMES, PHASES
@@ -131,8 +131,9 @@ def _latencies(latencies: Floats, suffix: str) -> Values:
     """Quantiles in which a request that was not served ranks last; one among them is None, and has a bound instead."""
     served = latencies[np.isfinite(latencies)]
     known: Values = {}
-    for name, share in QUANTILES.items():
-        value = quantile(latencies, share) if name != "p999" or len(latencies) >= LEAST_FOR_P999 else math.nan
+    for name, value in zip(QUANTILES, quantiles(latencies, QUANTILES.values()), strict=True):
+        if name == "p999" and len(latencies) < LEAST_FOR_P999:
+            value = math.nan
         known[f"latency_{name}_ms"] = value if math.isfinite(value) else None
         known[f"latency_{name}_beyond_ms"] = served.max(initial=0.0) if value == math.inf else None
     if not suffix and len(served) == len(latencies) > 0:

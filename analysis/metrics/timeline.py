@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from record.latency import Floats, quantile_by, ranked_ms
+from record.latency import Floats, quantiles_by, ranked_ms
 from record.reading import Run
 from record.schema import CPU_ROLES
 
@@ -27,7 +27,7 @@ def build(run: Run) -> pd.DataFrame:
     completed_s = requests["completed_s"].to_numpy()
     completed = np.floor(completed_s[completed_s < run.end_s]).astype("int64")
     latencies = ranked_ms(requests)
-    quantiles = {name: quantile_by(latencies, at, seconds, share) for name, share in (("p50", 0.5), ("p99", 0.99))}
+    quantiles = dict(zip(("p50", "p99"), quantiles_by(latencies, at, seconds, (0.5, 0.99)), strict=True))
     return pd.DataFrame(
         {
             "second": np.arange(seconds, dtype="int64"),

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpecFromSubplotSpec, SubplotSpec
@@ -160,6 +159,8 @@ def _runs(axes: Axes, comparison: Comparison, names: dict[str, str]) -> None:
     places = {label: place for place, label in enumerate(labels)}
     for _, runs in table.groupby("seed"):
         axes.plot(runs["arm"].map(places), runs["value"], color=GREY, alpha=0.6, linewidth=1)
+    import seaborn as sns  # a second, where SciPy is installed: not for what draws no runs
+
     sns.stripplot(table, x="arm", y="value", order=labels, color=BLUE, jitter=False, size=7, ax=axes)
     axes.set_xlabel("")
     axes.set_xlim(-0.6, len(labels) - 0.4)

@@ -173,16 +173,19 @@ def _quantiles(axes: Axes, title: str, entries: list[Entry], low: float, high: f
     dress(axes, title, "latency (ms)", "run")
     log_latency(axes, "x", low, high)
     edge = axes.get_xlim()[1]
+    spans: list[tuple[int, float, float]] = []
+    marks: dict[tuple[str, str], list[tuple[float, int]]] = {}
+    """By colour and shape: many runs are drawn at once, since each plot costs as much as some hundred points."""
     for position, entry in enumerate(entries):
         if not entry.metrics["offered_requests"] or not len(entry.run.latencies):
             continue
         values = [value_of(entry.metrics, f"latency_{name}_ms") for name, _, _ in MARKS]
         ends = [edge if value is None else value for value in values]
-        axes.plot(ends, [position] * 2, color="#cccccc", linewidth=2, zorder=1)
+        spans.append((position, ends[0], ends[1]))
         for value, end, (name, colour, marker) in zip(values, ends, MARKS, strict=True):
             is_beyond = value is None
             shade, shape = (colour, ">" if is_beyond else marker) if entry.is_valid else (GREY, "X")
-            axes.plot(end, position, color=shade, marker=shape, markersize=9, linestyle="none", zorder=2, clip_on=False)
+            marks.setdefault((shade, shape), []).append((end, position))
             is_apart = name == "p99" or ends[1] > 1.6 * ends[0]
             if len(entries) <= LABELLED and is_apart:
                 axes.annotate(
@@ -194,6 +197,18 @@ def _quantiles(axes: Axes, title: str, entries: list[Entry], low: float, high: f
                     ha="right" if is_beyond else "center",
                     color=INK if entry.is_valid else MUTED,
                 )
+    if spans:
+        axes.hlines(*zip(*spans, strict=True), color="#cccccc", linewidth=2, zorder=1)
+    for (shade, shape), places in marks.items():
+        axes.plot(
+            *zip(*places, strict=True),
+            color=shade,
+            marker=shape,
+            markersize=9,
+            linestyle="none",
+            zorder=2,
+            clip_on=False,
+        )
     _run_axis(axes, entries)
     interval_lines.draw_latencies(axes, entries)
 
@@ -205,7 +220,7 @@ def _errors(axes: Axes, entries: list[Entry]) -> None:
     together = interval_lines.failed(entries)
     top = max([0.001, *(share for share in (*shares, together.high) if share is not None)])
     for position, (entry, share) in enumerate(zip(entries, shares, strict=True)):
-        if share is not None:
+        if share:
             axes.barh(position, share, height=0.5, color=RED if entry.is_valid else GREY, alpha=0.85)
         if len(entries) <= LABELLED:
             text = percent(share) if share is not None else "no data"

@@ -43,6 +43,14 @@ class Playing:
             check=check,
         )
 
+    def answers_after_s(self, now: float) -> float | None:
+        """How long the answer to a probe takes that comes now, seconds; None = there is none, or a failure."""
+        if not self.active:
+            return 0.0
+        self._checks += 1
+        effects = self.effects(f"check-{self._checks}", "1", now, check=True)
+        return None if effects.hang or effects.reset or effects.status is not None else effects.added_s
+
     def answer_check(self, timeout_s: float, now: float, result: Action) -> None:
         """Answer a health check: at once where nothing is wrong, else at its moment.
 

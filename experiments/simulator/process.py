@@ -22,6 +22,11 @@ class Process:
         self._agenda = agenda
         self._held: list[tuple[Action, Any]] = []
 
+    @property
+    def now(self) -> float:
+        """The clock's."""
+        return self._agenda.now
+
     def begin(self) -> None:
         """It serves."""
         self.is_up = self.runs = True

@@ -13,9 +13,11 @@ from experiments.simulator.request import Flight, Node
 from services.backend import work_queue
 from services.backend.draws import attempt_demand_ms, uniform
 from services.backend.faults import Effects, FaultSet
+from services.backend.load import Load
 from services.backend.renewal import Leaving, may_leave
 from services.backend.settings import ReplicaSettings
 from services.backend.work_queue import Job, QueueFullError
+from services.router.policy import Report
 
 POLL_S = 0.01
 """How often a replica that drains looks whether it may go, as the live one does."""
@@ -57,6 +59,10 @@ class VirtualReplica(Node):
         self._playing = Playing(settings, self.process, agenda)
         self.queue = self._empty()
         self._jobs: dict[Job, Flight] = {}
+        self.load: Load | None = None
+        """What it knows of its own load, where a policy hears of it."""
+        self._found: dict[Job, int] = {}
+        """How many others each job met, likewise."""
         self._waiting: dict[Flight, None] = {}
         """Delayed, hanging, or not taken yet by a paused process."""
         self._waits_for_it: list[Callable[[float], None]] = []
@@ -105,6 +111,8 @@ class VirtualReplica(Node):
         self.is_starting = self.is_draining = False
         self.process.begin()
         self.queue = self._empty()
+        if self.load is not None:
+            self.tell_load()
         self._playing.put({}, now)
         self._registering.begin(now)
         self._call(now)
@@ -189,6 +197,27 @@ class VirtualReplica(Node):
         """A health check, which may take `timeout_s`: `result((passed, reason), moment)` is called once."""
         self._playing.answer_check(timeout_s, now, result)
 
+    # -- load
+
+    def tell_load(self) -> None:
+        """Keep account of its load from now on, as a live replica always does."""
+        self.load = Load(self.settings.concurrency)
+        self._found.clear()
+
+    def report(self, job: Job | None, now: float) -> Report:
+        """What an answer's headers say of it; `job`: the work that was done for it, if any."""
+        assert self.load is not None
+        rates = self.load.rates(now)
+        service_s = None if job is None else job.end - job.start
+        return Report(self.in_flight, service_s, rates.utilisation, rates.requests_per_s, rates.errors_per_s)
+
+    def probe(self, now: float) -> tuple[float, int, float | None] | None:
+        """`/probe`: seconds until it answers, what it has in flight, and the latency to expect; None = no answer."""
+        if not self.process.runs or self._playing.refuses or self.load is None:
+            return None
+        added_s = self._playing.answers_after_s(now)
+        return None if added_s is None else (added_s, self.in_flight, self.load.latency_s(self.in_flight, now))
+
     # -- work
 
     def arrive(self, flight: Flight, now: float) -> None:
@@ -239,6 +268,8 @@ class VirtualReplica(Node):
             flight.reply_comes(now + flight.from_node_s, "reset", self._agenda)
         elif effects.status is not None:
             self.in_flight -= 1
+            if self.load is not None:
+                self.load.failed(now)
             flight.reply_comes(now + flight.from_node_s, effects.status, self._agenda)
         else:
             self._work(flight, now)
@@ -251,10 +282,14 @@ class VirtualReplica(Node):
             job, changed = self.queue.arrive(demand_s, now)
         except QueueFullError:
             self.in_flight -= 1
+            if self.load is not None:
+                self.load.failed(now)
             flight.reply_comes(now + flight.from_node_s, 503, self._agenda)
             return
         flight.job = job
         self._jobs[job] = flight
+        if self.load is not None:
+            self._found[job] = self.in_flight - 1
         at = job.end + flight.from_node_s
         if at > flight.limit_at:
             flight.await_limit(now, self._agenda)
@@ -293,6 +328,10 @@ class VirtualReplica(Node):
         if self._jobs.pop(job, None) is None:
             return
         self.in_flight -= 1
+        if self.load is not None:
+            found = self._found.pop(job, 0)
+            if served:
+                self.load.served(found, job.end - flight.began - flight.to_node_s, job.end - job.start, now)
         if served:
             self.queue.finish(job)
         elif self.process.paused_at is not None:  # the process hears of it when it goes on

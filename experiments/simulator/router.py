@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments.plan.delays import Delay
 from experiments.simulator.agenda import Agenda
+from experiments.simulator.probing import Probing
 from experiments.simulator.process import Process
 from experiments.simulator.registering import Registration
 from experiments.simulator.replica import VirtualReplica
@@ -63,9 +64,15 @@ class VirtualRouter(Serving):
         self._began_at = self._agenda.now
         self.fleet = Fleet(self.settings.health, self.settings.ejection, self._emit)
         self.fleet.watch = self._watch
-        self._dispatcher = Dispatcher(
-            self.settings, self.fleet, self._make_policy(), random.Random(self._seed + 1)
-        )
+        policy = self._make_policy()
+        self._dispatcher = Dispatcher(self.settings, self.fleet, policy, random.Random(self._seed + 1))
+        self._probing = Probing(self._dispatcher, self.process, self._nodes, self._round_trip)
+        if hasattr(policy, "probes"):
+            self._dispatcher.probe = self._probing.ask
+        if hasattr(policy, "probes") or self._dispatcher.reads_reports:
+            for node in self._nodes.values():
+                if node.load is None:
+                    node.tell_load()
         self._rng = random.Random(self._seed)
         self._loops: dict[str, int] = {}
 

@@ -155,6 +155,8 @@ class Serving(Owner):
         job = flight.job
         node.release(flight, now, served=not flight.is_late)
         flight.state = IDLE
+        if self._dispatcher.reads_reports and not (flight.is_late or isinstance(reply, str)):
+            self._dispatcher.reported(replica, self._nodes[replica.id].report(job, now), now)
         if lead not in self._open:  # a process that is gone had sent it
             return
         if flight.is_late:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.comparison.maps import MAPS
 from analysis.expectations.grammar import parse_all
 from experiments.plan.installed import missing
 from experiments.runner.exit_status import ExitStatus
@@ -27,19 +28,20 @@ if TYPE_CHECKING:  # a wrong configuration must answer at once
     from record.shapes import Manifest
 
 
-def finish(folder: Path, status: int, *, is_whole: bool) -> int:
+def finish(folder: Path, status: int, *, is_whole: bool, since: float | None = None) -> int:
     """Compare, hold against what is expected, draw, log and say so; return the sweep's exit status.
 
     Args:
         folder: the sweep's.
         status: exit status of its jobs.
         is_whole: whether every job has ended; an interrupted sweep is not compared.
+        since: when its first job was begun, seconds since 1970; runs that have ended since then have their metrics.
     """
     try:
         for name in SWEEP_FILES:  # of an earlier sweep into the same folder
             (folder / name).unlink(missing_ok=True)
         if is_whole:
-            status = _finish(folder, status)
+            status = _finish(folder, status, since)
     except KeyboardInterrupt:
         print(f"interrupted: not all of the sweep's end is there; later: {_later(folder)}", file=sys.stderr)
         status = ExitStatus.INTERRUPTED
@@ -47,13 +49,13 @@ def finish(folder: Path, status: int, *, is_whole: bool) -> int:
     return status
 
 
-def _finish(folder: Path, status: int) -> int:
+def _finish(folder: Path, status: int, since: float | None) -> int:
     """Judge, then draw; the sweep's exit status."""
     first = _first_manifest(folder)
     expected = list(first["config"].get("expect") or []) if first is not None else []
     judged: _Judged | None = None
     try:
-        judged = _judge(folder, first, expected)
+        judged = _judge(folder, first, expected, since)
         is_met = judged.is_met
     except Exception as error:
         print(f"warning: the sweep is not compared ({one_line(error)}); later: {_later(folder)}", file=sys.stderr)
@@ -94,23 +96,21 @@ class _Judged:
     is_map: bool
 
 
-def _judge(folder: Path, first: "Manifest | None", expected: list[str]) -> _Judged:
+def _judge(folder: Path, first: "Manifest | None", expected: list[str], since: float | None) -> _Judged:
     """Comparison, and table of what was expected. One arm is not compared, nor are the points of a map."""
+    unread: list[str] = []
+    is_map = first is not None and first["scenario"] in MAPS
+    if is_map and not expected:  # of its many runs nothing else is computed, and nothing imported for it
+        return _Judged([], None, "", unread, True, is_map)
     from analysis.compare import for_tables
     from analysis.comparison.gathering import on_stderr, read_runs
-    from analysis.report import MAPS
-
-    console = for_tables()
-    unread: list[str] = []
 
     def leave_out(reason: str) -> None:
         on_stderr(reason)
         unread.append(reason)
 
-    is_map = first is not None and first["scenario"] in MAPS  # ends in a map, not in a comparison
-    if is_map and not expected:  # of its many runs nothing else is computed
-        return _Judged([], None, "", unread, True, is_map)
-    runs = read_runs([folder], leave_out)
+    console = for_tables()
+    runs = read_runs([folder], leave_out, since)
     comparison, why_not = (None, "") if is_map else _compare(folder, runs, console)
     is_met = not expected or _is_met(folder, expected, runs, comparison, len(unread), console)
     return _Judged(runs, comparison, why_not, unread, is_met, is_map)

@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,6 +40,7 @@ class Ending(Callback):
         HydraConfig.instance().set_config(config)
         (Path(config.hydra.sweep.dir) / STATUSES).unlink(missing_ok=True)
         optuna.let_end(OmegaConf.select(config, "hydra.sweeper.sampler._target_"))
+        self._began = time.time()
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **about: Any) -> None:  # noqa: ANN401
         """In the job's process: note how it ended."""
@@ -48,7 +50,7 @@ class Ending(Callback):
     def on_multirun_end(self, config: DictConfig, **about: Any) -> None:  # noqa: ANN401
         """End the sweep, and with its status."""
         status = ExitStatus.of_all(_statuses(Path(config.hydra.sweep.dir)))
-        raise SystemExit(end(config, status, is_whole=True))
+        raise SystemExit(end(config, status, is_whole=True, since=self._began))
 
 
 def note_status(folder: Path, status: int) -> None:
@@ -70,20 +72,21 @@ def end_interrupted(status: int) -> None:
         end(cast(DictConfig, HydraConfig.instance().cfg), status, is_whole=False)
 
 
-def end(config: DictConfig, status: int, *, is_whole: bool) -> int:
+def end(config: DictConfig, status: int, *, is_whole: bool, since: float | None = None) -> int:
     """Compare the sweep's runs and log them, where its jobs did not; return the sweep's exit status.
 
     Args:
         config: with Hydra's section.
         status: that of its jobs.
         is_whole: whether every job has ended.
+        since: when its first job was begun, seconds since 1970, where that is known.
     """
     from experiments.sweep.end import finish
 
     folder = Path(config.hydra.sweep.dir)
     (folder / STATUSES).unlink(missing_ok=True)
     is_logged = SweepCompanion.of(folder) is not None
-    status = finish(folder, status, is_whole=is_whole)
+    status = finish(folder, status, is_whole=is_whole, since=since)
     if not is_logged and config.hydra.launcher._target_ != ONE_BY_ONE and _is_tracked(config):
         subprocess.run([sys.executable, "-m", "experiments.tracking", str(folder)], check=False)
     return int(status)

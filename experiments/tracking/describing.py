@@ -6,8 +6,8 @@ from pathlib import Path
 from analysis.comparison.comparison import Row
 from analysis.tables.export import Sheet, text_of
 from experiments.tracking.naming import arm
-from experiments.tracking.values import REPORT, parameters, read_metrics
-from record.files import FolderError, find, read_manifest
+from experiments.tracking.values import REPORT, parameters
+from record.files import FolderError, find, read_manifest, read_metrics
 
 APART = ("seed", "tracking", "summary")
 """Sections in which runs of one arm may differ: no parameters of a sweep, which may go on with more seeds."""

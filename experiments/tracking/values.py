@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from analysis.metrics.verdict import verdict
 from experiments.tracking.naming import arm, metric_key, run_name, series_key
-from record.files import PARTIAL, FolderError, one_line, read_manifest, told_of
+from record.files import PARTIAL, read_manifest, read_metrics, told_of
 from record.metrics import Metrics
 from record.schema import (
     COMPOSED,
     EXPECTATIONS,
     JUNIT,
     LOGS,
-    METRICS,
     SCHEDULE,
     TIMELINE,
     TRACKED,
@@ -163,24 +162,6 @@ def run_status(manifest: Manifest, metrics: Metrics) -> str:
     if manifest["exit_reason"] == "complete" and metrics.get("valid") is False:
         return "FAILED"
     return STATUSES.get(manifest["exit_reason"], "FAILED")
-
-
-def read_metrics(folder: Path) -> Metrics:
-    """What `metrics.json` holds; empty where there is none.
-
-    Raises:
-        FolderError: it is damaged.
-    """
-    path = folder / METRICS
-    if not path.exists():
-        return {}
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise FolderError(f"{path}: cannot be read ({one_line(error)})") from error
-    if not isinstance(metrics, dict):
-        raise FolderError(f"{path}: is no table of metrics")
-    return cast(Metrics, metrics)
 
 
 def schedule_of(folder: Path, manifest: Manifest) -> Schedule | None:

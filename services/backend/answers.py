@@ -27,6 +27,8 @@ class Load(Answer):
     waiting: int
     wait_ms: float
     """Planned wait of a request that came now, milliseconds."""
+    latency_ms: float | None
+    """What requests took lately that met as many others, milliseconds; null = nothing is known."""
     concurrency: int
 
 

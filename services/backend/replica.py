@@ -15,6 +15,7 @@ from services.backend import faults
 from services.backend.draws import attempt_demand_ms, uniform
 from services.backend.faults import Effects, FaultSet
 from services.backend.listener import Listener, cut
+from services.backend.load import Load
 from services.backend.settings import MAX_DEMAND_MS, ReplicaSettings
 from services.backend.telemetry import Telemetry
 from services.backend.work import CpuWork, Served, SleepWork, Work
@@ -40,6 +41,7 @@ class Replica:
         self._faults_since = 0.0
         size = (settings.concurrency, settings.queue_limit, settings.speed)
         self._work: Work = SleepWork(*size, settings.discipline) if settings.kind == "sleep" else CpuWork(*size)
+        self._load = Load(settings.concurrency)
         self._numbers = itertools.count(1)
 
     # -- faults
@@ -103,6 +105,12 @@ class Replica:
             {"X-Aegis-Replica": self.settings.id, "X-Aegis-In-Flight": str(self.in_flight), **(headers or {})},
         )
 
+    def _metrics(self) -> dict[str, str]:
+        """What routers are told of its load with an answer to work: ORCA's header in its text form."""
+        busy, per_s, errors = self._load.rates(time.monotonic())
+        told = f"TEXT application_utilization={busy:.4g},rps_fractional={per_s:.5g},eps={errors:.4g}"
+        return {"Endpoint-Load-Metrics": told}
+
     async def work(self, request: Request) -> Response:
         """Serve one request of work."""
         headers = request.headers
@@ -127,22 +135,28 @@ class Replica:
         return answer
 
     async def _work_or_fail(self, request: Request, request_id: str, attempt: str, demand: float) -> Response:
+        found, came = self.in_flight - 1, time.monotonic()
         answer = await self._play(self._effects(request, request_id, attempt, check=False), request)
         if answer is not None:
             self._telemetry.ended("fault", str(answer.status_code))
+            self._load.failed(time.monotonic())
+            answer.headers.update(self._metrics())
             return answer
         try:
             serving = self._work.serve(demand / 1e3)
             served = await (serving if self.settings.on_hangup == "cancel" else asyncio.shield(serving))
         except QueueFullError:
             self._telemetry.ended("overloaded", "503")
-            return self._answer(503, {"error": "the queue is full"})
+            self._load.failed(time.monotonic())
+            return self._answer(503, {"error": "the queue is full"}, self._metrics())
         self._observe(served)
+        now = time.monotonic()
+        self._load.served(found, now - came, served.service_s, now)
         queue_ms, service_ms = f"{served.queue_s * 1e3:.3f}", f"{served.service_s * 1e3:.3f}"
         return self._answer(
             200,
             {"request_id": request_id, "queue_ms": float(queue_ms), "service_ms": float(service_ms)},
-            {"X-Aegis-Queue-Ms": queue_ms, "X-Aegis-Service-Ms": service_ms},
+            {"X-Aegis-Queue-Ms": queue_ms, "X-Aegis-Service-Ms": service_ms, **self._metrics()},
         )
 
     def _observe(self, served: Served) -> None:
@@ -197,10 +211,15 @@ class Replica:
                     "in_flight": self.in_flight,
                     "waiting": self._work.waiting(),
                     "wait_ms": round(self._work.wait_s() * 1e3, 3),
+                    "latency_ms": self._expected_ms(),
                     "concurrency": self.settings.concurrency,
                 },
             ),
         )
+
+    def _expected_ms(self) -> float | None:
+        expected_s = self._load.latency_s(self.in_flight, time.monotonic())
+        return None if expected_s is None else round(expected_s * 1e3, 3)
 
     async def readyz(self, request: Request) -> Response:
         """Whether the router may send work."""

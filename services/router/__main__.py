@@ -135,6 +135,8 @@ async def serve(
     await drain(proxy, server, fleet.tick)
     await server.cleanup(CUT_S)
     await checker.stop()
+    if proxy.prober is not None:
+        proxy.prober.stop()
     await runner.cleanup()
     await pool.close()
     heartbeat.stop()

@@ -117,6 +117,8 @@ class Admin:
                 **{f"{name}_total": count for name, count in proxy.totals.items()},
                 "responses": proxy.responses,
                 "picks": self._fleet.picks,
+                "probes_total": 0 if proxy.prober is None else proxy.prober.sent,
+                "probes_unanswered_total": 0 if proxy.prober is None else proxy.prober.unanswered,
                 "replicas": [describe(replica, now) for replica in self._fleet.replicas.values()],
             }
         )

@@ -12,11 +12,13 @@ The live proxy and the simulator call the same object, in the same order:
 
 import random
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from services.router.budgets import budget_of
 from services.router.fleet import Fleet
 from services.router.patience import SUPERSEDED, TIMEOUT, Patience
-from services.router.policy import Outcome, Policy, RequestInfo
+from services.router.policy import Outcome, Policy, Report, RequestInfo
 from services.router.replica import Replica
 from services.router.retries import Attempts
 from services.router.settings import RouterSettings
@@ -60,6 +62,12 @@ class Dispatcher:
         self.is_patient = settings.hedging.enabled or settings.timeouts.adaptive_factor > 0
         """Whether something may be done about attempts before their time is up."""
         self._patience = Patience(settings.hedging, settings.timeouts) if self.is_patient else None
+        self._on_report: Any = getattr(policy, "on_report", None)
+        self._probes: Any = getattr(policy, "probes", None)
+        self.reads_reports = self._on_report is not None
+        """Whether the policy wants to hear what replicas say of themselves."""
+        self.probe: Callable[[Replica], object] | None = None
+        """Asks a replica's `/probe`; whoever can do so sets it."""
 
     def open(self, now: float, *, idempotent: bool) -> Attempts:
         """A request came in, its body is there."""
@@ -95,7 +103,41 @@ class Dispatcher:
         self._fleet.picked(reason)
         if self._attentive is not None:
             self._attentive.on_start()
-        return replica, attempts.begin(replica.id, now)  # type: ignore[return-value]
+        limit_s = attempts.begin(replica.id, now)
+        if self._probes is not None and self.probe is not None:
+            self._send_probes(self.probe, now)
+        return replica, limit_s  # type: ignore[return-value]
+
+    def _send_probes(self, probe: Callable[[Replica], object], now: float) -> None:
+        try:
+            ids = self._probes(now)
+        except Exception as error:
+            self._mishap("probes", error)
+            return
+        for id_ in ids:
+            replica = self._fleet.replicas.get(id_)
+            if replica is not None:
+                probe(replica)
+
+    def probed(self, id_: str, in_flight: int, latency_s: float | None, now: float) -> None:
+        """A replica has answered its probe: it has `in_flight` requests, and one that comes takes about `latency_s`."""
+        if id_ not in self._fleet.replicas:
+            return
+        try:
+            self._policy.on_probe(id_, in_flight, latency_s, now)  # type: ignore[attr-defined]
+        except Exception as error:
+            self._mishap("on_probe", error)
+
+    def reported(self, replica: Replica, report: Report, now: float) -> None:
+        """What a replica says of itself with an answer, where `reads_reports`; before `finish`."""
+        try:
+            self._on_report(replica, report, now)
+        except Exception as error:
+            self._mishap("on_report", error)
+
+    def _mishap(self, method: str, error: Exception) -> None:
+        """The request goes on, whatever the policy makes of it."""
+        sys.stderr.write(f"the policy raised {type(error).__name__} in {method}: {error}\n")
 
     def follows(
         self,
@@ -158,5 +200,5 @@ class Dispatcher:
                 patience.on_finish(latency_s, now)
         try:
             self._policy.on_finish(replica, outcome, latency_s, now)
-        except Exception as error:  # the answer is there, whatever the policy makes of it
-            sys.stderr.write(f"the policy raised {type(error).__name__} in on_finish: {error}\n")
+        except Exception as error:
+            self._mishap("on_finish", error)

@@ -16,6 +16,7 @@ from services.router.fleet import NOBODY_LISTENS
 from services.router.patience import NEVER_S, SUPERSEDED, TIMEOUT
 from services.router.policy import Outcome
 from services.router.rejections import Failure
+from services.router.reports import report_of
 from services.router.wire.replica import Connection
 
 
@@ -78,6 +79,8 @@ class Following(Attempting):
         else:
             self.attempt, self.other = self.other, None
         means = self._means
+        if means.dispatcher.reads_reports and attempt.connection is not None and attempt.connection.answer is not None:
+            means.dispatcher.reported(attempt.replica, report_of(attempt.connection.answer), time.monotonic())
         # Where the replica has answered early, what it would read next is the rest of this body.
         attempt.leave(means.pool, closes=self._is_streaming)
         now = time.monotonic()

@@ -92,7 +92,7 @@ SCHEMAS: dict[str, Schema] = {
             "work_seconds_total": NUMBER,
             **{
                 f"{name}_total": COUNT
-                for name in COUNTED
+                for name in (*COUNTED, "probes", "probes_unanswered")
             },
             "responses": {"type": "object", "additionalProperties": COUNT},
             "picks": {

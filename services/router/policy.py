@@ -2,10 +2,13 @@
 
 import random
 from collections.abc import Sequence
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, TypeVar, get_args
 
 Outcome = Literal["ok", "error", "overloaded", "cancelled"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+T = TypeVar("T")
+SPARE = 64
+"""Replicas that a policy remembers beyond twice those that it may pick."""
 
 
 class Candidate(Protocol):
@@ -46,8 +49,37 @@ class Pick:
         self.reason = reason
 
 
+class Report:
+    """What a replica says of itself with an answer; None = it does not say."""
+
+    __slots__ = ("eps", "in_flight", "rps", "service_s", "utilisation")
+
+    def __init__(
+        self,
+        in_flight: int | None = None,
+        service_s: float | None = None,
+        utilisation: float | None = None,
+        rps: float | None = None,
+        eps: float | None = None,
+    ) -> None:
+        """Others under way there when it answered; the answered request's time in a slot, seconds; the share of the
+        slots in use, requests and errors a second (ORCA's `application_utilization`, `rps_fractional`, `eps`)."""
+        self.in_flight = in_flight
+        self.service_s = service_s
+        self.utilisation = utilisation
+        self.rps = rps
+        self.eps = eps
+
+
 class Policy(Protocol):
-    """The shape of every policy."""
+    """The shape of every policy.
+
+    Two more things are done for one that has the methods, and cost the others nothing:
+
+        on_report(replica, report, now)                  what a replica says with an answer, before `on_finish`
+        probes(now) -> ids                               after each pick: whose `/probe` is to be asked
+        on_probe(id, in_flight, latency_s | None, now)   what it answered; one that does not answer is not told of
+    """
 
     def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick:
         """Choose one of `candidates` (never empty); `now` in seconds."""
@@ -57,6 +89,17 @@ class Policy(Protocol):
 
     def on_finish(self, replica: Candidate, outcome: Outcome, latency: float, now: float) -> None:
         """It ended after `latency` seconds."""
+
+
+def kept(known: dict[str, T], candidates: Sequence[Candidate]) -> dict[str, T]:
+    """What a policy knows by id, without those that have left where they have become many; all of it where not.
+
+    Who is out of rotation for a moment is known when it is back; a fleet whose replicas have a new name each time
+    must not fill the memory.
+    """
+    if len(known) <= 2 * len(candidates) + SPARE:
+        return known
+    return {candidate.id: known[candidate.id] for candidate in candidates if candidate.id in known}
 
 
 def two_of(count: int, rng: random.Random) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from services.router.dispatch import Dispatcher
 from services.router.exchange import Exchange
 from services.router.fleet import Fleet
 from services.router.policies import Policy
+from services.router.probing import Prober
 from services.router.rejections import REJECTIONS, own_answer
 from services.router.settings import RouterSettings
 from services.router.telemetry import Telemetry
@@ -48,6 +49,11 @@ class Proxy(Accounts):
         self._fleet = fleet
         log = log_request if access_log else None
         pool.missed_s, pool.late = heartbeat.missed_s, self.late
+        self.prober: Prober | None = None
+        """Where the policy wants probes."""
+        if hasattr(policy, "probes"):
+            self.prober = Prober(pool, dispatcher)
+            dispatcher.probe = self.prober.ask
         self._means = Means(settings, dispatcher, self, pool, heartbeat, log, tracing, dispatcher.is_patient)
 
     def begin(self, client: Client, request: Request, began: float) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from record.latency import quantile, quantile_by
+from record.latency import quantile, quantiles_by
 
 SHARES = (0.0, 0.5, 0.9, 0.99, 0.999, 1.0)
 AIRPLANE_COMPONENTS_H = [0.22, 0.50, 0.88, 1.00, 1.32, 1.33, 1.54, 1.76, 2.50, 3.00, *[np.inf] * 3]
@@ -53,6 +53,6 @@ def test_groups_have_each_their_own():
     rng = np.random.default_rng(1)
     latencies, groups = rng.exponential(100, 500), rng.integers(-1, 6, 500)
     groups[groups == 3] = 4
-    found = quantile_by(latencies, groups, 5, 0.9)
-    expected = [np.quantile(latencies[groups == k], 0.9) if (groups == k).any() else np.nan for k in range(5)]
-    assert found == pytest.approx(expected, nan_ok=True)
+    for share, found in zip((0.5, 0.9), quantiles_by(latencies, groups, 5, (0.5, 0.9)), strict=True):
+        expected = [np.quantile(latencies[groups == k], share) if (groups == k).any() else np.nan for k in range(5)]
+        assert found == pytest.approx(expected, nan_ok=True)

@@ -129,7 +129,7 @@ def test_the_command_shows_what_is_asked_for_and_sends_a_misspelt_word_to_the_ne
 def test_the_help_says_what_it_is_with_examples_groups_keys_and_every_exit_status():
     done = run("--help")
     assert (done.returncode, done.stderr) == (0, "")
-    for text in ("Runs an experiment", "+scenario=failover engine=sim", "-m ", "  failover  ", "peak_ewma, random",
+    for text in ("Runs an experiment", "+scenario=failover engine=sim", "-m ", "  failover  ", "peak_ewma, prequal,",
                  "experiments.keys", "docs/configuration.md", "--hydra-help",
                  "  2    The configuration is wrong; nothing was started."):  # fmt: skip
         assert text in done.stdout

@@ -29,10 +29,10 @@ def test_two_choices_at_load_0_99_take_five_services_where_one_takes_a_hundred()
     assert one > 3 * two
 
 
-def sixteen(policy):
+def sixteen(policy, requests=20_000):
     """Fourteen replicas of 50 ms and two of 800 ms, constant, far from full."""
     config = configured(
-        0.05, replicas=16, slots=8, requests=20_000, mean_ms=50.0, distribution="constant", policy={"name": policy},
+        0.05, replicas=16, slots=8, requests=requests, mean_ms=50.0, distribution="constant", policy={"name": policy},
         speeds=[1.0] * 14 + [50 / 800] * 2,
     )  # fmt: skip
     return float(np.quantile(times_ms(config), 0.99))
@@ -43,6 +43,8 @@ def test_sixteen_backends_of_which_two_are_slow():
     assert sixteen("round_robin") > 799
     assert sixteen("least_request") > 799
     assert sixteen("adaptive") < 100
+    for policy in ("prequal", "c3"):
+        assert sixteen(policy, requests=6_000) < 100, policy
 
 
 def within_a_second(policy):

@@ -41,7 +41,8 @@ def faults(draw):
     action = draw(st.sampled_from(sorted([*PARAMETERS, *PROCESS_FAULTS.usable()])))
     at_s = draw(st.floats(0, DURATION_S - 0.5))
     lasts = action in PARAMETERS or PROCESS_FAULTS.find(action).lasts
-    for_s = draw(st.none() | st.floats(0.05, DURATION_S)) if lasts else None
+    for_good = st.nothing() if action == "pause" else st.none()  # a run ends before what it has paused goes on
+    for_s = draw(for_good | st.floats(0.05, DURATION_S)) if lasts else None
     targets = [*REPLICAS, "all", *(["router"] if action in PROCESS_FAULTS.usable() else [])]
     taken = [name for name in PARAMETERS.get(action, {}) if draw(st.booleans())]
     parameters = {name: draw(STRENGTHS.get(name, st.floats(*BOUNDS[name]))) for name in taken if name in BOUNDS}

@@ -9,7 +9,7 @@ from analysis.comparison.arms import Measured
 from analysis.metrics import timeline as rows_a_second
 from analysis.pages.html.charts import ARMS, DASHES, Chart, Series, bands, chart, lines, log_axis, numbers, warmup_of
 from analysis.pages.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, TIME, fault_spans
-from record.latency import quantile_by, ranked_ms
+from record.latency import quantiles_by, ranked_ms
 from record.reading import Run
 
 CPU = (("replicas", GREEN), ("router", ORANGE), ("generator", PURPLE), ("foreign", INK))
@@ -89,7 +89,7 @@ def _together(runs: Sequence[Run]) -> pd.DataFrame:
     count = int(np.ceil(max(run.end_s for run in runs)))
     latencies = np.concatenate([ranked_ms(run.requests) for run in runs])
     at = np.concatenate([np.floor(run.requests["scheduled_s"].to_numpy()).astype("int64") for run in runs])
-    p99 = quantile_by(latencies, at, count, 0.99)
+    (p99,) = quantiles_by(latencies, at, count, (0.99,))
     rows = [rows_a_second.build(run).set_index("second") for run in runs]
     widths = [np.minimum(1.0, run.end_s - row.index.to_numpy()) for run, row in zip(runs, rows, strict=True)]
     failed: pd.DataFrame = pd.concat([row["errors"] / width for row, width in zip(rows, widths, strict=True)], axis=1)

@@ -4,15 +4,20 @@ A policy is a plain object: it is told the time, draws from the generator it was
 
     pick(candidates, request, now) -> Pick
     on_start(replica, now); on_finish(replica, outcome, latency, now)     exactly once per attempt
+
+What replicas report of themselves and what probes find is told to one that asks: `services.router.policy.Policy`.
 """
 
 import random
 from typing import Any, cast
 
 from services.plugins import Point
-from services.router.policy import OUTCOMES, Candidate, Outcome, Pick, Policy, RequestInfo, drawn, two_of
+from services.router.policy import OUTCOMES, Candidate, Outcome, Pick, Policy, Report, RequestInfo, drawn, kept, two_of
 
-__all__ = ["OUTCOMES", "POLICIES", "Candidate", "Outcome", "Pick", "Policy", "RequestInfo", "create", "drawn", "two_of"]
+__all__ = [
+    "OUTCOMES", "POLICIES", "Candidate", "Outcome", "Pick", "Policy", "Report", "RequestInfo", "create", "drawn",
+    "kept", "two_of",
+]  # fmt: skip
 
 POLICIES = Point(__name__, __path__, "policies", "policy", ("pick", "on_start", "on_finish"))
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
-from services.router.policies import Candidate, Outcome, Pick, RequestInfo
+from services.router.policies import Candidate, Outcome, Pick, RequestInfo, kept
 
 MASK: Final = (1 << 64) - 1
 
@@ -47,6 +47,7 @@ class ConsistentHash:
 
     def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick:
         """The first in the key's order with a place."""
+        self._points = kept(self._points, candidates)
         if request.key is None:
             drawn = self._rng.sample(candidates, len(candidates))
             return Pick(min(drawn, key=lambda c: (c.in_flight + 1) / c.weight), "keyless")

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import ClassVar
 
-from services.router.policies import Candidate, Outcome, Pick, RequestInfo, drawn
+from services.router.policies import Candidate, Outcome, Pick, RequestInfo, drawn, kept
 
 
 class JoinIdleQueue:
@@ -26,6 +26,7 @@ class JoinIdleQueue:
 
     def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick:
         """The first in line; one that has never been asked stands before all others."""
+        self._idle_since = kept(self._idle_since, candidates)
         u = self._rng.random()
         idle = [candidate for candidate in candidates if candidate.in_flight < (candidate.concurrency or 1)]
         if idle:

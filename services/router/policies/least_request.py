@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import ClassVar
 
-from services.router.policies import Candidate, Outcome, Pick, RequestInfo
+from services.router.policies import Candidate, Outcome, Pick, RequestInfo, kept
 from services.router.policy import sample
 
 
@@ -36,6 +36,7 @@ class LeastRequest:
 
     def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick:
         """The least loaded of those drawn."""
+        self._failures = kept(self._failures, candidates)
         count = min(self._choices or len(candidates), len(candidates))
         drawn = sample(candidates, count, self._rng)
         if self._failures:

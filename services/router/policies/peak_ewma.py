@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from services.router.policies import Candidate, Outcome, Pick, RequestInfo, two_of
+from services.router.policies import Candidate, Outcome, Pick, RequestInfo, kept, two_of
 
 
 @dataclass(slots=True)
@@ -46,6 +46,7 @@ class PeakEwma:
 
     def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick:
         """The cheaper of two drawn at random; of all, where one is cold, its cost is the mean of the others."""
+        self._averages = kept(self._averages, candidates)
         if len(candidates) == 1:
             return Pick(candidates[0], "only")
         first, second = two_of(len(candidates), self._rng)

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import ClassVar
 
-from services.router.policies import Candidate, Outcome, Pick, RequestInfo
+from services.router.policies import Candidate, Outcome, Pick, RequestInfo, kept
 
 
 class RoundRobin:
@@ -24,6 +24,7 @@ class RoundRobin:
 
     def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick:
         """The candidate whose turn it is."""
+        self._credit = kept(self._credit, candidates)
         total = 0.0
         best, best_credit = candidates[0], float("-inf")
         for candidate in candidates:

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import ClassVar
 
-from services.router.policies import Candidate, Outcome, Pick, RequestInfo, drawn
+from services.router.policies import Candidate, Outcome, Pick, RequestInfo, drawn, kept
 
 
 class WeightedLatency:
@@ -32,6 +32,8 @@ class WeightedLatency:
 
     def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick:
         """One draw, always."""
+        self._means_s = kept(self._means_s, candidates)
+        self._answers = kept(self._answers, candidates)
         known = [mean_s for c in candidates if (mean_s := self._means_s.get(c.id)) is not None]
         typical_s = sum(known) / len(known) if known else 1.0
         chances = [c.weight / max(1e-6, self._means_s.get(c.id, typical_s)) for c in candidates]

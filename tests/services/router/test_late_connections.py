@@ -21,6 +21,7 @@ from services.router.wire.pool import Pool
 from services.router.wire.server import DataServer
 from services.startup import listen, url_of
 
+pytestmark = pytest.mark.slow  # sockets
 SHORT_S = 0.2
 STOOD_S = 0.5
 LONG_S = 20.0

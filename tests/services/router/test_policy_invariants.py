@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from services.router import policies
 from services.router.dispatch import Dispatcher, NoReplicaError
 from services.router.fleet import REASONS, Fleet
-from services.router.policies import OUTCOMES, POLICIES
+from services.router.policies import OUTCOMES, POLICIES, Report, RequestInfo
+from services.router.policy import SPARE
 from services.router.settings import RouterSettings
 
 IDS = ["r1", "r2", "r3", "r4", "r5"]
@@ -19,6 +20,8 @@ STEP = st.one_of(
     st.tuples(st.just("finish"), st.tuples(st.integers(0, 30), st.sampled_from(OUTCOMES))),
     st.tuples(st.just("add"), st.tuples(ID, st.sampled_from([0.25, 1.0, 4.0]), st.sampled_from([None, 1, 4]))),
     st.tuples(st.sampled_from(["remove", "drain", "fail", "recover"]), ID),
+    st.tuples(st.just("report"), st.tuples(st.integers(0, 30), st.floats(0.01, 0.5), st.floats(0.2, 1.0))),
+    st.tuples(st.just("probed"), st.tuples(ID, st.integers(0, 20), st.none() | st.floats(0.001, 2.0))),
     st.tuples(st.just("wait"), st.sampled_from([0.0, 0.01, 0.3, 2.0, 30.0])),
 )
 SCRIPT = st.lists(STEP, max_size=80)
@@ -33,6 +36,8 @@ class World:
         self.fleet = Fleet(self.settings.health, self.settings.ejection, lambda *_, **__: None)
         self.policy = policies.create(name, {}, random.Random(seed))
         self.dispatcher = Dispatcher(self.settings, self.fleet, self.policy)
+        self.dispatcher.probe = lambda replica: self.asked.add(replica.id)
+        self.asked = set()
         self.now = 0.0
         self.under_way = []
         self.requests = self.begun = 0
@@ -85,6 +90,17 @@ class World:
             replica, began = self.under_way.pop(number % len(self.under_way))
             self.dispatcher.finish(replica, outcome, self.now - began, self.now)
 
+    def report(self, about):
+        number, service_s, utilisation = about
+        if self.under_way and self.dispatcher.reads_reports:
+            replica, _ = self.under_way[number % len(self.under_way)]
+            self.dispatcher.reported(replica, Report(3, service_s, utilisation, 20 + 30 * utilisation, 0.5), self.now)
+
+    def probed(self, about):
+        id_, in_flight, latency_s = about
+        if hasattr(self.policy, "on_probe"):
+            self.dispatcher.probed(id_, in_flight, latency_s, self.now)
+
     def play(self, script):
         for step, about in script:
             getattr(self, step)(about)
@@ -126,6 +142,45 @@ def test_nobody_who_is_in_rotation_and_well_starves(name, script, seed):
         if step % 2 == 0:
             world.wait(0.1)
     assert picked == {replica.id for replica in world.fleet.candidates()}
+
+
+@POLICY
+def test_a_fleet_whose_replicas_have_a_new_name_each_time_does_not_fill_the_memory(name):
+    world = World(name, 1)
+    for number in range(600):
+        id_ = f"pod-{number}"
+        world.add((id_, 1.0, 2))
+        for step in range(4):
+            world.start()
+            world.report((step, 0.1, 0.5))
+            world.probed((id_, 1, 0.1))
+            world.wait(0.05)
+            world.finish((0, "error" if step == 2 else "ok"))
+        world.remove(id_)
+        world.wait(2.0)
+    kept = [len(each) for each in vars(world.policy).values() if isinstance(each, dict | list)]
+    assert sum(kept) <= 3 * (2 * len(world.fleet.replicas) + SPARE), kept
+
+
+def test_probes_are_asked_of_the_fleets_replicas_and_told_of_nobody_who_has_left():
+    world = World("prequal", 1)
+    world.start()
+    assert world.asked == set(IDS[:3])
+    world.remove("r1")
+    world.probed(("r1", 0, 0.0))
+    world.probed(("r2", 5, 0.5))
+    world.probed(("r3", 5, 0.6))
+    picked = world.policy.pick(world.fleet.candidates(), RequestInfo("1", None, 1), world.now)
+    assert (picked.replica.id, picked.reason) == ("r2", "cold")
+
+
+def test_a_policy_that_stumbles_over_a_report_or_a_probe_costs_no_request(capsys):
+    world = World("c3", 1)
+    replica = world.start()
+    world.dispatcher.reported(replica, None, world.now)
+    world.dispatcher.probed("r2", 1, 0.1, world.now)  # it has no such method
+    world.finish((0, "ok"))
+    assert "in on_report" in (said := capsys.readouterr().err) and "in on_probe" in said
 
 
 def test_reasons_without_end_are_counted_together_beyond_a_few():
