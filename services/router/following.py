@@ -78,6 +78,8 @@ class Following(Attempting):
             self.other = None
         else:
             self.attempt, self.other = self.other, None
+        if not self._attempts.owes:  # what was due next was one beside it
+            self._next_at = NEVER_S
         means = self._means
         if means.dispatcher.reads_reports and attempt.connection is not None and attempt.connection.answer is not None:
             means.dispatcher.reported(attempt.replica, report_of(attempt.connection.answer), time.monotonic())
@@ -108,12 +110,13 @@ class Following(Attempting):
 
     def _is_alone(self) -> bool:
         """Whether no attempt is under way, and none waits for its turn."""
-        return self.attempt is None and self._next_at == NEVER_S
+        return self.attempt is None and not self._attempts.owes
 
     def _cannot(self, failure: Failure) -> None:
         """No attempt can be made: the one under way decides, or that is the answer."""
         self._attempts.forgo()
         if self.attempt is None:
+            self._waited(time.monotonic())
             self._reject(failure)
         else:
             self._arm()

@@ -1,6 +1,7 @@
 """A request on its way through the router without sockets: a client, connections and a clock that the test plays."""
 
 import random
+from typing import Any
 
 from services.router import attempting, exchange, following, policies
 from services.router.exchange import Exchange
@@ -169,10 +170,11 @@ class Stage:
             self.fleet.on_check(f"r{number}", True, self.clock.now)
         self.pool = Pool()
         self.ends = []
-        self.proxy = Proxy(
-            settings, self.fleet, policies.create(policy, {}, random.Random(1)), Telemetry(), self.pool, Heartbeat()
-        )
-        dispatcher = self.proxy._means.dispatcher
+        pool: Any = self.pool
+        heartbeat: Any = Heartbeat()
+        made = policies.create(policy, {}, random.Random(1))
+        self.proxy = Proxy(settings, self.fleet, made, Telemetry(), pool, heartbeat)
+        dispatcher: Any = self.proxy._means.dispatcher
         finish = dispatcher.finish
 
         def told(replica, outcome, *about, **more):
@@ -191,7 +193,8 @@ class Stage:
         return sum(replica.in_flight for replica in self.fleet.replicas.values())
 
     def ask(self, method=b"GET", body=b""):
-        client, request = Client(), Request()
+        request = Request()
+        client: Any = Client()
         request.method, request.target, request.keep_alive, request.complete = method, b"/work", True, True
         request.headers = [(b"host", b"Host", b"router")]
         if body:

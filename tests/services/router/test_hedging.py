@@ -1,5 +1,7 @@
 """Two attempts of one request, on a clock of the test's own: who answers, what ends, and how often."""
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ AFTER_S = 0.11
 
 
 def hedging(monkeypatch, replicas=3, **sections):
-    defaults = {"hedging": HEDGING, "ejection": EjectionSettings(enabled=False)}
+    defaults: dict[str, Any] = {"hedging": HEDGING, "ejection": EjectionSettings(enabled=False)}
     made = Stage(monkeypatch, RouterSettings(**(defaults | sections)), replicas)
     made.learns()
     return made
