@@ -59,9 +59,9 @@ class Flight:
     """A request under way, or a second attempt of one beside the first; all moments in seconds from the run's start."""
 
     __slots__ = (
-        "attempts", "began", "beside", "client_limit_at", "count", "demand_s", "due", "from_node_s", "hard_limit_at",
-        "id", "is_hedge", "is_late", "is_over", "job", "key", "lead", "limit_at", "node", "number", "owner", "reply",
-        "state", "target", "to_client_s", "to_node_s",
+        "attempts", "began", "beside", "client_limit_at", "count", "demand_s", "due", "expires", "from_node_s",
+        "hard_limit_at", "id", "is_hedge", "is_late", "is_over", "job", "key", "lead", "limit_at", "node", "number",
+        "owner", "reply", "state", "target", "to_client_s", "to_node_s", "turn_by",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +83,8 @@ class Flight:
         self.demand_s = demand_s
         self.client_limit_at = client_limit_at
         """When the client does not wait any longer."""
+        self.expires: float | None = None
+        """By when its owner is to answer, where it has said so."""
         self.to_client_s = to_client_s
         self.to_node_s = to_node_s
         self.from_node_s = from_node_s
@@ -108,6 +110,8 @@ class Flight:
     began: float
     limit_at: float
     """When whoever sent the attempt does not wait any longer, or asks itself whether to."""
+    turn_by: float
+    """Later its turn at a replica is too late; infinite = nobody has said so."""
     hard_limit_at: float
     """When a router does not wait any longer, whatever it may do instead."""
     due: float
@@ -134,6 +138,7 @@ class Flight:
                 self.from_node_s, self.owner,
             )  # fmt: skip
             other.id, other.attempts, other.lead, self.beside = self.id, self.attempts, self, other
+            other.expires = self.expires
         return other
 
     def reply_comes(self, at: float, reply: int | str, agenda: Agenda) -> None:

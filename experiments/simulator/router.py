@@ -8,13 +8,13 @@ from typing import Any
 
 from experiments.plan.delays import Delay
 from experiments.simulator.agenda import Agenda
+from experiments.simulator.checking import VirtualChecks
 from experiments.simulator.probing import Probing
 from experiments.simulator.process import Process
 from experiments.simulator.registering import Registration
 from experiments.simulator.replica import VirtualReplica
 from experiments.simulator.request import RESET, Records
 from experiments.simulator.serving import Serving
-from services.router.check_pacing import pause_s
 from services.router.dispatch import Dispatcher
 from services.router.fleet import Emit, Fleet, NotOwnerError
 from services.router.policy import Policy
@@ -63,7 +63,9 @@ class VirtualRouter(Serving):
         self.process.begin()
         self._began_at = self._agenda.now
         self.fleet = Fleet(self.settings.health, self.settings.ejection, self._emit)
-        self.fleet.watch = self._watch
+        rng = random.Random(self._seed)
+        checks = VirtualChecks(self.settings.health, self.fleet, self._nodes, self.process, self._agenda, rng)
+        self.fleet.watch = checks.watch
         policy = self._make_policy()
         self._dispatcher = Dispatcher(self.settings, self.fleet, policy, random.Random(self._seed + 1))
         self._probing = Probing(self._dispatcher, self.process, self._nodes, self._round_trip)
@@ -73,8 +75,6 @@ class VirtualRouter(Serving):
             for node in self._nodes.values():
                 if node.load is None:
                     node.tell_load()
-        self._rng = random.Random(self._seed)
-        self._loops: dict[str, int] = {}
 
     @property
     def is_up(self) -> bool:
@@ -166,23 +166,3 @@ class VirtualRouter(Serving):
         if not self.process.runs:
             return None
         return sum(replica.state == "ready" for replica in self.fleet.replicas.values())
-
-    # -- health checks
-
-    def _watch(self, id_: str) -> None:
-        self._loops[id_] = self._loops.get(id_, 0) + 1
-        self.process.at(self._agenda.now, self._check, (id_, self._loops[id_]))
-
-    def _check(self, loop: tuple[str, int], now: float) -> None:
-        id_, number = loop
-        replica = self.fleet.replicas.get(id_)
-        if replica is None or self._loops.get(id_) != number:
-            return
-
-        def result(answer: tuple[bool, str], moment: float) -> None:
-            passed, reason = answer
-            if self.fleet.replicas.get(id_) is replica and not replica.draining:
-                self.fleet.on_check(id_, passed, moment, reason)
-            self.process.at(moment + pause_s(self.settings.health, replica.healthy, self._rng), self._check, loop)
-
-        self._nodes[id_].check(self.settings.health.timeout_s, now, self.process.guarded(result))

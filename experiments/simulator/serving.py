@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from experiments.plan.delays import Delay
 from experiments.simulator.agenda import Agenda
+from experiments.simulator.probing import report_of
 from experiments.simulator.process import Process
 from experiments.simulator.replica import VirtualReplica
 from experiments.simulator.request import (
@@ -22,18 +23,23 @@ from experiments.simulator.request import (
     Owner,
     Records,
 )
+from experiments.simulator.standing import Standing
+from services.backend import work_queue
 from services.backend.draws import uniform
-from services.router.dispatch import FAILURE_STATUS, Dispatcher, NoReplicaError, PolicyError, outcome_of
+from services.router.dispatch import FAILURE_STATUS, Bound, Dispatcher, outcome_of
 from services.router.fleet import NOBODY_LISTENS
 from services.router.patience import NEVER_S, SUPERSEDED
 from services.router.patience import TIMEOUT as TIMED_OUT
 from services.router.policy import Outcome
 from services.router.replica import Replica
+from services.router.settings import RouterSettings
+from services.router.waiting import UNBOUND_STATUS, UnboundError
 
 
 class Serving(Owner):
     """What a router has under way."""
 
+    settings: RouterSettings
     process: Process
     _dispatcher: Dispatcher
     """Set with every start of the process."""
@@ -55,7 +61,7 @@ class Serving(Owner):
             self._arrive_in_vain(flight, now)
             return
         self._open[flight] = None
-        flight.attempts = self._dispatcher.open(now, idempotent=True)
+        flight.attempts = self._dispatcher.open(now, idempotent=True, expires=flight.expires)
         if flight.is_over:  # its client has gone while the process was paused
             del self._open[flight]
         else:
@@ -73,25 +79,51 @@ class Serving(Owner):
         attempts = flight.attempts
         assert attempts is not None
         is_second = attempts.count > 0 and flight.other() is not None
+        flight.is_hedge = beside
         try:
-            replica, limit_s = self._dispatcher.choose(attempts, flight.id, flight.key, now, beside=is_second)
-        except NoReplicaError:
-            self._cannot(flight, now, 503)
+            if is_second or self._dispatcher.line is None:
+                bound: Bound | None = self._dispatcher.choose(attempts, flight.id, flight.key, now, beside=is_second)
+            else:
+                bound = Standing(self, self._dispatcher, flight, self._agenda).ask(now)
+        except UnboundError as error:
+            self.refuse(flight, error, now)
             return
-        except PolicyError:
-            self._cannot(flight, now, 500)
-            return
+        if bound is not None:
+            self.send(flight, bound[0], bound[1], now)
+
+    def refuse(self, flight: Flight, error: UnboundError, now: float) -> None:
+        """No attempt can be made: the one under way decides, or that is the answer."""
+        assert flight.attempts is not None
+        flight.attempts.forgo()
+        flight.state = IDLE
+        if flight.other() is None:
+            self._answer(lead_of(flight), now, UNBOUND_STATUS[error.reason])
+
+    def may_look(self, flight: Flight, standing: Standing) -> bool:
+        """Whether one in line may leave it now."""
+        if lead_of(flight) not in self._open:
+            return False
+        if self.process.paused_at is not None:
+            self.process.hold(standing.look)
+            return False
+        return True
+
+    def send(self, flight: Flight, replica: Replica, limit_s: float, now: float) -> None:
+        """An attempt has begun."""
+        attempts = flight.attempts
+        assert attempts is not None
         flight.state = UNDER_WAY
         flight.target = replica
         flight.began = now
         flight.count = count = attempts.count
-        flight.is_hedge = beside
         limit_at = now + limit_s
         flight.hard_limit_at = limit_at
+        is_told = flight.expires is not None or self.settings.timeouts.told
+        flight.turn_by = limit_at + flight.to_node_s if is_told else work_queue.NEVER
         if attempts.give_up_s != NEVER_S:
             limit_at = now + attempts.give_up_s
         flight.limit_at = limit_at if limit_at < flight.client_limit_at else flight.client_limit_at
-        if attempts.hedge_s < limit_s and not beside and flight.other() is None:
+        if attempts.hedge_s < limit_s and flight.other() is None:
             self._agenda.at(now + attempts.hedge_s, self._hedge, (flight, count))
         flight.node = node = self._nodes[replica.id]
         if count > 1:
@@ -156,13 +188,18 @@ class Serving(Owner):
         node.release(flight, now, served=not flight.is_late)
         flight.state = IDLE
         if self._dispatcher.reads_reports and not (flight.is_late or isinstance(reply, str)):
-            self._dispatcher.reported(replica, self._nodes[replica.id].report(job, now), now)
+            self._dispatcher.reported(replica, report_of(self._nodes[replica.id], job, now), now)
         if lead not in self._open:  # a process that is gone had sent it
             return
         if flight.is_late:
             if now >= flight.client_limit_at:
                 self._finish(replica, "cancelled", flight, now, "")
                 self._client_has_gone(lead, now)
+                return
+            if now >= attempts.expires:  # no replica is blamed for what a client has no time for
+                self._finish(replica, "cancelled", flight, now, "")
+                self._cancel(lead, now)
+                self._answer(lead, now, UNBOUND_STATUS["deadline"])
                 return
             reply = TIMED_OUT
         if isinstance(reply, str):
@@ -211,13 +248,17 @@ class Serving(Owner):
 
     def _client_has_gone(self, lead: Flight, now: float) -> None:
         """Its time is up: nobody wants the answer."""
+        self._cancel(lead, now)
+        self._records.end(lead, lead.client_limit_at, TIMEOUT)
+        del self._open[lead]
+
+    def _cancel(self, lead: Flight, now: float) -> None:
+        """End what is under way, and try nothing more."""
         assert lead.attempts is not None
         lead.attempts.forgo()
         for flight in (lead, lead.beside):
             if flight is not None and self._hang_up(flight, now):
                 self._finish(flight.target, "cancelled", flight, now, "")
-        self._records.end(lead, lead.client_limit_at, TIMEOUT)
-        del self._open[lead]
 
     def _settle_later(self, what: tuple[Flight, float], now: float) -> None:
         flight, due = what
@@ -236,14 +277,6 @@ class Serving(Owner):
             self._follow(flight, now)
         elif flight.other() is None:
             self._answer(lead_of(flight), now, FAILURE_STATUS[reason])
-
-    def _cannot(self, flight: Flight, now: float, status: int) -> None:
-        """No attempt can be made: the one under way decides, or that is the answer."""
-        assert flight.attempts is not None
-        flight.attempts.forgo()
-        flight.state = IDLE
-        if flight.other() is None:
-            self._answer(lead_of(flight), now, status)
 
     def _finish(self, replica: Replica, outcome: Outcome, flight: Flight, now: float, reason: str) -> None:
         self._dispatcher.finish(replica, outcome, now - flight.began, now, reason, is_retry=flight.count > 1)

@@ -13,14 +13,16 @@ from services.journal import tell
 from services.router.access_log import Log
 from services.router.accounts import Accounts
 from services.router.attempt import Attempt
-from services.router.dispatch import Dispatcher, NoReplicaError, PolicyError
+from services.router.dispatch import Dispatcher, PolicyError
 from services.router.patience import NEVER_S
 from services.router.policy import Outcome
 from services.router.rejections import Failure
+from services.router.replica import Replica
 from services.router.retries import IDEMPOTENT, Attempts
 from services.router.settings import RouterSettings
+from services.router.waiting import FOREVER, Ticket, UnboundError
 from services.router.wire.client import MAX_KEPT_BYTES, Client
-from services.router.wire.heads import Passed, origin_form
+from services.router.wire.heads import Passed, deadline_s, origin_form
 from services.router.wire.heartbeat import Heartbeat
 from services.router.wire.messages import Request
 from services.router.wire.pool import Pool
@@ -49,9 +51,9 @@ class Attempting(ABC):
     """One request on its way to a replica, and to another one."""
 
     __slots__ = (
-        "_attempts", "_began", "_client", "_fault", "_idle_s", "_is_kept", "_is_passing", "_is_streaming", "_is_taking",
-        "_kept", "_means", "_next_at", "_passed", "_polled", "_since", "_taking_at", "_trace", "_waited_s", "_was_sent",
-        "attempt", "other", "request",
+        "_attempts", "_began", "_client", "_fault", "_idle_s", "_is_kept", "_is_passing", "_is_streaming",
+        "_is_taking", "_kept", "_means", "_next_at", "_passed", "_polled", "_since", "_taking_at", "_ticket", "_trace",
+        "_waited_s", "_was_sent", "attempt", "other", "request",
     )  # fmt: skip
 
     def __init__(self, means: Means, client: Client, request: Request, began: float) -> None:
@@ -65,6 +67,8 @@ class Attempting(ABC):
         """The one that is under way: of two that which began first."""
         self.other: Attempt | None = None
         """The second one beside it."""
+        self._ticket: Ticket | None = None
+        """Its place in the line, while it stands there."""
         self._next_at = NEVER_S
         """When the next one begins: a retry after its pause, or one beside that which is under way."""
         self._attempts: Attempts = None  # type: ignore[assignment] # as soon as the body is there
@@ -72,7 +76,7 @@ class Attempting(ABC):
         self._waited_s = 0.0
         """For the client or a replica, until `_since`."""
         self._since = 0.0
-        """Since when a replica, or the end of a pause, is waited for; 0 = it is not."""
+        """Since when a slot, a replica, or the end of a pause is waited for; 0 = none is."""
         self._fault: Failure | None = None
         """What the client did wrong in its body; no replica is blamed for it."""
         self._trace: RequestTrace | None = None
@@ -123,32 +127,63 @@ class Attempting(ABC):
         if self._passed.was_here:
             self._reject(Failure("loop", "a replica of this router leads back to it (Via)", sent=False))
             return
+        if (said := self._passed.deadline) is not None:
+            try:
+                self._attempts.hasten(self._began + deadline_s(said))
+            except ValueError as error:
+                self._reject(Failure("malformed", str(error), sent=False))
+                return
         self._try()
 
     # -- attempts
 
     def _try(self, *, beside: bool = False) -> None:
-        """Begin an attempt, `beside` the one that is under way since that is slow."""
-        means, attempts, passed = self._means, self._attempts, self._passed
+        """Begin an attempt, `beside` the one that is under way since that is slow, or stand in line for it."""
+        dispatcher, attempts, passed = self._means.dispatcher, self._attempts, self._passed
         now = time.monotonic()
+        self._next_at = NEVER_S
         try:
-            replica, limit_s = means.dispatcher.choose(
-                attempts, passed.id, passed.key, now, beside=self.attempt is not None
-            )
-        except NoReplicaError:
-            self._cannot(Failure("no_replica", "no replica is in rotation", sent=False))
+            if self.attempt is None:
+                bound = dispatcher.bind(attempts, passed.id, passed.key, now, self)
+            else:
+                bound = dispatcher.choose(attempts, passed.id, passed.key, now, beside=True)
+        except UnboundError as error:
+            self.unbound(error, now)
             return
-        except PolicyError as error:
+        if isinstance(bound, Ticket):
+            self._ticket = bound
+            if not self._since:
+                self._since = now
+            self._client.deadline.set(bound.until)
+        else:
+            self._begin(bound[0], bound[1], now, beside=beside)
+
+    def bound(self, replica: Replica, limit_s: float, now: float) -> None:
+        """It stood in line, and an attempt has begun."""
+        self._ticket = None
+        self._begin(replica, limit_s, now, beside=False)
+
+    def unbound(self, error: UnboundError, now: float) -> None:
+        """There is no attempt to be had: the one under way decides, or that is the answer."""
+        self._ticket = None
+        self._attempts.forgo()
+        if isinstance(error, PolicyError):
             tell("policy_failed", logging.ERROR, error=str(error))
-            self._cannot(Failure("policy", str(error), sent=False))
+        if self.attempt is not None:
+            self._arm()
             return
+        self._waited(now)
+        self._reject(Failure(error.reason, str(error), sent=False))
+
+    def _begin(self, replica: Replica, limit_s: float, now: float, *, beside: bool) -> None:
+        """An attempt has begun."""
+        means, attempts = self._means, self._attempts
         number = attempts.count
         if number > 1:
             means.accounts.retried(beside=beside)
         attempt = Attempt(self, replica, limit_s, now, number, beside=beside)
         if not self._since:
             self._since = now
-        self._next_at = NEVER_S
         if self.attempt is None:
             self.attempt = attempt
             self._client.deadline.set(attempt.due)
@@ -191,8 +226,11 @@ class Attempting(ABC):
         request = self.request
         attempt.connection = connection
         connection.ask(attempt, request.method == b"HEAD")
-        traced = {} if self._trace is None else self._trace.headers(attempt.number)
-        head = self._passed.attempt(attempt.number, connection.authority, traced)
+        more = {} if self._trace is None else self._trace.headers(attempt.number)
+        if self._attempts.expires < FOREVER or self._means.settings.timeouts.told:
+            left_s = max(0.0, attempt.began + attempt.limit_s - time.monotonic())
+            more = {**more, "X-Aegis-Deadline-Ms": f"{left_s * 1e3:.3f}"}
+        head = self._passed.attempt(attempt.number, connection.authority, more)
         if not request.has_body:
             connection.write(head)
         elif self._kept is not None:
@@ -277,10 +315,6 @@ class Attempting(ABC):
     @abstractmethod
     def heard(self, attempt: Attempt) -> None:
         """More of the answer is here, or the connection is gone."""
-
-    @abstractmethod
-    def _cannot(self, failure: Failure) -> None:
-        """No attempt can be made."""
 
     @abstractmethod
     def _finish(self, attempt: Attempt, outcome: Outcome, reason: str) -> None:

@@ -60,6 +60,9 @@ class Exchange(Following):
                 return
             if answer.length is not None and answer.length <= SMALL_BODY_BYTES:
                 return
+        if answer.status == 504 and now >= self._attempts.expires:  # the replica has looked at its clock, too
+            self._late()
+            return
         after = outcome_of(answer.status)
         if after != "ok" and self._is_replaced(attempt, after, f"status {answer.status}", at):
             return
@@ -186,6 +189,9 @@ class Exchange(Following):
             self._look()
         elif attempt is not None:
             self._expired(attempt, attempt.connection)
+        elif self._ticket is not None:
+            now = time.monotonic()
+            self.unbound(self._means.dispatcher.leave(self._ticket, now), now)
         elif not self._polled and self._client.has_news():
             self._polled = True
             self._means.accounts.late()
@@ -230,6 +236,8 @@ class Exchange(Following):
             self._unanswered("cancelled")
         elif self._is_passing:
             self._broken(attempt)
+        elif time.monotonic() >= self._attempts.expires:
+            self._late()
         else:
             detail = f"the replica did not answer within {attempt.limit_s:.3g} s"
             self._failed(attempt, Failure("timeout", detail, sent=connection is not None))
@@ -238,6 +246,8 @@ class Exchange(Following):
         """The client has hung up: nobody wants the answer."""
         while self.attempt is not None:
             self._finish(self.attempt, "cancelled", "")
+        if self._ticket is not None:
+            self._means.dispatcher.leave(self._ticket, time.monotonic())
         if self._attempts is not None:
             self._attempts.forgo()
         self._means.accounts.unanswered("cancelled", self._began, self._trace)

@@ -112,14 +112,14 @@ class Following(Attempting):
         """Whether no attempt is under way, and none waits for its turn."""
         return self.attempt is None and not self._attempts.owes
 
-    def _cannot(self, failure: Failure) -> None:
-        """No attempt can be made: the one under way decides, or that is the answer."""
+    def _late(self) -> None:
+        """The client waits no longer, as it has said before: no replica is blamed."""
+        sent = any(each.connection is not None for each in (self.attempt, self.other) if each is not None)
         self._attempts.forgo()
-        if self.attempt is None:
-            self._waited(time.monotonic())
-            self._reject(failure)
-        else:
-            self._arm()
+        while self.attempt is not None:
+            self._finish(self.attempt, "cancelled", "")
+        self._waited(time.monotonic())
+        self._reject(Failure("deadline", "there was no answer before the client's deadline", sent=sent))
 
     def move(self, attempt: Attempt) -> bool:
         """Try elsewhere, if the request may: its replica has left the rotation. Returns whether it does."""

@@ -38,7 +38,10 @@ class Attempts:
         self._budget = budget
         self._idempotent = idempotent
         self._patience = patience if idempotent else None
+        self.opened = now
         self.deadline = now + timeouts.overall_s
+        self.expires = NEVER_S
+        """When the client waits no longer, where it has said so, seconds; nobody is blamed for being late for that."""
         self.count = 0
         self.hedges = 0
         """Attempts that were made beside another one."""
@@ -56,6 +59,11 @@ class Attempts:
         budget.on_request(now)
         if patience is not None:
             patience.on_request(now)
+
+    def hasten(self, expires: float) -> None:
+        """The client has said how long it waits."""
+        self.expires = expires
+        self.deadline = min(self.deadline, expires)
 
     def begin(self, replica_id: str, now: float) -> float:
         """Count an attempt; return the seconds that it may take."""
