@@ -35,7 +35,7 @@ class Course:
     deaths: tuple[float, ...] = ()
     """When work that has begun is lost."""
 
-    @property
+    @cached_property
     def is_steady(self) -> bool:
         """Whether it is the same at all times."""
         return not (self.closed or self.frozen or self.slowed or self.delayed or self.deaths)
@@ -104,6 +104,12 @@ class _Notes:
 
 
 def courses(run: Run) -> list[Course] | None:
+    """Each replica's, as `courses_by_name`."""
+    found = courses_by_name(run)
+    return None if found is None else list(found.values())
+
+
+def courses_by_name(run: Run) -> dict[str, Course] | None:
     """Each replica's; None where a fault's effect is not known: a plugin's, or one of a run from before parameters
     stood in its events.
 
@@ -137,10 +143,10 @@ def courses(run: Run) -> list[Course] | None:
         if note is not None and not _note(fault, note, run, seen if has_router else None):
             return None
     speeds = (config.get("replica") or {}).get("speeds") or []
-    return [
-        Course(_speed(name, speeds), *(tuple(values) for values in vars(note).values()))
+    return {
+        name: Course(_speed(name, speeds), *(tuple(values) for values in vars(note).values()))
         for name, note in notes.items()
-    ]
+    }
 
 
 def _next(moments: list[float], after_s: float) -> float:
