@@ -184,12 +184,19 @@ def _note(fault: LandedFault, notes: _Notes, run: Run, signs: list[float] | None
         notes.closed.append((start, _back_s(fault, run, signs)))
     elif fault.action == "pause":
         resumes = (f.landed_s for f in run.faults if f.action == "resume" and f.target == fault.target)
-        notes.frozen.append((start, min([end, *(moment for moment in resumes if moment > start)])))
+        until = min([end, *(moment for moment in resumes if moment > start)])
+        period_s = (given or {}).get("period_s", 0.0)
+        if given is None or period_s <= 0:
+            notes.frozen.append((start, until))
+        else:
+            notes.frozen += _stops(start, min(until, run.end_s), period_s, given["pause_ms"] / 1e3)
     elif fault.action != "resume":
         if given is None:
             return False
         if fault.action == "slow":
             notes.slowed.append((start, end, given["factor"]))
+        elif fault.action == "latency" and (given.get("sigma") or given.get("tail_index")):
+            return False
         elif fault.action == "latency" and given["share"] >= 1:
             notes.delayed.append((start, end, given["added_ms"] / 1e3))
         elif fault.action == "flap":
@@ -199,6 +206,12 @@ def _note(fault: LandedFault, notes: _Notes, run: Run, signs: list[float] | None
             if share is None or given[share] >= 1:
                 notes.closed.append((start, end))
     return True
+
+
+def _stops(start: float, end: float, period_s: float, stop_s: float) -> list[Span]:
+    count = math.ceil((end - start) / period_s)
+    begins = [start + number * period_s for number in range(count)]
+    return [(begin, min(end, begin + stop_s)) for begin in begins]
 
 
 def _second_halves(start: float, end: float, period_s: float) -> list[Span]:

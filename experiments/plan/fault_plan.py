@@ -52,10 +52,16 @@ class Fault:
     """Of `slow`: how many times as long the work takes."""
     added_ms: float | None = None
     """Of `latency`: what is added to an answer, milliseconds."""
+    sigma: float | None = None
+    """Of `latency`: the standard deviation of the logarithm of what is added, whose mean stays `added_ms`; 0 = always
+    the same."""
+    tail_index: float | None = None
+    """Of `latency`: what is added has a Pareto tail of this index, above 1, its mean `added_ms`; 0 = it has none."""
     share: float | None = None
     """Of `latency`, `hang` and `reset`: the share of the requests that are hit."""
     period_s: float | None = None
-    """Of `flap`: seconds from one refusal to the next; it lasts half of them."""
+    """Of `flap`: seconds from one refusal to the next; it lasts half of them. Of `pause`: from one stop to the next;
+    0 = one that lasts."""
 
     @property
     def parameters(self) -> dict[str, float]:

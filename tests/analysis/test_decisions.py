@@ -99,7 +99,9 @@ def test_a_reasons_name_is_one_that_every_store_of_metrics_takes(tmp_path):
 
 
 def lagging(tmp_path, lag_ms, cores, events=()):
-    samples = [{**sample(float(second), router=cores), "router_lag_ms": lag_ms} for second in range(1, 11)]
+    samples = [sample(float(second), router=cores) for second in range(1, 11)]
+    for each in samples:
+        each["router_lag_ms"] = lag_ms
     about = manifest(faults=[])
     return in_numbers(write(tmp_path / "run", even_requests(), about=about, samples=samples, events=events)).metrics
 
