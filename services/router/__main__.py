@@ -38,6 +38,9 @@ from services.tracing import Tracing, add_option, begin
 
 DRAIN_POLL_S = 0.01
 """How often a router that drains looks whether it may go, seconds."""
+GC_OBJECTS = 20_000
+"""More objects made than freed until the collector looks for circles. A request under way has some thirty, so that
+Python's 700 are reached by those of one busy turn of the loop, again and again, and requests leave no circles."""
 CUT_S = 0.1
 """Longest wait for what has not ended by the end of the drain, seconds."""
 
@@ -122,6 +125,7 @@ async def serve(
     addresses = {"url": url_of(data), "admin": url_of(admin)}
     gc.collect()
     gc.freeze()  # what is loaded by now stays as long as the process: the collector need not look at it again
+    gc.set_threshold(GC_OBJECTS, *gc.get_threshold()[1:])
     tell("ready", pid=os.getpid(), policy=name, **addresses)
     announce("router", **addresses)
     while not stopping.is_set():

@@ -6,14 +6,12 @@ import random
 import time
 from collections.abc import Callable
 
-import aiohttp
-
 from services.descriptors import own_fault
 from services.journal import tell
 from services.router.check_pacing import pause_s
 from services.router.fleet import Fleet
 from services.router.settings import HealthCheckSettings
-from services.router.wire.heads import VIA
+from services.router.wire.asking import status_of
 from services.router.wire.heartbeat import Heartbeat
 
 TURN_S = 0.01
@@ -44,7 +42,6 @@ class HealthChecker:
         self._heartbeat = heartbeat
         self._late = late
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._session: aiohttp.ClientSession | None = None
 
     def watch(self, id_: str) -> None:
         """Check this replica from now on, until it has left the fleet."""
@@ -64,14 +61,7 @@ class HealthChecker:
 
     async def _check(self, url: str) -> tuple[bool | None, str]:
         """Whether it passed, and why not; None: the router itself could not ask, which says nothing of the replica."""
-        if self._session is None:
-            # A connection a check: what is asked is also whether it still accepts connections.
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, force_close=True),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"Via": VIA},  # a replica that leads back here must not pass
-            )
-        asking = asyncio.create_task(self._status(self._session, url))
+        asking = asyncio.create_task(status_of(f"{url}/readyz"))
         missed_s = self._heartbeat.missed_s(time.monotonic())
         try:
             done, _ = await asyncio.wait({asking}, timeout=self._settings.timeout_s)
@@ -84,7 +74,7 @@ class HealthChecker:
                 self._late()
             status = asking.result()
             return status == 200, f"status {status}"
-        except (aiohttp.ClientError, OSError) as error:
+        except OSError as error:
             if (lacks := own_fault(error)) is not None:
                 self._exhausted(lacks)
                 return None, lacks
@@ -92,16 +82,9 @@ class HealthChecker:
         finally:
             asking.cancel()
 
-    async def _status(self, session: aiohttp.ClientSession, url: str) -> int:
-        # No redirects: whom the router asks is said by who registers a replica, not by the replica.
-        async with session.get(f"{url}/readyz", allow_redirects=False) as response:
-            return response.status
-
     async def stop(self) -> None:
         """End all checks."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()

@@ -108,29 +108,32 @@ def two_of(count: int, rng: random.Random) -> tuple[int, int]:
     return first, second + (second >= first)
 
 
+SMALL = 21
+"""The largest population of which `random.sample` keeps a list; of a larger one it keeps a set of a few draws."""
+_STEPS = [tuple((size - 1, size.bit_length()) for size in range(total, 0, -1)) for total in range(SMALL + 1)]
+"""By population: the last place that is left at each draw, and the bits that it takes."""
+
+
 def sample(candidates: Sequence[Candidate], count: int, rng: random.Random) -> list[Candidate]:
     """`rng.sample`: the same draws and the same order, without its looks at types, which cost more than the draws."""
     total, bits = len(candidates), rng.getrandbits
-    result: list[Candidate] = []
-    if count == total or total <= 21:
+    if total <= SMALL:
         left = list(candidates)
-        for size in range(total, total - count, -1):
-            width = size.bit_length()
+        for last, width in _STEPS[total] if count == total else _STEPS[total][:count]:
             place = bits(width)
-            while place >= size:
+            while place > last:
                 place = bits(width)
-            result.append(left[place])
-            left[place] = left[size - 1]
-    elif count <= 5:
-        width, places = total.bit_length(), set[int]()
-        while len(places) < count:
-            place = bits(width)
-            if place < total and place not in places:
-                places.add(place)
-                result.append(candidates[place])
-    else:
+            left[place], left[last] = left[last], left[place]
+        left.reverse()
+        return left if count == total else left[:count]
+    if not 1 <= count <= 5:
         return rng.sample(candidates, count)
-    return result
+    width, places = total.bit_length(), list[int]()
+    while len(places) < count:
+        place = bits(width)
+        if place < total and place not in places:
+            places.append(place)
+    return [candidates[place] for place in places]
 
 
 def drawn(weights: list[float], u: float) -> int:

@@ -43,17 +43,22 @@ class Known:
     """What is known of one replica; times in seconds, per place in its line where they are samples."""
 
     __slots__ = (
-        "answers", "count", "idle_since", "largest", "mean_s", "share", "share_began", "starts", "sum", "total_s",
+        "answers", "count", "idle_since", "largest", "mean_s", "oldest", "share", "share_began", "shares", "starts", "sum",
+        "total_s",
     )  # fmt: skip
 
     def __init__(self, now: float) -> None:
         """Nothing, from `now` on."""
         self.mean_s = 0.0
         self.answers = 0
+        self.oldest = now
+        """When the first of the attempts under way began; where there is none, some time ago."""
         self.starts: list[tuple[float, float]] = []
         """Of the attempts under way, in order of time: when each began, and by what its time is multiplied."""
         self.share = self.share_began = self.largest = 0.0
         """Of them: the sum of the multipliers, of each times its beginning, and the largest multiplier."""
+        self.shares: dict[float, int] = {}
+        """How many of them have each multiplier."""
         self.sum = 0.0
         self.total_s = 0.0
         self.count = 0
@@ -67,53 +72,61 @@ class StandingOut:
     def __init__(self, penalty_s: float) -> None:
         """`penalty_s`: a failed attempt counts as no answer within so long, since failing fast is not fast."""
         self._penalty_s = penalty_s
-        self._known: dict[str, Known] = {}
-        self._fleet_s = 0.0
-        """0 = not known yet."""
-        self._refreshed = -math.inf
-
-    def is_due(self, now: float) -> bool:
-        """Whether the fleet has not been looked at for a moment."""
-        return now - self._refreshed >= REFRESH_S
+        self.known: dict[str, Known] = {}
+        self.fleet_s = 0.0
+        """What the fleet takes, seconds; 0 = not known yet."""
+        self.due = -math.inf
+        """When the fleet is to be looked at again."""
 
     def refresh(self, ids: Collection[str], now: float) -> None:
         """Look at what the fleet `ids` takes."""
-        self._refreshed = now
-        if len(self._known) > 2 * len(ids) + SAMPLES:
-            for id_, each in list(self._known.items()):
+        self.due = now + REFRESH_S
+        if len(self.known) > 2 * len(ids) + SAMPLES:
+            for id_, each in list(self.known.items()):
                 if id_ not in ids and not each.starts and now - each.idle_since > KEEP_S:
-                    del self._known[id_]
-        known = [self._known[id_] for id_ in ids if id_ in self._known]
+                    del self.known[id_]
+        known = [self.known[id_] for id_ in ids if id_ in self.known]
         means = sorted(each.mean_s for each in known if each.answers >= SAMPLES)
-        self._fleet_s = means[(len(means) - 1) // 2] if means else 0.0
+        self.fleet_s = means[(len(means) - 1) // 2] if means else 0.0
 
     def begin(self, id_: str, places: float, now: float) -> None:
         """An attempt begins at a replica; a time there is as long as that of `places` served one after another."""
-        known = self._known.get(id_)
+        known = self.known.get(id_)
         if known is None:
-            known = self._known[id_] = Known(now)
+            known = self.known[id_] = Known(now)
         if not known.starts:
             if known.sum:
                 known.sum *= math.exp((known.idle_since - now) / FORGET_S)
             known.share = known.share_began = known.largest = 0.0
+            known.oldest = now
         share = 1 / places
         known.starts.append((now, share))
-        if share > known.largest:
-            known.largest = share
+        shares = known.shares
+        if share in shares:
+            shares[share] += 1
+        else:
+            shares[share] = 1
+            known.largest = max(shares)
         known.share += share
         known.share_began += share * now
 
     def end(self, id_: str, latency: float, now: float, *, answered: bool, failed: bool) -> None:
         """It ended after `latency` seconds."""
-        known = self._known.get(id_)
+        known = self.known.get(id_)
         if known is None or not known.starts:
             return
         starts = known.starts
         began, share = starts.pop(_nearest(starts, now - latency) if len(starts) > 1 else 0)
+        if starts:
+            known.oldest = starts[0][0]
         known.share -= share
         known.share_began -= share * began
-        if share == known.largest:
-            known.largest = max(starts, key=_share)[1] if starts else 0.0
+        shares = known.shares
+        if shares[share] > 1:
+            shares[share] -= 1
+        else:
+            del shares[share]
+            known.largest = max(shares, default=0.0)
         sample = latency * share
         known.idle_since = now
         if failed:
@@ -122,7 +135,7 @@ class StandingOut:
             known.answers += 1
             weight = 1 / known.answers
             known.mean_s += (sample - known.mean_s) * (weight if weight > MEMORY else MEMORY)
-        fleet_s = self._fleet_s
+        fleet_s = self.fleet_s
         if fleet_s <= 0:
             return
         times = sample / fleet_s
@@ -136,18 +149,24 @@ class StandingOut:
         known.sum = evidence if evidence < MOST else MOST
 
     def times(self, id_: str, now: float) -> tuple[float, bool]:
-        """How many times as slow as its fleet a replica is taken to be, and whether it stands out.
+        """How many times as slow as its fleet a replica is taken to be, and whether it stands out."""
+        known = self.known.get(id_)
+        return ALIKE if known is None else self.times_of(known, now)
 
-        One that does not is 1, and up to a hundredth more by what speaks against it while it is at work: that decides
-        among equals. An idle one is like any other, or it would not be tried again while the others are idle, too.
+    def times_of(self, known: Known, now: float) -> tuple[float, bool]:
+        """The same, by what is known of it.
+
+        One that does not stand out is 1, and up to a hundredth more by what speaks against it while it is at work: that
+        decides among equals. An idle one is like any other, or it would not be tried again while the others are idle,
+        too.
         """
-        known, fleet_s = self._known.get(id_), self._fleet_s
-        if known is None or fleet_s <= 0:
+        fleet_s = self.fleet_s
+        if fleet_s <= 0:
             return ALIKE
         evidence, pending_s, starts = known.sum, 0.0, known.starts
         if starts:
             pending_s = now * known.share - known.share_began
-            if (now - starts[0][0]) * known.largest <= LONGEST * fleet_s:  # nothing is capped
+            if (now - known.oldest) * known.largest <= LONGEST * fleet_s:  # nothing is capped
                 evidence += GAIN * pending_s / fleet_s
             else:
                 for began, share in starts:
@@ -160,10 +179,6 @@ class StandingOut:
             return ALIKE
         slow = (known.total_s + pending_s + PRIOR * fleet_s) / ((max(known.count, 1) + PRIOR) * fleet_s)
         return max(1.01, slow), True
-
-
-def _share(start: tuple[float, float]) -> float:
-    return start[1]
 
 
 def _nearest(starts: list[tuple[float, float]], moment: float) -> int:

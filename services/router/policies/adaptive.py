@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from services.router.policies import Candidate, Outcome, Pick, RequestInfo
 from services.router.policy import sample
-from services.router.standing_out import StandingOut
+from services.router.standing_out import GAIN, LIMIT, LONGEST, StandingOut
 
 
 class Adaptive:
@@ -49,35 +49,57 @@ class Adaptive:
         self._slow_start_s = slow_start_s
         self._outliers = StandingOut(error_penalty_s)
         self._since: dict[str, float] = {}
+        self._settled: Sequence[Candidate] | None = None
+        """A fleet nobody of which has joined of late; one that has changed is another tuple."""
 
     def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick:
         """The least of those looked at."""
-        if len(self._since) > 2 * len(candidates) + self._scan:
-            self._since = {c.id: self._since.get(c.id, now) for c in candidates}
-        if self._outliers.is_due(now):
-            self._outliers.refresh([candidate.id for candidate in candidates], now)
-        total, since = len(candidates), self._since
-        count = total if total <= self._scan else min(self._choices, total)
-        drawn = sample(candidates, count, self._rng)
-        best, least, reason = drawn[0], float("inf"), "least" if total <= self._scan else "sampled"
+        outliers, since, total = self._outliers, self._since, len(candidates)
         if not since:  # those of the beginning are no newer than others
-            since = self._since = dict.fromkeys((candidate.id for candidate in candidates), float("-inf"))
-        times_of, slow_start_s = self._outliers.times, self._slow_start_s
+            since.update(dict.fromkeys((candidate.id for candidate in candidates), float("-inf")))
+        if now >= outliers.due:
+            self._look(candidates, now)
+        count = total if total <= self._scan else min(self._choices, total)
+        best, least, reason = candidates[0], float("inf"), "least" if total <= self._scan else "sampled"
+        is_settled, known_of, fleet_s = candidates is self._settled, outliers.known.get, outliers.fleet_s
+        drawn = sample(candidates, count, self._rng)
         for candidate in drawn:
             id_ = candidate.id
-            joined = since.get(id_)
-            if joined is None:
-                joined = since[id_] = now
-            if now - joined < slow_start_s and self._rng.random() > max(0.1, (now - joined) / slow_start_s):
+            if not is_settled and self._is_left_out(id_, now):
                 reason = "slow_start"
                 continue
-            times, stands_out = times_of(id_, now)
-            load = candidate.in_flight + 1
-            if stands_out:
-                reason, load = "standing_out", max(load, candidate.concurrency or 1)
-            if (cost := times * load / candidate.weight) < least:
+            load, known = candidate.in_flight + 1, known_of(id_)
+            if known is None or not fleet_s or (known.sum < LIMIT and not known.starts):
+                cost = load / candidate.weight
+            elif (now - known.oldest) * known.largest <= LONGEST * fleet_s and (
+                (evidence := known.sum + GAIN * (now * known.share - known.share_began) / fleet_s) < LIMIT
+                and known.starts
+            ):  # the usual case of `times`, without a call
+                cost = (1 + 0.01 * evidence / LIMIT) * load / candidate.weight
+            else:
+                times, stands_out = outliers.times_of(known, now)
+                if stands_out:
+                    reason, load = "standing_out", max(load, candidate.concurrency or 1)
+                cost = times * load / candidate.weight
+            if cost < least:
                 best, least = candidate, cost
+        if least == float("inf"):  # all were left out
+            best = drawn[0]
         return Pick(best, reason)
+
+    def _look(self, candidates: Sequence[Candidate], now: float) -> None:
+        """Look at the fleet: what it takes, who has left, and whether nobody has joined of late."""
+        ids, since = [candidate.id for candidate in candidates], self._since
+        self._outliers.refresh(ids, now)
+        if len(since) > 2 * len(ids) + self._scan:
+            since = self._since = {id_: since.get(id_, now) for id_ in ids}
+        has_settled = all(now - since.get(id_, now) >= self._slow_start_s for id_ in ids)
+        self._settled = candidates if has_settled and isinstance(candidates, tuple) else None
+
+    def _is_left_out(self, id_: str, now: float) -> bool:
+        """Whether a replica that may have joined of late is not looked at this time."""
+        since_s = now - self._since.setdefault(id_, now)
+        return since_s < self._slow_start_s and self._rng.random() > max(0.1, since_s / self._slow_start_s)
 
     def on_start(self, replica: Candidate, now: float) -> None:
         """A time at a replica whose slots are taken is that of several, one after another."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from email.utils import formatdate
 
-from services.router.wire.messages import MAX_HEAD_BYTES, MAX_HEADERS, Answer, Header, Request
+from services.router.wire.messages import Answer, Header, Message, Request
 
 HOP_BY_HOP = frozenset(
     {
@@ -43,7 +43,7 @@ TO_REPLICA = HOP_BY_HOP | {
 TRACE = frozenset({b"traceparent", b"tracestate"})
 """W3C Trace Context."""
 TO_CLIENT = HOP_BY_HOP | {b"content-length", b"date", b"via", b"x-aegis-attempts", b"x-aegis-router-ms"}
-LOOKED_AT = frozenset({b"host", b"expect", b"upgrade", b"content-length", b"transfer-encoding"})
+LOOKED_AT = frozenset({b"host", b"connection", b"expect", b"upgrade", b"content-length", b"transfer-encoding"})
 NOTHING_NAMED = frozenset({b"close", b"keep-alive", b""})
 """What `Connection` says of the connection itself."""
 NOBODY: frozenset[bytes] = frozenset()
@@ -65,7 +65,7 @@ _PASSED = {version: f"{version} {PSEUDONYM}".encode() for version in ("1.0", "1.
 """This hop in `Via`: the protocol in which the message was received, and the pseudonym (RFC 9110, section 7.6.3)."""
 
 
-def end_of(headers: list[Header], version: str) -> tuple[int | None, bool]:
+def end_of(message: Message) -> tuple[int | None, bool]:
     """The length of a body, where the head tells it, and whether it is chunked (RFC 9112, section 6).
 
     The parser has refused both at once, a length that is none or stands there twice, and codings after `chunked`.
@@ -74,7 +74,7 @@ def end_of(headers: list[Header], version: str) -> tuple[int | None, bool]:
         ValueError: the body's end is told in a way that the next hop may read differently; the text says how.
     """
     length, chunked = None, False
-    for lower, _, value in headers:
+    for lower, _, value in message.headers:
         if lower == b"content-length":
             value = value.strip()
             if not value.isdigit() or len(value) > 18:
@@ -84,7 +84,9 @@ def end_of(headers: list[Header], version: str) -> tuple[int | None, bool]:
             if chunked or value.strip().lower() != b"chunked":
                 raise ValueError("a Transfer-Encoding other than chunked")
             chunked = True
-    if chunked and version == "1.0":
+        elif lower == b"connection" and value.lower() not in NOTHING_NAMED:
+            message.names = True
+    if chunked and message.version == "1.0":
         raise ValueError("Transfer-Encoding in HTTP/1.0")
     return length, chunked
 
@@ -92,13 +94,6 @@ def end_of(headers: list[Header], version: str) -> tuple[int | None, bool]:
 def size_of(headers: list[Header], first: bytes) -> int:
     """The size of a head whose first line holds `first`, bytes."""
     return len(first) + sum(len(name) + len(value) + 4 for _, name, value in headers)
-
-
-def too_large(headers: list[Header], first: bytes, seen: int) -> bool:
-    """Whether a head is larger than allowed; it is no larger than `seen` bytes."""
-    if len(headers) > MAX_HEADERS:
-        return True
-    return seen > MAX_HEAD_BYTES and size_of(headers, first) > MAX_HEAD_BYTES
 
 
 def is_http(line: bytes, method: bytes) -> bool:
@@ -119,6 +114,8 @@ def read_request(request: Request) -> None:
             continue
         if lower == b"host":
             hosts += 1
+        elif lower == b"connection":
+            request.names = request.names or value.lower() not in NOTHING_NAMED
         elif lower == b"expect":
             request.expects = value.strip().lower() == b"100-continue" and request.version == "1.1"
         elif lower == b"upgrade":
@@ -131,7 +128,7 @@ def read_request(request: Request) -> None:
         request.fault = ("malformed", "there is no Host header" if hosts == 0 else "there are several Host headers")
     try:
         if is_framed:
-            length, chunked = end_of(request.headers, request.version)
+            length, chunked = end_of(request)
         request.length, request.has_body = length, chunked or bool(length)
     except ValueError as error:
         request.fault = ("malformed", str(error))
@@ -149,19 +146,16 @@ def read_answer(answer: Answer, to_head: bool) -> None:
         raise ValueError(f"the status {answer.status}")
     if CONTROL.search(answer.reason) is not None:
         raise ValueError("the first line holds a control character")
-    answer.length, chunked = end_of(answer.headers, answer.version)
+    answer.length, chunked = end_of(answer)
     if to_head or answer.status in (204, 304):  # RFC 9112, section 6.3: whatever its headers say
         answer.has_body = False
     else:
         answer.until_close = answer.length is None and not chunked
 
 
-def _named(headers: list[Header]) -> frozenset[bytes]:
-    """What `Connection` names as the hop's own, `close` and the like apart: none of them nearly always."""
-    for lower, _, value in headers:
-        if lower == b"connection" and value.lower() not in NOTHING_NAMED:
-            return _options(headers) - NOTHING_NAMED
-    return NOBODY
+def _named(message: Message) -> frozenset[bytes]:
+    """What `Connection` names as the hop's own, `close` and the like apart."""
+    return _options(message.headers) - NOTHING_NAMED if message.names else NOBODY
 
 
 def _options(headers: list[Header]) -> frozenset[bytes]:
@@ -193,7 +187,7 @@ class Passed:
         self.was_here = False
         """Whether this router has passed the request on before: a replica of its leads back to it."""
         via = forwarded_for = b""
-        named = _named(request.headers)
+        named = _named(request)
         dropped = TO_REPLICA | named if named else TO_REPLICA
         if is_traced:
             dropped |= TRACE
@@ -261,7 +255,7 @@ def to_client(answer: Answer, own: bytes, chunked: bool, connection: bytes) -> b
     lines = [b"HTTP/1.1 %d %b\r\n" % (answer.status, answer.reason)]
     dropped = TO_CLIENT
     via, dated = b"", False
-    if named := _named(answer.headers):
+    if named := _named(answer):
         dropped = TO_CLIENT | named
     for lower, name, value in answer.headers:
         if lower not in dropped:

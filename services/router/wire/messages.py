@@ -11,12 +11,14 @@ MAX_HEADERS = 128
 class Message:
     """What both are."""
 
-    __slots__ = ("body", "complete", "has_body", "headers", "kept_bytes", "length", "version")
+    __slots__ = ("body", "complete", "has_body", "headers", "kept_bytes", "length", "names", "version")
 
     def __init__(self) -> None:
         """Nothing of it is known."""
         self.version = "1.1"
         self.headers: list[Header] = []
+        self.names = False
+        """Whether `Connection` names some of them as the hop's own, as it hardly ever does."""
         self.length: int | None = None
         """Of its body, where the head tells it."""
         self.has_body = False

@@ -5,7 +5,7 @@ from collections import deque
 import httptools
 
 from services.router.wire.bodies import Body
-from services.router.wire.heads import is_http, read_request, size_of, too_large
+from services.router.wire.heads import is_http, read_request, size_of
 from services.router.wire.messages import MAX_HEAD_BYTES, MAX_HEADERS, Header, Request
 
 
@@ -105,7 +105,7 @@ class Reading:
         request.version = parser.get_http_version()
         request.keep_alive = parser.should_keep_alive()
         line, self._line = self._line, b""
-        if too_large(request.headers, self._target, self._unparsed):
+        if self._unparsed > MAX_HEAD_BYTES and size_of(request.headers, self._target) > MAX_HEAD_BYTES:
             request.fault = ("too_large", f"a head of more than {MAX_HEAD_BYTES} bytes")
         elif request.version != "1.1" and not is_http(line, request.method):
             request.fault = ("malformed", "its protocol is not HTTP/1.0 or 1.1")

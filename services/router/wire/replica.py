@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 import httptools
 
-from services.router.wire.heads import read_answer, stays_open, too_large
+from services.router.wire.heads import read_answer, size_of, stays_open
 from services.router.wire.messages import MAX_HEAD_BYTES, MAX_HEADERS, Answer, Header
 from services.router.wire.outbox import Outbox
 from services.router.wire.seam import Asker
@@ -153,7 +153,7 @@ class Connection(asyncio.Protocol):
         answer.reason, self._reason = self._reason, b""
         answer.headers, self._headers = self._headers, []
         answer.version = parser.get_http_version()
-        if too_large(answer.headers, answer.reason, self._unparsed):
+        if self._unparsed > MAX_HEAD_BYTES and size_of(answer.headers, answer.reason) > MAX_HEAD_BYTES:
             raise ValueError(f"a head of more than {MAX_HEAD_BYTES} bytes")
         read_answer(answer, self._to_head)
         if not (parser.should_keep_alive() if answer.has_body else stays_open(answer)):
