@@ -12,6 +12,9 @@ from analysis.metrics.cautions import SATURATED_CORES
 from record.reading import Run
 
 ROUTER = "router"
+AFTER_S = 2.0
+"""How long after a fault on the router its lag is still that of the fault: one that was stopped tells of it when it is
+asked next, seconds."""
 
 Values = dict[str, float | None]
 
@@ -22,8 +25,8 @@ def assess(run: Run, timeline: pd.DataFrame) -> Values:
     lag_ms, cores = timeline["router_lag_ms"].to_numpy(), timeline["cpu_router_cores"].to_numpy()
     counts = (second >= run.warmup_s) & ~np.isnan(lag_ms)
     for fault in run.faults:
-        if fault.target == ROUTER:  # and the second after, in which it catches up
-            counts &= ~((second + 1 > fault.landed_s) & (second < fault.ends_s(run.end_s) + 1))
+        if fault.target == ROUTER:
+            counts &= ~((second + 1 > fault.landed_s) & (second < fault.ends_s(run.end_s) + AFTER_S))
     if not counts.any():
         return {"router_lag_ms": None, "router_lag_max_ms": None, "router_starved_ms": None}
     starved = np.where(cores[counts] < SATURATED_CORES, lag_ms[counts], 0.0)

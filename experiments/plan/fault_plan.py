@@ -62,6 +62,8 @@ class Fault:
     period_s: float | None = None
     """Of `flap`: seconds from one refusal to the next; it lasts half of them. Of `pause`: from one stop to the next;
     0 = one that lasts."""
+    pause_ms: float | None = None
+    """Of `pause` with a period: of each stop, milliseconds."""
 
     @property
     def parameters(self) -> dict[str, float]:

@@ -90,7 +90,7 @@ def added_s(latency: dict[str, float], u: float) -> float:
     if sigma > 0:
         return mean_s * math.exp(sigma * _NORMAL.inv_cdf(u) - sigma**2 / 2)
     if index > 0:
-        return mean_s * (1 - 1 / index) * (1 - u) ** (-1 / index)
+        return mean_s * (1 - 1 / index) * math.pow(1 - u, -1 / index)
     return mean_s
 
 
