@@ -20,6 +20,12 @@ def parameters_of(action: str) -> list[str]:
     return [each.name for each in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
 
 
+def taker_of(parameter: str) -> str:
+    """The first action that takes it, of those on replicas first; `slow` where none does."""
+    taken = [*PARAMETERS.items(), *((name, parameters_of(name)) for name in PROCESS_FAULTS.usable())]
+    return next((action for action, names in taken if parameter in names), "slow")
+
+
 def with_parameters(settings: type[T]) -> type[T]:
     """The dataclass with a field for every parameter of a process fault that it does not have."""
     names = {name for action in PROCESS_FAULTS.files() for name in parameters_of(action)}
