@@ -43,8 +43,8 @@ class Known:
     """What is known of one replica; times in seconds, per place in its line where they are samples."""
 
     __slots__ = (
-        "answers", "count", "idle_since", "largest", "mean_s", "oldest", "share", "share_began", "shares", "starts", "sum",
-        "total_s",
+        "answers", "count", "idle_since", "largest", "mean_s", "oldest", "share", "share_began", "shares", "starts",
+        "sum", "total_s",
     )  # fmt: skip
 
     def __init__(self, now: float) -> None:

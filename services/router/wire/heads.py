@@ -96,13 +96,19 @@ def size_of(headers: list[Header], first: bytes) -> int:
     return len(first) + sum(len(name) + len(value) + 4 for _, name, value in headers)
 
 
-def is_http(line: bytes, method: bytes) -> bool:
-    """Whether a request is of HTTP's, as far as `line`, the beginning of its head, tells.
+def is_http(piece: bytes, method: bytes, target: bytes, is_behind: bool) -> bool:
+    """Whether a request is of HTTP's, as far as `piece` tells, in which its first line is.
 
-    The parser takes RTSP and ICE, whose first lines look the same, and does not say which it was.
+    The parser takes RTSP and ICE, whose first lines look the same, and does not say which it was. `is_behind`: other
+    bytes stand before the line, and may look like one; then all that looks like it must be HTTP's.
     """
-    protocol = line.split(maxsplit=3)[2:3]
-    return method not in RTSP and (not protocol or protocol[0].startswith(b"HTTP/"))
+    if method in RTSP:
+        return False
+    if not is_behind:
+        protocol = piece.split(maxsplit=3)[2:3]
+        return not protocol or protocol[0].startswith(b"HTTP/")
+    like = re.findall(rb"%b +%b +([A-Z]+)/" % (re.escape(method), re.escape(target)), piece)
+    return bool(like) and like.count(b"HTTP") == len(like)
 
 
 def read_request(request: Request) -> None:

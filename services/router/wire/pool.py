@@ -96,6 +96,7 @@ class Pool:
         """Whoever asked on it has what was wanted; it is kept if it can be."""
         if not connection.leave() or len(self._open) > self._most:
             connection.close()
+            self._open.discard(connection)  # the next one that is released in this turn may stay
             return
         connection.idle_at = time.monotonic()
         self._idle.setdefault(connection.url, []).append(connection)

@@ -23,8 +23,10 @@ class Reading:
         """Whether nothing more that it sends is looked at."""
         self._headers: list[Header] = []
         self._target = b""
-        self._line = b""
-        """The beginning of the head that is being read, as far as its first line, where it began a piece."""
+        self._piece = self._line = b""
+        """What is read just now; those pieces that hold the first line of the head that is being read."""
+        self._is_first = self._is_behind = False
+        """Whether a head that begins now begins its piece; whether the one that is being read did not."""
         self._unparsed = 0
         """Bytes since the last head or piece of a body: of half a head, or of what stands between pieces; no fewer."""
         self._too_many = 0
@@ -33,9 +35,9 @@ class Reading:
 
     def _read(self, data: bytes) -> None:
         """Read a piece."""
-        if self._request is None:
-            self._line = data
-        elif self._line and b"\n" not in self._line:
+        self._piece = data
+        self._is_first = self._request is None
+        if self._line and not self._headers:
             self._line += data
         self._moved = False
         self._unparsed += len(data)
@@ -46,6 +48,7 @@ class Reading:
             self._read_on(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             fault = self._fault_of(error)
+        self._piece = b""
         request = self._request
         if request is None or (self._moved and request.method):
             self._unparsed = self._too_many = 0
@@ -83,6 +86,8 @@ class Reading:
         self._request = Request()
         self._headers = []
         self._target = b""
+        self._line = self._piece
+        self._is_behind, self._is_first = not self._is_first, False
 
     def on_url(self, target: bytes) -> None:
         """A part of a request's target."""
@@ -107,7 +112,7 @@ class Reading:
         line, self._line = self._line, b""
         if self._unparsed > MAX_HEAD_BYTES and size_of(request.headers, self._target) > MAX_HEAD_BYTES:
             request.fault = ("too_large", f"a head of more than {MAX_HEAD_BYTES} bytes")
-        elif request.version != "1.1" and not is_http(line, request.method):
+        elif request.version != "1.1" and not is_http(line, request.method, self._target, self._is_behind):
             request.fault = ("malformed", "its protocol is not HTTP/1.0 or 1.1")
         else:
             read_request(request)
