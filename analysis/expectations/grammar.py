@@ -72,12 +72,12 @@ def parse(text: str) -> Expectation:
     Raises:
         ExpectationError: it is none; the line names the right form, or the nearest metrics.
     """
-    found = _WHOLE.fullmatch(text)
-    if found is None or not found["bound"]:
+    parts = _WHOLE.fullmatch(text)
+    if parts is None or not parts["bound"]:
         raise ExpectationError(
             f"expect: '{text.strip()}': must be a metric, one of < <= > >= ==, and a number: {FORM}; or {AGAINST}"
         )
-    metric, operator, bound = found["metric"], cast(Operator, found["operator"]), " ".join(found["bound"].split())
+    metric, operator, bound = parts["metric"], cast(Operator, parts["operator"]), " ".join(parts["bound"].split())
     told = f"{metric} {operator} {bound}"
     _check_metric(told, metric)
     if "reference" in bound:
@@ -97,11 +97,11 @@ def parse_all(texts: list[str]) -> list[Expectation]:
     Raises:
         ExpectationError: one is wrong, or stands there twice.
     """
-    found = [parse(one) for text in texts for one in split(text)]
-    for number, one in enumerate(found):
-        if one in found[:number]:
+    expectations = [parse(one) for text in texts for one in split(text)]
+    for number, one in enumerate(expectations):
+        if one in expectations[:number]:
             raise ExpectationError(f"expect: '{one.text}': stands there twice")
-    return found
+    return expectations
 
 
 def split(text: str) -> list[str]:

@@ -24,5 +24,5 @@ REMEDIES = (
 
 def remedies(reasons: list[str]) -> str:
     """What helps against all of them, and the page that says more, in a sentence."""
-    found = [next((help_ for like, help_ in REMEDIES if re.search(like, reason)), AGAIN) for reason in reasons]
-    return f"What helps: {'; '.join(dict.fromkeys(found))}. More: {PAGE}."
+    helps = [next((help_ for like, help_ in REMEDIES if re.search(like, reason)), AGAIN) for reason in reasons]
+    return f"What helps: {'; '.join(dict.fromkeys(helps))}. More: {PAGE}."

@@ -165,9 +165,9 @@ class Stack:
     def pids(self) -> dict[str, list[int]]:
         """Process ids by role, the living ones."""
         roles = {"router": self.router, "manager": self.manager}
-        found = {role: self._launcher.pids(service.pid if service else None) for role, service in roles.items()}
-        found["replicas"] = [pid for replica in self._replicas.values() for pid in self._launcher.pids(replica.pid)]
-        return found
+        by_role = {role: self._launcher.pids(service.pid if service else None) for role, service in roles.items()}
+        by_role["replicas"] = [pid for replica in self._replicas.values() for pid in self._launcher.pids(replica.pid)]
+        return by_role
 
     async def sample(self) -> dict[str, Any]:
         """Replicas ready and desired, requests in flight, and the router's lag, as they say; None = no answer."""
@@ -203,7 +203,7 @@ class Stack:
 
     async def clock_offsets(self) -> dict[str, Offset | None]:
         """How far the clocks that stamp events are from the runner's, by service; None = no answer."""
-        found: dict[str, Offset | None] = {}
+        offsets: dict[str, Offset | None] = {}
         for name, process, where, path in (
             ("router", self.router, "admin", "/stats"),
             ("manager", self.manager, "url", "/status"),
@@ -217,8 +217,8 @@ class Stack:
                 if answer is None:
                     break
                 exchanges.append((asked, float(answer["monotonic_s"]), time.monotonic()))
-            found[name] = estimate(exchanges) if exchanges else None
-        return found
+            offsets[name] = estimate(exchanges) if exchanges else None
+        return offsets
 
     async def collect_events(self) -> None:
         """Hand the services' events since the last call to the sink."""

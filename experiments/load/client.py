@@ -58,8 +58,8 @@ class Pool(ConnectionPool):
 class Target:
     """A base URL with its pool of connections; a pool never makes a request wait for a connection."""
 
-    def __init__(self, url: str, timeout_s: float, size: int) -> None:
-        """`size` is the largest number of requests in flight."""
+    def __init__(self, url: str, timeout_s: float, size: int, deadline_ms: float | None = None) -> None:
+        """`size` is the largest number of requests in flight; `deadline_ms` is what every request says, if anything."""
         parts = urlsplit(url)
         host, port = parts.hostname or "127.0.0.1", parts.port or 80
         self._pool = Pool(
@@ -72,6 +72,8 @@ class Target:
             connection_timeout=timeout_s,
         )
         self._head = f"GET /work HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: aegis\r\n"
+        if deadline_ms is not None:
+            self._head += f"X-Aegis-Deadline-Ms: {deadline_ms:g}\r\n"
         self._timeout_s = timeout_s
 
     def get(self, request_id: int, demand_s: float, key: str) -> Answer:

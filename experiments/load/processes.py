@@ -32,6 +32,8 @@ class LoadProcesses:
     max_in_flight: int
     users: int = 0
     """Closed-loop users; 0 = open loop."""
+    deadline_ms: float | None = None
+    """What every request says of how long it is waited for."""
     off: tuple[str, ...] = ()
     """Measures against lateness to leave off (`sender.MEASURES`)."""
     on_line: Callable[[int, str], None] = lambda _shard, _line: None
@@ -68,6 +70,7 @@ class LoadProcesses:
                 "parent_pid": os.getpid(),
                 "grace_s": GRACE_S,
                 "users": self.users,
+                "deadline_ms": self.deadline_ms,
                 "off": self.off,
             },
         )

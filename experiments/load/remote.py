@@ -132,6 +132,7 @@ def generators(
         "timeout_s": load.timeout_s,
         "max_in_flight": load.max_in_flight,
         "users": load.users if load.loop == "closed" else 0,
+        "deadline_ms": load.deadline_ms,
         "on_line": on_line,
     }
     if not load.remote_workers:

@@ -57,6 +57,8 @@ class LoadConfig:
     """Closed-loop users; 0 = open loop."""
     off: list[str] = field(default_factory=list)
     """Measures to leave off, of `MEASURES`."""
+    deadline_ms: float | None = None
+    """What every request says of how long it is waited for."""
 
     @classmethod
     def read(cls, path: str) -> "LoadConfig":
@@ -112,7 +114,7 @@ class Replay:
         """Wait for the start, replay, write the rows."""
         config = self._config
         self._descriptors = raise_limit()
-        targets = [Target(url, config.timeout_s, config.max_in_flight) for url in config.targets]
+        targets = [Target(url, config.timeout_s, config.max_in_flight, config.deadline_ms) for url in config.targets]
         off = self._config.off
         nice = _raise_priority("priority" not in off)
         if "gc" not in off:

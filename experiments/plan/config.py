@@ -14,7 +14,7 @@ from analysis.comparison.compared import PRIMARY
 from experiments.plan.delays import Delay, StartUp
 from experiments.plan.fault_plan import Fault, FaultPlanSettings
 from experiments.plan.workload import WorkloadSettings
-from services.backend.settings import KINDS, ON_HANGUP
+from services.backend.settings import CHECKS, KINDS, ON_HANGUP
 from services.backend.work_queue import DISCIPLINES
 from services.bounds import Bounds, Choices
 from services.manager.settings import ScalingSettings
@@ -58,6 +58,8 @@ class ReplicaConfig:
     """`fifo`, or `ps`: processor sharing, all requests at once at min(1, slots / requests) of the speed."""
     on_hangup: Annotated[str, Choices(*ON_HANGUP)] = "cancel"
     """Work whose client has hung up is given up (`cancel`), or done for nobody (`finish`)."""
+    checks: Annotated[str, Choices(*CHECKS)] = "aside"
+    """Health checks are answered at once (`aside`), or stand in the work queue (`queue`)."""
 
 
 @dataclass
@@ -86,6 +88,9 @@ class LoadConfig:
     """Seconds that the run waits for its workers to connect; then it fails."""
     timeout_s: Annotated[float, Bounds(above=0, most=600)] = 10.0
     """Seconds after sending at which the client gives up."""
+    deadline_ms: Annotated[float | None, Bounds(1, 600_000)] = None
+    """Every request says that it is waited for so long (`X-Aegis-Deadline-Ms`): router and replicas drop what is late
+    by then. The client itself waits `timeout_s` all the same. Unset = nothing is said."""
     max_in_flight: Annotated[int, Bounds(least=1)] = 2000
     """Open requests per generator process; beyond it a request is dropped, and the run is invalid."""
     ui: bool = False

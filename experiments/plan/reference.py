@@ -67,23 +67,23 @@ class Section:
 
 def sections() -> list[Section]:
     """All of them, in the order of the configuration; the keys at its top first."""
-    found = [Section("", "Keys of the run itself.", [])]
+    parts = [Section("", "Keys of the run itself.", [])]
     said: dict[str, str] = {}
     for key in keys_of():
         said[key.path] = meaning(key.owner, key.name)
         if key.path in ("policy", "scaler"):
             point = POLICIES if key.path == "policy" else SCALERS
-            found.append(Section(key.path, said[key.path], list(_options(point))))
+            parts.append(Section(key.path, said[key.path], list(_options(point))))
         elif key.section is not None and key.kind is not list:
             if "." not in key.path:
-                found.append(Section(key.path, about(key.section), []))
+                parts.append(Section(key.path, about(key.section), []))
         elif "." not in key.path and key.section is not None:
-            found.append(Section(key.path, said[key.path], []))
+            parts.append(Section(key.path, said[key.path], []))
         else:
             of_section = said.get(key.path.rpartition(".")[0].removesuffix("[]"), "") if key.path.count(".") > 1 else ""
             text = f"{of_section} {said[key.path]}".strip()
-            found[-1 if "." in key.path else 0].lines.append(_line(key, text))
-    return found
+            parts[-1 if "." in key.path else 0].lines.append(_line(key, text))
+    return parts
 
 
 def _line(key: Key, text: str) -> Line:

@@ -11,6 +11,7 @@ from experiments.plan.config import Config, DelaysConfig
 from experiments.simulator.agenda import Agenda
 from experiments.simulator.replica import VirtualReplica
 from experiments.simulator.request import HTTP_ERROR, NEVER, OK, REFUSED, RESET, TIMEOUT, Flight, Owner, Records
+from services.backend import work_queue
 
 CHUNK = 65_536
 """Requests that are taken from the schedule at a time."""
@@ -30,6 +31,7 @@ class DirectClient(Owner):
         """A request comes to its replica."""
         flight.node = self._nodes[flight.number % len(self._nodes)]
         flight.began, flight.limit_at = now, flight.client_limit_at
+        flight.turn_by = work_queue.NEVER if flight.expires is None else flight.expires
         flight.node.arrive(flight, now)
 
     def settle(self, flight: Flight, now: float) -> None:
@@ -75,6 +77,8 @@ class VirtualLoad:
         self._agenda = agenda
         self._records = records
         self._delays = config.engine.delays or DelaysConfig()
+        deadline_ms = config.load.deadline_ms
+        self._deadline_s = None if deadline_ms is None else deadline_ms / 1e3
         self._to_node_s = 0.0 if config.router is None else self._delays.replica.there_s
 
     def run(self) -> None:
@@ -82,6 +86,7 @@ class VirtualLoad:
         agenda, heap, owners = self._agenda, self._agenda.heap, self._owners
         timeout_s, to_node_s, count = self._config.load.timeout_s, self._to_node_s, len(owners)
         to_owner_s, to_client_s, from_node_s = self.drawn(len(self._schedule))
+        deadline_s = self._deadline_s
         for begin in range(0, len(to_client_s), CHUNK):
             end = begin + CHUNK
             rows = self._schedule.iloc[begin:end]
@@ -93,6 +98,8 @@ class VirtualLoad:
                 at = scheduled_s + to_owner_s
                 owner: Owner = owners[number % count]
                 flight = Flight(number, key, demand_s, scheduled_s + timeout_s, client_s, to_node_s, node_s, owner)
+                if deadline_s is not None:
+                    flight.expires = at + deadline_s
                 if heap and heap[0][0] <= at:
                     agenda.run_before(at)
                 agenda.now = at
@@ -116,8 +123,8 @@ class VirtualLoad:
     def sojourn_s(self) -> NDArray[np.float64]:
         """From the scheduled moment until the client heard of it, seconds, shape (n,); open loop."""
         completed, scheduled = np.frombuffer(self._records.completed_s), self._schedule["scheduled_s"].to_numpy()
-        found: NDArray[np.float64] = completed - scheduled
-        return found
+        sojourns: NDArray[np.float64] = completed - scheduled
+        return sojourns
 
     # -- the closed loop
 
@@ -152,6 +159,8 @@ class VirtualLoad:
             float(from_node_s[number]),
             owner,
         )
+        if self._deadline_s is not None:
+            flight.expires = now + to_owner_s + self._deadline_s
         self._agenda.at(now + to_owner_s, owner.arrive, flight)
 
     def _answered(self, flight: Flight, at: float) -> None:

@@ -1,5 +1,7 @@
 """The faults that a replica plays on itself in virtual time: on requests and on health checks."""
 
+from collections.abc import Callable
+
 from experiments.simulator.agenda import Action, Agenda
 from experiments.simulator.process import Process
 from services.backend import faults
@@ -8,6 +10,8 @@ from services.backend.settings import ReplicaSettings
 
 PASSED = (True, "status 200")
 REFUSED = (False, "connection refused")
+Queued = Callable[[Callable[[float], None], float], bool]
+"""Takes what to call at the check's turn, and the time; says whether there was a place."""
 
 
 class Playing:
@@ -51,16 +55,17 @@ class Playing:
         effects = self.effects(f"check-{self._checks}", "1", now, check=True)
         return None if effects.hang or effects.reset or effects.status is not None else effects.added_s
 
-    def answer_check(self, timeout_s: float, now: float, result: Action) -> None:
+    def answer_check(self, timeout_s: float, now: float, result: Action, queue: Queued | None = None) -> None:
         """Answer a health check: at once where nothing is wrong, else at its moment.
 
         Args:
             timeout_s: how long the router waits.
             now: seconds.
             result: called as `result((passed, reason), moment)`, once.
+            queue: lets it stand in the work queue first, called as `queue(passed, now)`; None: it is answered aside.
         """
         process = self._process
-        if process.runs and not self.active:
+        if process.runs and not self.active and queue is None:
             result(PASSED, now)
             return
         if not process.is_up or self.refuses:
@@ -82,4 +87,12 @@ class Playing:
         if not effects.hang:
             passed = not effects.reset and effects.status is None
             reason = "reset" if effects.reset else f"status {effects.status or 200}"
-            self._agenda.at(now + effects.added_s, once, (passed, reason))
+            if passed and queue is not None:
+
+                def stand(_: None, moment: float) -> None:
+                    if not queue(lambda at: once(PASSED, at), moment):
+                        once((False, "status 503"), moment)
+
+                process.at(now + effects.added_s, stand)
+            else:
+                self._agenda.at(now + effects.added_s, once, (passed, reason))

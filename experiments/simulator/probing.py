@@ -7,11 +7,21 @@ from collections.abc import Mapping
 from experiments.plan.delays import Delay
 from experiments.simulator.process import Process
 from experiments.simulator.replica import VirtualReplica
+from services.backend.work_queue import Job
 from services.router.dispatch import Dispatcher
+from services.router.policy import Report
 from services.router.replica import Replica
 
 PROBE_S = 1.0
 """How long an answer is waited for, as by the live router."""
+
+
+def report_of(node: VirtualReplica, job: Job | None, now: float) -> Report:
+    """What an answer's headers say of a replica that keeps account; `job`: the work that was done for it, if any."""
+    assert node.load is not None
+    rates = node.load.rates(now)
+    service_s = None if job is None else job.end - job.start
+    return Report(node.in_flight, service_s, rates.utilisation, rates.requests_per_s, rates.errors_per_s)
 
 
 class Probing:

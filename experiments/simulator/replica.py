@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from experiments.plan.delays import Delay
 from experiments.simulator.agenda import Action, Agenda
+from experiments.simulator.checking import QueuedChecks
 from experiments.simulator.playing import Playing
 from experiments.simulator.process import Process
 from experiments.simulator.registering import Registering, Registry
@@ -17,7 +18,6 @@ from services.backend.load import Load
 from services.backend.renewal import Leaving, may_leave
 from services.backend.settings import ReplicaSettings
 from services.backend.work_queue import Job, QueueFullError
-from services.router.policy import Report
 
 POLL_S = 0.01
 """How often a replica that drains looks whether it may go, as the live one does."""
@@ -59,6 +59,7 @@ class VirtualReplica(Node):
         self._playing = Playing(settings, self.process, agenda)
         self.queue = self._empty()
         self._jobs: dict[Job, Flight] = {}
+        self._checks = QueuedChecks(self, self.process, agenda)
         self.load: Load | None = None
         """What it knows of its own load, where a policy hears of it."""
         self._found: dict[Job, int] = {}
@@ -130,6 +131,7 @@ class VirtualReplica(Node):
         self.process.end()
         self.is_starting = self.is_draining = False
         self.queue = self._empty()
+        self._checks.clear()
         self._cut_all(now)
         self._call(now)
 
@@ -153,7 +155,7 @@ class VirtualReplica(Node):
         if since is None:
             return
         self.queue.stopped(since, now)
-        self._rearm([job for job in self._jobs if job.end > since], now)
+        self.rearm([job for job in self._jobs if job.end > since], now)
         self.process.catch_up(now)
 
     def drain(self, now: float, then: Callable[[float], None], *, wakes: bool = True) -> None:
@@ -191,11 +193,12 @@ class VirtualReplica(Node):
             self._cut_all(now)
         changed = self.queue.set_speed(self._playing.put(active, now), now)
         if self.process.paused_at is None:
-            self._rearm(changed, now)
+            self.rearm(changed, now)
 
     def check(self, timeout_s: float, now: float, result: Action) -> None:
         """A health check, which may take `timeout_s`: `result((passed, reason), moment)` is called once."""
-        self._playing.answer_check(timeout_s, now, result)
+        queue = self._checks.stand if self.settings.checks == "queue" else None
+        self._playing.answer_check(timeout_s, now, result, queue)
 
     # -- load
 
@@ -203,13 +206,6 @@ class VirtualReplica(Node):
         """Keep account of its load from now on, as a live replica always does."""
         self.load = Load(self.settings.concurrency)
         self._found.clear()
-
-    def report(self, job: Job | None, now: float) -> Report:
-        """What an answer's headers say of it; `job`: the work that was done for it, if any."""
-        assert self.load is not None
-        rates = self.load.rates(now)
-        service_s = None if job is None else job.end - job.start
-        return Report(self.in_flight, service_s, rates.utilisation, rates.requests_per_s, rates.errors_per_s)
 
     def probe(self, now: float) -> tuple[float, int, float | None] | None:
         """`/probe`: seconds until it answers, what it has in flight, and the latency to expect; None = no answer."""
@@ -279,7 +275,7 @@ class VirtualReplica(Node):
         if self._is_noisy:
             demand_s = attempt_demand_ms(self.settings, demand_s * 1e3, flight.id, flight.attempt) / 1e3
         try:
-            job, changed = self.queue.arrive(demand_s, now)
+            job, changed = self.queue.arrive(demand_s, now, flight.turn_by)
         except QueueFullError:
             self.in_flight -= 1
             if self.load is not None:
@@ -294,20 +290,21 @@ class VirtualReplica(Node):
         if at > flight.limit_at:
             flight.await_limit(now, self._agenda)
         else:  # as `reply_comes` does, without a call: here every request comes by
-            flight.reply, flight.is_late, flight.due = 200, False, at
+            flight.reply, flight.is_late, flight.due = 504 if job.is_dropped else 200, False, at
             self._agenda.at(at, flight.owner.settle, flight)
         if changed:
-            self._rearm(changed, now)
+            self.rearm(changed, now)
 
-    def _rearm(self, jobs: Iterable[Job], now: float) -> None:
+    def rearm(self, jobs: Iterable[Job], now: float) -> None:
         """The ends of these have changed."""
         for job in jobs:
             flight = self._jobs.get(job)
             if flight is None:
+                self._checks.again(job, now)
                 continue
             at = max(job.end + flight.from_node_s, now)
             if not (flight.is_late and at > flight.limit_at):  # else it waits for its limit as before
-                flight.reply_comes(at, 200, self._agenda)
+                flight.reply_comes(at, 504 if job.is_dropped else 200, self._agenda)
 
     def release(self, flight: Flight, now: float, *, served: bool) -> None:
         """Its sender has the reply, or (not `served`) has hung up."""
@@ -333,7 +330,7 @@ class VirtualReplica(Node):
 
     def _hung_up(self, job: Job, now: float) -> None:
         if self.settings.on_hangup == "cancel":
-            self._rearm(self.queue.cancel(job, now), now)
+            self.rearm(self.queue.cancel(job, now), now)
         else:
             self._agenda.at(max(job.end, now), self._for_nobody, job)
 

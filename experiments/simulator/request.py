@@ -49,8 +49,8 @@ class Flight:
     """A request under way; all moments in seconds from the run's start."""
 
     __slots__ = (
-        "attempts", "began", "client_limit_at", "demand_s", "due", "from_node_s", "id", "is_late", "is_over", "job",
-        "key", "limit_at", "node", "number", "owner", "reply", "target", "to_client_s", "to_node_s",
+        "attempts", "began", "client_limit_at", "demand_s", "due", "expires", "from_node_s", "id", "is_late", "is_over",
+        "job", "key", "limit_at", "node", "number", "owner", "reply", "target", "to_client_s", "to_node_s", "turn_by",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +72,8 @@ class Flight:
         self.demand_s = demand_s
         self.client_limit_at = client_limit_at
         """When the client does not wait any longer."""
+        self.expires: float | None = None
+        """By when its owner is to answer, where it has said so."""
         self.to_client_s = to_client_s
         self.to_node_s = to_node_s
         self.from_node_s = from_node_s
@@ -88,6 +90,8 @@ class Flight:
     began: float
     limit_at: float
     """When whoever sent the attempt does not wait any longer."""
+    turn_by: float
+    """Later its turn at a replica is too late; infinite = nobody has said so."""
     due: float
     """The moment of the one event that still counts; minus infinity = none does."""
     is_late: bool

@@ -8,18 +8,21 @@ from typing import Any
 
 from experiments.plan.delays import Delay
 from experiments.simulator.agenda import Agenda
-from experiments.simulator.probing import Probing
+from experiments.simulator.checking import VirtualChecks
+from experiments.simulator.probing import Probing, report_of
 from experiments.simulator.process import Process
 from experiments.simulator.registering import Registration
 from experiments.simulator.replica import VirtualReplica
 from experiments.simulator.request import HTTP_ERROR, NEVER, OK, REFUSED, RESET, TIMEOUT, Flight, Owner, Records
+from experiments.simulator.standing import Standing
+from services.backend import work_queue
 from services.backend.draws import uniform
-from services.router.check_pacing import pause_s
-from services.router.dispatch import FAILURE_STATUS, Dispatcher, NoReplicaError, PolicyError, outcome_of
+from services.router.dispatch import FAILURE_STATUS, Bound, Dispatcher, outcome_of
 from services.router.fleet import NOBODY_LISTENS, Emit, Fleet, NotOwnerError
 from services.router.policy import Outcome, Policy
 from services.router.replica import Replica, describe
 from services.router.settings import TICK_S, RouterSettings
+from services.router.waiting import UNBOUND_STATUS, UnboundError
 
 MakePolicy = Callable[[], Policy]
 
@@ -68,7 +71,9 @@ class VirtualRouter(Owner):
         self.process.begin()
         self._began_at = self._agenda.now
         self.fleet = Fleet(self.settings.health, self.settings.ejection, self._emit)
-        self.fleet.watch = self._watch
+        rng = random.Random(self._seed)
+        checks = VirtualChecks(self.settings.health, self.fleet, self._nodes, self.process, self._agenda, rng)
+        self.fleet.watch = checks.watch
         policy = self._make_policy()
         self._dispatcher = Dispatcher(self.settings, self.fleet, policy)
         self._probing = Probing(self._dispatcher, self.process, self._nodes, self._round_trip)
@@ -78,8 +83,6 @@ class VirtualRouter(Owner):
             for node in self._nodes.values():
                 if node.load is None:
                     node.tell_load()
-        self._rng = random.Random(self._seed)
-        self._loops: dict[str, int] = {}
 
     @property
     def is_up(self) -> bool:
@@ -177,26 +180,6 @@ class VirtualRouter(Owner):
             return None
         return sum(replica.state == "ready" for replica in self.fleet.replicas.values())
 
-    # -- health checks
-
-    def _watch(self, id_: str) -> None:
-        self._loops[id_] = self._loops.get(id_, 0) + 1
-        self.process.at(self._agenda.now, self._check, (id_, self._loops[id_]))
-
-    def _check(self, loop: tuple[str, int], now: float) -> None:
-        id_, number = loop
-        replica = self.fleet.replicas.get(id_)
-        if replica is None or self._loops.get(id_) != number:
-            return
-
-        def result(answer: tuple[bool, str], moment: float) -> None:
-            passed, reason = answer
-            if self.fleet.replicas.get(id_) is replica and not replica.draining:
-                self.fleet.on_check(id_, passed, moment, reason)
-            self.process.at(moment + pause_s(self.settings.health, replica.healthy, self._rng), self._check, loop)
-
-        self._nodes[id_].check(self.settings.health.timeout_s, now, self.process.guarded(result))
-
     # -- requests
 
     def arrive(self, flight: Flight, now: float) -> None:
@@ -205,7 +188,7 @@ class VirtualRouter(Owner):
             self._arrive_in_vain(flight, now)
             return
         self._open[flight] = None
-        flight.attempts = self._dispatcher.open(now, idempotent=True)
+        flight.attempts = self._dispatcher.open(now, idempotent=True, expires=flight.expires)
         if flight.is_over:  # its client has gone while the process was paused
             del self._open[flight]
         else:
@@ -223,17 +206,39 @@ class VirtualRouter(Owner):
         attempts = flight.attempts
         assert attempts is not None
         try:
-            replica, limit_s = self._dispatcher.choose(attempts, flight.id, flight.key, now)
-        except NoReplicaError:
-            self._answer(flight, now, 503)
+            if self._dispatcher.line is None:
+                bound: Bound | None = self._dispatcher.choose(attempts, flight.id, flight.key, now)
+            else:
+                bound = Standing(self, self._dispatcher, flight, self._agenda).ask(now)
+        except UnboundError as error:
+            self.refuse(flight, error, now)
             return
-        except PolicyError:
-            self._answer(flight, now, 500)
-            return
+        if bound is not None:
+            self.send(flight, bound[0], bound[1], now)
+
+    def refuse(self, flight: Flight, error: UnboundError, now: float) -> None:
+        """A request gets no attempt."""
+        self._answer(flight, now, UNBOUND_STATUS[error.reason])
+
+    def may_look(self, flight: Flight, standing: Standing) -> bool:
+        """Whether one in line may leave it now."""
+        if flight not in self._open:
+            return False
+        if self.process.paused_at is not None:
+            self.process.hold(standing.look)
+            return False
+        return True
+
+    def send(self, flight: Flight, replica: Replica, limit_s: float, now: float) -> None:
+        """An attempt has begun."""
+        attempts = flight.attempts
+        assert attempts is not None
         flight.target = replica
         flight.began = now
         limit_at = now + limit_s
         flight.limit_at = limit_at if limit_at < flight.client_limit_at else flight.client_limit_at
+        is_told = flight.expires is not None or self.settings.timeouts.told
+        flight.turn_by = limit_at + flight.to_node_s if is_told else work_queue.NEVER
         flight.node = node = self._nodes[replica.id]
         if attempts.count > 1:
             u = uniform(self._seed, flight.id, replica.id, str(attempts.count), "hop")
@@ -253,7 +258,7 @@ class VirtualRouter(Owner):
         job = flight.job
         node.release(flight, now, served=not flight.is_late)
         if self._dispatcher.reads_reports and not (flight.is_late or isinstance(reply, str)):
-            self._dispatcher.reported(replica, self._nodes[replica.id].report(job, now), now)
+            self._dispatcher.reported(replica, report_of(self._nodes[replica.id], job, now), now)
         if flight not in self._open:  # a process that is gone had sent it
             return
         if flight.is_late:
@@ -261,6 +266,10 @@ class VirtualRouter(Owner):
                 self._finish(replica, "cancelled", flight, now, "")
                 self._records.end(flight, flight.client_limit_at, TIMEOUT)
                 del self._open[flight]
+                return
+            if now >= attempts.expires:  # no replica is blamed for what a client has no time for
+                self._finish(replica, "cancelled", flight, now, "")
+                self._answer(flight, now, UNBOUND_STATUS["deadline"])
                 return
             reply = "timeout"
         if isinstance(reply, str):

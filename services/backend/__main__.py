@@ -19,7 +19,7 @@ from services.backend.naming import name_in_network
 from services.backend.registration import Registration
 from services.backend.renewal import Leaving, may_leave
 from services.backend.replica import Replica
-from services.backend.settings import DISTRIBUTIONS, DRAIN_S, KINDS, ON_HANGUP, PARENT_S, ReplicaSettings
+from services.backend.settings import CHECKS, DISTRIBUTIONS, DRAIN_S, KINDS, ON_HANGUP, PARENT_S, ReplicaSettings
 from services.backend.tracing import traced
 from services.backend.work_queue import DISCIPLINES
 from services.descriptors import raise_limit
@@ -130,6 +130,7 @@ def main() -> None:
     parser.add_argument("--kind", default=defaults.kind, help=f"one of {', '.join(KINDS)}")
     parser.add_argument("--discipline", default=defaults.discipline, help=f"one of {', '.join(DISCIPLINES)}")
     parser.add_argument("--on-hangup", default=defaults.on_hangup, help=f"one of {', '.join(ON_HANGUP)}")
+    parser.add_argument("--checks", default=defaults.checks, help=f"one of {', '.join(CHECKS)}")
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--replica-noise", type=float, default=defaults.replica_noise, help="0 to 1")
     parser.add_argument("--demand-mean-ms", type=float, default=defaults.demand_mean_ms)

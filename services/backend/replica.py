@@ -16,10 +16,10 @@ from services.backend.draws import attempt_demand_ms, uniform
 from services.backend.faults import Effects, FaultSet
 from services.backend.listener import Listener, cut
 from services.backend.load import Load
-from services.backend.settings import MAX_DEMAND_MS, ReplicaSettings
+from services.backend.settings import MAX_DEADLINE_MS, MAX_DEMAND_MS, ReplicaSettings
 from services.backend.telemetry import Telemetry
 from services.backend.work import CpuWork, Served, SleepWork, Work
-from services.backend.work_queue import QueueFullError
+from services.backend.work_queue import NEVER, QueueFullError
 from services.journal import tell
 
 GONE = 499
@@ -118,6 +118,7 @@ class Replica:
         attempt = headers.get("x-aegis-attempt", "1")
         try:
             demand = self._demand_ms(headers.get("x-aegis-demand-ms"), request_id, attempt)
+            expires = time.monotonic() + _within_s(headers.get("x-aegis-deadline-ms"))
         except ValueError as error:
             self._telemetry.ended("invalid", "422")
             return self._answer(422, {"error": str(error)})
@@ -125,7 +126,9 @@ class Replica:
         try:
             async for _ in request.stream():
                 continue  # the body is work's input; nothing is kept of it
-            answer = await self._unless_gone(request, lambda: self._work_or_fail(request, request_id, attempt, demand))
+            answer = await self._unless_gone(
+                request, lambda: self._work_or_fail(request, request_id, attempt, demand, expires)
+            )
         except ClientDisconnect:
             answer = Response(status_code=GONE)
         finally:
@@ -134,7 +137,9 @@ class Replica:
             self._telemetry.ended("cancelled")
         return answer
 
-    async def _work_or_fail(self, request: Request, request_id: str, attempt: str, demand: float) -> Response:
+    async def _work_or_fail(
+        self, request: Request, request_id: str, attempt: str, demand: float, expires: float
+    ) -> Response:
         found, came = self.in_flight - 1, time.monotonic()
         answer = await self._play(self._effects(request, request_id, attempt, check=False), request)
         if answer is not None:
@@ -143,12 +148,16 @@ class Replica:
             answer.headers.update(self._metrics())
             return answer
         try:
-            serving = self._work.serve(demand / 1e3)
+            serving = self._work.serve(demand / 1e3, expires - time.monotonic())
             served = await (serving if self.settings.on_hangup == "cancel" else asyncio.shield(serving))
         except QueueFullError:
             self._telemetry.ended("overloaded", "503")
             self._load.failed(time.monotonic())
             return self._answer(503, {"error": "the queue is full"}, self._metrics())
+        if served.is_dropped:
+            self._telemetry.ended("expired", "504")
+            self._load.failed(time.monotonic())
+            return self._answer(504, {"error": "its turn came after its deadline"}, self._metrics())
         self._observe(served)
         now = time.monotonic()
         self._load.served(found, now - came, served.service_s, now)
@@ -178,12 +187,7 @@ class Replica:
         """
         if header is None:
             return attempt_demand_ms(self.settings, None, request_id, attempt)
-        try:
-            demand = -1.0 if "_" in header else float(header)
-        except ValueError:
-            demand = -1.0
-        if not 0 <= demand <= MAX_DEMAND_MS:
-            raise ValueError(f"X-Aegis-Demand-Ms={header[:40]}: must be a number between 0 and {MAX_DEMAND_MS:g}")
+        demand = _number("X-Aegis-Demand-Ms", header, MAX_DEMAND_MS)
         return attempt_demand_ms(self.settings, demand, request_id, attempt)
 
     async def _unless_gone(self, request: Request, handler: Callable[[], Awaitable[Response]]) -> Response:
@@ -224,15 +228,46 @@ class Replica:
     async def readyz(self, request: Request) -> Response:
         """Whether the router may send work."""
         status = 503 if self.draining else 200
-        return await self._checked(request, lambda: self._answer(status, {"ready": status == 200}))
+        queues = self.settings.checks == "queue"
+        return await self._checked(request, lambda: self._answer(status, {"ready": status == 200}), queues=queues)
 
-    async def _checked(self, request: Request, answer: Callable[[], Response]) -> Response:
+    async def _checked(self, request: Request, answer: Callable[[], Response], *, queues: bool = False) -> Response:
         async def handler() -> Response:
             effects = self._effects(request, f"check-{next(self._numbers)}", "1", check=True)
-            return await self._play(effects, request) or answer()
+            played = await self._play(effects, request)
+            if played is None and queues:
+                try:
+                    await self._work.serve(0.0)
+                except QueueFullError:
+                    return self._answer(503, {"error": "the queue is full"})
+            return played or answer()
 
-        if not self.faults:
+        if not self.faults and not queues:
             return answer()
         async for _ in request.stream():
             continue
         return await self._unless_gone(request, handler)
+
+
+def _number(name: str, text: str, most: float) -> float:
+    """What a header holds, from 0 to `most`.
+
+    Raises:
+        ValueError: something else.
+    """
+    try:
+        value = -1.0 if "_" in text else float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= most:
+        raise ValueError(f"{name}={text[:40]}: must be a number between 0 and {most:g}")
+    return value
+
+
+def _within_s(header: str | None) -> float:
+    """How long somebody waits for the answer from now on, seconds.
+
+    Raises:
+        ValueError: the header is no number within bounds.
+    """
+    return NEVER if header is None else _number("X-Aegis-Deadline-Ms", header, MAX_DEADLINE_MS) / 1e3

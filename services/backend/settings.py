@@ -9,8 +9,11 @@ from services.door.access import ID
 
 MAX_DEMAND_MS = 60_000.0
 """Longest service demand of a request; a longer one is answered 422."""
+MAX_DEADLINE_MS = 86_400_000.0
+"""Longest time that a request can say it is waited for; a longer one is answered 422."""
 KINDS = ("sleep", "cpu")
 ON_HANGUP = ("cancel", "finish")
+CHECKS = ("aside", "queue")
 PARENT_S = 0.5
 """How often a replica looks whether its parent is still there, seconds."""
 DRAIN_S = 5.0
@@ -37,6 +40,9 @@ class ReplicaSettings:
     """`fifo`: a line before the slots; `ps`: processor sharing (kind `sleep` only)."""
     on_hangup: Annotated[str, Choices(*ON_HANGUP)] = "cancel"
     """What becomes of work whose client has hung up: `cancel` frees the slot, `finish` works on for nobody."""
+    checks: Annotated[str, Choices(*CHECKS)] = "aside"
+    """How a health check is answered: `aside`, at once, or as the work is (`queue`): behind what stands in line.
+    It takes no slot's time; where the line is full it fails."""
     seed: int = 0
     replica_noise: Annotated[float, Bounds(0, 1)] = 0.0
     """Probability that an attempt's demand is drawn anew instead of taken from the request."""

@@ -9,11 +9,13 @@ ENDS = {
     "ok": ("200",),
     "fault": ("500", "503"),
     "overloaded": ("503",),
+    "expired": ("504",),
     "invalid": ("422",),
     "cancelled": ("",),
 }
-"""How a request of work ends, with the statuses of its answer: an injected fault, a full queue, a header out of bounds,
-a client that hung up (or that a fault cut off), who is answered nothing."""
+"""How a request of work ends, with the statuses of its answer: an injected fault, a full queue, a turn that came after
+the request's deadline, a header out of bounds, a client that hung up (or that a fault cut off), who is answered
+nothing."""
 
 
 class Telemetry:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.backend import work_queue
-from services.backend.work_queue import Job, QueueFullError
+from services.backend.work_queue import NEVER, Job, QueueFullError
 
 BEAT_S = 0.05
 STOPPED_S = 0.25
@@ -27,6 +27,8 @@ class Served:
     service_s: float
     late_s: float
     """What the event loop's timer added."""
+    is_dropped: bool = False
+    """Its turn came too late: nothing was done."""
 
 
 class Work(Protocol):
@@ -44,8 +46,12 @@ class Work(Protocol):
     def set_speed(self, speed: float) -> None:
         """Change the speed from now on."""
 
-    async def serve(self, demand_s: float) -> Served:
-        """Spend `demand_s` at speed 1; cancelling it frees the slot. Raises QueueFullError at once."""
+    async def serve(self, demand_s: float, within_s: float = NEVER) -> Served:
+        """Spend `demand_s` at speed 1, if its turn comes `within_s`; cancelling it frees the slot.
+
+        Raises:
+            QueueFullError: at once.
+        """
 
 
 class SleepWork:
@@ -103,10 +109,11 @@ class SleepWork:
         self._notice_stop()
         self._rearm(self._queue.set_speed(speed, self._loop.time()))
 
-    async def serve(self, demand_s: float) -> Served:
+    async def serve(self, demand_s: float, within_s: float = NEVER) -> Served:
         """Wait until the planned end."""
         self._notice_stop()
-        job, changed = self._queue.arrive(demand_s, self._loop.time())
+        now = self._loop.time()
+        job, changed = self._queue.arrive(demand_s, now, now + within_s)
         self._rearm(changed)
         future = self._loop.create_future()
         self._timers[job] = (self._loop.call_at(job.end, self._end, job), future)
@@ -118,7 +125,8 @@ class SleepWork:
                 self._timers.pop(job)[0].cancel()
             self._rearm(self._queue.cancel(job, self._loop.time()))
             raise
-        return Served(job.start - job.arrival, job.end - job.start, max(0.0, self._loop.time() - job.end))
+        late_s = max(0.0, self._loop.time() - job.end)
+        return Served(job.start - job.arrival, job.end - job.start, late_s, job.is_dropped)
 
 
 class CpuWork:
@@ -149,14 +157,16 @@ class CpuWork:
         """Requests that begin from now on go at `speed`."""
         self._speed = speed
 
-    async def serve(self, demand_s: float) -> Served:
+    async def serve(self, demand_s: float, within_s: float = NEVER) -> Served:
         """Burn `demand_s` / speed of CPU time."""
         if self._inside >= self._concurrency + self._queue_limit:
             raise QueueFullError
         self._inside += 1
         arrival = time.monotonic()
         give_up = threading.Event()
-        future = asyncio.get_running_loop().run_in_executor(self._pool, burn, demand_s / self._speed, give_up.is_set)
+        cpu_s, expires = demand_s / self._speed, arrival + within_s
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._pool, burn, cpu_s, give_up.is_set, expires)
         try:
             start, end = await future
         except asyncio.CancelledError:
@@ -164,13 +174,16 @@ class CpuWork:
             raise
         finally:
             self._inside -= 1
-        self._mean_s += 0.1 * (end - start - self._mean_s)
-        return Served(start - arrival, end - start, max(0.0, time.monotonic() - end))
+        if start < expires:
+            self._mean_s += 0.1 * (end - start - self._mean_s)
+        return Served(start - arrival, end - start, max(0.0, time.monotonic() - end), start >= expires)
 
 
-def burn(cpu_s: float, give_up: Callable[[], bool]) -> tuple[float, float]:
-    """Use `cpu_s` seconds of this thread's CPU time; return start and end on the monotonic clock."""
+def burn(cpu_s: float, give_up: Callable[[], bool], expires: float) -> tuple[float, float]:
+    """Use `cpu_s` seconds of this thread's CPU time, unless it begins too late; return start and end (monotonic)."""
     start = time.monotonic()
+    if start >= expires:
+        return start, start
     end_cpu = time.thread_time() + cpu_s
     while time.thread_time() < end_cpu and not give_up():
         hashlib.blake2b(BLOCK).digest()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 DISCIPLINES = ("fifo", "ps")
+NEVER = float("inf")
 UNCHANGED: Sequence["Job"] = ()
 
 
@@ -20,15 +21,26 @@ class QueueFullError(Exception):
 class Job:
     """One request's work; times in seconds on the caller's clock."""
 
-    __slots__ = ("arrival", "demand", "end", "left", "start")
+    __slots__ = ("arrival", "demand", "end", "expires", "left", "start")
 
-    def __init__(self, arrival: float, demand: float, start: float, end: float, left: float = 0.0) -> None:
-        """`demand` is seconds of service at speed 1; `left` is what is left of it, in processor sharing only."""
+    def __init__(
+        self, arrival: float, demand: float, start: float, end: float, left: float = 0.0, expires: float = NEVER
+    ) -> None:
+        """`demand` is seconds of service at speed 1; `left` is what is left of it, in processor sharing only.
+
+        From `expires` on nobody waits for it: where its turn comes later it is dropped, and ends as it starts.
+        """
         self.arrival = arrival
         self.demand = demand
         self.start = start
         self.end = end
         self.left = left
+        self.expires = expires
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether its turn comes too late."""
+        return self.start >= self.expires
 
 
 class Queue(Protocol):
@@ -43,8 +55,10 @@ class Queue(Protocol):
     def wait_s(self, now: float) -> float:
         """How long a job that came at `now` would stand in line."""
 
-    def arrive(self, demand: float, now: float) -> tuple[Job, Sequence[Job]]:
-        """Plan a job that arrives now; returns it, and the others whose end has changed.
+    def arrive(self, demand: float, now: float, expires: float = NEVER) -> tuple[Job, Sequence[Job]]:
+        """Plan a job that arrives now, and is dropped if its turn comes at `expires` or later.
+
+        Returns it, and the others whose end has changed.
 
         Raises:
             QueueFullError: every slot is taken and the line is full.
@@ -106,8 +120,8 @@ class WorkQueue(Queue):
         """How long a job that came at `now` would stand in line."""
         return max(0.0, self._free[0] - now)
 
-    def arrive(self, demand: float, now: float) -> tuple[Job, Sequence[Job]]:
-        """Plan a job that arrives now; nobody else's end changes.
+    def arrive(self, demand: float, now: float, expires: float = NEVER) -> tuple[Job, Sequence[Job]]:
+        """Plan a job that arrives now, and is dropped if its turn comes too late; nobody else's end changes.
 
         Raises:
             QueueFullError: every slot is taken and the line is full.
@@ -117,16 +131,20 @@ class WorkQueue(Queue):
         if free > now and len(self._jobs) >= self._most and self.waiting(now) >= self._queue_limit:
             raise QueueFullError
         start = free if free > now else now
-        end = start + demand / self._speed
-        job = Job(now, demand, start, end)
-        heapq.heapreplace(self._free, end)
+        if start < expires:
+            end = start + demand / self._speed
+            heapq.heapreplace(self._free, end)
+        else:
+            end = start
+        job = Job(now, demand, start, end, 0.0, expires)
         self._jobs[job] = None
         return job, UNCHANGED
 
     def _plan(self, job: Job, now: float) -> None:
-        job.start = max(now, self._free[0])
-        job.end = job.start + job.demand / self._speed
-        heapq.heapreplace(self._free, job.end)
+        job.start = job.end = max(now, self._free[0])
+        if job.start < job.expires:
+            job.end = job.start + job.demand / self._speed
+            heapq.heapreplace(self._free, job.end)
 
     def finish(self, job: Job) -> None:
         """The job has ended; forget it."""
@@ -158,7 +176,7 @@ class WorkQueue(Queue):
         return serving + self._replan(now)
 
     def _replan(self, now: float) -> list[Job]:
-        """Plan the line again behind the jobs in service; returns those whose end has changed."""
+        """Plan the line again behind the jobs in service; returns those whose plan has changed."""
         self._free = [float("-inf")] * self._concurrency
         for job in self._jobs:
             if job.start <= now < job.end:
@@ -166,9 +184,9 @@ class WorkQueue(Queue):
         changed = []
         for job in self._jobs:
             if job.start > now:
-                before = job.end
+                before, was_dropped = job.end, job.is_dropped
                 self._plan(job, now)
-                if job.end != before:
+                if job.end != before or job.is_dropped != was_dropped:
                     changed.append(job)
         return changed
 
@@ -207,8 +225,10 @@ class ProcessorSharing(Queue):
         """Nobody stands in line."""
         return 0.0
 
-    def arrive(self, demand: float, now: float) -> tuple[Job, Sequence[Job]]:
+    def arrive(self, demand: float, now: float, expires: float = NEVER) -> tuple[Job, Sequence[Job]]:
         """Plan a job that arrives now; those that are there become slower where the slots are taken.
+
+        Its turn comes at once: it is dropped only where it has expired on its way.
 
         Raises:
             QueueFullError: there are as many jobs as slots and places.
@@ -217,7 +237,9 @@ class ProcessorSharing(Queue):
         if len(self._jobs) >= most and len(self._present(now)) >= most:
             raise QueueFullError
         self._advance(now)
-        job = Job(now, demand, start=now, end=float("inf"), left=demand)
+        if now >= expires:
+            return Job(now, demand, now, now, 0.0, expires), UNCHANGED
+        job = Job(now, demand, now, float("inf"), demand, expires)
         self._jobs[job] = None
         return job, [other for other in self._plan(now) if other is not job]
 

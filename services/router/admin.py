@@ -93,7 +93,10 @@ class Admin:
         return web.json_response({"status": status}, status=200 if status == "ready" else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        limit = self._proxy.limit
         self._telemetry.in_flight.set(self._proxy.in_flight)
+        self._telemetry.waiting.set(self._proxy.waiting)
+        self._telemetry.limit.set(float("nan") if limit is None else limit)
         body, content_type = exposed(self._telemetry.registry, request.headers.get("Accept"))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
@@ -110,6 +113,8 @@ class Admin:
                 "policy": self._policy,
                 "began_s": self._began_at,
                 "in_flight": proxy.in_flight,
+                "waiting": proxy.waiting,
+                "attempts_limit": proxy.limit,
                 "loop_lag_s": round(self._heartbeat.recent_s, 6),
                 "loop_lag_worst_s": round(self._heartbeat.worst_s, 6),
                 "loop_lag_seconds_total": round(self._heartbeat.total_s, 6),

@@ -15,15 +15,17 @@ from services.journal import tell
 from services.router.access_log import Log
 from services.router.accounts import Accounts
 from services.router.attempt import Attempt
-from services.router.dispatch import Dispatcher, NoReplicaError, PolicyError
+from services.router.dispatch import Dispatcher, PolicyError
 from services.router.fleet import NOBODY_LISTENS
 from services.router.policy import Outcome
 from services.router.rejections import Failure
+from services.router.replica import Replica
 from services.router.reports import report_of
 from services.router.retries import IDEMPOTENT, Attempts
 from services.router.settings import RouterSettings
+from services.router.waiting import FOREVER, Ticket, UnboundError
 from services.router.wire.client import MAX_KEPT_BYTES, Client
-from services.router.wire.heads import Passed, origin_form
+from services.router.wire.heads import Passed, deadline_s, origin_form
 from services.router.wire.heartbeat import Heartbeat
 from services.router.wire.messages import Request
 from services.router.wire.pool import Pool
@@ -50,8 +52,9 @@ class Attempting(ABC):
     """One request on its way to a replica, and to another one."""
 
     __slots__ = (
-        "_attempts", "_began", "_client", "_fault", "_idle_s", "_is_kept", "_is_passing", "_is_streaming", "_is_taking",
-        "_kept", "_means", "_passed", "_polled", "_taking_at", "_trace", "_waited_s", "_was_sent", "attempt", "request",
+        "_attempts", "_began", "_client", "_fault", "_idle_s", "_is_kept", "_is_passing", "_is_streaming",
+        "_is_taking", "_kept", "_means", "_passed", "_polled", "_taking_at", "_ticket", "_trace", "_waited_s",
+        "_waits_at", "_was_sent", "attempt", "request",
     )  # fmt: skip
 
     def __init__(self, means: Means, client: Client, request: Request, began: float) -> None:
@@ -63,6 +66,10 @@ class Attempting(ABC):
         self._idle_s = means.settings.timeouts.idle_s
         self.attempt: Attempt | None = None
         """The one that is under way."""
+        self._ticket: Ticket | None = None
+        """Its place in the line, while it stands there."""
+        self._waits_at = 0.0
+        """Since when it does."""
         self._attempts: Attempts = None  # type: ignore[assignment] # as soon as the body is there
         self._passed: Passed = None  # type: ignore[assignment] # likewise
         self._waited_s = 0.0
@@ -118,24 +125,48 @@ class Attempting(ABC):
         if self._passed.was_here:
             self._reject(Failure("loop", "a replica of this router leads back to it (Via)", sent=False))
             return
+        if (said := self._passed.deadline) is not None:
+            try:
+                self._attempts.hasten(self._began + deadline_s(said))
+            except ValueError as error:
+                self._reject(Failure("malformed", str(error), sent=False))
+                return
         self._try()
 
     # -- attempts
 
     def _try(self) -> None:
-        """Begin an attempt."""
-        means, attempts, passed = self._means, self._attempts, self._passed
+        """Begin an attempt, or stand in line for it."""
+        dispatcher, attempts, passed = self._means.dispatcher, self._attempts, self._passed
         now = time.monotonic()
         try:
-            replica, limit_s = means.dispatcher.choose(attempts, passed.id, passed.key, now)
-        except NoReplicaError:
-            self._reject(Failure("no_replica", "no replica is in rotation", sent=False))
+            bound = dispatcher.bind(attempts, passed.id, passed.key, now, self)
+        except UnboundError as error:
+            self.unbound(error, now)
             return
-        except PolicyError as error:
+        if isinstance(bound, Ticket):
+            self._ticket, self._waits_at = bound, now
+            self._client.deadline.set(bound.until)
+        else:
+            self.bound(bound[0], bound[1], now)
+
+    def unbound(self, error: UnboundError, now: float) -> None:
+        """There is no attempt to be had: that is the answer."""
+        self._leave_line(now)
+        if isinstance(error, PolicyError):
             tell("policy_failed", logging.ERROR, error=str(error))
-            self._reject(Failure("policy", str(error), sent=False))
-            return
-        if attempts.count > 1:
+        self._reject(Failure(error.reason, str(error), sent=False))
+
+    def _leave_line(self, now: float) -> None:
+        if self._ticket is not None:
+            self._ticket = None
+            self._waited_s += now - self._waits_at
+
+    def bound(self, replica: Replica, limit_s: float, now: float) -> None:
+        """An attempt has begun."""
+        means = self._means
+        self._leave_line(now)
+        if self._attempts.count > 1:
             means.accounts.retried()
         self.attempt = attempt = Attempt(self, replica, limit_s, now)
         self._client.deadline.set(now + limit_s)
@@ -174,8 +205,11 @@ class Attempting(ABC):
         request = self.request
         attempt.connection = connection
         connection.ask(attempt, request.method == b"HEAD")
-        traced = {} if self._trace is None else self._trace.headers()
-        head = self._passed.attempt(self._attempts.count, connection.authority, traced)
+        more = {} if self._trace is None else self._trace.headers()
+        if self._attempts.expires < FOREVER or self._means.settings.timeouts.told:
+            left_s = max(0.0, attempt.began + attempt.limit_s - time.monotonic())
+            more = {**more, "X-Aegis-Deadline-Ms": f"{left_s * 1e3:.3f}"}
+        head = self._passed.attempt(self._attempts.count, connection.authority, more)
         if not request.has_body:
             connection.write(head)
         elif self._kept is not None:
@@ -214,6 +248,13 @@ class Attempting(ABC):
             self._try()
         else:
             self._reject(failure)
+
+    def _late(self, attempt: Attempt) -> None:
+        """The client waits no longer, as it has said before: no replica is blamed."""
+        self._waited_s += time.monotonic() - attempt.began
+        sent = attempt.connection is not None
+        self._finish(attempt, "cancelled", "")
+        self._reject(Failure("deadline", "there was no answer before the client's deadline", sent=sent))
 
     def move(self, attempt: Attempt) -> bool:
         """Try elsewhere, if the request may: its replica has left the rotation. Returns whether it does."""

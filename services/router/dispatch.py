@@ -3,33 +3,43 @@
 The live proxy and the simulator call the same object, in the same order:
 
     attempts = open(...)
-    replica = choose(attempts, ...)                 # counts the attempt as begun
+    bound = bind(attempts, ..., waiter)             # counts the attempt as begun; or a ticket: it stands in line
     again = follows(attempts, outcome, ...)         # where it failed
     finish(replica, outcome, ...)                   # exactly once per attempt
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.router.fleet import Fleet
-from services.router.policy import Outcome, Policy, Report, RequestInfo
+from services.router.limits import Gradient2
+from services.router.policy import Outcome, Pick, Policy, Report, RequestInfo
 from services.router.replica import Replica
 from services.router.retries import Attempts, RetryBudget
 from services.router.settings import RouterSettings
+from services.router.waiting import Line, Ticket, UnboundError, Waiter
 
 RETRIED_STATUSES = frozenset({500, 502, 504})
 """Answers that count as a failed attempt; 503 counts as `overloaded`."""
 FAILURE_STATUS = {"connect": 502, "reset": 502, "timeout": 504}
 """What the client is answered where the last attempt had no answer, by the reason."""
+Bound = tuple[Replica, float]
+"""Whose attempt has begun, and the seconds that it may take."""
 
 
-class PolicyError(Exception):
+class PolicyError(UnboundError):
     """The policy raised, or returned something that it was not offered."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__("policy", text)
 
-class NoReplicaError(Exception):
+
+class NoReplicaError(UnboundError):
     """Nobody may be picked."""
+
+    def __init__(self, text: str = "no replica is in rotation") -> None:
+        super().__init__("no_replica", text)
 
 
 def outcome_of(status: int) -> Outcome:
@@ -38,7 +48,7 @@ def outcome_of(status: int) -> Outcome:
 
 
 class Dispatcher:
-    """Holds the policy, the fleet and the retry budget together."""
+    """Holds the policy, the fleet, the line, the limits and the retry budget together."""
 
     def __init__(self, settings: RouterSettings, fleet: Fleet, policy: Policy) -> None:
         """`fleet` and `policy` may be used by others meanwhile."""
@@ -47,6 +57,14 @@ class Dispatcher:
         self._fleet = fleet
         self._policy = policy
         self._budget = RetryBudget(settings.retry)
+        self.limit = Gradient2(settings.limits) if settings.limits.adaptive else None
+        self._most = settings.limits.replica_requests
+        self._under_way = 0
+        self.line: Line | None = getattr(policy, "line", None)
+        """Where requests wait for a slot, if the policy has one."""
+        self._is_calling = self._calls_again = False
+        if self.line is not None:
+            fleet.turned = self.call
         self._on_report: Any = getattr(policy, "on_report", None)
         self._probes: Any = getattr(policy, "probes", None)
         self.reads_reports = self._on_report is not None
@@ -54,39 +72,110 @@ class Dispatcher:
         self.probe: Callable[[Replica], object] | None = None
         """Asks a replica's `/probe`; whoever can do so sets it."""
 
-    def open(self, now: float, *, idempotent: bool) -> Attempts:
-        """A request came in, its body is there."""
-        return Attempts(self._retry, self._timeouts, self._budget, idempotent=idempotent, now=now)
+    def open(self, now: float, *, idempotent: bool, expires: float | None = None) -> Attempts:
+        """A request came in, its body is there; its client waits until `expires`, where it has said so."""
+        attempts = Attempts(self._retry, self._timeouts, self._budget, idempotent=idempotent, now=now)
+        if expires is not None:
+            attempts.hasten(expires)
+        return attempts
 
-    def choose(self, attempts: Attempts, request_id: str, key: str | None, now: float) -> tuple[Replica, float]:
-        """Begin an attempt; returns its replica, and the seconds that it may take.
+    def bind(self, attempts: Attempts, request_id: str, key: str | None, now: float, waiter: Waiter) -> Bound | Ticket:
+        """Begin an attempt, or stand in line for a slot.
+
+        Where it is a ticket, `waiter` is called once it has a slot, or none will come; who no longer waits, and whose
+        `until` has come, calls `leave`.
 
         Raises:
-            NoReplicaError: nobody is in rotation.
-            PolicyError: the policy raised, or returned something that it was not offered.
+            UnboundError: no attempt may begin, and waiting does not help.
         """
-        candidates = self._fleet.candidates(attempts.tried)
+        line = self.line
+        if line is None:
+            return self.choose(attempts, request_id, key, now)
+        self._admit(attempts, now)
+        if not len(line):
+            pick = self._pick(attempts, request_id, key, 0, now)
+            if pick is not None:
+                return self._begin(attempts, pick, now)
+        ticket = line.add(attempts, request_id, key, now)
+        waiting = _Standing()
+        ticket.waiter = waiting
+        self.call(now)
+        if waiting.now is not None:
+            return waiting.now
+        if (last := line.too_many()) is not None:
+            self._unbound(last, UnboundError("shed", "the line is full"), now)
+        if waiting.error is not None:
+            raise waiting.error
+        ticket.waiter = waiter
+        return ticket
+
+    def choose(self, attempts: Attempts, request_id: str, key: str | None, now: float) -> Bound:
+        """Begin an attempt now or never.
+
+        Raises:
+            NoReplicaError: nobody is in rotation, or has a slot for it now.
+            PolicyError: the policy raised, or returned something that it was not offered.
+            UnboundError: there is no room, or no time left.
+        """
+        self._admit(attempts, now)
+        waiting = 0 if self.line is None else len(self.line)
+        pick = self._pick(attempts, request_id, key, waiting, now)
+        if pick is None:
+            raise NoReplicaError("no replica has a free slot")
+        return self._begin(attempts, pick, now)
+
+    def _admit(self, attempts: Attempts, now: float) -> None:
+        """Whether an attempt may begin at all.
+
+        Raises:
+            UnboundError: the client waits no longer, or so much is in flight that one more would only make it worse.
+        """
+        if now >= attempts.expires:
+            raise UnboundError("deadline", "the client's deadline had passed before the request had a replica")
+        if self.limit is not None and attempts.count == 0 and not self.limit.admits(self._under_way):
+            raise UnboundError("limit", f"{self._under_way} attempts are under way, the limit for now")
+
+    def _pick(self, attempts: Attempts, request_id: str, key: str | None, waiting: int, now: float) -> Pick | None:
+        """The policy's choice; None: nobody for now.
+
+        Raises:
+            UnboundError: as `choose` says.
+        """
+        candidates: Sequence[Replica] = self._fleet.candidates(attempts.tried)
         if not candidates:
             raise NoReplicaError
+        if self._most:
+            candidates = [candidate for candidate in candidates if candidate.in_flight < self._most]
+            if not candidates:
+                if self.line is not None:
+                    return None
+                raise UnboundError("full", f"every replica has {self._most} attempts under way")
         try:
-            pick = self._policy.pick(candidates, RequestInfo(request_id, key, attempts.count + 1), now)
-            replica, reason = pick.replica, pick.reason
+            pick = self._policy.pick(candidates, RequestInfo(request_id, key, attempts.count + 1, waiting), now)
+            if pick is None and self.line is not None:
+                return None
+            replica = pick.replica  # type: ignore[union-attr]
         except Exception as error:
             raise PolicyError(f"the policy raised {type(error).__name__}: {error}") from error
         if not self._fleet.is_candidate(replica, attempts.tried):
             raise PolicyError("the policy returned a replica that it was not offered")
+        return pick
+
+    def _begin(self, attempts: Attempts, pick: Pick, now: float) -> Bound:
+        replica: Replica = pick.replica  # type: ignore[assignment] # one of the fleet's, as `_pick` has seen
         try:
             self._policy.on_start(replica, now)
         except Exception as error:
             raise PolicyError(f"the policy raised {type(error).__name__}: {error}") from error
-        self._fleet.on_start(replica, now)  # type: ignore[arg-type]
-        self._fleet.picked(reason)
+        self._fleet.on_start(replica, now)
+        self._fleet.picked(pick.reason)
+        self._under_way += 1
         limit = attempts.begin(replica.id, now)
         if attempts.trace is not None:
-            attempts.trace.begins(replica.id, replica.url, attempts.count)  # type: ignore[attr-defined]
+            attempts.trace.begins(replica.id, replica.url, attempts.count)
         if self._probes is not None and self.probe is not None:
             self._send_probes(self.probe, now)
-        return replica, limit  # type: ignore[return-value]
+        return replica, limit
 
     def _send_probes(self, probe: Callable[[Replica], object], now: float) -> None:
         try:
@@ -138,8 +227,83 @@ class Dispatcher:
 
     def finish(self, replica: Replica, outcome: Outcome, latency_s: float, now: float, reason: str = "") -> None:
         """The attempt ended after `latency_s` seconds; `reason` is for the event log."""
+        if self.limit is not None and outcome == "ok" and latency_s > 0:
+            self.limit.on_answer(latency_s, self._under_way, now)
+        self._under_way -= 1
         self._fleet.on_finish(replica, outcome, latency_s, now, reason)
         try:
             self._policy.on_finish(replica, outcome, latency_s, now)
         except Exception as error:
             self._mishap("on_finish", error)
+        if self.line is not None:
+            self.call(now)
+
+    # -- the line
+
+    def leave(self, ticket: Ticket, now: float) -> UnboundError:
+        """Its time is up, or its client has gone; returns what a client that is still there is answered."""
+        if self.line is not None:
+            self.line.leave(ticket)
+        if now >= ticket.attempts.deadline:
+            return UnboundError("deadline", "no slot was free before the request's deadline")
+        return UnboundError("shed", "no slot was free within the longest wait")
+
+    def call(self, now: float) -> None:
+        """Give free slots to those who wait, in their order; the fleet, or what is in flight, may have changed."""
+        line = self.line
+        if line is None or not len(line):
+            return
+        if self._is_calling:  # by somebody who has just been called
+            self._calls_again = True
+            return
+        self._is_calling = True
+        try:
+            self._calls_again = True
+            while self._calls_again:
+                self._calls_again = False
+                self._call(line, now)
+        finally:
+            self._is_calling = False
+
+    def _call(self, line: Line, now: float) -> None:
+        place = 0
+        while place < len(line):
+            ticket = line.at(place)
+            if now >= ticket.until:  # it has not looked at the clock yet
+                self._unbound(ticket, self.leave(ticket, now), now)
+                continue
+            try:
+                pick = self._pick(ticket.attempts, ticket.request_id, ticket.key, len(line) - 1, now)
+                if pick is None:
+                    if not ticket.attempts.tried:
+                        return
+                    place += 1  # those behind it may go where it has been
+                    continue
+                if pick.for_last and pick.replica.id not in line.at(-1).attempts.tried:
+                    ticket = line.at(-1)
+                bound = self._begin(ticket.attempts, pick, now)
+            except UnboundError as error:
+                self._unbound(ticket, error, now)
+                continue
+            line.leave(ticket)
+            assert ticket.waiter is not None
+            ticket.waiter.bound(bound[0], bound[1], now)
+
+    def _unbound(self, ticket: Ticket, error: UnboundError, now: float) -> None:
+        assert self.line is not None and ticket.waiter is not None
+        self.line.leave(ticket)
+        ticket.waiter.unbound(error, now)
+
+
+class _Standing(Waiter):
+    """Who has just come: it is told by the return of `bind`."""
+
+    def __init__(self) -> None:
+        self.now: Bound | None = None
+        self.error: UnboundError | None = None
+
+    def bound(self, replica: Replica, limit_s: float, now: float) -> None:
+        self.now = replica, limit_s
+
+    def unbound(self, error: UnboundError, now: float) -> None:
+        self.error = error

@@ -58,6 +58,9 @@ class Exchange(Attempting):
                 return
             if answer.length is not None and answer.length <= SMALL_BODY_BYTES:
                 return
+        if answer.status == 504 and now >= self._attempts.expires:  # the replica has looked at its clock, too
+            self._late(attempt)
+            return
         self._waited_s += max(0.0, at - attempt.began)
         after = outcome_of(answer.status)
         if after != "ok" and self._again(after, sent=True):
@@ -164,6 +167,9 @@ class Exchange(Attempting):
         attempt = self.attempt
         if attempt is not None:
             self._expired(attempt, attempt.connection)
+        elif self._ticket is not None:
+            now = time.monotonic()
+            self.unbound(self._means.dispatcher.leave(self._ticket, now), now)
         elif not self._polled and self._client.has_news():
             self._polled = True
             self._means.accounts.late()
@@ -206,6 +212,8 @@ class Exchange(Attempting):
             self._unanswered("cancelled")
         elif self._is_passing:
             self._broken(attempt)
+        elif time.monotonic() >= self._attempts.expires:
+            self._late(attempt)
         else:
             detail = f"the replica did not answer within {attempt.limit_s:.3g} s"
             self._failed(attempt, Failure("timeout", detail, sent=connection is not None))
@@ -214,6 +222,8 @@ class Exchange(Attempting):
         """The client has hung up: nobody wants the answer."""
         if self.attempt is not None:
             self._finish(self.attempt, "cancelled", "")
+        elif self._ticket is not None:
+            self._means.dispatcher.leave(self._ticket, time.monotonic())
         self._means.accounts.unanswered("cancelled", self._began, self._trace)
         self._tell("cancelled", None)
 

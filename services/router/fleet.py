@@ -52,6 +52,8 @@ class Fleet:
         """Called with the id of a replica whose health is to be checked from now on."""
         self.left: Callable[[str], object] = lambda _: None
         """Called with the id of one that leaves the rotation by no event of its own: a panic is over."""
+        self.turned: Callable[[float], None] = lambda _: None
+        """Called with the time when the rotation may have changed, and at every tick: for those who wait for a slot."""
 
     # -- membership
 
@@ -111,6 +113,7 @@ class Fleet:
             self._examine(replica, now)
         if self._rotation is None:
             self._look_around(replica, now)
+            self.turned(now)
         return is_new
 
     def _examine(self, replica: Replica, now: float) -> None:
@@ -137,6 +140,7 @@ class Fleet:
         self._part_from(replica, now, works_on=True)
         self._emit("drained" if replica.draining else "removed", id_, now, in_flight=replica.in_flight)
         self._look_around(replica, now)
+        self.turned(now)
         return True
 
     def tick(self, now: float) -> None:
@@ -153,6 +157,7 @@ class Fleet:
                 self._turned(replica, now)
                 if replica.state == "ready":
                     self._emit("readmitted", replica.id, now, cause="ejection_over")
+        self.turned(now)
 
     def _part_from(self, replica: Replica, now: float, *, works_on: bool) -> None:
         """It is no member any more; `works_on`: it goes on with what it has."""
@@ -313,3 +318,4 @@ class Fleet:
         elif was != "ready" and replica.state == "ready":
             self._emit("readmitted", id_, now, cause="first_check" if was == "pending" else "health_check")
         self._look_around(replica, now)
+        self.turned(now)

@@ -85,6 +85,8 @@ SCHEMAS: dict[str, Schema] = {
             "policy": TEXT,
             "began_s": NUMBER,
             "in_flight": COUNT,
+            "waiting": {**COUNT, "description": "Requests in line for a free slot"},
+            "attempts_limit": {**_or_null(COUNT), "description": "The most attempts under way for now"},
             "loop_lag_s": NUMBER,
             "loop_lag_worst_s": NUMBER,
             "loop_lag_seconds_total": NUMBER,

@@ -29,24 +29,26 @@ class Candidate(Protocol):
 class RequestInfo:
     """What a policy may see of a request."""
 
-    __slots__ = ("attempt", "id", "key")
+    __slots__ = ("attempt", "id", "key", "waiting")
 
-    def __init__(self, id: str, key: str | None, attempt: int) -> None:
-        """`attempt` counts from 1."""
+    def __init__(self, id: str, key: str | None, attempt: int, waiting: int = 0) -> None:
+        """`attempt` counts from 1; `waiting` others stand in the router's line."""
         self.id = id
         self.key = key
         self.attempt = attempt
+        self.waiting = waiting
 
 
 class Pick:
     """A choice, and why: `turn`, `least`, `sampled`, `cold`, `standing_out`, `hashed`, ... (docs/policies.md)."""
 
-    __slots__ = ("reason", "replica")
+    __slots__ = ("for_last", "reason", "replica")
 
-    def __init__(self, replica: Candidate, reason: str) -> None:
-        """`replica` is one of those that were offered."""
+    def __init__(self, replica: Candidate, reason: str, *, for_last: bool = False) -> None:
+        """`replica` is one of those that were offered; `for_last`: it suits the last in the router's line, if any."""
         self.replica = replica
         self.reason = reason
+        self.for_last = for_last
 
 
 class Report:
@@ -81,8 +83,11 @@ class Policy(Protocol):
         on_probe(id, in_flight, latency_s | None, now)   what it answered; one that does not answer is not told of
     """
 
-    def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick:
-        """Choose one of `candidates` (never empty); `now` in seconds."""
+    def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick | None:
+        """Choose one of `candidates` (never empty); `now` in seconds.
+
+        None: none of them now. That may say who has a `line` (`waiting.Line`), in which the request then stands.
+        """
 
     def on_start(self, replica: Candidate, now: float) -> None:
         """An attempt at `replica` begins."""

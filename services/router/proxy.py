@@ -42,7 +42,7 @@ class Proxy(Accounts):
         `tracing` makes spans, where they are asked for; `access_log`: say a line of every request.
         """
         super().__init__(telemetry)
-        dispatcher = Dispatcher(settings, fleet, policy)
+        self._dispatcher = dispatcher = Dispatcher(settings, fleet, policy)
         self._access_log = access_log
         self._fleet = fleet
         log = log_request if access_log else None
@@ -53,6 +53,18 @@ class Proxy(Accounts):
             self.prober = Prober(pool, dispatcher)
             dispatcher.probe = self.prober.ask
         self._means = Means(settings, dispatcher, self, pool, heartbeat, log, tracing)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that stand in line for a slot."""
+        line = self._dispatcher.line
+        return 0 if line is None else len(line)
+
+    @property
+    def limit(self) -> int | None:
+        """The most attempts that may be under way for now; None = there is no limit."""
+        limit = self._dispatcher.limit
+        return None if limit is None else int(limit.value)
 
     def begin(self, client: Client, request: Request, began: float) -> None:
         """Serve a request whose bytes were there at `began`."""

@@ -4,17 +4,17 @@ import json
 from dataclasses import dataclass
 
 from services.router.dispatch import FAILURE_STATUS
+from services.router.waiting import UNBOUND_STATUS
 from services.router.wire.heads import VIA, date_line
 
 REJECTIONS = {
     **FAILURE_STATUS,
+    **UNBOUND_STATUS,
     "client_timeout": 408,
     "malformed": 400,
     "too_large": 431,
     "target": 501,
     "loop": 508,
-    "no_replica": 503,
-    "policy": 500,
     "bad_answer": 502,
     "exhausted": 503,
 }

@@ -82,11 +82,19 @@ class Attempts:
         self._timeouts = timeouts
         self._budget = budget
         self._idempotent = idempotent
+        self.opened = now
         self.deadline = now + timeouts.overall_s
+        self.expires = float("inf")
+        """When the client waits no longer, where it has said so, seconds; nobody is blamed for being late for that."""
         self.count = 0
         self.tried: set[str] = set()
         self.trace: Trace | None = None
         budget.on_request(now)
+
+    def hasten(self, expires: float) -> None:
+        """The client has said how long it waits."""
+        self.expires = expires
+        self.deadline = min(self.deadline, expires)
 
     def begin(self, replica_id: str, now: float) -> float:
         """Count an attempt; return the seconds that it may take."""

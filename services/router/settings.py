@@ -86,6 +86,37 @@ class TimeoutSettings:
     idle_s: Annotated[float, Bounds(0.1, 3600)] = 30.0
     """Between two pieces of a body, in either direction and on either side; how long an answer may take to begin is
     `attempt_s`."""
+    told: bool = False
+    """Replicas are told how long an attempt is waited for (`X-Aegis-Deadline-Ms`), also where the client has not
+    said how long it waits; where it has, they always are."""
+
+
+@dataclass
+class LimitSettings:
+    """How much may be in flight; beyond it a request is answered 503 at once (`limits.py`)."""
+
+    adaptive: bool = False
+    """True: the attempts under way at all replicas are limited, by how their latency moves (Netflix' Gradient2, whose
+    defaults the following are)."""
+    initial: Annotated[int, Bounds(1, 100_000)] = 20
+    """What the limit begins with."""
+    least: Annotated[int, Bounds(1, 100_000)] = 20
+    """It never falls below this."""
+    most: Annotated[int, Bounds(1, 100_000)] = 200
+    """Nor does it rise above this."""
+    queue: Annotated[float, Bounds(0, 10_000)] = 4.0
+    """Room to grow: how much the limit aims above what latency says."""
+    smoothing: Annotated[float, Bounds(above=0, most=1)] = 0.2
+    """The share of a window's finding that the limit takes over."""
+    tolerance: Annotated[float, Bounds(1, 100)] = 1.5
+    """So many times its long mean latency may be before the limit shrinks."""
+    long_windows: Annotated[int, Bounds(1, 100_000)] = 600
+    """Memory of the long mean, in windows."""
+    window_s: Annotated[float, Bounds(0.1, 60)] = 1.0
+    """Answers are averaged over so many seconds (its WindowedLimit)."""
+    replica_requests: Annotated[int, Bounds(0, 100_000)] = 0
+    """Circuit breaking: the most attempts under way at one replica, which is left out meanwhile; 0 = no limit. Envoy's
+    `max_requests` (1,024 by default) counts those of a whole cluster, HAProxy's `maxconn` those of a server."""
 
 
 @dataclass
@@ -96,6 +127,7 @@ class RouterSettings:
     ejection: EjectionSettings = field(default_factory=EjectionSettings)
     retry: RetrySettings = field(default_factory=RetrySettings)
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
 
     def validate(self) -> None:
         """Check every bound, and that no key caps another one without a word.
@@ -109,7 +141,13 @@ class RouterSettings:
                 "router.ejection.max_share=0: must be above 0, since one replica always may be ejected; "
                 "router.ejection.enabled=false turns ejection off"
             )
-        for section, key, cap in (("timeouts", "attempt_s", "overall_s"), ("ejection", "base_s", "max_s")):
+        caps = (
+            ("timeouts", "attempt_s", "overall_s"),
+            ("ejection", "base_s", "max_s"),
+            ("limits", "least", "initial"),
+            ("limits", "initial", "most"),
+        )
+        for section, key, cap in caps:
             settings = getattr(self, section)
             value, most = getattr(settings, key), getattr(settings, cap)
             if value > most:

@@ -69,9 +69,12 @@ class Known:
 class StandingOut:
     """The test for every replica of a fleet."""
 
-    def __init__(self, penalty_s: float) -> None:
-        """`penalty_s`: a failed attempt counts as no answer within so long, since failing fast is not fast."""
+    def __init__(self, penalty_s: float, limit: float = LIMIT) -> None:
+        """`penalty_s`: a failed attempt counts as no answer within so long, since failing fast is not fast; `limit`:
+        the evidence from which on a replica stands out."""
         self._penalty_s = penalty_s
+        self._limit = limit
+        self._most = MOST / LIMIT * limit
         self.known: dict[str, Known] = {}
         self.fleet_s = 0.0
         """What the fleet takes, seconds; 0 = not known yet."""
@@ -146,7 +149,7 @@ class StandingOut:
             return
         known.total_s += sample
         known.count += answered
-        known.sum = evidence if evidence < MOST else MOST
+        known.sum = evidence if evidence < self._most else self._most
 
     def times(self, id_: str, now: float) -> tuple[float, bool]:
         """How many times as slow as its fleet a replica is taken to be, and whether it stands out."""
@@ -163,7 +166,7 @@ class StandingOut:
         fleet_s = self.fleet_s
         if fleet_s <= 0:
             return ALIKE
-        evidence, pending_s, starts = known.sum, 0.0, known.starts
+        evidence, pending_s, starts, limit = known.sum, 0.0, known.starts, self._limit
         if starts:
             pending_s = now * known.share - known.share_began
             if (now - known.oldest) * known.largest <= LONGEST * fleet_s:  # nothing is capped
@@ -171,11 +174,11 @@ class StandingOut:
             else:
                 for began, share in starts:
                     evidence += GAIN * min((now - began) * share / fleet_s, LONGEST)
-                    if evidence >= LIMIT:
+                    if evidence >= limit:
                         break
-            if evidence < LIMIT:
-                return 1 + 0.01 * evidence / LIMIT, False
-        elif evidence < LIMIT or (evidence := evidence * math.exp((known.idle_since - now) / FORGET_S)) < LIMIT:
+            if evidence < limit:
+                return 1 + 0.01 * evidence / limit, False
+        elif evidence < limit or (evidence := evidence * math.exp((known.idle_since - now) / FORGET_S)) < limit:
             return ALIKE
         slow = (known.total_s + pending_s + PRIOR * fleet_s) / ((max(known.count, 1) + PRIOR) * fleet_s)
         return max(1.01, slow), True

@@ -110,6 +110,12 @@ class Telemetry:
         for tallies in (requests, attempts, self._duration):
             self.registry.register(tallies)
         self.in_flight = Gauge("aegis_router_in_flight_requests", "Requests being served", registry=self.registry)
+        self.waiting = Gauge(
+            "aegis_router_waiting_requests", "Requests in line for a free slot", registry=self.registry
+        )
+        self.limit = Gauge(
+            "aegis_router_attempts_limit", "The most attempts under way for now; NaN: no limit", registry=self.registry
+        )
         self._ends = requests.counts
         self._rejections = {reason: rejections.labels(reason) for reason in REJECTIONS}
         self._attempts = attempts.counts

@@ -36,6 +36,8 @@ def test_the_default_router_does_what_the_scenario_expects(tmp_path, scenario):
         ("heterogeneous", ["policy=round_robin"]),
         ("lying_health", ["router=no_retries"]),
         ("starved", ["router=no_retries", "router.timeouts.attempt_s=0.5"]),
+        ("overload", ["router=default"]),
+        ("probe_overload", ["router=default"]),
         ("rolling_restart", ["router=no_retries", "faults=[{at_s: 8, action: kill, target: r1, for_s: 1}]"]),
     ],
 )

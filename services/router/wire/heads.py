@@ -33,6 +33,7 @@ TO_REPLICA = HOP_BY_HOP | {
     b"host",
     b"via",
     b"x-aegis-attempt",
+    b"x-aegis-deadline-ms",
     b"x-aegis-key",
     b"x-forwarded-for",
     b"x-forwarded-host",
@@ -59,6 +60,9 @@ RTSP = frozenset(
     b"DESCRIBE ANNOUNCE SETUP PLAY PAUSE TEARDOWN GET_PARAMETER SET_PARAMETER REDIRECT RECORD FLUSH".split()
 )
 """Methods that the parser knows of RTSP only (RFC 2326, section 10)."""
+DEADLINE = re.compile(rb"[0-9]{1,10}(\.[0-9]{1,9})?")
+MAX_DEADLINE_MS = 86_400_000.0
+"""Longest time that a client can say it waits."""
 CONTROL = re.compile(b"[\x00-\x08\x0a-\x1f\x7f]")
 _PSEUDONYM = PSEUDONYM.encode()
 _PASSED = {version: f"{version} {PSEUDONYM}".encode() for version in ("1.0", "1.1")}
@@ -182,7 +186,7 @@ def stays_open(answer: Answer) -> bool:
 class Passed:
     """A request's head as replicas get it, all but what differs from attempt to attempt."""
 
-    __slots__ = ("head", "host", "id", "key", "was_here")
+    __slots__ = ("deadline", "head", "host", "id", "key", "was_here")
 
     def __init__(self, request: Request, target: bytes, peer: bytes, *, is_traced: bool = False) -> None:
         """`target` in origin form; `peer` is the client's address; `is_traced`: each attempt tells its own trace."""
@@ -190,6 +194,8 @@ class Passed:
         host = proto = forwarded_host = None
         self.id = ""
         self.key: str | None = None
+        self.deadline: bytes | None = None
+        """What the client has said of how long it waits: see `deadline_s`."""
         self.was_here = False
         """Whether this router has passed the request on before: a replica of its leads back to it."""
         via = forwarded_for = b""
@@ -215,6 +221,8 @@ class Passed:
                 forwarded_host = value
             elif lower == b"x-request-id" and not self.id:
                 self.id = value.decode("latin-1")
+            elif lower == b"x-aegis-deadline-ms":
+                self.deadline = value
             elif lower == b"x-aegis-key" and self.key is None:
                 self.key = value.decode("latin-1")
                 lines += (name, b": ", value, b"\r\n")
@@ -247,6 +255,17 @@ class Passed:
         if self.host is None:  # HTTP/1.0 knows none (RFC 9112, section 3.2)
             return b"%b%d\r\nHost: %b\r\n\r\n" % (self.head, number, authority)
         return b"%b%d\r\n\r\n" % (self.head, number)
+
+
+def deadline_s(said: bytes) -> float:
+    """How long a client waits for its answer, seconds, as it has said in `X-Aegis-Deadline-Ms`.
+
+    Raises:
+        ValueError: that is no number, or out of bounds.
+    """
+    if DEADLINE.fullmatch(said.strip()) is None or float(said) > MAX_DEADLINE_MS:
+        raise ValueError(f"X-Aegis-Deadline-Ms: must be milliseconds, a number between 0 and {MAX_DEADLINE_MS:.0f}")
+    return float(said) / 1e3
 
 
 def to_client(answer: Answer, own: bytes, chunked: bool, connection: bytes) -> bytes:

@@ -183,3 +183,44 @@ def test_sharing_refuses_who_finds_every_place_taken():
     with pytest.raises(QueueFullError):
         arrive(queue, 1.0, 0.5)
     assert arrive(queue, 1.0, 1.6).start == 1.6  # the three have ended at 1.5
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_a_job_whose_turn_comes_after_its_deadline_takes_no_slot(slots):
+    queue = WorkQueue(slots, 10)
+    for _ in range(slots):
+        arrive(queue, 2.0, 0.0)
+    late, _ = queue.arrive(5.0, 0.5, 2.0)
+    last = arrive(queue, 1.0, 0.6)
+    assert late.is_dropped and (late.start, late.end) == (2.0, 2.0), "it is told when its turn comes"
+    assert (last.start, last.end) == (2.0, 3.0) and not last.is_dropped
+    assert queue.waiting(1.0) == 2, "until then it has its place"
+
+
+def test_a_job_is_served_after_all_where_its_turn_comes_earlier_than_planned():
+    queue = WorkQueue(1, 10)
+    first = arrive(queue, 2.0, 0.0)
+    late, _ = queue.arrive(1.0, 0.0, 1.5)
+    last = arrive(queue, 1.0, 0.0)
+    assert late.is_dropped
+    assert queue.cancel(first, 1.0) == [late], "it ends at the same moment, but served"
+    assert not late.is_dropped and (late.start, late.end, last.start) == (1.0, 2.0, 2.0)
+    queue.stopped(1.0, 4.0)
+    assert not late.is_dropped and late.end == 5.0, "it was being served when the process stopped"
+
+
+def test_a_stop_makes_those_in_line_expire():
+    queue = WorkQueue(1, 10)
+    arrive(queue, 2.0, 0.0)
+    waits, _ = queue.arrive(1.0, 0.0, 3.0)
+    assert not waits.is_dropped
+    queue.stopped(1.0, 2.5)
+    assert waits.is_dropped and waits.end == 3.5
+
+
+@pytest.mark.parametrize("kind", [WorkQueue, ProcessorSharing])
+def test_what_has_expired_on_its_way_is_dropped_at_once(kind):
+    queue = kind(1, 10)
+    job, changed = queue.arrive(1.0, 5.0, 5.0)
+    assert job.is_dropped and job.end == 5.0 and not changed
+    assert arrive(queue, 1.0, 5.0).end == 6.0

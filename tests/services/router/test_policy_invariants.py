@@ -12,11 +12,13 @@ from services.router.fleet import REASONS, Fleet
 from services.router.policies import OUTCOMES, POLICIES, Report, RequestInfo
 from services.router.policy import SPARE
 from services.router.settings import RouterSettings
+from services.router.waiting import Ticket, UnboundError
 
 IDS = ["r1", "r2", "r3", "r4", "r5"]
 ID = st.sampled_from(IDS)
 STEP = st.one_of(
     st.tuples(st.just("start"), st.none()),
+    st.tuples(st.just("hang_up"), st.integers(0, 30)),
     st.tuples(st.just("finish"), st.tuples(st.integers(0, 30), st.sampled_from(OUTCOMES))),
     st.tuples(st.just("add"), st.tuples(ID, st.sampled_from([0.25, 1.0, 4.0]), st.sampled_from([None, 1, 4]))),
     st.tuples(st.sampled_from(["remove", "drain", "fail", "recover"]), ID),
@@ -39,8 +41,8 @@ class World:
         self.dispatcher.probe = lambda replica: self.asked.add(replica.id)
         self.asked = set()
         self.now = 0.0
-        self.under_way = []
-        self.requests = self.begun = 0
+        self.under_way, self.in_line = [], []
+        self.requests = self.begun = self.ended = self.refused = 0
         for id_ in IDS[:3]:
             self.add((id_, 1.0, 2))
 
@@ -74,21 +76,48 @@ class World:
         self.requests += 1
         attempts = self.dispatcher.open(self.now, idempotent=True)
         offered = self.fleet.candidates()
+        waiter = Waiting(self)
         try:
-            replica, _ = self.dispatcher.choose(attempts, str(self.requests), f"key-{self.requests % 7}", self.now)
+            bound = self.dispatcher.bind(
+                attempts, str(self.requests), f"key-{self.requests % 7}", self.now, waiter
+            )
         except NoReplicaError:
             assert not offered
+            self.refused += 1
             return None
-        assert any(replica is candidate for candidate in offered)
+        except UnboundError as error:
+            assert error.reason == "shed"
+            self.refused += 1
+            return None
+        if isinstance(bound, Ticket):
+            waiter.ticket = bound
+            self.in_line.append(waiter)
+            return None
+        assert any(bound[0] is candidate for candidate in offered)
+        self.has_begun(bound[0])
+        return bound[0]
+
+    def has_begun(self, replica):
         self.under_way.append((replica, self.now))
         self.begun += 1
-        return replica
 
     def finish(self, how):
         number, outcome = how
         if self.under_way:
             replica, began = self.under_way.pop(number % len(self.under_way))
+            self.ended += 1
             self.dispatcher.finish(replica, outcome, self.now - began, self.now)
+
+    def hang_up(self, number):
+        if self.in_line:
+            waiter = self.in_line.pop(number % len(self.in_line))
+            self.dispatcher.leave(waiter.ticket, self.now)
+            self.refused += 1
+
+    def rest(self):
+        """Let everything end that is under way or in line."""
+        while self.under_way:
+            self.finish((0, "ok"))
 
     def report(self, about):
         number, service_s, utilisation = about
@@ -106,6 +135,27 @@ class World:
             getattr(self, step)(about)
             counted = [sum(replica is each for replica, _ in self.under_way) for each in self.fleet.replicas.values()]
             assert [each.in_flight for each in self.fleet.replicas.values()] == counted
+            # Whoever waits is in line, once; everybody else is under way, has ended, or has been told why not.
+            line = self.dispatcher.line
+            assert len(self.in_line) == (0 if line is None else len(line))
+            assert self.requests == len(self.under_way) + self.ended + len(self.in_line) + self.refused
+
+
+class Waiting:
+    """Who stands in line."""
+
+    def __init__(self, world):
+        self.world, self.ticket = world, None
+
+    def bound(self, replica, limit_s, now):
+        assert limit_s > 0 and replica in self.world.fleet.candidates()
+        self.world.in_line.remove(self)
+        self.world.has_begun(replica)
+
+    def unbound(self, error, now):
+        assert error.reason in ("no_replica", "deadline", "shed")
+        self.world.in_line.remove(self)
+        self.world.refused += 1
 
 
 @POLICY
@@ -116,8 +166,8 @@ def test_what_is_in_flight_is_what_was_begun_and_nothing_is_left_at_rest(name, s
     world.play(script)
     assert sum(world.fleet.picks.values()) == world.begun  # each with its reason
     gone = {id(replica): replica for replica, _ in world.under_way}
-    while world.under_way:
-        world.finish((0, "ok"))
+    world.rest()
+    assert not world.in_line, "who waits has a slot, sooner or later"
     assert all(each.in_flight == 0 for each in (*world.fleet.replicas.values(), *gone.values()))
 
 
@@ -128,8 +178,7 @@ def test_nobody_who_is_in_rotation_and_well_starves(name, script, seed):
     """Whatever was before: with 40 requests under way at a time for a virtual minute everybody has its turn."""
     world = World(name, seed)
     world.play(script)
-    while world.under_way:
-        world.finish((0, "ok"))
+    world.rest()
     world.wait(30.0)
     for id_ in list(world.fleet.replicas):
         world.add((id_, 1.0, 2))
@@ -137,8 +186,8 @@ def test_nobody_who_is_in_rotation_and_well_starves(name, script, seed):
     for step in range(1200):
         if len(world.under_way) >= 40:
             world.finish((0, "ok"))
-        if (replica := world.start()) is not None:
-            picked.add(replica.id)
+        world.start()
+        picked |= {replica.id for replica, _ in world.under_way}
         if step % 2 == 0:
             world.wait(0.1)
     assert picked == {replica.id for replica in world.fleet.candidates()}

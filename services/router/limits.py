@@ -1,0 +1,80 @@
+"""How much may be in flight: a limit that follows latency. Pure: it is told the time.
+
+Gradient2 of Netflix' concurrency-limits (Gradient2Limit.java; its defaults are those of `LimitSettings`), fed with the
+means of windows as that library's WindowedLimit does it. The gradient is the long mean of the latencies, times a
+tolerance, over the last one, between 0.5 and 1:
+
+    limit <- (1 - smoothing) limit + smoothing (gradient limit + queue)
+
+While latency stays where it is the limit grows by smoothing * queue a window; where it rises above the tolerance the
+limit shrinks in proportion. The long mean follows in the end, so that after an hour of overload that is normal.
+"""
+
+from typing import Final
+
+from services.router.settings import LimitSettings
+
+WARM_UP: Final = 10
+"""Windows that the long mean begins with, each counting the same (Gradient2Limit)."""
+FASTER: Final = 2.0
+"""Where the long mean is more than so many times the last one, an overload is over:"""
+FORGETS: Final = 0.95
+"""so the long mean shrinks by this a window."""
+STEEPEST: Final = 0.5
+"""The least gradient: an outlier takes no more than half."""
+SAMPLES: Final = 10
+"""A window with fewer answers says nothing (WindowedLimit)."""
+
+
+class Gradient2:
+    """A limit on what is in flight."""
+
+    def __init__(self, settings: LimitSettings) -> None:
+        """At `settings.initial`."""
+        self._settings = settings
+        self.value = float(settings.initial)
+        """What the limit is; below the next whole number nothing is let in."""
+        self._long_s = self._warm_up_s = 0.0
+        self._windows = 0
+        self._ends = 0.0
+        """When the window ends, seconds; 0 = it begins with the next answer."""
+        self._sum_s = 0.0
+        self._count = self._most = 0
+
+    def admits(self, in_flight: int) -> bool:
+        """Whether one more may come where there are so many."""
+        return in_flight < int(self.value)
+
+    def on_answer(self, latency_s: float, in_flight: int, now: float) -> None:
+        """An answer came after `latency_s`, one of `in_flight`; failures say nothing of how long work takes."""
+        self._sum_s += latency_s
+        self._count += 1
+        self._most = max(self._most, in_flight)
+        if not self._ends:
+            self._ends = now + self._settings.window_s
+        if now < self._ends:
+            return
+        if self._count >= SAMPLES:
+            self.update(self._sum_s / self._count, self._most)
+        self._ends = now + self._settings.window_s
+        self._sum_s = 0.0
+        self._count = self._most = 0
+
+    def update(self, latency_s: float, in_flight: int) -> None:
+        """A window has ended: its mean latency, seconds, and the most that was in flight."""
+        settings = self._settings
+        if self._windows < WARM_UP:
+            self._windows += 1
+            self._warm_up_s += latency_s
+            self._long_s = self._warm_up_s / self._windows
+        else:
+            self._long_s += (latency_s - self._long_s) * 2 / (settings.long_windows + 1)
+        long_s = self._long_s
+        if long_s > FASTER * latency_s:
+            self._long_s *= FORGETS
+        if in_flight < self.value / 2:  # what is asked limits it, not this
+            return
+        gradient = max(STEEPEST, min(1.0, settings.tolerance * long_s / latency_s))
+        target = gradient * self.value + settings.queue
+        self.value += settings.smoothing * (target - self.value)
+        self.value = max(float(settings.least), min(float(settings.most), self.value))

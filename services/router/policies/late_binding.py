@@ -1,0 +1,106 @@
+"""One line at the router: a request is bound to a replica when that has a free slot for it."""
+
+import math
+import random
+from collections.abc import Sequence
+from typing import ClassVar
+
+from services.router.limits import Gradient2
+from services.router.policies import Candidate, Outcome, Pick, RequestInfo
+from services.router.settings import LimitSettings
+from services.router.standing_out import StandingOut
+from services.router.waiting import ORDERS, Line
+
+FOUND = LimitSettings(initial=2, least=1, most=1000, queue=1.0)
+"""Slots that nobody has said: Gradient2 for each replica, with room for one more than latency says."""
+EVIDENCE = 7.0
+"""From which on a replica stands out: more than `adaptive` asks for, since one that is left idle clears itself late."""
+
+
+class LateBinding:
+    """Of the replicas with a free slot the fastest, of several the one with the least of its slots taken.
+
+    Nobody queues behind a slow or silent replica, as in one queue for all slots (M/M/c; HAProxy's `maxconn` of a server
+    and nginx's `queue` do it so). How slow a replica is, its weight says, and whether it stands out from its fleet
+    (services/router/standing_out.py). A slow one that is free is left alone as long as all who wait will sooner be
+    done at the faster ones: with two speeds the best rule is such a threshold on the line's length (Lin and Kumar,
+    Optimal control of a queueing system with two heterogeneous servers, IEEE TAC 29, 1984). It then gets the last in
+    line, for whom waiting is the longest.
+    """
+
+    name: ClassVar[str] = "late_binding"
+
+    def __init__(
+        self,
+        *,
+        rng: random.Random,
+        slots: str = "registered",
+        order: str = "fifo",
+        limit: int = 100,
+        longest_s: float = 0.0,
+        error_penalty_s: float = 1.0,
+    ) -> None:
+        """`slots`: `registered`, or `found` by how latency moves (as for a replica that has said none); `order` of the
+        line: fifo, lifo or deadline; `limit`: how many may wait, then the last in that order is shed; `longest_s`: how
+        long, seconds, 0 = as long as the request may take; `error_penalty_s`: what a failure counts as at least."""
+        for key, value, words in (("slots", slots, ("registered", "found")), ("order", order, ORDERS)):
+            if value not in words:
+                raise ValueError(f"policy.{key}={value}: must be one of {', '.join(words)}")
+        if not 0 <= limit <= 100_000:
+            raise ValueError(f"policy.limit={limit}: must be between 0 and 100000")
+        if not 0 <= longest_s <= 600:
+            raise ValueError(f"policy.longest_s={longest_s:g}: must be between 0 and 600")
+        if not 0 <= error_penalty_s <= 60:
+            raise ValueError(f"policy.error_penalty_s={error_penalty_s:g}: must be between 0 and 60")
+        self._rng = rng
+        self._is_told = slots == "registered"
+        self.line = Line(order, limit, longest_s)
+        self._outliers = StandingOut(error_penalty_s, EVIDENCE)
+        self._found: dict[str, Gradient2] = {}
+
+    def slots(self, replica: Candidate) -> int:
+        """So many attempts at a time."""
+        if self._is_told and replica.concurrency is not None:
+            return replica.concurrency
+        found = self._found.get(replica.id)
+        return FOUND.initial if found is None else int(found.value)
+
+    def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick | None:
+        """The fastest that is free; None where nobody is, or who is free is slower than waiting."""
+        free = [candidate for candidate in candidates if candidate.in_flight < self.slots(candidate)]
+        if not free:
+            return None
+        if now >= self._outliers.due:
+            self._outliers.refresh([candidate.id for candidate in candidates], now)
+        self._rng.shuffle(free)
+        best, least, reason = free[0], (math.inf, 0.0, 0.0), "free"
+        for candidate in free:
+            times, stands_out = self._outliers.times(candidate.id, now)
+            cost = (times if stands_out else 1.0) / candidate.weight
+            reason = "standing_out" if stands_out else reason
+            place = (cost, candidate.in_flight / self.slots(candidate), times)
+            if place < least:
+                best, least = candidate, place
+        rate = faster = 0.0
+        if len(free) < len(candidates):  # whoever is faster is busy
+            for candidate in candidates:
+                times, stands_out = self._outliers.times(candidate.id, now)
+                cost = (times if stands_out else 1.0) / candidate.weight
+                if cost < least[0]:
+                    rate += self.slots(candidate) / cost
+                    faster += self.slots(candidate)
+        if rate > 0 and (request.waiting + 1 + faster) / rate < least[0]:
+            return None
+        return Pick(best, reason, for_last=rate > 0)
+
+    def on_start(self, replica: Candidate, now: float) -> None:
+        """Beyond its slots, where others use them, too, it is served one after another."""
+        self._outliers.begin(replica.id, max(1.0, (replica.in_flight + 1) / self.slots(replica)), now)
+
+    def on_finish(self, replica: Candidate, outcome: Outcome, latency: float, now: float) -> None:
+        """As `adaptive` sees it; an answer also says how many slots there are."""
+        failed = outcome in ("error", "overloaded")
+        self._outliers.end(replica.id, latency, now, answered=outcome == "ok", failed=failed)
+        if outcome == "ok" and latency > 0 and not (self._is_told and replica.concurrency is not None):
+            found = self._found.setdefault(replica.id, Gradient2(FOUND))
+            found.on_answer(latency, replica.in_flight + 1, now)

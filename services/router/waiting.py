@@ -1,0 +1,119 @@
+"""The line at the router: requests that wait until a replica has a free slot. Pure: it is told the time.
+
+Whoever stands in it leaves by a slot, by its own time (`until`), by being shed where the line is full, or because its
+client hangs up or nobody is in rotation any more; `Dispatcher` sees to that.
+"""
+
+from bisect import insort
+from typing import Protocol
+
+from services.router.replica import Replica
+from services.router.retries import Attempts
+
+ORDERS = ("fifo", "lifo", "deadline")
+FOREVER = float("inf")
+UNBOUND_STATUS = {"no_replica": 503, "policy": 500, "limit": 503, "full": 503, "shed": 503, "deadline": 504}
+"""What the client is answered where there was no attempt, by the reason."""
+
+
+class UnboundError(Exception):
+    """A request gets no attempt."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        """`reason` is a key of `UNBOUND_STATUS`."""
+        super().__init__(text)
+        self.reason = reason
+
+
+class Waiter(Protocol):
+    """Who waits; one of the two is called, once, unless it has left."""
+
+    def bound(self, replica: Replica, limit_s: float, now: float) -> None:
+        """Its attempt has begun at `replica`, and may take `limit_s` seconds."""
+
+    def unbound(self, error: UnboundError, now: float) -> None:
+        """It gets none."""
+
+
+class Ticket:
+    """A place in the line."""
+
+    __slots__ = ("attempts", "is_in_line", "key", "place", "request_id", "until", "waiter")
+
+    def __init__(
+        self, attempts: Attempts, request_id: str, key: str | None, until: float, place: tuple[float, int]
+    ) -> None:
+        """`place` orders the line."""
+        self.attempts = attempts
+        self.request_id = request_id
+        self.key = key
+        self.until = until
+        """When it leaves in any case, seconds."""
+        self.place = place
+        self.waiter: Waiter | None = None
+        self.is_in_line = False
+
+    def __lt__(self, other: "Ticket") -> bool:
+        """Whether it comes first."""
+        return self.place < other.place
+
+
+class Line:
+    """Those who wait, in the order in which they get slots.
+
+    `fifo`: whoever came first. `lifo`: whoever came last; under overload a few wait for ever and the others hardly at
+    all (Maurer, Fail at scale, ACM Queue 13, 2015). `deadline`: whose time is up first (earliest deadline first: Liu
+    and Layland, JACM 20, 1973), which is `fifo` where all have as long. A request that is tried again has the place
+    that it had. Where the line is full, the last one in this order is shed.
+    """
+
+    def __init__(self, order: str, limit: int, longest_s: float) -> None:
+        """Nobody waits.
+
+        Args:
+            order: one of `ORDERS`.
+            limit: so many may wait.
+            longest_s: so long each may wait at most, seconds; 0 = as long as the request may take.
+        """
+        self._order = order
+        self._limit = limit
+        self._longest_s = longest_s
+        self._line: list[Ticket] = []
+        self._number = 0
+
+    def __len__(self) -> int:
+        """Those who wait."""
+        return len(self._line)
+
+    def at(self, place: int) -> Ticket:
+        """Who stands there; 0 = who is next."""
+        return self._line[place]
+
+    def add(self, attempts: Attempts, request_id: str, key: str | None, now: float) -> Ticket:
+        """Stand in line, if only for the moment in which the slots are looked at."""
+        self._number += 1
+        until = min(attempts.deadline, now + self._longest_s) if self._longest_s else attempts.deadline
+        if self._order == "fifo":
+            place = (attempts.opened, self._number)
+        elif self._order == "lifo":
+            place = (-attempts.opened, -self._number)
+        else:
+            place = (attempts.deadline, self._number)
+        ticket = Ticket(attempts, request_id, key, until, place)
+        ticket.is_in_line = True
+        insort(self._line, ticket)
+        return ticket
+
+    def leave(self, ticket: Ticket) -> None:
+        """It goes, if it is there still."""
+        if ticket.is_in_line:
+            ticket.is_in_line = False
+            self._line.remove(ticket)
+
+    def too_many(self) -> Ticket | None:
+        """The last in line, where there is no room for it; it stands there no more."""
+        if len(self._line) <= self._limit:
+            return None
+        last = self._line.pop()
+        last.is_in_line = False
+        return last
