@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.metrics import floor, ground_truth, recovery, stationarity, validity
+from analysis.metrics import decisions, floor, ground_truth, lag, recovery, stationarity, validity
 from analysis.metrics.cautions import cautions
 from analysis.metrics.timeline import is_beyond
 from record import schema
@@ -56,7 +56,7 @@ def compute(run: Run, timeline: pd.DataFrame) -> Metrics:
         "clock_offset_max_ms": validity.clock_offset_max_ms(run),
         "fault_delay_max_ms": max((delay for _, delay in validity.fault_delays(run.events)), default=None),
     }
-    values |= ground_truth.assess(run) | floor.assess(run)
+    values |= ground_truth.assess(run) | floor.assess(run) | decisions.assess(run) | lag.assess(run, timeline)
     settled = stationarity.assess(run)
     values |= {"utilisation": settled.utilisation, "relaxation_s": settled.relaxation_s, "steady": settled.steady}
     metrics = cast(Metrics, values)

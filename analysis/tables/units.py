@@ -13,7 +13,7 @@ ENDINGS = (
     (r"_requests(_(steady|fault|recovery))?", "requests"),
     (r"_share|_rate|utilisation", "share"),
 )
-STARTS = ((r"error_rate|share_", "share"), (r"requests_", "requests"), (r"times_floor_", "ratio"))
+STARTS = ((r"error_rate|share_|pick_share_", "share"), (r"requests_", "requests"), (r"times_floor_", "ratio"))
 COUNTED = {
     "dropped": "requests",
     "errors": "requests",
@@ -28,6 +28,7 @@ COUNTED = {
     "replicas_max": "replicas",
     "faults_injected": "faults",
     "faults_undetected": "faults",
+    "false_ejections": "ejections",
     "router_in_flight": "requests",
 }
 """What is counted, where the name's ending does not say it."""

@@ -89,6 +89,8 @@ class Simulation:
                 "events_per_s": round(stack.agenda.done / wall_s),
                 "requests_per_s": round(stack.load.asked / wall_s),
             }
+            if stack.routers:
+                recorder.manifest["picks"] = stack.picks()
             recorder.write_manifest()
 
     def _event(self, source: str, event: str, t_s: float, **detail: object) -> None:

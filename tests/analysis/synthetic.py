@@ -75,7 +75,8 @@ def sample(t_s: float, ready: int | None = 4, desired: int | None = 4, **cpu: fl
         "foreign": 0.0,
         "steal": 0.0,
     }
-    return {"t_s": t_s, "cpu": used | cpu, "replicas_ready": ready, "replicas_desired": desired, "router_in_flight": 3}
+    seen = {"replicas_ready": ready, "replicas_desired": desired, "router_in_flight": 3, "router_lag_ms": 2.0}
+    return cast(Sample, {"t_s": t_s, "cpu": used | cpu, **seen})
 
 
 def even_requests(
@@ -331,6 +332,7 @@ def realistic(
         seed=seed,
         run_id=folder.name,
         faults=listed,
+        **({"picks": {"sampled": 960, "cold": 40}} if has_router else {}),
         **changes,
         config={
             "seed": seed,
