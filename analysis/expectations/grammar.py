@@ -27,7 +27,7 @@ _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _WHOLE = re.compile(r"\s*(?P<metric>[^\s<>=!]+)\s*(?P<operator><=|>=|==|<|>)\s*(?P<bound>[^<>=!]*?)\s*")
 _RATIO = re.compile(rf"(?:(?P<number>{_NUMBER})\s*[x*]\s*)?reference", re.ASCII)
 _DIFFERENCE = re.compile(r"reference\s*(?P<sign>[+-])\s*(?P<number>\d\S*)", re.ASCII)
-_NAMED_BY_A_RUN = re.compile(r"share_.+|lateness_p99_ms_worker_\d+", re.ASCII)
+_NAMED_BY_A_RUN = re.compile(r"(pick_)?share_.+|lateness_p99_ms_worker_\d+", re.ASCII)
 """Metrics of replicas and generator processes, of which only the run knows how many there are."""
 
 Operator = Literal["<", "<=", ">", ">=", "=="]

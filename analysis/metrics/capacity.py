@@ -35,7 +35,7 @@ class Course:
     deaths: tuple[float, ...] = ()
     """When work that has begun is lost."""
 
-    @property
+    @cached_property
     def is_steady(self) -> bool:
         """Whether it is the same at all times."""
         return not (self.closed or self.frozen or self.slowed or self.delayed or self.deaths)
@@ -108,6 +108,12 @@ class _Notes:
 
 
 def courses(run: Run) -> list[Course] | None:
+    """Each replica's, as `courses_by_name`."""
+    found = courses_by_name(run)
+    return None if found is None else list(found.values())
+
+
+def courses_by_name(run: Run) -> dict[str, Course] | None:
     """Each replica's; None where a fault's effect is not known: a plugin's, or one of a run from before parameters
     stood in its events.
 
@@ -143,7 +149,7 @@ def courses(run: Run) -> list[Course] | None:
         ):
             return None
     speeds = (config.get("replica") or {}).get("speeds") or []
-    return [note.course(_speed(name, speeds)) for name, note in notes.items()]
+    return {name: note.course(_speed(name, speeds)) for name, note in notes.items()}
 
 
 def under(speed: float, faults: Sequence[LandedFault], end_s: float, back_s: float) -> Course:
@@ -198,12 +204,19 @@ def _note(
         notes.closed.append((start, back_s()))
     elif fault.action == "pause":
         resumes = (f.landed_s for f in all_faults if f.action == "resume" and f.target == fault.target)
-        notes.frozen.append((start, min([end, *(moment for moment in resumes if moment > start)])))
+        until = min([end, *(moment for moment in resumes if moment > start)])
+        period_s = (given or {}).get("period_s", 0.0)
+        if given is None or period_s <= 0:
+            notes.frozen.append((start, until))
+        else:
+            notes.frozen += _stops(start, min(until, end_s), period_s, given["pause_ms"] / 1e3)
     elif fault.action != "resume":
         if given is None:
             return False
         if fault.action == "slow":
             notes.slowed.append((start, end, given["factor"]))
+        elif fault.action == "latency" and (given.get("sigma") or given.get("tail_index")):
+            return False
         elif fault.action == "latency" and given["share"] >= 1:
             notes.delayed.append((start, end, given["added_ms"] / 1e3))
         elif fault.action == "flap":
@@ -213,6 +226,12 @@ def _note(
             if share is None or given[share] >= 1:
                 notes.closed.append((start, end))
     return True
+
+
+def _stops(start: float, end: float, period_s: float, stop_s: float) -> list[Span]:
+    count = math.ceil((end - start) / period_s)
+    begins = [start + number * period_s for number in range(count)]
+    return [(begin, min(end, begin + stop_s)) for begin in begins]
 
 
 def _second_halves(start: float, end: float, period_s: float) -> list[Span]:

@@ -43,7 +43,7 @@ def assess(run: Run) -> Values:
         values |= {f"{kind}_{name}_ms{suffix}": None for kind in ("floor", "excess") for name in NAMES}
         values |= {f"{kind}_failed_requests{suffix}": None for kind in ("floor", "excess")}
         values |= {f"times_floor_{name}{suffix}": None for name in NAMES}
-    if not _has_floor(run) or (there := courses(run)) is None or not there:
+    if not has_floor(run) or (there := courses(run)) is None or not there:
         return values
     config = run.manifest["config"]
     slots, timeout_s = int(config["replica"]["concurrency"]), run.setting("load", "timeout_s", TIMEOUT_S)
@@ -75,7 +75,8 @@ def _compared(best_ms: Floats, measured_ms: Floats, suffix: str) -> Values:
     return values
 
 
-def _has_floor(run: Run) -> bool:
+def has_floor(run: Run) -> bool:
+    """Whether the lines can be played again: an open loop, known demands, first come first served."""
     config = run.manifest["config"]
     replica, demand = config.get("replica") or {}, config["workload"].get("demand") or {}
     return (

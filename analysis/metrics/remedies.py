@@ -13,6 +13,7 @@ REMEDIES = (
     (r"no request was planned", "a longer workload.duration_s, or a shorter workload.warmup_s"),
     (r"could not send all", "mend what the brackets name"),
     (r"CPU of (its )?generator.*limit", "set load.workers=2, or lower workload.rate_rps"),
+    (r"router's loop stood still", "close other programs: the router had no core"),
     (r"CPU of foreign.*limit", "close what else runs on the machine"),
     (r"CPU of the hypervisor.*limit", "take another moment, or another machine"),
     (r"clock .*(off at|drifted|is known to)", "synchronise the machines' clocks (NTP, PTP)"),

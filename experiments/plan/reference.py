@@ -15,7 +15,7 @@ from experiments.plan.check import check
 from experiments.plan.choices import GROUPS, Choice, choices
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.engines import ENGINES
-from experiments.plan.fault_plan import Fault, FaultPlanSettings
+from experiments.plan.fault_plan import Fault, FaultPlanSettings, taker_of
 from experiments.plan.keys import Key, about, keys_of, meaning
 from experiments.process_faults import PROCESS_FAULTS
 from services.backend.faults import PARAMETERS
@@ -101,8 +101,7 @@ def _asked(path: str) -> str:
     section, _, name = path.rpartition(".")
     config = Config(policy={"name": "random"}, scaler={"name": "target_tracking"})
     if section == "faults[]":
-        action = next((action for action, taken in PARAMETERS.items() if name in taken), "slow")
-        config.faults = [Fault(5.0, action, "r1")]
+        config.faults = [Fault(5.0, taker_of(name), "r1")]
         setattr(config.faults[0], name, IMPOSSIBLE)
     elif section == "random_faults":
         config.random_faults = FaultPlanSettings(count=1)
