@@ -23,6 +23,10 @@ MODULES = (
     "services.router.work",
     "services.router.replica",
     "services.router.fleet",
+    "services.backoff",
+    "services.router.budgets",
+    "services.router.running_percentile",
+    "services.router.patience",
     "services.router.retries",
     "services.router.limits",
     "services.router.waiting",
@@ -52,6 +56,7 @@ MODULES = (
     "experiments.simulator.registering",
     "experiments.simulator.replica",
     "experiments.simulator.request",
+    "experiments.simulator.serving",
     "experiments.simulator.router",
 )
 """Pure decisions and the event engine; everything else, and a user's own policy, stays interpreted beside them."""
