@@ -16,11 +16,11 @@ demo: $(STAMP) ## kill a replica under load, and see what the router makes of it
 fast: $(STAMP) ## compile the simulator: the same results in less than half the time; needs a C compiler
 	@$(BIN)/python -m experiments.compile
 
-quick: $(STAMP) ## tests of pure code, about two minutes
+quick: $(STAMP) ## tests of pure code, under a minute
 	@$(BIN)/python -m pytest --quick -n 2
 
-test: $(STAMP) ## all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: $(STAMP) ## all tests, one more at a time than the usual two cores: many wait for processes rather than compute
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 verify: $(STAMP) ## measurements whose result is known before: ten minutes, on an otherwise idle machine
 	@$(BIN)/python -m pytest tests/measuring --timeout 1200

@@ -58,10 +58,10 @@ def query_range(url: str, expr: str, start: float, end: float, step_s: float) ->
     body = urllib.parse.urlencode({"query": expr, "start": start, "end": end, "step": step_s}).encode()
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/api/v1/query_range", body, timeout=30) as response:
-            found: list[dict[str, Any]] = json.load(response)["data"]["result"]
+            series: list[dict[str, Any]] = json.load(response)["data"]["result"]
     except urllib.error.HTTPError as error:
         raise ValueError(f"{expr}: {error.read().decode(errors='replace')[:500]}") from error
-    return found
+    return series
 
 
 def _legend(target: dict[str, Any], metric: dict[str, str]) -> str:
@@ -84,16 +84,16 @@ def draw(url: str, name: str, last_s: float, path: Path, stack: str = ".*") -> N
     start = end - last_s
     data: list[list[Series]] = [
         [
-            (_legend(target, found["metric"]), [(t, float(value)) for t, value in found["values"]])
+            (_legend(target, line["metric"]), [(t, float(value)) for t, value in line["values"]])
             for target in panel["targets"]
-            for found in query_range(url, expand(target["expr"], step_s, stack), start, end, step_s)
+            for line in query_range(url, expand(target["expr"], step_s, stack), start, end, step_s)
         ]
         for panel in board["panels"]
     ]
     bands: list[Band] = []
     for each in annotations(board):
-        found = query_range(url, expand(each["expr"], SCRAPE_S, stack), start, end, SCRAPE_S)
-        moments = sorted({t for series in found for t, value in series["values"] if float(value) > 0})
+        all_series = query_range(url, expand(each["expr"], SCRAPE_S, stack), start, end, SCRAPE_S)
+        moments = sorted({t for series in all_series for t, value in series["values"] if float(value) > 0})
         bands.append((each["name"], [(t, t + SCRAPE_S) for t in moments]))
     board_page.draw(board, data, bands, (start, end, step_s), path)
 

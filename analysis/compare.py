@@ -62,8 +62,8 @@ def draw(comparison: Comparison, folder: Path) -> None:
 
 def for_tables() -> Console:
     """A console as wide as the terminal, in which cells are folded, not cut."""
-    found = Console()
-    return Console(width=max(found.width, NARROWEST if found.is_terminal else TABLE_WIDTH))
+    terminal = Console()
+    return Console(width=max(terminal.width, NARROWEST if terminal.is_terminal else TABLE_WIDTH))
 
 
 def _table(sheet: Sheet, width: int) -> Table:
@@ -75,9 +75,9 @@ def _table(sheet: Sheet, width: int) -> Table:
         effect += "\npp: percentage points"
     for name in (metric, about, *(arm.replace("=", "=\n").replace(", ", ",\n") for arm in arms), effect, "", verdict):
         table.add_column(escape(name), overflow="fold")
-    for label, about, *values, found, verdict in rows:
-        level = re.search(r" (\S+ %)$", found)
-        cells = [found, ""] if level is None else [found[: level.start()], level[1]]
+    for label, about, *values, verdict_basis, verdict in rows:
+        level = re.search(r" (\S+ %)$", verdict_basis)
+        cells = [verdict_basis, ""] if level is None else [verdict_basis[: level.start()], level[1]]
         folded = textwrap.fill(label, LABEL_WIDTH), textwrap.fill(verdict, VERDICT_WIDTH)
         table.add_row(*map(escape, (folded[0], about, *values, *cells, folded[1])))
     return table
@@ -146,10 +146,10 @@ def _gathered(
         arms = arms_of(runs) if chosen.expect else sort_into_arms(runs)
         return arms, compare_runs(runs) if len(arms) > 1 else None
     kept = load(chosen.baseline, chosen.baselines)
-    found = against(kept.name, read_runs([kept.folder], leave_out), runs)
-    for warning in found.warnings:
+    held = against(kept.name, read_runs([kept.folder], leave_out), runs)
+    for warning in held.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    return found.arms, told(found.comparison)
+    return held.arms, told(held.comparison)
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:

@@ -66,7 +66,7 @@ def plans(
     if BY_KEY[row.metric].by == "ratio":
         wanted, now = math.log1p(wanted), math.log1p(now)
     of_pair = now / quantiles(row.n, row.level) * math.sqrt(row.n)
-    found = []
+    worth_planning = []
     lengths = [warmup_s + factor * window_s for factor in LENGTHS]
     if row.system_needs_s is not None:
         lengths = sorted({*lengths, row.system_needs_s})
@@ -78,8 +78,8 @@ def plans(
         if row.system_needs_s is not None:
             speaks = length >= row.system_needs_s
         time_s = None if pairs is None else pairs * arms * (length + overhead_s)
-        found.append(Plan(length, pairs, time_s, speaks))
-    return found
+        worth_planning.append(Plan(length, pairs, time_s, speaks))
+    return worth_planning
 
 
 def show(comparison: Comparison, effect: float | None, console: Console) -> int:

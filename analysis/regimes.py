@@ -79,10 +79,10 @@ def regimes(runs: list[Measured], x: str, y: str) -> list[Cell]:
     for run, metrics in runs:
         flat = flatten(run.manifest["config"])
         points.setdefault((float(flat[x]), float(flat[y])), []).append((run, metrics))
-    found = [(point, sort_into_arms(members)) for point, members in sorted(points.items())]
+    points_and_arms = [(point, sort_into_arms(members)) for point, members in sorted(points.items())]
     primary = _primary(runs)
     cells = []
-    for (point, arms), best in zip(found, best_sets([arms for _, arms in found]), strict=True):
+    for (point, arms), best in zip(points_and_arms, best_sets([arms for _, arms in points_and_arms]), strict=True):
         state: Literal["winner", "equivalent", "undecided"] = "undecided"
         if best.are_equivalent:
             state = "equivalent"
@@ -158,16 +158,16 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         runs = read_runs([chosen.place])
-        found = axes_of(runs)
-        x = chosen.x or next((key for key in found if key != chosen.y), None)
-        y = chosen.y or next((key for key in found if key != x), None)
+        axes = axes_of(runs)
+        x = chosen.x or next((key for key in axes if key != chosen.y), None)
+        y = chosen.y or next((key for key in axes if key != x), None)
         if x is None or y is None:
-            there = ", ".join(found) or "none"
+            there = ", ".join(axes) or "none"
             raise ComparisonError(f"a map needs two keys with numbers that differ; there is {there}")
-        unknown = [key for key in (x, y) if key not in found]
+        unknown = [key for key in (x, y) if key not in axes]
         if unknown:
-            raise ComparisonError(f"{unknown[0]}: there are {', '.join(found)}")
-        if more := [key for key in found if key not in (x, y)]:
+            raise ComparisonError(f"{unknown[0]}: there are {', '.join(axes)}")
+        if more := [key for key in axes if key not in (x, y)]:
             raise ComparisonError(f"the runs differ in {', '.join(more)}, too; a map has two axes")
         cells = regimes(runs, x, y)
         rows = [asdict(cell) for cell in cells]

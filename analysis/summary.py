@@ -113,18 +113,18 @@ def _find_all(places: list[Path]) -> tuple[list[Path], int]:
     Raises:
         FolderError: no place holds a run.
     """
-    found: list[Path] = []
+    folders: list[Path] = []
     errors: list[FolderError] = []
     for place in places:
         try:
-            found += [folder for folder in find([place]) if folder not in found]
+            folders += [folder for folder in find([place]) if folder not in folders]
         except FolderError as error:
             errors.append(error)
-    if not found:
+    if not folders:
         raise errors[0]
     for missing in errors:
         print(missing, file=sys.stderr)
-    return found, len(errors)
+    return folders, len(errors)
 
 
 def _pipeline_folders(params: Path) -> list[Path]:

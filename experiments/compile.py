@@ -23,6 +23,10 @@ MODULES = (
     "services.router.work",
     "services.router.replica",
     "services.router.fleet",
+    "services.backoff",
+    "services.router.budgets",
+    "services.router.running_percentile",
+    "services.router.patience",
     "services.router.retries",
     "services.router.limits",
     "services.router.waiting",
@@ -53,6 +57,7 @@ MODULES = (
     "experiments.simulator.registering",
     "experiments.simulator.replica",
     "experiments.simulator.request",
+    "experiments.simulator.serving",
     "experiments.simulator.router",
     "experiments.simulator.standing",
 )
@@ -81,18 +86,18 @@ def file_of(module: str) -> str:
 
 def sources(root: Path) -> list[str]:
     """The files that binaries depend on, below `root`: those compiled, and ours that they import."""
-    found = {file_of(module) for module in MODULES}
+    files = {file_of(module) for module in MODULES}
     for module in MODULES:
         for node in ast.walk(ast.parse((root / file_of(module)).read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module:
                 names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-                found.update(
+                files.update(
                     file.relative_to(root).as_posix()
                     for name in names
                     for file in (root / file_of(name), root / name.replace(".", "/") / "__init__.py")
                     if file.is_file()
                 )
-    return sorted(found)
+    return sorted(files)
 
 
 def build(folder: Path = FOLDER, root: Path = ROOT) -> Path:

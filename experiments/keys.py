@@ -38,12 +38,12 @@ def main(arguments: list[str] | None = None) -> int:
     lines = [line for section in sections() for line in section.lines]
     shown: list[Line] = []
     for word in chosen.words:
-        if not (found := matching(lines, word)):
+        if not (matched := matching(lines, word)):
             near = difflib.get_close_matches(word, [line.path for line in lines], 3, 0.5)
             hint = f"; did you mean {', '.join(near)}?" if near else "; without a word all are shown"
             print(f"{word}: no key is called so{hint}", file=sys.stderr)
             return NONE
-        shown += [line for line in found if line not in shown]
+        shown += [line for line in matched if line not in shown]
     try:
         print("\n".join(in_words(shown if chosen.words else lines, min(WIDTH, shutil.get_terminal_size().columns))))
         sys.stdout.flush()

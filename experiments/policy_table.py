@@ -13,25 +13,34 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import yaml
 
-from analysis.metrics.capacity import Course
+from analysis.metrics.capacity import Course, under
 from analysis.metrics.floor import ideal_s
 from experiments.plan.config import Config, DelaysConfig, EngineConfig, LoadConfig, ReplicaConfig, RouterConfig
 from experiments.plan.delays import Delay, StartUp
 from experiments.plan.fault_plan import Fault
+from experiments.plan.installed import CONF
 from experiments.plan.schedule import build_schedule
 from experiments.plan.workload import DemandSettings, WorkloadSettings
 from experiments.simulator.request import OK
 from experiments.simulator.stack import simulate
+from record.landed import LandedFault
 from services.router.policies import POLICIES
 
 SLOTS, REPLICAS, RATE_RPS, MEAN_MS = 2, 4, 90.0, 50.0
 DURATION_S, WARMUP_S, AT_S, FOR_S = 23.0, 3.0, 8.0, 10.0
 TIMEOUT_S = LoadConfig().timeout_s
-DELAYS = DelaysConfig(Delay(1.45, 0.3), Delay(0.1, 0.3), Delay(0.56, 0.3), StartUp(437.0, 0.1))
-"""As they were measured on one machine (conf/engine/sim.yaml)."""
 
 
+def _delays() -> DelaysConfig:
+    """Those of `engine=sim`."""
+    known = yaml.safe_load((CONF / "engine" / "sim.yaml").read_text(encoding="utf-8"))["delays"]
+    ways = {name: Delay(**known[name]) for name in ("client", "router", "replica")}
+    return DelaysConfig(**ways, startup=StartUp(**known["startup"]))
+
+
+DELAYS = _delays()
 WAY_S = DELAYS.client.median_s + DELAYS.router.median_s + DELAYS.replica.median_s
 IDS = [f"r{number}" for number in range(1, REPLICAS + 1)]
 FAULTY, FACTOR = "r2", 10.0
@@ -43,6 +52,14 @@ class Case(NamedTuple):
     action: str | None = None
     """The fault on one replica, of a factor of ten where it has one."""
     speeds: tuple[float, ...] = (1.0,) * REPLICAS
+
+    @property
+    def fault(self) -> Fault | None:
+        """What is done to `FAULTY`, None = nothing."""
+        if self.action is None:
+            return None
+        factor = FACTOR if self.action == "slow" else None
+        return Fault(at_s=AT_S, action=self.action, target=FAULTY, for_s=FOR_S, factor=factor)
 
 
 CASES = {
@@ -65,26 +82,17 @@ class Found(NamedTuple):
     lost: int
 
 
-def course(speed: float, action: str | None) -> Course:
+def course(speed: float, fault: Fault | None) -> Course:
     """What a replica can do in the run, where a fault is done to it (None: none)."""
-    span = (AT_S, AT_S + FOR_S)
-    match action:
-        case None:
-            return Course(speed)
-        case "slow":
-            return Course(speed, slowed=((*span, FACTOR),))
-        case "pause":
-            return Course(speed, frozen=(span,))
-        case "kill":
-            return Course(speed, closed=((AT_S, span[1] + DELAYS.startup.median_s),), deaths=(AT_S,))
-        case _:
-            return Course(speed, closed=(span,))
+    end_s = AT_S + FOR_S
+    done = [LandedFault(0, fault.action, FAULTY, AT_S, end_s, fault.full_parameters)] if fault is not None else []
+    return under(speed, done, DURATION_S, end_s + DELAYS.startup.median_s)
 
 
 def measured(policy: str, case: Case, seed: int) -> Found:
     """Simulate one run, and its floor."""
-    factor = FACTOR if case.action == "slow" else None
-    faults = [Fault(at_s=AT_S, action=case.action, target=FAULTY, for_s=FOR_S, factor=factor)] if case.action else []
+    fault = case.fault
+    faults = [fault] if fault is not None else []
     config = Config(
         seed=seed,
         replicas=REPLICAS,
@@ -103,8 +111,7 @@ def measured(policy: str, case: Case, seed: int) -> Found:
     asked = (at_s >= AT_S) & (at_s < AT_S + FOR_S) if faults else at_s >= WARMUP_S
     served = np.frombuffer(stack.records.outcome, dtype=np.int8) == OK
     latency_s = np.where(served, stack.load.sojourn_s(), np.inf)
-    actions = [case.action if id_ == FAULTY else None for id_ in IDS]
-    courses = [course(speed, action) for speed, action in zip(case.speeds, actions, strict=True)]
+    courses = [course(speed, fault if id_ == FAULTY else None) for id_, speed in zip(IDS, case.speeds, strict=True)]
     least_s = WAY_S + ideal_s(at_s, schedule["demand_s"].to_numpy(), courses, SLOTS, TIMEOUT_S)
     quantiles = [float(np.quantile(latency_s[asked], q, method="inverted_cdf")) for q in (0.5, 0.99)]
     floor = float(np.quantile(least_s[asked], 0.99, method="inverted_cdf"))

@@ -179,7 +179,7 @@ class Session:
 
     async def _conclude(self, reason: str, companion: Companion | None) -> ExitStatus:
         """Analyse, log, print; return the status."""
-        metrics, found = None, list[str]()
+        metrics, where = None, list[str]()
         if not self.config.load.ui and (self.folder / "requests.parquet").exists():
             if reason == "complete" and self._wants_counterfactual:
                 self._progress.step("simulating it without the router's failure handling")
@@ -189,7 +189,7 @@ class Session:
         outcomes = self._hold(metrics) if metrics is not None else []
         if companion is not None:
             self._progress.step("logging to MLflow")
-            found = await companion.log()
+            where = await companion.log()
         if metrics is not None:
             self._print(metrics)
         if outcomes:
@@ -197,7 +197,7 @@ class Session:
 
             show(outcomes, self._progress.console)
         self._progress.say(f"results: {_relative(self.folder)}")
-        for line in found if self.sweep_dir is None else []:  # a sweep says it once, at its end
+        for line in where if self.sweep_dir is None else []:  # a sweep says it once, at its end
             self._progress.say(line)
         if self.config.load.ui and reason == "interrupted":
             return ExitStatus.COMPLETE

@@ -36,5 +36,5 @@ def read(folder: Path, manifest: Manifest) -> Counterfactual | None:
         raise FolderError(f"{path}: cannot be read ({one_line(error)})") from error
     for text in misfits(content, Counterfactual):
         raise FolderError(f"{path}: {text}")
-    found: Counterfactual = content
-    return found if all(found.get(key) == manifest.get(key) for key in OWN) else None
+    known: Counterfactual = content
+    return known if all(known.get(key) == manifest.get(key) for key in OWN) else None

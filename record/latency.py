@@ -48,17 +48,17 @@ def quantile(latencies: Floats, share: float) -> float:
 def quantiles(latencies: Floats, shares: Iterable[float]) -> list[float]:
     """The same for several shares, sorted once."""
     ordered = np.sort(latencies)
-    found = []
+    values = []
     for share in shares:
         if not len(ordered):
-            found.append(math.nan)
+            values.append(math.nan)
             continue
         place = float(np.round((len(ordered) - 1) * share, WHOLE))
         below = int(place)
         weight = place - below
         low, high = float(ordered[below]), float(ordered[below + (weight > 0)])
-        found.append(low + weight * (high - low) if math.isfinite(high) else math.inf)
-    return found
+        values.append(low + weight * (high - low) if math.isfinite(high) else math.inf)
+    return values
 
 
 def quantiles_by(latencies: Floats, groups: NDArray[np.int64], count: int, shares: Iterable[float]) -> list[Floats]:
@@ -76,7 +76,7 @@ def quantiles_by(latencies: Floats, groups: NDArray[np.int64], count: int, share
     sizes = np.bincount(groups, minlength=count)
     some = sizes > 0
     begins = (np.cumsum(sizes) - sizes)[some]
-    found = []
+    by_share = []
     for share in shares:
         place = np.round((sizes[some] - 1) * share, WHOLE)
         below = np.floor(place).astype("int64")
@@ -85,5 +85,5 @@ def quantiles_by(latencies: Floats, groups: NDArray[np.int64], count: int, share
         each = np.full(count, np.nan)
         with np.errstate(invalid="ignore"):  # inf - inf, of which nothing is kept
             each[some] = np.where(np.isfinite(high), low + weight * (high - low), np.inf)
-        found.append(each)
-    return found
+        by_share.append(each)
+    return by_share

@@ -8,7 +8,8 @@ class Metrics(TypedDict, total=False):
     """The run in numbers; null = undefined.
 
     All keys are there but in files that an older version made. Beside them stand `share_<replica>` of each replica
-    that answered and `lateness_p99_ms_worker_<shard>` of each generator process, whose names a run decides: `value_of`.
+    that answered, `pick_share_<reason>` of each reason for a pick, and
+    `lateness_p99_ms_worker_<shard>` of each generator process, whose names a run decides: `value_of`.
     """
 
     # load and its outcome
@@ -87,6 +88,8 @@ class Metrics(TypedDict, total=False):
     # routing and replicas
     retried_requests: int | None
     attempts_per_request: float | None
+    hedged_requests: int | None
+    hedge_wins: int | None
     replicas_min: int | None
     replicas_max: int | None
     replica_seconds: float | None
@@ -101,6 +104,12 @@ class Metrics(TypedDict, total=False):
     recovery_s: float | None
     recovered: bool | None
     fault_delay_max_ms: float | None
+
+    # the router's decisions
+    time_in_panic_s: float | None
+    false_ejections: int | None
+    regret_mean_ms: float | None
+    regret_p99_ms: float | None
 
     # against theory
     exact_error_p50_ms: float | None
@@ -159,6 +168,9 @@ class Metrics(TypedDict, total=False):
     cpu_steal_cores: float | None
     cpu_generator_max_cores: float | None
     cpu_router_max_cores: float | None
+    router_lag_ms: float | None
+    router_lag_max_ms: float | None
+    router_starved_ms: float | None
     clock_offset_max_ms: float | None
     valid: bool
     invalid_reasons: list[str]

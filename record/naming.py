@@ -38,5 +38,5 @@ def number_of(name: str) -> int | None:
 
 def by_number(sweep: Path) -> dict[int, Path]:
     """The folders of a sweep's jobs, in their order."""
-    found = {number_of(path.name): path for path in sorted(sweep.iterdir()) if path.is_dir()}
-    return {number: path for number, path in sorted((n, p) for n, p in found.items() if n is not None)}
+    folders = {number_of(path.name): path for path in sorted(sweep.iterdir()) if path.is_dir()}
+    return {number: path for number, path in sorted((n, p) for n, p in folders.items() if n is not None)}

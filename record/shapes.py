@@ -145,6 +145,8 @@ class Manifest(_Configured, Provenance, total=False):
     clocks: list[ClockEntry]
     engine: SimulatedEngine
     generator: list[Generator]
+    picks: dict[str, int]
+    """Attempts by why the policy picked their replica, as the router counted them until its end."""
     image: str
 
 
@@ -194,6 +196,8 @@ class Sample(_Moment, total=False):
     replicas_ready: int | None
     replicas_desired: int | None
     router_in_flight: int | None
+    router_lag_ms: float | None
+    """How long the router's event loop has stood still since the last line, milliseconds."""
 
 
 class Simulated(TypedDict):

@@ -78,18 +78,18 @@ def wants(arguments: argparse.Namespace) -> tuple[str, str, bool]:
     Raises:
         ValueError: with the choices.
     """
-    found = []
+    values = []
     for name, choices, default in (("log_format", FORMATS, "text"), ("log_level", LEVELS, "info")):
         given = getattr(arguments, name)
         value = given or os.environ.get(VARIABLES[name], "") or default
         if value not in choices:
             source = f"--{name.replace('_', '-')}" if given else VARIABLES[name]
             raise ValueError(f"{source}={ascii(value)[1:-1]}: there are {', '.join(choices)}")
-        found.append(value)
+        values.append(value)
     access = os.environ.get(VARIABLES["access_log"], "")
     if access not in ("", "0", "1"):
         raise ValueError(f"{VARIABLES['access_log']}={ascii(access)[1:-1]}: must be 0 or 1")
-    return found[0], found[1], bool(arguments.access_log or access == "1")
+    return values[0], values[1], bool(arguments.access_log or access == "1")
 
 
 def configure(service: str, arguments: argparse.Namespace, **always: object) -> bool:
@@ -215,10 +215,10 @@ class Json(Line):
 
 def _bounded(value: object) -> object:
     """A field as JSON can hold it, of bounded length; what is no JSON becomes text."""
-    found = _as_json(value, MAX_DEPTH)
-    if isinstance(found, list | dict) and len(text := json.dumps(found, allow_nan=False)) > MAX_TEXT_CHARACTERS:
+    bounded = _as_json(value, MAX_DEPTH)
+    if isinstance(bounded, list | dict) and len(text := json.dumps(bounded, allow_nan=False)) > MAX_TEXT_CHARACTERS:
         return text[:MAX_TEXT_CHARACTERS] + "..."
-    return found
+    return bounded
 
 
 def _as_json(value: object, depth: int) -> object:

@@ -65,11 +65,11 @@ class Point:
 
     def files(self) -> dict[str, list[Path]]:
         """The files of each name, the tree's first."""
-        found: dict[str, list[Path]] = {}
+        by_name: dict[str, list[Path]] = {}
         for folder in self.path:
             for name in _names(folder):
-                found.setdefault(name, []).append(Path(folder, f"{name}.py"))
-        return dict(sorted(found.items()))
+                by_name.setdefault(name, []).append(Path(folder, f"{name}.py"))
+        return dict(sorted(by_name.items()))
 
     def find(self, name: str) -> Any:  # noqa: ANN401 - of the type that its package describes
         """The class called `name`.
@@ -111,13 +111,13 @@ class Point:
 
     def usable(self) -> dict[str, Any]:
         """The classes by name; a file that cannot be used is left out."""
-        found = {}
+        by_name = {}
         for name in self.files():
             try:
-                found[name] = self.find(name)
+                by_name[name] = self.find(name)
             except ValueError:
                 continue
-        return found
+        return by_name
 
     def listed(self) -> str:
         """The names there are, for a help text, and what is wrong with the files that cannot be used."""

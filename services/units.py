@@ -72,10 +72,10 @@ def typed(value: object) -> str:
 
 def _meant(key: str, value: object) -> float | None:
     """The number that was meant by one with its unit behind it, in the key's unit; None = that cannot be told."""
-    found = WITH_UNIT.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
+    parts = WITH_UNIT.fullmatch(value) if isinstance(value, str) else None
+    if parts is None:
         return None
-    number, unit = float(found[1]), found[2].lower()
+    number, unit = float(parts[1]), parts[2].lower()
     scale = {"milliseconds": 1e-3, "seconds": 1.0}.get(unit_of(key))
     if scale is not None:
         return number * SECONDS[unit] / scale if unit in SECONDS else None

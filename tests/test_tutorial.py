@@ -101,6 +101,7 @@ def test_there_are_five_questions_each_with_a_command_and_what_it_does_not_say()
     assert all("```sh\npython -m experiments.run " in text and "**Not said:**" in text for text in asked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", RUNS, ids=lambda arguments: folder_of(arguments) or " ".join(arguments)[:40])
 def test_every_command_of_a_run_composes(arguments):
     resumed = next((a.partition("=")[2] for a in arguments if a.startswith("repeat.resume=")), None)

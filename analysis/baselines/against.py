@@ -74,15 +74,15 @@ def _counterparts(before: Sequence[Arm], now: Sequence[Arm]) -> list[tuple[Arm, 
     A key that only one of two versions of the code has tells nothing.
     """
     are_single = len(before) == len(now) == 1
-    found: list[tuple[Arm, Arm | None, list[Change]]] = []
+    counterparts: list[tuple[Arm, Arm | None, list[Change]]] = []
     for arm in now:
         changes = [_settings_that_differ(_first(each), _first(arm)) for each in before]
         # Of several that may be the one: alike in both, in settings, in name.
         ranks = [(not differing, each.label == arm.label) for each, differing in zip(before, changes, strict=True)]
         nearest = max(range(len(before)), key=ranks.__getitem__)  # of equals the first
         is_one = are_single or any(ranks[nearest])
-        found.append((arm, before[nearest], changes[nearest]) if is_one else (arm, None, []))
-    return found
+        counterparts.append((arm, before[nearest], changes[nearest]) if is_one else (arm, None, []))
+    return counterparts
 
 
 def _first(arm: Arm) -> Measured:

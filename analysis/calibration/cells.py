@@ -118,7 +118,7 @@ class Table:
 
 def merge(parts: Iterable[list[Table]]) -> list[Table]:
     """Tables of the same title as one, in the order in which titles come first."""
-    found: dict[str, Table] = {}
+    merged: dict[str, Table] = {}
     for table in (table for tables in parts for table in tables):
-        found.setdefault(table.title, Table(table.title, table.columns, [])).cells.extend(table.cells)
-    return list(found.values())
+        merged.setdefault(table.title, Table(table.title, table.columns, [])).cells.extend(table.cells)
+    return list(merged.values())

@@ -37,8 +37,8 @@ def of_shares(experiments: int, rng: np.random.Generator) -> list[Table]:
                 cell = Cell({"failed": f"{share:.2%}", "spread of runs": f"{spread:g}", "pairs": str(n)})
                 counts = _counts(share, spread, (experiments, 2, n), rng)
                 for reference, other in counts:
-                    found = compare([arm("a", manifest, _runs(reference)), arm("b", manifest, _runs(other))])
-                    row = found.row("b", FAILED)
+                    comparison = compare([arm("a", manifest, _runs(reference)), arm("b", manifest, _runs(other))])
+                    row = comparison.row("b", FAILED)
                     assert row is not None and row.low is not None and row.high is not None
                     cell.add(
                         covered=row.low <= 0 <= row.high,
@@ -112,7 +112,7 @@ def _p99(value: float, lost: int) -> dict[str, float | None]:
 
 
 def _verdict(runs: list[list[Metrics]], manifest: Manifest) -> dict[str, bool]:
-    arms: list[Arm] = [arm(label, manifest, found) for label, found in zip("ab", runs, strict=True)]
+    arms: list[Arm] = [arm(label, manifest, metrics) for label, metrics in zip("ab", runs, strict=True)]
     row = compare(arms).row("b", "latency_p99_ms")
     verdict = None if row is None else row.overall
     return {"better": verdict == "better", "worse": verdict == "worse", "false": verdict in ("better", "worse")}

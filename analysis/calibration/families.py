@@ -37,12 +37,12 @@ def of_many_arms(experiments: int, rng: np.random.Generator) -> list[Table]:
             p99 = _p99(servers, experiments * n, rng)
             cell = Cell({"pairs": str(n)})
             for start in range(0, experiments * n, n):
-                found = best_sets([_arms({name: values[start : start + n] for name, values in p99.items()})])[0]
+                best = best_sets([_arms({name: values[start : start + n] for name, values in p99.items()})])[0]
                 cell.add(
-                    false=bool(found.worse),
-                    winner=not found.others,
-                    best_left_out="arm 0" not in found.members,
-                    members=len(found.members),
+                    false=bool(best.worse),
+                    winner=not best.others,
+                    best_left_out="arm 0" not in best.members,
+                    members=len(best.members),
                 )
             cells.append(cell)
     members = Column("members", "arms in the set", "mean")
@@ -105,14 +105,14 @@ def of_bad_runs(experiments: int, rng: np.random.Generator) -> list[Table]:
                     name: values[start : start + n] * np.where(bad[name][start : start + n], BAD_FACTOR, 1)
                     for name, values in p99.items()
                 }
-                found = compare(_arms(part))
-                row = found.row("b", PRIMARY)
+                comparison = compare(_arms(part))
+                row = comparison.row("b", PRIMARY)
                 assert row is not None and row.low and row.high
                 has_bad = bool(bad["b"][start : start + n].any())
                 cell.add(
                     covered=math.log(row.low) <= truth <= math.log(row.high),
-                    said=bool(found.outlying) if has_bad else None,
-                    false_alarm=None if has_bad else bool(found.outlying),
+                    said=bool(comparison.outlying) if has_bad else None,
+                    false_alarm=None if has_bad else bool(comparison.outlying),
                 )
             cells.append(cell)
     columns = [

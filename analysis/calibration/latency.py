@@ -71,8 +71,8 @@ def of_runs(
             # What a look finds does not depend on the width that is wanted.
             looks = [(n, compare(_arms(sample, n, left_to_data))) for n in planned_looks(BUDGET)]
             for until, cell in by_until.items():
-                n, found = next((each for each in looks if each[1].is_narrow(until)), looks[-1])
-                _count(cell, found, n, truth)
+                n, comparison = next((each for each in looks if each[1].is_narrow(until)), looks[-1])
+                _count(cell, comparison, n, truth)
         columns = _columns(contrast)
         tables.append(Table(f"{contrast.name}, runs of {REQUESTS:,} requests", columns, list(by_count.values())))
         tables.append(Table(f"{contrast.name}, sequential, at most {BUDGET} pairs", columns, list(by_until.values())))
@@ -133,20 +133,20 @@ def _cell(utilisation: float, contrast: Server, truth: dict[str, float], **setti
 
 def _columns(contrast: Server) -> list[Column]:
     if contrast is SAME:
-        found = [FALSE, OTHER_FALSE]
+        verdicts = [FALSE, OTHER_FALSE]
     else:
-        found = [Column("truth", "true ratio", "mean"), Column("better", "power, %")]
-    return [COVERAGE, OTHERS, *found, WIDTH, MEAN_PAIRS]
+        verdicts = [Column("truth", "true ratio", "mean"), Column("better", "power, %")]
+    return [COVERAGE, OTHERS, *verdicts, WIDTH, MEAN_PAIRS]
 
 
-def _count(cell: Cell, found: Comparison, pairs: int, truth: dict[str, float], estimand: str = "run") -> None:
+def _count(cell: Cell, comparison: Comparison, pairs: int, truth: dict[str, float], estimand: str = "run") -> None:
     """Hold a comparison against the true log-ratios of what it was asked for."""
     covered = {
         row.metric: math.log(row.low) <= truth[row.metric] <= math.log(row.high)
-        for row in found.rows
+        for row in comparison.rows
         if row.metric in truth and row.low and row.high and row.estimand == estimand
     }
-    primary = next((row for row in found.rows if row.is_primary), None)
+    primary = next((row for row in comparison.rows if row.is_primary), None)
     verdict = "inconclusive" if primary is None else primary.direction
     others = [held for key, held in covered.items() if key != PRIMARY]
     cell.add(
@@ -154,7 +154,7 @@ def _count(cell: Cell, found: Comparison, pairs: int, truth: dict[str, float], e
         covered=covered.get(PRIMARY),
         false=verdict in ("better", "worse"),
         better=verdict == "better",
-        others_false=any(row.direction in ("better", "worse") for row in found.rows if not row.is_primary),
+        others_false=any(row.direction in ("better", "worse") for row in comparison.rows if not row.is_primary),
         width=None if primary is None else 100 * (primary.factor - 1),
         pairs=pairs,
         others=all(others) if others else None,
@@ -190,8 +190,8 @@ def _arms(sample: dict[str, list[Metrics]], n: int, manifest: Manifest) -> list[
 def _windows(server: Server, utilisation: float, table: Floats) -> Iterator[Measured]:
     """Whole runs with their latencies, for the estimand that needs them."""
     manifest = settings(estimand="system", duration_s=table.shape[1] / utilisation)
-    found = latencies(table)
+    quantiles = latencies(table)
     relaxation = server.relaxation(utilisation)
     for index, row in enumerate(table):
-        known = {key: float(values[index]) for key, values in found.items()} | {"relaxation_s": relaxation}
+        known = {key: float(values[index]) for key, values in quantiles.items()} | {"relaxation_s": relaxation}
         yield Measured(run(manifest, row.copy()), metrics(len(row), known))

@@ -72,11 +72,11 @@ def simulate(
         shape = (min(together, runs - done), warmup + requests)
         gaps = rng.standard_exponential(shape) / utilisation
         common = rng.standard_exponential(shape)
-        found = {}
+        latencies = {}
         for server in servers:
             demand = rng.standard_exponential(shape) if server.has_own_demand else common
-            found[server.name] = 1e3 * sojourns(gaps, demand / server.speed)[:, warmup:]
-        yield found
+            latencies[server.name] = 1e3 * sojourns(gaps, demand / server.speed)[:, warmup:]
+        yield latencies
 
 
 def sojourns(gaps: Floats, services: Floats) -> Floats:

@@ -82,4 +82,4 @@ def metrics(
 def arm(label: str, manifest: Manifest, runs: Sequence[Metrics]) -> Arm:
     """An arm of runs with these metrics, one a seed."""
     one = run(manifest)
-    return Arm(label, {seed: [Measured(one, found)] for seed, found in enumerate(runs)})
+    return Arm(label, {seed: [Measured(one, metrics)] for seed, metrics in enumerate(runs)})

@@ -59,8 +59,8 @@ def pairs_needed(row: Row, comparison: Comparison) -> int | None:
         return quantiles(math.floor(valid), level) * of_pair / math.sqrt(valid) <= wanted
 
     counts = range(measured + 1, MOST_PAIRS + 1)
-    found = bisect.bisect_left(counts, True, key=decides)
-    return counts[found] if found < len(counts) else None
+    place = bisect.bisect_left(counts, True, key=decides)
+    return counts[place] if place < len(counts) else None
 
 
 def quantiles(n: int, level: float) -> float:

@@ -149,13 +149,13 @@ def compare_pairings(pairings: list[Pairs], arms: list[Arm], best: BestSet | Non
     plan = plan_of(runs[0].run.manifest["config"])
     reached = look_reached(plan, runs, max(1, *(pairs.measured for pairs in pairings)))
     alpha = ALPHA if reached is None else reached.level
-    found = _effects(pairings, list(BY_KEY), plan.estimand)
+    effects = _effects(pairings, list(BY_KEY), plan.estimand)
     judged: dict[int, Judged] = {}
     for is_headline in (True, False):
-        members = [e for e in found if (e.compared.key in (plan.primary, FAILED)) == is_headline]
+        members = [e for e in effects if (e.compared.key in (plan.primary, FAILED)) == is_headline]
         judged |= {id(j.effect): j for j in judge_family(members, alpha, plan.smallest)}
     comparison = Comparison(
-        [_row(judged[id(e)], plan, alpha) for e in found],
+        [_row(judged[id(e)], plan, alpha) for e in effects],
         pairings,
         plan.primary,
         plan.smallest,
@@ -165,7 +165,7 @@ def compare_pairings(pairings: list[Pairs], arms: list[Arm], best: BestSet | Non
         _sweep(runs),
     )
     for pairs in pairings:
-        rows = {e.compared.key: judged[id(e)] for e in found if e.pairs is pairs}
+        rows = {e.compared.key: judged[id(e)] for e in effects if e.pairs is pairs}
         if (row := comparison.row(pairs.arm, plan.primary)) is not None:
             row.overall = overall(rows[plan.primary], rows.get(FAILED), plan.smallest)
             row.best_set = list(comparison.best.members) if comparison.best is not None else None
@@ -174,12 +174,12 @@ def compare_pairings(pairings: list[Pairs], arms: list[Arm], best: BestSet | Non
 
 def _effects(pairings: Sequence[Pairs], keys: Sequence[str], estimand: Estimand) -> list[Effect]:
     """Every metric of every pairing that there is."""
-    found = []
+    of_all = []
     for pairs in pairings:
         system = System(pairs) if estimand == "system" else None
         effects = [effect for key in keys if (effect := find(BY_KEY[key], pairs)) is not None]
-        found += effects if system is None else [system.effect(effect) for effect in effects]
-    return found
+        of_all += effects if system is None else [system.effect(effect) for effect in effects]
+    return of_all
 
 
 def best_sets(groups: Sequence[Sequence[Arm]]) -> list[BestSet]:
@@ -197,7 +197,7 @@ def best_sets(groups: Sequence[Sequence[Arm]]) -> list[BestSet]:
     reached = look_reached(plan, runs, max((pairs.measured for pairs in every), default=1))
     alpha = ALPHA if reached is None else reached.level
     judged = {(id(j.effect.pairs), j.effect.compared.key): j for j in judge_family(effects, alpha, plan.smallest)}
-    found = []
+    sets = []
     for arms, within in zip(groups, pairings, strict=True):
         known = {label for p in within if p.kept for label in (p.reference, p.arm)}
         verdicts = {
@@ -209,8 +209,8 @@ def best_sets(groups: Sequence[Sequence[Arm]]) -> list[BestSet]:
         }
         ordered = [arm.label for arm in sorted(arms, key=lambda arm: _place(arm, plan)) if arm.label in known]
         without = [arm.label for arm in arms if arm.label not in known]
-        found.append(best_set(ordered or without, verdicts, without if ordered else ()))
-    return found
+        sets.append(best_set(ordered or without, verdicts, without if ordered else ()))
+    return sets
 
 
 def _place(arm: Arm, plan: Plan) -> tuple[float, float]:

@@ -114,17 +114,17 @@ def find(compared: Compared, pairs: Pairs) -> Effect | None:
     scale = _log if compared.by == "ratio" else _same
     scaled = [(scale(a), scale(b)) for a, b in values]
     means = _mean(compared, columns[0]), _mean(compared, columns[1])
-    found = Effect(compared, pairs, means, (known[0], known[1]), None)
+    effect = Effect(compared, pairs, means, (known[0], known[1]), None)
     differences = [0.0 if a == b else b - a for a, b in scaled]
     if not all(math.isfinite(a) and math.isfinite(b) for a, b in scaled):
-        found.rank_p = signed_rank_p(differences)
-        found.rank_sign = _sign(differences)
-        return found
-    found.estimate = paired(differences)
+        effect.rank_p = signed_rank_p(differences)
+        effect.rank_sign = _sign(differences)
+        return effect
+    effect.estimate = paired(differences)
     if compared.by == "seconds":
-        found.estimate = counted_whole(found.estimate)
-    found.permutation_p = sign_flip_p(differences)
-    return found
+        effect.estimate = counted_whole(effect.estimate)
+    effect.permutation_p = sign_flip_p(differences)
+    return effect
 
 
 def _known(compared: Compared, pairs: Pairs, side: int) -> Known:
@@ -179,9 +179,9 @@ def _share(compared: Compared, pairs: Pairs, known: tuple[Known, Known]) -> Effe
     both = [(pair.ours.metrics, pair.theirs.metrics) for pair in pairs.kept]
     trials = [(int(a["offered_requests"]), int(b["offered_requests"])) for a, b in both]
     events = [(_count(compared, a), _count(compared, b)) for a, b in both]
-    found = share_difference(events, trials)
+    difference = share_difference(events, trials)
     flips = sign_flip_p([e2 / t2 - e1 / t1 for (e1, e2), (t1, t2) in zip(events, trials, strict=True)])
-    return Effect(compared, pairs, found.shares, known, found, permutation_p=flips)
+    return Effect(compared, pairs, difference.shares, known, difference, permutation_p=flips)
 
 
 def _count(compared: Compared, metrics: Metrics) -> int:

@@ -12,36 +12,36 @@ from analysis.metrics.verdict import percent
 
 def notes(comparison: Comparison) -> list[str]:
     """What a reader must know before he trusts the table, a sentence each."""
-    found = [_apart(one) for one in comparison.outlying]
+    lines = [_apart(one) for one in comparison.outlying]
     for row in comparison.rows:
         n = row.n
         if row.permutation_p is None or not row.is_primary or n < 2:
             continue
         if least_p(n) > row.level >= row.p:
-            found.append(
+            lines.append(
                 f"{row.arm}: the verdict takes differences for normal ones; sign flips, which ask for no distribution, "
                 f"cannot have a p below {least_p(n):.2g} with {n} pairs."
             )
         elif least_p(n) <= row.level and (row.p <= row.level) != (row.permutation_p <= row.level):
-            found.append(
+            lines.append(
                 f"{row.arm}: Student's p is {row.p:.2g}, that of sign flips, which asks for no normal differences, "
                 f"{row.permutation_p:.2g}: they disagree at {row.level:.2g}."
             )
     manifests = [one.run.manifest for p in comparison.pairings for kept in p.kept for one in (kept.ours, kept.theirs)]
     if text := sentence(manifests):
-        found.append(text)
+        lines.append(text)
     pairs = min((row.n for row in comparison.rows if row.is_primary), default=0)
     unseen = 1 - ALPHA ** (1 / pairs) if pairs else 0.0
     if unseen >= 0.01:
-        found.append(f"What spoils up to {unseen * 100:.0f} % of the runs may, by chance, not be among {pairs} (95 %).")
+        lines.append(f"What spoils up to {unseen * 100:.0f} % of the runs may, by chance, not be among {pairs} (95 %).")
     headline_rows = sum(row.is_primary or row.metric == FAILED for row in comparison.rows)
     others = len(comparison.rows) - headline_rows
     if comparison.rows:
-        found.append(
+        lines.append(
             "Intervals are those that the verdicts were given by, of 95 % where no level stands beside them: primary "
             f"metric and failed requests are one family of {headline_rows} tests, all else one of {others} (Holm)."
         )
-    return found
+    return lines
 
 
 def _apart(one: Outlying) -> str:

@@ -59,5 +59,5 @@ def _variances_without_one(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The variance of the other n - 1 values, for each of n values."""
     n = len(values)
     squares = (values - values.mean()) ** 2
-    found: NDArray[np.float64] = (squares.sum() - squares * n / (n - 1)) / (n - 2)
-    return found
+    variances: NDArray[np.float64] = (squares.sum() - squares * n / (n - 1)) / (n - 2)
+    return variances

@@ -135,12 +135,12 @@ def check(old: Metrics, repeats: Sequence[Metrics], primary: str, smallest: Smal
     if not valid:
         why = f"no repeat is valid{': ' + _why(repeats[0]) if repeats else ''}"
         return Check("not comparable", _say("not comparable", why), [])
-    found = [_find(compared, old, valid) for compared in COMPARED]
-    compared = [f for f in found if not isinstance(f, Row) and f is not None]
+    held = [_find(compared, old, valid) for compared in COMPARED]
+    compared = [f for f in held if not isinstance(f, Row) and f is not None]
     levels = dict(zip(map(id, compared), holm_levels([f.p for f in compared]), strict=True))
     rows = [
         f if isinstance(f, Row) else _row(f, levels[id(f)], f.is_within(smallest))
-        for f in found
+        for f in held
         if f is not None
     ]
     unseen = [_unseen(f, levels[id(f)], smallest) for f in compared if f.compared.key == primary]
@@ -166,29 +166,29 @@ def _find(compared: Compared, old: Metrics, valid: Sequence[Metrics]) -> _Ratio 
     return Row(compared.key, ours, mean, None, None, len(values), None, None, "not compared")
 
 
-def _row(found: _Ratio | _Seconds | _Share, level: float, is_within: bool) -> Row:
+def _row(held: _Ratio | _Seconds | _Share, level: float, is_within: bool) -> Row:
     verdict: Literal["agrees", "differs", "no interval"] = "agrees"
-    if not is_within and found.n < 2:
+    if not is_within and held.n < 2:
         verdict = "no interval"
-    elif not is_within and found.p <= level:
+    elif not is_within and held.p <= level:
         verdict = "differs"
-    low, high = found.interval(level) if found.n > 1 else (None, None)
+    low, high = held.interval(level) if held.n > 1 else (None, None)
     high = None if high == math.inf else high
-    return Row(found.compared.key, found.old, found.mean, low, high, found.n, found.p, level, verdict)
+    return Row(held.compared.key, held.old, held.mean, low, high, held.n, held.p, level, verdict)
 
 
-def _unseen(found: _Ratio | _Seconds | _Share, level: float, smallest: Smallest) -> str:
+def _unseen(held: _Ratio | _Seconds | _Share, level: float, smallest: Smallest) -> str:
     """The difference that would have passed for agreement, in words."""
-    if found.n < 2:
+    if held.n < 2:
         return ""
-    high, least = found.interval(level)[1], smallest.of(found.compared)
-    if isinstance(found, _Ratio):
-        size = f"{max(high / found.mean - 1, least) * 100:.3g} %"
-    elif isinstance(found, _Share):
-        size = f"{max(high - found.mean, least) * 100:.2f} percentage points"
+    high, least = held.interval(level)[1], smallest.of(held.compared)
+    if isinstance(held, _Ratio):
+        size = f"{max(high / held.mean - 1, least) * 100:.3g} %"
+    elif isinstance(held, _Share):
+        size = f"{max(high - held.mean, least) * 100:.2f} percentage points"
     else:
-        size = f"{max(high - found.mean, least):.3g} s"
-    return f"; {found.compared.label} higher by {size} would not have shown"
+        size = f"{max(high - held.mean, least):.3g} s"
+    return f"; {held.compared.label} higher by {size} would not have shown"
 
 
 def _conclude(rows: list[Row], valid: int, asked: int, unseen: str) -> Check:

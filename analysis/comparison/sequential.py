@@ -117,15 +117,15 @@ def levels_spending(fractions: Sequence[float], dues: Sequence[float]) -> list[f
     """
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     at, mass = np.zeros(1), np.ones(1)  # the sum so far, as points with probabilities
-    before, found = 0.0, []
+    before, levels = 0.0, []
     for fraction, due in zip(fractions, dues, strict=True):
         sd = math.sqrt(fraction - before)
         bound = root(partial(_excess, at=at, mass=mass, sd=sd, due=due), 0.0, 10.0 * math.sqrt(fraction), within=1e-12)
-        found.append(2 * normal_tail(bound / math.sqrt(fraction)))
+        levels.append(2 * normal_tail(bound / math.sqrt(fraction)))
         points = bound * nodes
         steps = np.exp(-(((points[:, None] - at) / sd) ** 2) / 2) / (sd * math.sqrt(2 * math.pi))
         at, mass, before = points, bound * weights * (steps @ mass), fraction
-    return found
+    return levels
 
 
 def _excess(bound: float, at: NDArray[np.float64], mass: NDArray[np.float64], sd: float, due: float) -> float:

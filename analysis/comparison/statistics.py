@@ -229,6 +229,6 @@ def share_interval(shares: Sequence[float], trials: int) -> Interval:
     n = len(shares)
     if n < 2:
         return Interval(shares[0] if n else None, None, None, n)
-    found = paired(shares)
-    exact, by_runs = clopper_pearson(round(found.mean * trials), trials), found.interval()
-    return Interval(found.mean, max(0.0, min(exact[0], by_runs[0])), min(1.0, max(exact[1], by_runs[1])), n)
+    sample = paired(shares)
+    exact, by_runs = clopper_pearson(round(sample.mean * trials), trials), sample.interval()
+    return Interval(sample.mean, max(0.0, min(exact[0], by_runs[0])), min(1.0, max(exact[1], by_runs[1])), n)

@@ -35,10 +35,10 @@ class System:
         if (compared.quantile is None and compared.key != MEAN) or not self._is_stationary:
             return on_runs
         metric: Metric = "mean" if compared.quantile is None else compared.quantile
-        found = system_ratio(*self._pools, metric)
-        if not found.identified or not math.isfinite(found.error):
-            return replace(on_runs, system_reason=found.reason, system_needs_s=self._duration_s(found.needed_factor))
-        return replace(on_runs, values=(found.reference, found.arm), estimate=found, estimand="system", rank_p=None)
+        ratio = system_ratio(*self._pools, metric)
+        if not ratio.identified or not math.isfinite(ratio.error):
+            return replace(on_runs, system_reason=ratio.reason, system_needs_s=self._duration_s(ratio.needed_factor))
+        return replace(on_runs, values=(ratio.reference, ratio.arm), estimate=ratio, estimand="system", rank_p=None)
 
     @property
     def _is_stationary(self) -> bool:

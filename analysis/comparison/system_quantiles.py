@@ -144,5 +144,5 @@ def _needed(pools: Sequence[Pool], metric: Metric) -> tuple[float, str]:
         return math.inf, "one pair does not show how long the queues remember"
     relaxations = min(pool.relaxations for pool in pools)
     needed = ABOVE / (1 - (MEAN_AS if metric == "mean" else metric))
-    found = f"a run is {relaxations:,.0f} relaxation times long; this metric needs {needed:,.0f}"
-    return needed / relaxations, found
+    reason = f"a run is {relaxations:,.0f} relaxation times long; this metric needs {needed:,.0f}"
+    return needed / relaxations, reason

@@ -207,17 +207,17 @@ def progress(comparison: Comparison, pairs: Pairs, until: float) -> str:
 
 def best(comparison: Comparison) -> str:
     """Which arms are best, in a sentence; empty where there are only two."""
-    found = comparison.best
-    if found is None:
+    leading = comparison.best
+    if leading is None:
         return ""
-    parts = [f"Best: {found.first}"]
-    if found.others:
-        word = "equivalent to it" if found.are_equivalent else "not distinguishable from it"
-        parts.append(f"{', '.join(found.others)} {word}")
-    if found.worse:
-        parts.append(f"{', '.join(found.worse)} worse")
-    if found.apart:
-        parts.append(f"{', '.join(found.apart)} without a valid pair")
+    parts = [f"Best: {leading.first}"]
+    if leading.others:
+        word = "equivalent to it" if leading.are_equivalent else "not distinguishable from it"
+        parts.append(f"{', '.join(leading.others)} {word}")
+    if leading.worse:
+        parts.append(f"{', '.join(leading.worse)} worse")
+    if leading.apart:
+        parts.append(f"{', '.join(leading.apart)} without a valid pair")
     return f"{'; '.join(parts)} (every pair of arms, together at 5 %)."
 
 

@@ -83,7 +83,7 @@ def _fraction(x: float, y: float, a: float, b: float) -> float:
         ArithmeticError: it does not converge.
     """
     off = a * y - b * x + 1
-    c = found = a * off / (a + 1) or TINY
+    c = fraction = a * off / (a + 1) or TINY
     d = 0.0
     for m in range(1, MOST_TERMS):
         at = a + 2 * m
@@ -93,7 +93,7 @@ def _fraction(x: float, y: float, a: float, b: float) -> float:
         d = 1 / (denominator + numerator * d or TINY)
         c = denominator + numerator / c or TINY
         change = c * d
-        found *= change
+        fraction *= change
         if abs(change - 1) < 1e-15:
-            return 1 / found
+            return 1 / fraction
     raise ArithmeticError(f"the continued fraction of the beta distribution ({a}, {b}) does not converge at {x}")

@@ -48,9 +48,9 @@ def hypergeometric_tails(k: int, everything: int, marked: int, drawn: int) -> tu
 
 def _falling(k: int, drawn: int, marked: int, spare: int) -> float:
     """(P(X = k) + P(X = k - 1) + ...) / P(X = k); `spare` = unmarked ones less those drawn."""
-    found = term = 1.0
-    while k > 0 and spare + k > 0 and term > NO_MORE * found:
+    total = term = 1.0
+    while k > 0 and spare + k > 0 and term > NO_MORE * total:
         term *= k * (spare + k) / ((marked - k + 1) * (drawn - k + 1))
-        found += term
+        total += term
         k -= 1
-    return found
+    return total

@@ -62,10 +62,10 @@ def deviance(x: float, mean: float, off: float) -> float:
     if abs(off) >= CLOSE * (x + mean):
         return x * math.log(x / mean) - off
     v = off / (x + mean)
-    found, term, divisor = off * v, 2 * x * v, 3
+    total, term, divisor = off * v, 2 * x * v, 3
     while True:
         term *= v * v
-        longer = found + term / divisor
-        if longer == found:
-            return found
-        found, divisor = longer, divisor + 2
+        longer = total + term / divisor
+        if longer == total:
+            return total
+        total, divisor = longer, divisor + 2

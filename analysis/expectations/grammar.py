@@ -27,7 +27,7 @@ _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _WHOLE = re.compile(r"\s*(?P<metric>[^\s<>=!]+)\s*(?P<operator><=|>=|==|<|>)\s*(?P<bound>[^<>=!]*?)\s*")
 _RATIO = re.compile(rf"(?:(?P<number>{_NUMBER})\s*[x*]\s*)?reference", re.ASCII)
 _DIFFERENCE = re.compile(r"reference\s*(?P<sign>[+-])\s*(?P<number>\d\S*)", re.ASCII)
-_NAMED_BY_A_RUN = re.compile(r"share_.+|lateness_p99_ms_worker_\d+", re.ASCII)
+_NAMED_BY_A_RUN = re.compile(r"(pick_)?share_.+|lateness_p99_ms_worker_\d+", re.ASCII)
 """Metrics of replicas and generator processes, of which only the run knows how many there are."""
 
 Operator = Literal["<", "<=", ">", ">=", "=="]
@@ -72,12 +72,12 @@ def parse(text: str) -> Expectation:
     Raises:
         ExpectationError: it is none; the line names the right form, or the nearest metrics.
     """
-    found = _WHOLE.fullmatch(text)
-    if found is None or not found["bound"]:
+    parts = _WHOLE.fullmatch(text)
+    if parts is None or not parts["bound"]:
         raise ExpectationError(
             f"expect: '{text.strip()}': must be a metric, one of < <= > >= ==, and a number: {FORM}; or {AGAINST}"
         )
-    metric, operator, bound = found["metric"], cast(Operator, found["operator"]), " ".join(found["bound"].split())
+    metric, operator, bound = parts["metric"], cast(Operator, parts["operator"]), " ".join(parts["bound"].split())
     told = f"{metric} {operator} {bound}"
     _check_metric(told, metric)
     if "reference" in bound:
@@ -97,11 +97,11 @@ def parse_all(texts: list[str]) -> list[Expectation]:
     Raises:
         ExpectationError: one is wrong, or stands there twice.
     """
-    found = [parse(one) for text in texts for one in split(text)]
-    for number, one in enumerate(found):
-        if one in found[:number]:
+    expectations = [parse(one) for text in texts for one in split(text)]
+    for number, one in enumerate(expectations):
+        if one in expectations[:number]:
             raise ExpectationError(f"expect: '{one.text}': stands there twice")
-    return found
+    return expectations
 
 
 def split(text: str) -> list[str]:

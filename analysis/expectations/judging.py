@@ -70,25 +70,25 @@ def hold(
     Raises:
         ComparisonError: what the manifests say of the comparison cannot be used.
     """
-    found = []
+    outcomes = []
     pairings = {pairs.arm: pairs for pairs in comparison.pairings} if comparison is not None else {}
     references = {pairs.reference for pairs in pairings.values()}
     for arm in arms:
         for one in expectations:
             if not one.has_reference:
-                found.append(_of_value(one, arm.label, of_arm(one.metric, arm), _has_valid(arm)))
+                outcomes.append(_of_value(one, arm.label, of_arm(one.metric, arm), _has_valid(arm)))
             elif comparison is not None and arm.label in pairings:
-                found.append(_against(one, comparison, arm.label, pairings[arm.label].reference))
+                outcomes.append(_against(one, comparison, arm.label, pairings[arm.label].reference))
             elif comparison is not None and arm.label not in references:
-                found.append(_unsaid(one, arm.label, "not in the baseline"))
-    judged = {outcome.expectation for outcome in found}
+                outcomes.append(_unsaid(one, arm.label, "not in the baseline"))
+    judged = {outcome.expectation for outcome in outcomes}
     of_none = [one for one in expectations if one.text not in judged]
     # A gate that was not looked at does not stand open.
-    found += [_unsaid(one, "", "there is no arm with a reference") for one in of_none]
+    outcomes += [_unsaid(one, "", "there is no arm with a reference") for one in of_none]
     if expectations and unread:
         what = "1 folder" if unread == 1 else f"{unread} folders"
-        found.append(_unsaid(None, "", f"{what} cannot be read"))
-    return found
+        outcomes.append(_unsaid(None, "", f"{what} cannot be read"))
+    return outcomes
 
 
 def hold_runs(expectations: Sequence[Expectation], label: str, runs: Sequence[Metrics]) -> list[Outcome]:

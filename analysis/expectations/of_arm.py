@@ -43,9 +43,9 @@ def of_arm(metric: str, arm: Arm) -> OfArm:
     runs = [one for seed in sorted(arm.runs) for one in arm.runs[seed]]
     valid = [one for one in runs if one.metrics["valid"]]
     if metric in BY_KEY and len(valid) > 1 and plan_of(valid[0].run.manifest["config"]).estimand == "system":
-        found = of_system(BY_KEY[metric], _apart(valid))
-        if found is not None:
-            return OfArm(found, "system", note=_not_valid([one.metrics for one in runs]))
+        interval = of_system(BY_KEY[metric], _apart(valid))
+        if interval is not None:
+            return OfArm(interval, "system", note=_not_valid([one.metrics for one in runs]))
     return of_metrics(metric, [one.metrics for one in runs])
 
 
@@ -79,8 +79,8 @@ def of_metrics(metric: str, runs: Sequence[Metrics]) -> OfArm:
 def _interval(metric: str, valid: Sequence[Metrics], numbers: list[float]) -> Interval:
     if len(numbers) == 1:
         return Interval(numbers[0], None, None, 1)
-    if metric in BY_KEY and (found := interval_of(BY_KEY[metric], valid)).mean is not None:
-        return found
+    if metric in BY_KEY and (interval := interval_of(BY_KEY[metric], valid)).mean is not None:
+        return interval
     sample = paired(numbers)
     # That a few runs counted the same is no certainty.
     low, high = sample.interval() if sample.sd else (None, None)

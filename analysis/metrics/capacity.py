@@ -2,9 +2,9 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 
 from record.landed import LandedFault
@@ -35,7 +35,7 @@ class Course:
     deaths: tuple[float, ...] = ()
     """When work that has begun is lost."""
 
-    @property
+    @cached_property
     def is_steady(self) -> bool:
         """Whether it is the same at all times."""
         return not (self.closed or self.frozen or self.slowed or self.delayed or self.deaths)
@@ -102,8 +102,18 @@ class _Notes:
     delayed: list[tuple[float, float, float]] = field(default_factory=list)
     deaths: list[float] = field(default_factory=list)
 
+    def course(self, speed: float) -> Course:
+        """All of it."""
+        return Course(speed, *(tuple(values) for values in vars(self).values()))
+
 
 def courses(run: Run) -> list[Course] | None:
+    """Each replica's, as `courses_by_name`."""
+    found = courses_by_name(run)
+    return None if found is None else list(found.values())
+
+
+def courses_by_name(run: Run) -> dict[str, Course] | None:
     """Each replica's; None where a fault's effect is not known: a plugin's, or one of a run from before parameters
     stood in its events.
 
@@ -134,13 +144,27 @@ def courses(run: Run) -> list[Course] | None:
         if fault.action not in KNOWN:
             return None
         note, seen = notes.get(fault.target), signs.get(fault.target, [])
-        if note is not None and not _note(fault, note, run, seen if has_router else None):
+        if note is not None and not _note(
+            fault, note, run.faults, run.end_s, partial(_back_s, fault, run, seen if has_router else None)
+        ):
             return None
     speeds = (config.get("replica") or {}).get("speeds") or []
-    return [
-        Course(_speed(name, speeds), *(tuple(values) for values in vars(note).values()))
-        for name, note in notes.items()
-    ]
+    return {name: note.course(_speed(name, speeds)) for name, note in notes.items()}
+
+
+def under(speed: float, faults: Sequence[LandedFault], end_s: float, back_s: float) -> Course:
+    """What one replica can do in a run that is only planned.
+
+    Args:
+        speed: its own.
+        faults: what is done to it; all are `KNOWN`, with their parameters.
+        end_s: of the run, seconds from its start.
+        back_s: when it serves again after a `kill` or `restart`.
+    """
+    notes = _Notes()
+    for fault in faults:
+        _note(fault, notes, faults, end_s, lambda: back_s)
+    return notes.course(speed)
 
 
 def _next(moments: list[float], after_s: float) -> float:
@@ -168,31 +192,46 @@ def _back_s(fault: LandedFault, run: Run, signs: list[float] | None) -> float:
     return min(_next(signs, since), float(run.requests["sent_s"][answered].min() if answered.any() else math.inf))
 
 
-def _note(fault: LandedFault, notes: _Notes, run: Run, signs: list[float] | None) -> bool:
+def _note(
+    fault: LandedFault, notes: _Notes, all_faults: Sequence[LandedFault], end_s: float, back_s: Callable[[], float]
+) -> bool:
     """Take a fault in; False where its parameters are not known."""
     start, end = fault.landed_s, math.inf if fault.healed_s is None else fault.healed_s
     given = fault.parameters
     if fault.action in ("kill", "restart"):
         if fault.action == "kill":
             notes.deaths.append(start)
-        notes.closed.append((start, _back_s(fault, run, signs)))
+        notes.closed.append((start, back_s()))
     elif fault.action == "pause":
-        resumes = (f.landed_s for f in run.faults if f.action == "resume" and f.target == fault.target)
-        notes.frozen.append((start, min([end, *(moment for moment in resumes if moment > start)])))
+        resumes = (f.landed_s for f in all_faults if f.action == "resume" and f.target == fault.target)
+        until = min([end, *(moment for moment in resumes if moment > start)])
+        period_s = (given or {}).get("period_s", 0.0)
+        if given is None or period_s <= 0:
+            notes.frozen.append((start, until))
+        else:
+            notes.frozen += _stops(start, min(until, end_s), period_s, given["pause_ms"] / 1e3)
     elif fault.action != "resume":
         if given is None:
             return False
         if fault.action == "slow":
             notes.slowed.append((start, end, given["factor"]))
+        elif fault.action == "latency" and (given.get("sigma") or given.get("tail_index")):
+            return False
         elif fault.action == "latency" and given["share"] >= 1:
             notes.delayed.append((start, end, given["added_ms"] / 1e3))
         elif fault.action == "flap":
-            notes.closed += _second_halves(start, min(end, run.end_s), given["period_s"])
+            notes.closed += _second_halves(start, min(end, end_s), given["period_s"])
         elif fault.action in TURNS_AWAY:
             share = TURNS_AWAY[fault.action]
             if share is None or given[share] >= 1:
                 notes.closed.append((start, end))
     return True
+
+
+def _stops(start: float, end: float, period_s: float, stop_s: float) -> list[Span]:
+    count = math.ceil((end - start) / period_s)
+    begins = [start + number * period_s for number in range(count)]
+    return [(begin, min(end, begin + stop_s)) for begin in begins]
 
 
 def _second_halves(start: float, end: float, period_s: float) -> list[Span]:

@@ -15,9 +15,9 @@ SATURATED_CORES = 0.9
 """A router process has one thread."""
 
 
-def cautions(run: Run, metrics: Metrics, found: Stationarity) -> list[str]:
+def cautions(run: Run, metrics: Metrics, settled: Stationarity) -> list[str]:
     """A sentence each."""
-    return [*_quantiles(metrics), *_settled(run, found), *_router(metrics), *_loop(run), *_recovery(run)]
+    return [*_quantiles(metrics), *_settled(run, settled), *_router(metrics), *_loop(run), *_recovery(run)]
 
 
 def _quantiles(metrics: Metrics) -> Iterator[str]:
@@ -26,16 +26,16 @@ def _quantiles(metrics: Metrics) -> Iterator[str]:
         yield f"p99 rests on {count} requests; its 95 % interval needs {LEAST_FOR_P99} at least"
 
 
-def _settled(run: Run, found: Stationarity) -> Iterator[str]:
-    if found.utilisation is not None and found.utilisation >= 1:
-        load = f"the load offered is {found.utilisation:.2f} times what the replicas can serve"
+def _settled(run: Run, settled: Stationarity) -> Iterator[str]:
+    if settled.utilisation is not None and settled.utilisation >= 1:
+        load = f"the load offered is {settled.utilisation:.2f} times what the replicas can serve"
         yield f"not steady: {load}, so that results depend on the run's length"
-    elif found.steady is False and found.change is not None:
-        first, last = found.change
+    elif settled.steady is False and settled.change is not None:
+        first, last = settled.change
         yield f"not steady: mean latency went from {first:,.0f} to {last:,.0f} ms over the steady phase"
-    needed = None if found.relaxation_s is None else RELAXATIONS * found.relaxation_s
+    needed = None if settled.relaxation_s is None else RELAXATIONS * settled.relaxation_s
     if needed is not None and run.warmup_s < needed:
-        why = f"{RELAXATIONS:g} relaxation times at utilisation {found.utilisation:.2f}"
+        why = f"{RELAXATIONS:g} relaxation times at utilisation {settled.utilisation:.2f}"
         yield f"the warm-up of {run.warmup_s:g} s is short: such a queue needs {needed:.1f} s to settle ({why})"
 
 

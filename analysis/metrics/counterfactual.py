@@ -43,23 +43,23 @@ class Side(NamedTuple):
     metrics: Metrics
 
 
-def sides(found: Counterfactual, metrics: Metrics) -> list[Side]:
+def sides(simulated: Counterfactual, metrics: Metrics) -> list[Side]:
     """The run, its twin where it was measured, and the one without."""
-    handled, unhandled = found["handled"], Side("simulated without", found["unhandled"]["metrics"])
+    handled, unhandled = simulated["handled"], Side("simulated without", simulated["unhandled"]["metrics"])
     if handled is None:
         return [Side("simulated", metrics), unhandled]
     return [Side("measured", metrics), Side("simulated", handled["metrics"]), unhandled]
 
 
-def without(found: Counterfactual) -> str:
+def without(simulated: Counterfactual) -> str:
     """What was taken away: `retries, health checks and passive ejection`."""
-    *first, last = found["without"]
+    *first, last = simulated["without"]
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def rows(found: Counterfactual, metrics: Metrics) -> list[tuple[str, ...]]:
+def rows(simulated: Counterfactual, metrics: Metrics) -> list[tuple[str, ...]]:
     """Label and a cell for each of `sides`."""
-    columns = [side.metrics for side in sides(found, metrics)]
+    columns = [side.metrics for side in sides(simulated, metrics)]
     return [
         ("failed requests", *(f"{m['failed_requests']:,} ({percent(m['error_rate'])})" for m in columns)),
         ("served in time", *(percent(m["served_share"]) for m in columns)),
@@ -111,15 +111,15 @@ def _doubt(simulated: Metrics) -> str:
     return f" (this simulated run is not valid: {'; '.join(simulated['invalid_reasons'])})"
 
 
-def lines(found: Counterfactual, metrics: Metrics) -> list[str]:
+def lines(simulated: Counterfactual, metrics: Metrics) -> list[str]:
     """What it bought, and how far that is to be believed; a line each.
 
     Args:
         found: content of `counterfactual.json`.
         metrics: content of `metrics.json`.
     """
-    unhandled, handled = found["unhandled"]["metrics"], found["handled"]
-    without_it = f"simulated without {without(found)}: {_outcome(unhandled, 'would have failed')}"
+    unhandled, handled = simulated["unhandled"]["metrics"], simulated["handled"]
+    without_it = f"simulated without {without(simulated)}: {_outcome(unhandled, 'would have failed')}"
     if words := DETECTORS.get(unhandled["detected_by"] or ""):
         without_it += f"; out of rotation after {quantity(unhandled['detection_s'], 's')}, {words}"
     without_it += _doubt(unhandled)
@@ -142,5 +142,5 @@ def bought(folder: Path, manifest: Manifest, metrics: Metrics) -> list[str]:
     Raises:
         FolderError: it is damaged.
     """
-    found = read(folder, manifest)
-    return [] if found is None else lines(found, metrics)
+    simulated = read(folder, manifest)
+    return [] if simulated is None else lines(simulated, metrics)

@@ -38,27 +38,27 @@ Values = dict[str, float | int | None]
 
 def assess(run: Run) -> Values:
     """`floor_*` of the run and of each phase; the measured less the floor, and over it; None = undefined."""
-    found: Values = {f"{kind}_mean_ms": None for kind in ("floor", "excess")}
+    values: Values = {f"{kind}_mean_ms": None for kind in ("floor", "excess")}
     for suffix in SUFFIXES:
-        found |= {f"{kind}_{name}_ms{suffix}": None for kind in ("floor", "excess") for name in NAMES}
-        found |= {f"{kind}_failed_requests{suffix}": None for kind in ("floor", "excess")}
-        found |= {f"times_floor_{name}{suffix}": None for name in NAMES}
-    if not _has_floor(run) or (there := courses(run)) is None or not there:
-        return found
+        values |= {f"{kind}_{name}_ms{suffix}": None for kind in ("floor", "excess") for name in NAMES}
+        values |= {f"{kind}_failed_requests{suffix}": None for kind in ("floor", "excess")}
+        values |= {f"times_floor_{name}{suffix}": None for name in NAMES}
+    if not has_floor(run) or (there := courses(run)) is None or not there:
+        return values
     config = run.manifest["config"]
     slots, timeout_s = int(config["replica"]["concurrency"]), run.setting("load", "timeout_s", TIMEOUT_S)
     if len(run.planned) * len(set(there)) > MOST_STEPS:
-        return found
+        return values
     best_s = ideal_s(run.planned.to_numpy(), run.demand_s.to_numpy(), there, slots, timeout_s)
     best_ms = best_s[run.columns["request_id"].astype("int64")] * 1e3
     phases = run.columns["phase"]
     for suffix in SUFFIXES:
         which = phases == suffix[1:] if suffix else np.ones(len(phases), dtype=bool)
-        found |= _compared(best_ms[which], run.ranked[which], suffix)
+        values |= _compared(best_ms[which], run.ranked[which], suffix)
     if np.isfinite(best_ms).all() and np.isfinite(run.ranked).all():
-        found["floor_mean_ms"] = best_ms.mean()
-        found["excess_mean_ms"] = run.ranked.mean() - best_ms.mean()
-    return found
+        values["floor_mean_ms"] = best_ms.mean()
+        values["excess_mean_ms"] = run.ranked.mean() - best_ms.mean()
+    return values
 
 
 def _compared(best_ms: Floats, measured_ms: Floats, suffix: str) -> Values:
@@ -75,7 +75,8 @@ def _compared(best_ms: Floats, measured_ms: Floats, suffix: str) -> Values:
     return values
 
 
-def _has_floor(run: Run) -> bool:
+def has_floor(run: Run) -> bool:
+    """Whether the lines can be played again: an open loop, known demands, first come first served."""
     config = run.manifest["config"]
     replica, demand = config.get("replica") or {}, config["workload"].get("demand") or {}
     return (
@@ -102,7 +103,7 @@ def ideal_s(arrivals_s: Floats, demands_s: Floats, replicas: list[Course], slots
         if alike.max(initial=0.0) <= timeout_s:
             return alike
     kinds = [(course, [-math.inf] * (slots * count)) for course, count in Counter(replicas).items()]
-    found = np.full(len(arrivals_s), math.inf)
+    sojourns_s = np.full(len(arrivals_s), math.inf)
     for index, (arrival, demand) in enumerate(zip(arrivals_s.tolist(), demands_s.tolist(), strict=True)):
         best, free_again, chosen = math.inf, math.inf, kinds[0][1]
         for course, free in kinds:
@@ -111,5 +112,5 @@ def ideal_s(arrivals_s: Floats, demands_s: Floats, replicas: list[Course], slots
                 best, free_again, chosen = answered, end, free
         if best - arrival <= timeout_s:
             heapq.heapreplace(chosen, free_again)
-            found[index] = best - arrival
-    return found
+            sojourns_s[index] = best - arrival
+    return sojourns_s

@@ -29,12 +29,12 @@ def assess(run: Run) -> Values:
     (`replica.kind=sleep`, `workload.demand.replica_noise=0`). A closed form has, besides, a single replica under
     Poisson arrivals at a constant rate with exponential demand; latencies only where it is stable and blocks nobody.
     """
-    found: Values = dict.fromkeys(KEYS)
+    values: Values = dict.fromkeys(KEYS)
     if _is_exact(run):
-        found |= _exact(run)
+        values |= _exact(run)
         if run.manifest["config"].get("replicas") == 1 and _is_markovian(run):
-            found |= _closed_form(run)
-    return found
+            values |= _closed_form(run)
+    return values
 
 
 def _is_exact(run: Run) -> bool:
@@ -75,11 +75,11 @@ def _exact(run: Run) -> Values:
     expected = exact[measured["request_id"].to_numpy(dtype="int64")] * 1e3
     served = (measured["outcome"] == "ok").to_numpy(dtype=bool) & ~np.isnan(expected)
     error = np.abs(latency_ms(measured).to_numpy()[served] - expected[served])
-    found: Values = {"exact_blocked_share": float(np.isnan(expected).mean())}
+    values: Values = {"exact_blocked_share": float(np.isnan(expected).mean())}
     if len(error):
-        found["exact_error_p50_ms"], found["exact_error_p99_ms"] = np.quantile(error, (0.5, 0.99)).tolist()
-        found["exact_latency_p99_ms"] = float(np.nanquantile(expected, 0.99))
-    return found
+        values["exact_error_p50_ms"], values["exact_error_p99_ms"] = np.quantile(error, (0.5, 0.99)).tolist()
+        values["exact_latency_p99_ms"] = float(np.nanquantile(expected, 0.99))
+    return values
 
 
 def _closed_form(run: Run) -> Values:
@@ -89,8 +89,8 @@ def _closed_form(run: Run) -> Values:
     speed = replica["speeds"][0] if replica.get("speeds") else 1.0
     arrivals, services = float(workload["rate_rps"]), speed * 1e3 / float(workload["demand"]["mean_ms"])
     blocked = mmck_blocking(arrivals, services, servers, places)
-    found: Values = {"theory_blocked_share": blocked}
+    values: Values = {"theory_blocked_share": blocked}
     if blocked < 1e-6 and arrivals < servers * services:
-        found["theory_latency_mean_ms"] = mmc_sojourn_mean_s(arrivals, services, servers) * 1e3
-        found["theory_latency_p99_ms"] = mmc_sojourn_quantile_s(0.99, arrivals, services, servers) * 1e3
-    return found
+        values["theory_latency_mean_ms"] = mmc_sojourn_mean_s(arrivals, services, servers) * 1e3
+        values["theory_latency_p99_ms"] = mmc_sojourn_quantile_s(0.99, arrivals, services, servers) * 1e3
+    return values

@@ -33,7 +33,7 @@ def sojourn_s(
     arrivals, services = np.asarray(arrivals_s, np.float64).tolist(), np.asarray(services_s, np.float64).tolist()
     free = [-math.inf] * servers
     waiting: deque[float] = deque()  # when those in line will start, ascending
-    found = np.full(len(arrivals), np.nan)
+    sojourns = np.full(len(arrivals), np.nan)
     for index, (arrival, service) in enumerate(zip(arrivals, services, strict=True)):
         while waiting and waiting[0] <= arrival:
             waiting.popleft()
@@ -43,8 +43,8 @@ def sojourn_s(
                 continue
             waiting.append(start)
         heapq.heapreplace(free, start + service)
-        found[index] = start + service - arrival
-    return found
+        sojourns[index] = start + service - arrival
+    return sojourns
 
 
 def erlang_b(servers: int, offered: float) -> float:

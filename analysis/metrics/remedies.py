@@ -13,6 +13,7 @@ REMEDIES = (
     (r"no request was planned", "a longer workload.duration_s, or a shorter workload.warmup_s"),
     (r"could not send all", "mend what the brackets name"),
     (r"CPU of (its )?generator.*limit", "set load.workers=2, or lower workload.rate_rps"),
+    (r"router's loop stood still", "close other programs: the router had no core"),
     (r"CPU of foreign.*limit", "close what else runs on the machine"),
     (r"CPU of the hypervisor.*limit", "take another moment, or another machine"),
     (r"clock .*(off at|drifted|is known to)", "synchronise the machines' clocks (NTP, PTP)"),
@@ -23,5 +24,5 @@ REMEDIES = (
 
 def remedies(reasons: list[str]) -> str:
     """What helps against all of them, and the page that says more, in a sentence."""
-    found = [next((help_ for like, help_ in REMEDIES if re.search(like, reason)), AGAIN) for reason in reasons]
-    return f"What helps: {'; '.join(dict.fromkeys(found))}. More: {PAGE}."
+    helps = [next((help_ for like, help_ in REMEDIES if re.search(like, reason)), AGAIN) for reason in reasons]
+    return f"What helps: {'; '.join(dict.fromkeys(helps))}. More: {PAGE}."

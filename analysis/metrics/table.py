@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.metrics import floor, ground_truth, recovery, stationarity, validity
+from analysis.metrics import decisions, floor, ground_truth, lag, recovery, stationarity, validity
 from analysis.metrics.cautions import cautions
 from analysis.metrics.timeline import is_beyond
 from record import schema
@@ -56,7 +56,7 @@ def compute(run: Run, timeline: pd.DataFrame) -> Metrics:
         "clock_offset_max_ms": validity.clock_offset_max_ms(run),
         "fault_delay_max_ms": max((delay for _, delay in validity.fault_delays(run.events)), default=None),
     }
-    values |= ground_truth.assess(run) | floor.assess(run)
+    values |= ground_truth.assess(run) | floor.assess(run) | decisions.assess(run) | lag.assess(run, timeline)
     settled = stationarity.assess(run)
     values |= {"utilisation": settled.utilisation, "relaxation_s": settled.relaxation_s, "steady": settled.steady}
     metrics = cast(Metrics, values)
@@ -173,11 +173,14 @@ def _stages(run: Run) -> Values:
 def _routing(run: Run) -> Values:
     attempts = run.columns["attempts"]
     attempts = attempts[~np.isnan(attempts)]
+    hedges = Counter(run.columns["hedge"].tolist())
     counted = Counter(run.columns["replica"].tolist())
     answered = Counter({replica: count for replica, count in counted.items() if not pd.isna(replica)})
     return {
         "retried_requests": int((attempts > 1).sum()) if len(attempts) else None,
         "attempts_per_request": _mean(attempts),
+        "hedged_requests": hedges["won"] + hedges["lost"] if len(attempts) else None,
+        "hedge_wins": hedges["won"] if len(attempts) else None,
         **{f"share_{replica}": count / answered.total() for replica, count in answered.items()},
     }
 

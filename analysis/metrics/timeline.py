@@ -7,7 +7,10 @@ from record.latency import Floats, quantiles_by, ranked_ms
 from record.reading import Run
 from record.schema import CPU_ROLES
 
-SAMPLED = ("replicas_ready", "replicas_desired", "router_in_flight", *(f"cpu_{role}_cores" for role in CPU_ROLES))
+SAMPLED = (
+    "replicas_ready", "replicas_desired", "router_in_flight", "router_lag_ms",
+    *(f"cpu_{role}_cores" for role in CPU_ROLES),
+)  # fmt: skip
 
 
 def build(run: Run) -> pd.DataFrame:
@@ -63,6 +66,7 @@ def _samples(run: Run, seconds: int) -> Floats:
                     sample.get("replicas_ready"),
                     sample.get("replicas_desired"),
                     sample.get("router_in_flight"),
+                    sample.get("router_lag_ms"),
                     *(cpu.get(role) for role in CPU_ROLES),
                 )
             ]

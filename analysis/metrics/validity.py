@@ -13,6 +13,7 @@ LIMITS = {
     "max_generator_cpu_cores": 0.9,
     "max_foreign_cpu_cores": 0.5,
     "max_steal_cores": 0.2,
+    "max_router_starved_ms": 50.0,
     "max_fault_delay_ms": 100.0,
     "max_clock_offset_ms": 10.0,
 }
@@ -125,7 +126,7 @@ def _remote(run: Run, limit: dict[str, float]) -> Iterator[str]:
 
 
 def _machine(run: Run, metrics: Metrics, limit: dict[str, float]) -> Iterator[str]:
-    """Generator and host had the CPU they needed."""
+    """Generator, router and host had the CPU they needed; a router that has used its core up is a finding."""
     busiest = metrics["cpu_generator_max_cores"]
     for name, used, most in (
         (
@@ -141,6 +142,9 @@ def _machine(run: Run, metrics: Metrics, limit: dict[str, float]) -> Iterator[st
                 yield f"CPU of {name.split(',')[0]} was not sampled"
         elif used > most:
             yield f"CPU of {name}: {used:.2f} cores (limit {most:g})"
+    starved, most = metrics["router_starved_ms"], limit["max_router_starved_ms"]
+    if starved is not None and starved > most:
+        yield f"the router's loop stood still for {starved:.0f} ms of a mean second without a core (limit {most:g} ms)"
 
 
 def _faults(run: Run, limit_ms: float) -> Iterator[str]:

@@ -108,11 +108,11 @@ def has_ratio(row: Row) -> bool:
 
 def arms_of(comparison: Comparison) -> dict[str, list[Measured]]:
     """The runs that were compared, by arm."""
-    found: dict[str, list[Measured]] = {}
+    arms: dict[str, list[Measured]] = {}
     for pairs in comparison.pairings:
-        found.setdefault(pairs.reference, [pair.ours for pair in pairs.kept])
-        found[pairs.arm] = [pair.theirs for pair in pairs.kept]
-    return found
+        arms.setdefault(pairs.reference, [pair.ours for pair in pairs.kept])
+        arms[pairs.arm] = [pair.theirs for pair in pairs.kept]
+    return arms
 
 
 def _latencies(axes: Axes, arms: dict[str, list[Measured]], names: dict[str, str]) -> None:

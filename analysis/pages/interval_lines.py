@@ -41,16 +41,16 @@ def draw_latencies(axes: Axes, entries: list[Entry]) -> None:
     together = intervals.of_runs(entries)
     left, right = axes.get_xlim()
     for position, (name, colour, marker) in zip(_positions(entries), MARKS, strict=True):
-        found = together[f"latency_{name}_ms"]
-        _bar(axes, found, position, colour, marker)
-        if found.mean is None:
-            _above(axes, _without_mean(found, entries), 0.5, position, "center")
+        interval = together[f"latency_{name}_ms"]
+        _bar(axes, interval, position, colour, marker)
+        if interval.mean is None:
+            _above(axes, _without_mean(interval, entries), 0.5, position, "center")
             continue
-        bounds = "(no interval)" if found.low is None else f"[{found.low:,.0f}, {found.high:,.0f}]"
-        if says_nothing(found.mean, found.low, found.high):
+        bounds = "(no interval)" if interval.low is None else f"[{interval.low:,.0f}, {interval.high:,.0f}]"
+        if says_nothing(interval.mean, interval.low, interval.high):
             bounds = f"[{TOO_WIDE}]"
-        where = float(np.log(found.mean / left) / np.log(right / left))
-        _above(axes, f"{found.mean:,.0f} {bounds}", min(0.78, max(0.22, where)), position, "center")
+        where = float(np.log(interval.mean / left) / np.log(right / left))
+        _above(axes, f"{interval.mean:,.0f} {bounds}", min(0.78, max(0.22, where)), position, "center")
 
 
 def failed(entries: list[Entry]) -> Interval:
@@ -62,18 +62,19 @@ def draw_failed(axes: Axes, entries: list[Entry]) -> None:
     """The share of failed requests, in the middle of the lines."""
     if not are_below(entries):
         return
-    found, middle = failed(entries), sum(_positions(entries)) / len(MARKS)
-    _bar(axes, found, middle, RED, "D")
-    bounds = "(no interval)" if found.low is None else f"[{percent(found.low)}, {percent(found.high)}]"
-    text = _without_mean(found, entries) if found.mean is None else f"{percent(found.mean)} {bounds}"
+    interval, middle = failed(entries), sum(_positions(entries)) / len(MARKS)
+    _bar(axes, interval, middle, RED, "D")
+    bounds = "(no interval)" if interval.low is None else f"[{percent(interval.low)}, {percent(interval.high)}]"
+    text = _without_mean(interval, entries) if interval.mean is None else f"{percent(interval.mean)} {bounds}"
     _above(axes, text, 0.03, middle, "left")
 
 
-def _without_mean(found: Interval, entries: list[Entry]) -> str:
+def _without_mean(interval: Interval, entries: list[Entry]) -> str:
     valid = sum(entry.is_valid for entry in entries)
     if not valid:
         return "no valid run"
-    return f"no mean: undefined in {valid - found.n} of {valid} runs" if found.n < valid else "no mean: the runs differ"
+    missing = valid - interval.n
+    return f"no mean: undefined in {missing} of {valid} runs" if missing > 0 else "no mean: the runs differ"
 
 
 def _line(entries: list[Entry]) -> float:
@@ -85,18 +86,18 @@ def _positions(entries: list[Entry]) -> list[float]:
     return [len(entries) - 0.5 + _line(entries) * (number + 0.9) for number in range(len(MARKS))]
 
 
-def _bar(axes: Axes, found: Interval, position: float, colour: str, marker: str) -> None:
+def _bar(axes: Axes, interval: Interval, position: float, colour: str, marker: str) -> None:
     """A bar with ends, and the mean on it; an arrow where it leaves the panel."""
-    if found.mean is None:
+    if interval.mean is None:
         return
     left, right = axes.get_xlim()
-    if found.low is not None and found.high is not None:
-        ends = (max(found.low, left), min(found.high, right))
+    if interval.low is not None and interval.high is not None:
+        ends = (max(interval.low, left), min(interval.high, right))
         axes.plot(ends, [position] * 2, color=colour, linewidth=2.2, solid_capstyle="butt")
-        for end, is_cut, arrow in ((ends[0], found.low < left, "<"), (ends[1], found.high > right, ">")):
+        for end, is_cut, arrow in ((ends[0], interval.low < left, "<"), (ends[1], interval.high > right, ">")):
             shape = arrow if is_cut else "|"
             axes.plot(end, position, shape, color=colour, markersize=9, markeredgewidth=1.8, clip_on=False)
-    axes.plot(found.mean, position, marker, color=colour, markersize=5, clip_on=False)
+    axes.plot(interval.mean, position, marker, color=colour, markersize=5, clip_on=False)
 
 
 def _above(axes: Axes, text: str, x: float, position: float, align: str) -> None:

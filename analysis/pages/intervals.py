@@ -13,8 +13,8 @@ def of_runs(entries: list[Entry]) -> dict[str, Interval]:
     valid = [entry for entry in entries if entry.is_valid]
     runs = [entry.metrics for entry in valid]
     is_one_arm = len({identify(entry.run) for entry in valid}) <= 1
-    found = {compared.key: interval_of(compared, runs) for compared in COMPARED}
-    return found if is_one_arm else {key: Interval(None, None, None, _known(key, runs)) for key in found}
+    intervals = {compared.key: interval_of(compared, runs) for compared in COMPARED}
+    return intervals if is_one_arm else {key: Interval(None, None, None, _known(key, runs)) for key in intervals}
 
 
 def _known(key: str, runs: list[Metrics]) -> int:

@@ -45,8 +45,8 @@ def _intervals(entries: list[Entry]) -> dict[str, dict[str, float | None]]:
 
 def means(entries: list[Entry]) -> dict[str, float | int | None]:
     """What `dvc metrics show` has room for: means over a row's valid runs, four digits; None where there is none."""
-    found = intervals.of_runs(entries)
-    shown = {key: _rounded(found[source].mean) for key, source in MEANS.items()}
+    together = intervals.of_runs(entries)
+    shown = {key: _rounded(together[source].mean) for key, source in MEANS.items()}
     return {"valid": sum(entry.is_valid for entry in entries), **shown}
 
 

@@ -13,7 +13,7 @@ ENDINGS = (
     (r"_requests(_(steady|fault|recovery))?", "requests"),
     (r"_share|_rate|utilisation", "share"),
 )
-STARTS = ((r"error_rate|share_", "share"), (r"requests_", "requests"), (r"times_floor_", "ratio"))
+STARTS = ((r"error_rate|share_|pick_share_", "share"), (r"requests_", "requests"), (r"times_floor_", "ratio"))
 COUNTED = {
     "dropped": "requests",
     "errors": "requests",
@@ -21,12 +21,14 @@ COUNTED = {
     "status": "HTTP status",
     "attempts": "attempts",
     "attempts_per_request": "attempts",
+    "hedge_wins": "requests",
     "replicas_ready": "replicas",
     "replicas_desired": "replicas",
     "replicas_min": "replicas",
     "replicas_max": "replicas",
     "faults_injected": "faults",
     "faults_undetected": "faults",
+    "false_ejections": "ejections",
     "router_in_flight": "requests",
 }
 """What is counted, where the name's ending does not say it."""

@@ -175,11 +175,11 @@ async def remove(docker: Docker, project: str) -> None:
     async with docker_errors(f"removing {project}"):
         label = {"label": [f"{PROJECT}={project}"]}
         for _ in range(REMOVALS):
-            found = await docker.containers.list(all=True, filters=label)
-            if not found:
+            containers = await docker.containers.list(all=True, filters=label)
+            if not containers:
                 break
             # The manager first: it starts replicas that are gone.
-            for container in sorted(found, key=lambda each: each["Labels"].get(SERVICE) != "manager"):
+            for container in sorted(containers, key=lambda each: each["Labels"].get(SERVICE) != "manager"):
                 try:
                     await container.delete(force=True, v=True)
                 except DockerError as error:

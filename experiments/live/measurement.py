@@ -208,6 +208,8 @@ class Measurement:
                 await self.ui.wait(REPORT_S)
             await self.ui.stop(GRACE_S + 3)
         await self.timeline.heal_all()
+        if (picks := await self.stack.picks()) is not None:
+            self.recorder.manifest["picks"] = picks
         if self._wall is not None:
             await self._compare_clocks("end")
         await self.stack.stop()

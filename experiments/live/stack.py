@@ -41,6 +41,8 @@ class Stack:
         self._engine: Engine | None = None
         self._replicas: dict[str, Running] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._lag_at: tuple[float, float] | None = None
+        """When the router began that was last asked, and all its lag until then, seconds."""
         self._seen = {"router": 0, "manager": 0}
         self.desired: int | None = config.replicas
         self.about: dict[str, str] = {}
@@ -163,14 +165,15 @@ class Stack:
     def pids(self) -> dict[str, list[int]]:
         """Process ids by role, the living ones."""
         roles = {"router": self.router, "manager": self.manager}
-        found = {role: self._launcher.pids(service.pid if service else None) for role, service in roles.items()}
-        found["replicas"] = [pid for replica in self._replicas.values() for pid in self._launcher.pids(replica.pid)]
-        return found
+        by_role = {role: self._launcher.pids(service.pid if service else None) for role, service in roles.items()}
+        by_role["replicas"] = [pid for replica in self._replicas.values() for pid in self._launcher.pids(replica.pid)]
+        return by_role
 
     async def sample(self) -> dict[str, Any]:
-        """Replicas ready and desired, and requests in flight, as router and manager see them; None = no answer."""
+        """Replicas ready and desired, requests in flight, and the router's lag, as they say; None = no answer."""
         ready: int | None
         in_flight: int | None = None
+        lag_ms: float | None = None
         await self.look()
         if self.router is None:
             ready = sum(replica.pid is not None for replica in self._replicas.values())
@@ -178,11 +181,29 @@ class Stack:
             stats = await self._get(self.router, "admin", "/stats")
             ready = sum(r["state"] == "ready" for r in stats["replicas"]) if stats else None
             in_flight = stats["in_flight"] if stats else None
-        return {"replicas_ready": ready, "replicas_desired": self.desired, "router_in_flight": in_flight}
+            lag_ms = self._lag_ms(stats) if stats else None
+        return {
+            "replicas_ready": ready,
+            "replicas_desired": self.desired,
+            "router_in_flight": in_flight,
+            "router_lag_ms": lag_ms,
+        }
+
+    def _lag_ms(self, stats: dict[str, Any]) -> float | None:
+        """What the router's loop has stood still since it was last asked, milliseconds; None = that was another one."""
+        before, self._lag_at = self._lag_at, (float(stats["began_s"]), float(stats["loop_lag_seconds_total"]))
+        if before is None or before[0] != self._lag_at[0]:
+            return None
+        return round((self._lag_at[1] - before[1]) * 1e3, 3)
+
+    async def picks(self) -> dict[str, int] | None:
+        """Why the router's policy picked, as it has counted until now; None = no router, or no answer."""
+        stats = None if self.router is None else await self._get(self.router, "admin", "/stats")
+        return stats["picks"] if stats else None
 
     async def clock_offsets(self) -> dict[str, Offset | None]:
         """How far the clocks that stamp events are from the runner's, by service; None = no answer."""
-        found: dict[str, Offset | None] = {}
+        offsets: dict[str, Offset | None] = {}
         for name, process, where, path in (
             ("router", self.router, "admin", "/stats"),
             ("manager", self.manager, "url", "/status"),
@@ -196,8 +217,8 @@ class Stack:
                 if answer is None:
                     break
                 exchanges.append((asked, float(answer["monotonic_s"]), time.monotonic()))
-            found[name] = estimate(exchanges) if exchanges else None
-        return found
+            offsets[name] = estimate(exchanges) if exchanges else None
+        return offsets
 
     async def collect_events(self) -> None:
         """Hand the services' events since the last call to the sink."""

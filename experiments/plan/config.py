@@ -115,6 +115,9 @@ class ValidityConfig:
     """Mean CPU of processes that are not the run's, in cores."""
     max_steal_cores: Annotated[float, Bounds(least=0)] = 0.2
     """Mean CPU taken by the hypervisor, in cores."""
+    max_router_starved_ms: Annotated[float, Bounds(least=0)] = 50.0
+    """How long the router's event loop stands still in a mean second while the router uses less than 0.9 cores: another
+    process has its core, milliseconds."""
     max_fault_delay_ms: Annotated[float, Bounds(least=0)] = 100.0
     """A fault's moment minus its planned moment, milliseconds."""
     max_clock_offset_ms: Annotated[float, Bounds(least=0)] = 10.0

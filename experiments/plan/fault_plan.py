@@ -20,6 +20,12 @@ def parameters_of(action: str) -> list[str]:
     return [each.name for each in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
 
 
+def taker_of(parameter: str) -> str:
+    """The first action that takes it, of those on replicas first; `slow` where none does."""
+    taken = [*PARAMETERS.items(), *((name, parameters_of(name)) for name in PROCESS_FAULTS.usable())]
+    return next((action for action, names in taken if parameter in names), "slow")
+
+
 def with_parameters(settings: type[T]) -> type[T]:
     """The dataclass with a field for every parameter of a process fault that it does not have."""
     names = {name for action in PROCESS_FAULTS.files() for name in parameters_of(action)}
@@ -52,10 +58,18 @@ class Fault:
     """Of `slow`: how many times as long the work takes."""
     added_ms: float | None = None
     """Of `latency`: what is added to an answer, milliseconds."""
+    sigma: float | None = None
+    """Of `latency`: the standard deviation of the logarithm of what is added, whose mean stays `added_ms`; 0 = always
+    the same."""
+    tail_index: float | None = None
+    """Of `latency`: what is added has a Pareto tail of this index, above 1, its mean `added_ms`; 0 = it has none."""
     share: float | None = None
     """Of `latency`, `hang` and `reset`: the share of the requests that are hit."""
     period_s: float | None = None
-    """Of `flap`: seconds from one refusal to the next; it lasts half of them."""
+    """Of `flap`: seconds from one refusal to the next; it lasts half of them. Of `pause`: from one stop to the next;
+    0 = one that lasts."""
+    pause_ms: float | None = None
+    """Of `pause` with a period: of each stop, milliseconds."""
 
     @property
     def parameters(self) -> dict[str, float]:

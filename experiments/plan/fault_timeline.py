@@ -16,7 +16,7 @@ from experiments.plan.fault_plan import (
     parameters_of,
 )  # fmt: skip
 from experiments.process_faults import PROCESS_FAULTS, ProcessFault
-from services.backend.faults import BOUNDS, PARAMETERS, strength
+from services.backend.faults import BOUNDS, PARAMETERS, parse, strength
 from services.bounds import Bounds, hold
 
 
@@ -83,12 +83,20 @@ def _check_fault(key: str, fault: Fault, replicas: list[str], services: list[str
         if name not in allowed:
             raise ValueError(f"{key}.{name}: {fault.action} takes {', '.join(allowed) or 'no parameters'}")
     if kind is not None:
-        hold(kind(**fault.parameters), key)
+        try:
+            made = kind(**fault.parameters)
+        except ValueError as error:
+            raise ValueError(f"{key}.{error}") from error
+        hold(made, key)
         return
     for name, value in fault.parameters.items():
         low, high = BOUNDS[name]
         if not low <= value <= high:
             raise ValueError(f"{key}.{name}={value:g}: must be between {low:g} and {high:g}")
+    try:
+        parse({fault.action: fault.parameters} if fault.action in PARAMETERS else {})
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from error
 
 
 def _draw(

@@ -121,17 +121,17 @@ def _docs(module: str) -> dict[str, dict[str, str]]:
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None or not file.endswith(".py"):
         return {}
-    found: dict[str, dict[str, str]] = {}
+    by_class: dict[str, dict[str, str]] = {}
     for node in ast.parse(Path(file).read_text(encoding="utf-8")).body:
         if not isinstance(node, ast.ClassDef):
             continue
-        docs = found.setdefault(node.name, {})
+        docs = by_class.setdefault(node.name, {})
         for field, after in zip(node.body, node.body[1:], strict=False):
             is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
             target = field.target if isinstance(field, ast.AnnAssign) else _assigned(field)
             if isinstance(target, ast.Name) and is_text:
                 docs[target.id] = " ".join(str(after.value.value).split())  # type: ignore[attr-defined]
-    return found
+    return by_class
 
 
 def _assigned(node: ast.stmt) -> ast.expr | None:

@@ -15,7 +15,7 @@ from experiments.plan.check import check
 from experiments.plan.choices import GROUPS, Choice, choices
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.engines import ENGINES
-from experiments.plan.fault_plan import Fault, FaultPlanSettings
+from experiments.plan.fault_plan import Fault, FaultPlanSettings, taker_of
 from experiments.plan.keys import Key, about, keys_of, meaning
 from experiments.process_faults import PROCESS_FAULTS
 from services.backend.faults import PARAMETERS
@@ -67,23 +67,23 @@ class Section:
 
 def sections() -> list[Section]:
     """All of them, in the order of the configuration; the keys at its top first."""
-    found = [Section("", "Keys of the run itself.", [])]
+    parts = [Section("", "Keys of the run itself.", [])]
     said: dict[str, str] = {}
     for key in keys_of():
         said[key.path] = meaning(key.owner, key.name)
         if key.path in ("policy", "scaler"):
             point = POLICIES if key.path == "policy" else SCALERS
-            found.append(Section(key.path, said[key.path], list(_options(point))))
+            parts.append(Section(key.path, said[key.path], list(_options(point))))
         elif key.section is not None and key.kind is not list:
             if "." not in key.path:
-                found.append(Section(key.path, about(key.section), []))
+                parts.append(Section(key.path, about(key.section), []))
         elif "." not in key.path and key.section is not None:
-            found.append(Section(key.path, said[key.path], []))
+            parts.append(Section(key.path, said[key.path], []))
         else:
             of_section = said.get(key.path.rpartition(".")[0].removesuffix("[]"), "") if key.path.count(".") > 1 else ""
             text = f"{of_section} {said[key.path]}".strip()
-            found[-1 if "." in key.path else 0].lines.append(_line(key, text))
-    return found
+            parts[-1 if "." in key.path else 0].lines.append(_line(key, text))
+    return parts
 
 
 def _line(key: Key, text: str) -> Line:
@@ -101,8 +101,7 @@ def _asked(path: str) -> str:
     section, _, name = path.rpartition(".")
     config = Config(policy={"name": "random"}, scaler={"name": "target_tracking"})
     if section == "faults[]":
-        action = next((action for action, taken in PARAMETERS.items() if name in taken), "slow")
-        config.faults = [Fault(5.0, action, "r1")]
+        config.faults = [Fault(5.0, taker_of(name), "r1")]
         setattr(config.faults[0], name, IMPOSSIBLE)
     elif section == "random_faults":
         config.random_faults = FaultPlanSettings(count=1)

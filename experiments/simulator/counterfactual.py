@@ -68,7 +68,7 @@ def add(folder: Path) -> Counterfactual:
         raise TwinError("router=none has no failure handling to be simulated without")
     if not parts:
         raise TwinError("retries, health checks and passive ejection are switched off already")
-    found: Counterfactual = {
+    both: Counterfactual = {
         "run_id": run.manifest["run_id"],
         "started_at": run.manifest["started_at"],
         "schedule_hash": run.manifest["schedule_hash"],
@@ -77,8 +77,8 @@ def add(folder: Path) -> Counterfactual:
         "handled": None if config.engine.name == NAME else _kept(twin(run)),
         "unhandled": _kept(twin(run, {part.key: part.value for part in parts})),
     }
-    write(folder, found)
-    return found
+    write(folder, both)
+    return both
 
 
 def _kept(simulated: InNumbers) -> Simulated:

@@ -123,8 +123,8 @@ class VirtualLoad:
     def sojourn_s(self) -> NDArray[np.float64]:
         """From the scheduled moment until the client heard of it, seconds, shape (n,); open loop."""
         completed, scheduled = np.frombuffer(self._records.completed_s), self._schedule["scheduled_s"].to_numpy()
-        found: NDArray[np.float64] = completed - scheduled
-        return found
+        sojourns: NDArray[np.float64] = completed - scheduled
+        return sojourns
 
     # -- the closed loop
 

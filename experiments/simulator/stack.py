@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -158,6 +159,13 @@ class VirtualStack:
 
     # -- what is seen
 
+    def picks(self) -> dict[str, int]:
+        """Why the routers' policies picked, all together."""
+        counted: Counter[str] = Counter()
+        for router in self.routers:
+            counted.update(router.fleet.picks)
+        return dict(counted)
+
     def _second(self, second: int, now: float) -> None:
         ready: int | None = sum(node.is_up for node in self.nodes.values())
         in_flight: int | None = None
@@ -172,6 +180,7 @@ class VirtualStack:
                 "replicas_ready": ready,
                 "replicas_desired": desired,
                 "router_in_flight": in_flight,
+                "router_lag_ms": None,
             }
         )
         if not self._watch(now):

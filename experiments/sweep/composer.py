@@ -57,9 +57,9 @@ class Composer:
     def _given_seed(self, number: int, overrides: Sequence[str], arm: tuple[str, ...]) -> Job | None:
         """None where no job of this arm is known, the seed is more than a number, or changes more than the faults."""
         known, seeds = self._arms.get(arm), [text for text in overrides if key_of(text) == "seed"]
-        if known is None or len(seeds) != 1 or (found := PLAIN_SEED.fullmatch(seeds[0])) is None:
+        if known is None or len(seeds) != 1 or (number_typed := PLAIN_SEED.fullmatch(seeds[0])) is None:
             return None
-        job = replace(known.with_seed(int(found[1]), number), overrides=tuple(overrides))
+        job = replace(known.with_seed(int(number_typed[1]), number), overrides=tuple(overrides))
         # On whether there are any the primary metric may depend.
         return job if bool(job.plan.faults) == bool(known.plan.faults) else None
 

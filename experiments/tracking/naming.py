@@ -63,6 +63,8 @@ def metric_key(key: str) -> str:
         return f"system/{key}"
     if key.startswith("share_"):
         return f"replicas/{key}"
+    if key.startswith("pick_share_"):
+        return f"picks/{key}"
     if key.startswith(("theory_", "exact_")):
         return f"theory/{key}"
     if (worker := re.fullmatch(r"(.+)_worker_(\d+)", key)) is not None:

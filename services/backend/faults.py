@@ -1,13 +1,17 @@
 """The faults a replica plays on itself: which are set, and what they do to one request. Pure."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from statistics import NormalDist
+
+_NORMAL = NormalDist()
 
 PARAMETERS: dict[str, dict[str, float | None]] = {
     "error": {"rate": 1.0, "check_rate": None},
     "slow": {"factor": 5.0},
-    "latency": {"added_ms": 200.0, "share": 1.0},
+    "latency": {"added_ms": 200.0, "share": 1.0, "sigma": 0.0, "tail_index": 0.0},
     "hang": {"share": 1.0},
     "reset": {"share": 1.0},
     "refuse": {},
@@ -22,6 +26,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "share": (0.0, 1.0),
     "factor": (0.01, 1000.0),
     "added_ms": (0.0, 60_000.0),
+    "sigma": (0.0, 3.0),
+    "tail_index": (0.0, 10.0),
     "period_s": (0.1, 600.0),
 }
 """Smallest and largest value of a parameter."""
@@ -33,7 +39,7 @@ DRAWS: dict[str, Callable[[Random], float]] = {
     "period_s": lambda rng: round(rng.uniform(1.0, 2.0), 1),
 }
 """How a parameter is drawn for a random fault. Seeds are compared across versions, so a change here changes runs."""
-NOT_DRAWN = {"error": ("check_rate",), "lie": ("rate", "check_rate")}
+NOT_DRAWN = {"error": ("check_rate",), "lie": ("rate", "check_rate"), "latency": ("sigma", "tail_index")}
 """Parameters that keep their defaults in a random fault: they came after seeds had been drawn without them."""
 
 FaultSet = dict[str, dict[str, float]]
@@ -62,7 +68,30 @@ def parse(body: object) -> FaultSet:
         filled = parsed[kind] = {}
         for name, default in PARAMETERS[kind].items():
             filled[name] = float(given.get(name, filled["rate"] if default is None else default))
+        if kind == "latency":
+            _check_spread(filled["sigma"], filled["tail_index"])
     return parsed
+
+
+def _check_spread(sigma: float, tail_index: float) -> None:
+    if 0 < tail_index <= 1:
+        raise ValueError(f"latency.tail_index={tail_index:g}: must be above 1, or there is no mean; 0 = no tail")
+    if sigma > 0 and tail_index > 0:
+        raise ValueError(f"latency.sigma={sigma:g}: goes without latency.tail_index={tail_index:g}; set one of them")
+
+
+def added_s(latency: dict[str, float], u: float) -> float:
+    """What `latency` adds at the quantile `u` of (0, 1), seconds; its mean is `added_ms`, however it is spread.
+
+    With `sigma` it is lognormal, with `tail_index` a Pareto: P(more than x) = (x_m / x)^tail_index from
+    x_m = added_ms (1 - 1 / tail_index) on (Crovella and Bestavros found 1.1 to 1.5 on the web, SIGMETRICS 1996).
+    """
+    mean_s, sigma, index = latency["added_ms"] / 1e3, latency["sigma"], latency["tail_index"]
+    if sigma > 0:
+        return mean_s * math.exp(sigma * _NORMAL.inv_cdf(u) - sigma**2 / 2)
+    if index > 0:
+        return mean_s * (1 - 1 / index) * math.pow(1 - u, -1 / index)
+    return mean_s
 
 
 def described() -> dict[str, dict[str, str]]:
@@ -109,7 +138,7 @@ def effects(active: FaultSet, draw: Callable[[str], float], elapsed_s: float, *,
     if not active:
         return NONE
     latency = active.get("latency")
-    added_s = latency["added_ms"] / 1e3 if latency and draw("latency") < latency["share"] else 0.0
+    delay_s = added_s(latency, draw("added")) if latency and draw("latency") < latency["share"] else 0.0
     status = None
     if "flap" in active and (elapsed_s / active["flap"]["period_s"]) % 1.0 >= 0.5:
         status = 503
@@ -117,7 +146,7 @@ def effects(active: FaultSet, draw: Callable[[str], float], elapsed_s: float, *,
         if kind in active and draw(kind) < active[kind]["check_rate" if check else "rate"]:
             status = 500
     return Effects(
-        added_s=added_s,
+        added_s=delay_s,
         status=status,
         hang="hang" in active and draw("hang") < active["hang"]["share"],
         reset="reset" in active and draw("reset") < active["reset"]["share"],

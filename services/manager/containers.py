@@ -137,13 +137,13 @@ class ContainerProcess:
         self._started_at = state["StartedAt"]
         if self._place.publish:
             bound = info["HostConfig"]["PortBindings"]
-            found = {n: ("127.0.0.1", bound[f"{p}/tcp"][0]["HostPort"]) for n, p in self.template.ports.items()}
+            bound_to = {n: ("127.0.0.1", bound[f"{p}/tcp"][0]["HostPort"]) for n, p in self.template.ports.items()}
         else:
             network = info["NetworkSettings"]["Networks"].get(self._place.networks[0]) or {}
             if not network.get("IPAddress"):
                 return  # it has one while it lives
-            found = {n: (network["IPAddress"], str(p)) for n, p in self.template.ports.items()}
-        self.addresses = {name: f"http://{host}:{port}" for name, (host, port) in found.items()}
+            bound_to = {n: (network["IPAddress"], str(p)) for n, p in self.template.ports.items()}
+        self.addresses = {name: f"http://{host}:{port}" for name, (host, port) in bound_to.items()}
 
     async def start(self, timeout_s: float) -> dict[str, str]:
         """Create it if need be, start it, and wait until it is ready; returns its addresses.

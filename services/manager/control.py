@@ -75,15 +75,15 @@ class Control:
         Raises:
             EngineError: it cannot tell.
         """
-        found = {replica.id: replica for replica in await self.engine.running()}
+        by_id = {replica.id: replica for replica in await self.engine.running()}
         for id_ in self._starts:
-            shown = found.get(id_)
+            shown = by_id.get(id_)
             if shown is None:
-                found[id_] = Running(id_, "", "", None, "starting")
+                by_id[id_] = Running(id_, "", "", None, "starting")
             elif shown.state != "draining":
-                found[id_] = replace(shown, state="starting")
-        self._notice(found.values())
-        return list(found.values())
+                by_id[id_] = replace(shown, state="starting")
+        self._notice(by_id.values())
+        return list(by_id.values())
 
     def _notice(self, running: Iterable[Running]) -> None:
         """Say which replicas have ended unasked since the last look."""

@@ -64,11 +64,11 @@ class Deciding:
         """
         seen = {replica["id"]: replica for replica in stats["replicas"]}
         by_url = {replica["url"]: replica for replica in stats["replicas"]}  # Swarm's tasks register under other ids
-        found = [(replica, seen.get(replica.id) or by_url.get(replica.url)) for replica in running]
-        self._own = (self._own & seen.keys()) | {known["id"] for _, known in found if known is not None}
+        matched = [(replica, seen.get(replica.id) or by_url.get(replica.url)) for replica in running]
+        self._own = (self._own & seen.keys()) | {known["id"] for _, known in matched if known is not None}
         means, work = self._means(stats, seen)
         loads = []
-        for replica, known in found:
+        for replica, known in matched:
             if replica.state == "draining":
                 continue
             is_ready = known is not None and known["state"] == "ready"

@@ -26,6 +26,7 @@ COLUMNS = (
     "queue_s",
     "service_s",
     "router_s",
+    "hedge",
     "phase",
 )
 
@@ -74,7 +75,8 @@ def sample(t_s: float, ready: int | None = 4, desired: int | None = 4, **cpu: fl
         "foreign": 0.0,
         "steal": 0.0,
     }
-    return {"t_s": t_s, "cpu": used | cpu, "replicas_ready": ready, "replicas_desired": desired, "router_in_flight": 3}
+    seen = {"replicas_ready": ready, "replicas_desired": desired, "router_in_flight": 3, "router_lag_ms": 2.0}
+    return cast(Sample, {"t_s": t_s, "cpu": used | cpu, **seen})
 
 
 def even_requests(
@@ -100,6 +102,7 @@ def requests_at(scheduled: np.ndarray, warmup_s: float = 2.0, latency_s: float =
             "queue_s": 0.01,
             "service_s": 0.05,
             "router_s": 0.0005,
+            "hedge": None,
             "phase": np.where(scheduled < warmup_s, "warmup", "steady"),
         }
     )
@@ -258,6 +261,7 @@ def realistic(
                     None,
                     attempts if has_router else np.nan,
                     *[np.nan] * 3,
+                    None,
                     phase,
                 )
             )
@@ -280,6 +284,7 @@ def realistic(
                 begin - sent,
                 demand,
                 own,
+                None,
                 phase,
             )
         )
@@ -327,6 +332,7 @@ def realistic(
         seed=seed,
         run_id=folder.name,
         faults=listed,
+        **({"picks": {"sampled": 960, "cold": 40}} if has_router else {}),
         **changes,
         config={
             "seed": seed,

@@ -18,6 +18,7 @@ PATTERNS = {
     "<role>": f"({'|'.join(CPU_ROLES)})",
     "<shard>": r"(\d+)",
     "<replica>": r"(.+)",
+    "<reason>": r"(.+)",
 }
 
 

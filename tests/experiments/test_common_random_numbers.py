@@ -43,6 +43,7 @@ def composed(*overrides):
         return OmegaConf.to_object(compose("config", overrides=list(overrides)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arm", ARMS, ids=" ".join)
 def test_every_arm_is_asked_the_same(arm):
     base, other = composed("+scenario=routed"), composed("+scenario=routed", *arm)

@@ -36,6 +36,7 @@ def planned(*overrides):
     return resolve(composed(*overrides), overrides)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_every_file_begins_with_a_command_that_uses_it(file):
     first = (CONF / file).read_text().removeprefix("# @package _global_\n").splitlines()[0]
@@ -192,6 +193,7 @@ def test_a_plan_leaves_what_it_is_made_of_as_it_was():
     assert (plan.config.seed, plan.resolved["seed"], plan.config.workload.rate_rps) == (1, 1, 40)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_manifests_configuration_is_the_same_plan_again(scenario):
     plan = planned(f"+scenario={scenario}")

@@ -11,10 +11,9 @@ from experiments import keys as command
 from experiments.plan.check import check
 from experiments.plan.choices import GROUPS, choices
 from experiments.plan.config import Config, ConfigError, DelaysConfig, EngineConfig, RouterConfig
-from experiments.plan.fault_plan import Fault, FaultPlanSettings
+from experiments.plan.fault_plan import Fault, FaultPlanSettings, taker_of
 from experiments.plan.keys import find, keys_of, meaning
 from experiments.plan.reference import COMMAND, markdown, sections
-from services.backend.faults import PARAMETERS
 from services.manager.scalers import SCALERS
 from services.router.policies import POLICIES
 from services.units import must_be, unit_of
@@ -58,10 +57,9 @@ def test_no_key_takes_what_is_no_finite_number(value):
 def refused(key, value):
     """What is answered to a configuration in which only this key is wrong."""
     config: Any = Config(policy={"name": "random"}, scaler={"name": "target_tracking"}, router=RouterConfig())
-    action = next((action for action, taken in PARAMETERS.items() if key.name in taken), "slow")
     if key.path.startswith("engine.delays."):
         config.engine = EngineConfig(name="sim", delays=DelaysConfig())
-    config.faults, config.random_faults = [Fault(5.0, action, "r1")], FaultPlanSettings(count=1)
+    config.faults, config.random_faults = [Fault(5.0, taker_of(key.name), "r1")], FaultPlanSettings(count=1)
     owner = config
     for part in key.path.split(".")[:-1]:
         owner = owner.faults[0] if part == "faults[]" else getattr(owner, part)

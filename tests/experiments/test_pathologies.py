@@ -25,7 +25,9 @@ def test_the_default_router_does_what_the_scenario_expects(tmp_path, scenario):
 @pytest.mark.parametrize(
     ("scenario", "without"),
     [
+        ("blackhole", ["policy=round_robin"]),
         ("check_outage", ["router.health.panic_threshold=0"]),
+        ("cold_start", ["policy=least_request"]),
         ("correlated", ["router=no_retries"]),
         ("fast_fail", ["router=no_retries"]),
         ("flapping", ["router=no_retries"]),
@@ -33,6 +35,7 @@ def test_the_default_router_does_what_the_scenario_expects(tmp_path, scenario):
         ("hang", ["policy=round_robin"]),
         ("heterogeneous", ["policy=round_robin"]),
         ("lying_health", ["router=no_retries"]),
+        ("starved", ["router=no_retries", "router.timeouts.attempt_s=0.5"]),
         ("overload", ["router=default"]),
         ("probe_overload", ["router=default"]),
         ("rolling_restart", ["router=no_retries", "faults=[{at_s: 8, action: kill, target: r1, for_s: 1}]"]),

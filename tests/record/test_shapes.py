@@ -17,7 +17,7 @@ from tests.running import ROOT, run
 OF_SOME_RUNS = {"error", "clocks", "image"}
 """Of a failed run, of one on real clocks, and of one in containers."""
 NO_SECTION = {"arm", "seed", "replicas", "faults", "summary", "counterfactual", "expect"}
-DECIDED_BY_THE_RUN = re.compile(r"share_.+|lateness_p99_ms_worker_\d+")
+DECIDED_BY_THE_RUN = re.compile(r"(pick_)?share_.+|lateness_p99_ms_worker_\d+")
 SIM = ["engine=sim", "tracking.enabled=false", "workload.duration_s=20", "workload.warmup_s=2"]
 
 

@@ -24,12 +24,12 @@ def of_metrics(comparison: Comparison, arm: str) -> list[Chart]:
     """Every metric of an arm: the ratios, and the differences in units of the smallest effect of interest."""
     rows = [row for row in comparison.rows if row.arm == arm]
     labels = {row.metric: BY_KEY[row.metric].label + (" *" if row.is_primary else "") for row in rows}
-    found = []
+    charts = []
     for is_ratio, title in ((True, "Ratios"), (False, "Differences")):
         of_kind = [(labels[row.metric], row) for row in rows if has_ratio(row) == is_ratio]
         if any(scaled(row, comparison)[1] is not None for _, row in of_kind):
-            found.append(Chart(title, _forest(of_kind, comparison), f"* the primary metric. {_about(is_ratio)}"))
-    return found
+            charts.append(Chart(title, _forest(of_kind, comparison), f"* the primary metric. {_about(is_ratio)}"))
+    return charts
 
 
 def of_primary(comparison: Comparison, names: dict[str, str]) -> list[Chart]:

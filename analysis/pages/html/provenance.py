@@ -95,8 +95,8 @@ def versions(runs: Sequence[Run]) -> Sheet:
         "plugins": [_plugins(run) for run in runs],
     }
     for label, values in known.items():
-        if found := list(dict.fromkeys(value for value in values if value)):
-            rows.append((label, _told(found)))
+        if different := list(dict.fromkeys(value for value in values if value)):
+            rows.append((label, _told(different)))
     starts = sorted(str(run.manifest.get("started_at") or "")[:16].replace("T", " ") for run in runs)
     rows.append(("measured", f"{starts[0]} UTC" if starts[0] == starts[-1] else f"{starts[0]} to {starts[-1]} UTC"))
     return Sheet("Code and machine", ("what", "value"), rows)
@@ -166,20 +166,20 @@ def _judged(comparison: Comparison) -> str:
 def commands(runs: Sequence[Run], places: Sequence[Path], comparison: Comparison | None) -> list[str]:
     """What to type to measure it again, to compare it again, and to write the page again."""
     commits = {git["commit"] for run in runs if (git := run.manifest.get("git"))} - {None}
-    found = [f"git checkout {shlex.quote(str(commits.pop()))}"] if len(commits) == 1 else []
+    lines = [f"git checkout {shlex.quote(str(commits.pop()))}"] if len(commits) == 1 else []
     sweeps = list(dict.fromkeys(run.folder.parent for run in runs if run.manifest.get("sweep_dir")))
     of_sweeps = [line for line in map(_sweep_command, sweeps) if line]
     alone = [run for run in runs if not (of_sweeps and run.folder.parent in sweeps)]
-    found += of_sweeps
-    found += [_run_command(run) for run in alone[:MOST_COMMANDS]]
+    lines += of_sweeps
+    lines += [_run_command(run) for run in alone[:MOST_COMMANDS]]
     if len(alone) > MOST_COMMANDS:
-        found.append(f"# and {len(alone) - MOST_COMMANDS} more runs: `overrides` in the manifest.json of each")
+        lines.append(f"# and {len(alone) - MOST_COMMANDS} more runs: `overrides` in the manifest.json of each")
     folders = " ".join(shlex.quote(str(place)) for place in places)
     if len(runs) == 1:
-        found.append(f"python -m experiments.replay {shlex.quote(str(runs[0].folder))}")
+        lines.append(f"python -m experiments.replay {shlex.quote(str(runs[0].folder))}")
     if comparison is not None:
-        found.append(f"python -m analysis.compare {folders}")
-    return [*found, f"python -m analysis.report {folders}"]
+        lines.append(f"python -m analysis.compare {folders}")
+    return [*lines, f"python -m analysis.report {folders}"]
 
 
 def _run_command(run: Run) -> str:

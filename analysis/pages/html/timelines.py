@@ -20,30 +20,31 @@ def of_run(run: Run, timeline: pd.DataFrame) -> list[Chart]:
     middle = numbers(timeline["second"] + 0.5)
     end = numbers(timeline["second"] + 1)
     width = np.minimum(1.0, run.end_s - timeline["second"])
-    found = []
+    charts = []
     if timeline["p99_ms"].notna().any():
         latency = [_series(middle, timeline[f"{q}_ms"], q, colour) for q, colour in (("p50", BLUE), ("p99", ORANGE))]
         low, high = float(timeline["p50_ms"].min()), float(timeline["p99_ms"].max())
         about = _marks(run) + " A gap: no request, or the quantile lies among requests that were not served."
         spec = _over_time([run], lines(latency, _time(run), log_axis("latency (ms)", *_decade(low, high))))
-        found.append(Chart("Latency of each second, from the moment a request was due", spec, about, is_wide=True))
+        charts.append(Chart("Latency of each second, from the moment a request was due", spec, about, is_wide=True))
     rates = [
         _series(middle, timeline["offered_rps"], "offered", GREY),
         _series(middle, timeline["achieved_rps"], "completed", BLUE),
         _series(middle, timeline["errors"] / width, "failed", RED, (6, 3)),
     ]
-    found.append(Chart("Rates", _over_time([run], lines(rates, _time(run), _axis("requests per second"))), _marks(run)))
+    drawn = lines(rates, _time(run), _axis("requests per second"))
+    charts.append(Chart("Rates", _over_time([run], drawn), _marks(run)))
     if timeline[["replicas_ready", "replicas_desired"]].notna().any(axis=None):
         counts = [
             _series(end, timeline["replicas_desired"], "desired", GREY),
             _series(end, timeline["replicas_ready"], "ready", GREEN, (6, 3)),
         ]
         drawn = lines(counts, _time(run), _axis("replicas"), interpolate="step-after")
-        found.append(Chart("Replicas", _over_time([run], drawn), _marks(run)))
+        charts.append(Chart("Replicas", _over_time([run], drawn), _marks(run)))
     if timeline[[f"cpu_{role}_cores" for role, _ in CPU]].notna().any(axis=None):
         cores = [_series(middle, timeline[f"cpu_{role}_cores"], role, colour) for role, colour in CPU]
-        found.append(Chart("CPU", _over_time([run], lines(cores, _time(run), _axis("cores in use"))), _marks(run)))
-    return found
+        charts.append(Chart("CPU", _over_time([run], lines(cores, _time(run), _axis("cores in use"))), _marks(run)))
+    return charts
 
 
 def of_arms(arms: dict[str, list[Measured]], names: dict[str, str]) -> list[Chart]:
@@ -58,7 +59,7 @@ def of_arms(arms: dict[str, list[Measured]], names: dict[str, str]) -> list[Char
         return []
     seconds = {label: _together([one.run for one in members]) for label, members in arms.items() if members}
     time = _time(max(runs, key=lambda run: run.end_s))
-    found = []
+    charts = []
     for column, title, about in (
         ("p99_ms", "Latency p99 of each second", "Of the requests of all runs of an arm that were due in it."),
         ("goodput_rps", "Goodput", "Requests per second that were answered ok; the mean over an arm's runs."),
@@ -75,8 +76,8 @@ def of_arms(arms: dict[str, list[Measured]], names: dict[str, str]) -> list[Char
         if column == "p99_ms":
             axis = log_axis("latency (ms)", *_decade(float(values.min()), float(values.max())))
         spec = _over_time(runs, lines(series, time, axis))
-        found.append(Chart(title, spec, f"{about} {_marks(*runs)}", is_wide=column == "p99_ms"))
-    return found
+        charts.append(Chart(title, spec, f"{about} {_marks(*runs)}", is_wide=column == "p99_ms"))
+    return charts
 
 
 def style(place: int) -> tuple[str, Sequence[int]]:

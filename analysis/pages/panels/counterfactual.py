@@ -25,15 +25,15 @@ class Unserved:
 
     def draw(self, axes: Axes, source: Source) -> None:
         """A line each, in the order of the numbers beside it."""
-        run, found = source.run, source.counterfactual
-        assert found is not None  # else it has no height
-        title = f"The same run without {without(found)} (simulated)"
+        run, simulated = source.run, source.counterfactual
+        assert simulated is not None  # else it has no height
+        title = f"The same run without {without(simulated)} (simulated)"
         dress(axes, title, TIME, f"requests per second\nnot served within {objective_ms(run):,.0f} ms")
         over_time(axes, run)
-        drawn = [("measured" if found["handled"] else "simulated", unserved_per_s(run), BLUE, "-", 2.2)]
-        if found["handled"]:
-            drawn.append(("simulated", found["handled"]["unserved_per_s"], GREEN, "--", 1.8))
-        counts = found["unhandled"]["unserved_per_s"]
+        drawn = [("measured" if simulated["handled"] else "simulated", unserved_per_s(run), BLUE, "-", 2.2)]
+        if simulated["handled"]:
+            drawn.append(("simulated", simulated["handled"]["unserved_per_s"], GREEN, "--", 1.8))
+        counts = simulated["unhandled"]["unserved_per_s"]
         drawn.append(("simulated without", counts, RED, "-.", 1.8))
         axes.fill_between(np.arange(len(counts)) + 0.5, counts, color=RED, alpha=0.15, linewidth=0)
         for label, values, colour, style, width in drawn:

@@ -26,11 +26,11 @@ class CounterfactualNumbers:
 
     def draw(self, axes: Axes, source: Source) -> None:
         """As `analysis.metrics.counterfactual` has them."""
-        found = source.counterfactual
-        assert found is not None  # else it has no height
+        simulated = source.counterfactual
+        assert simulated is not None  # else it has no height
         axes.axis("off")
         axes.set_title("What the failure handling bought", loc="left", fontsize=12, fontweight="bold", color=INK)
-        table = [("", *(side.name for side in sides(found, source.metrics))), *rows(found, source.metrics)]
+        table = [("", *(side.name for side in sides(simulated, source.metrics))), *rows(simulated, source.metrics)]
         columns = len(table[0]) - 1
         for number, (label, *cells) in enumerate(table):
             y = 0.97 - number / len(table)

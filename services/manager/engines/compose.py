@@ -72,8 +72,8 @@ class ComposeEngine:
         """Find the containers there are, whoever started them."""
         filters = {"label": [f"{PROJECT}={self._place.project}", f"{SERVICE}=replica", REPLICA]}
         async with docker_errors("listing the replicas"):
-            found = await self._docker.containers.list(all=True, filters=filters)
-        ids = {container["Labels"][REPLICA]: container.id for container in found}
+            containers = await self._docker.containers.list(all=True, filters=filters)
+        ids = {container["Labels"][REPLICA]: container.id for container in containers}
         for id_ in set(self._known) - set(ids) - self._starting:
             del self._known[id_]
         for id_, container_id in ids.items():

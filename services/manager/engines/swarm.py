@@ -41,8 +41,8 @@ async def own_service(docker: Docker) -> str:
     """
     name = os.uname().nodename
     async with docker_errors("looking for this process' own container"):
-        found = await docker.containers.list(filters={"label": [NAMESPACE]})
-        labels = [container["Labels"] for container in found if container.id.startswith(name)]
+        containers = await docker.containers.list(filters={"label": [NAMESPACE]})
+        labels = [container["Labels"] for container in containers if container.id.startswith(name)]
     if not labels:
         raise EngineError(f"{name} is no container of a Swarm stack (none has the label {NAMESPACE})")
     return f"{labels[0][NAMESPACE]}_replica"
@@ -127,14 +127,14 @@ class SwarmEngine:
         slots += itertools.islice(to_come, max(0, wanted - len(slots)))
         slots.sort(key=lambda slot: (f"r{slot}" in self._leaving, slot))
         stay = wanted - len(self._leaving)
-        found = []
+        replicas = []
         for number, slot in enumerate(slots):
             task = staying.get(slot)
             is_up = task is not None and task["Status"]["State"] == "running"
             state = "draining" if number >= stay else "running" if is_up else "starting"
-            found.append(Running(f"r{slot}", *_addresses(task), None, state))
-        self._seen = {replica.id for replica in found if replica.state != "draining"}
-        return found + [Running(f"r{slot}", "", "", None, "draining") for slot in sorted(going)]
+            replicas.append(Running(f"r{slot}", *_addresses(task), None, state))
+        self._seen = {replica.id for replica in replicas if replica.state != "draining"}
+        return replicas + [Running(f"r{slot}", "", "", None, "draining") for slot in sorted(going)]
 
     async def start(self, id_: str) -> None:
         """One task more, unless `id_` is there; returns when all of them run.
