@@ -23,6 +23,10 @@ MODULES = (
     "services.router.work",
     "services.router.replica",
     "services.router.fleet",
+    "services.backoff",
+    "services.router.budgets",
+    "services.router.running_percentile",
+    "services.router.patience",
     "services.router.retries",
     "services.router.limits",
     "services.router.waiting",
@@ -45,6 +49,7 @@ MODULES = (
     "services.backend.work_queue",
     "services.backend.draws",
     "experiments.simulator.agenda",
+    "experiments.simulator.checking",
     "experiments.simulator.load",
     "experiments.simulator.playing",
     "experiments.simulator.probing",
@@ -52,7 +57,9 @@ MODULES = (
     "experiments.simulator.registering",
     "experiments.simulator.replica",
     "experiments.simulator.request",
+    "experiments.simulator.serving",
     "experiments.simulator.router",
+    "experiments.simulator.standing",
 )
 """Pure decisions and the event engine; everything else, and a user's own policy, stays interpreted beside them."""
 GROUP = "aegis_simulator"

@@ -88,6 +88,8 @@ class Metrics(TypedDict, total=False):
     # routing and replicas
     retried_requests: int | None
     attempts_per_request: float | None
+    hedged_requests: int | None
+    hedge_wins: int | None
     replicas_min: int | None
     replicas_max: int | None
     replica_seconds: float | None

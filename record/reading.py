@@ -167,6 +167,8 @@ def _requests(path: Path) -> pd.DataFrame | None:
     if table is None:
         return None
     _make_numbers(path, table, NUMBERS)
+    if "hedge" not in table:
+        table["hedge"] = None
     for name, words in (("outcome", OUTCOMES), ("phase", PHASES)):
         unknown = sorted(set(table[name].unique()) - set(words), key=str)
         if unknown:

@@ -40,14 +40,17 @@ ROW_COLUMNS = {
     "queue_s": "float64",
     "service_s": "float64",
     "router_s": "float64",
+    "hedge": "string",
 }
 """What a generator process tells of a request. Seconds count from the run's start; null = it did not come to that."""
 REQUEST_COLUMNS = {**ROW_COLUMNS, "phase": "string"}
 """Columns of `requests.parquet`: the rows of all processes, each with its phase."""
-OPTIONAL = frozenset({"router_s"})
-"""Columns of `requests.parquet` that may be absent: without a router nobody measures them."""
+OPTIONAL = frozenset({"router_s", "hedge"})
+"""Columns of `requests.parquet` that may be absent: without a router nobody measures them, and older runs have none."""
 
 OUTCOMES = ("ok", "http_error", "timeout", "refused", "reset", "dropped")
+HEDGES = ("won", "lost")
+"""What became of a second attempt beside another one: it had the answer, or not."""
 PHASES = ("warmup", "steady", "fault", "recovery")
 
 FAULT_INJECTED, FAULT_HEALED, FAULT_FAILED = "fault_injected", "fault_healed", "fault_failed"

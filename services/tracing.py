@@ -139,14 +139,14 @@ class RequestTrace:
             start_time=began_ns,
         )
         self._context = tracing.api.set_span_in_context(self._span)
-        self._attempt: Span | None = None
+        self._attempts: dict[int, Span] = {}
+        """Those under way, by their numbers."""
         context = self._span.get_span_context()
         self.trace_id = f"{context.trace_id:032x}" if context.trace_flags.sampled else None
         """Of a trace that is kept: 32 hexadecimal digits."""
 
     def begins(self, replica: str, url: str, number: int) -> None:
         """Attempt `number` (from 1 on) at a replica begins."""
-        self._end_attempt()
         address = urlsplit(url)
         attributes: dict[str, Any] = {
             "http.request.method": self._method,
@@ -157,19 +157,20 @@ class RequestTrace:
         if number > 1:
             attributes["http.request.resend_count"] = number - 1
         kind = self._tracing.api.SpanKind.CLIENT
-        self._attempt = self._tracing.tracer.start_span(self._name, self._context, kind, attributes)
+        self._attempts[number] = self._tracing.tracer.start_span(self._name, self._context, kind, attributes)
 
-    def fails(self, outcome: str) -> None:
-        """The attempt under way has failed; another one may follow."""
-        if self._attempt is not None:
-            self._attempt.set_attribute("error.type", outcome)
-            self._attempt.set_status(self._tracing.api.StatusCode.ERROR)
-            self._end_attempt()
+    def fails(self, number: int, why: str) -> None:
+        """Attempt `number` has failed, or was given up; another one may answer the request."""
+        if (attempt := self._attempts.pop(number, None)) is not None:
+            attempt.set_attribute("error.type", why)
+            attempt.set_status(self._tracing.api.StatusCode.ERROR)
+            attempt.end()
 
-    def headers(self) -> dict[str, str]:
-        """What tells the replica of the attempt under way."""
+    def headers(self, number: int) -> dict[str, str]:
+        """What tells the replica of attempt `number`, or, of one that there is not, of the request."""
         carrier: dict[str, str] = {}
-        self._tracing.propagator.inject(carrier, self._tracing.api.set_span_in_context(self._attempt or self._span))
+        span = self._attempts.get(number, self._span)
+        self._tracing.propagator.inject(carrier, self._tracing.api.set_span_in_context(span))
         return carrier
 
     def ended(self, status: int | None, error: str | None = None, **attributes: object) -> None:
@@ -180,20 +181,17 @@ class RequestTrace:
             error: why there is no answer; of an answer its status is told, from 500 on.
             attributes: further ones; what is None is left out.
         """
-        for span in (self._attempt, self._span):
-            if span is not None:
-                if status is not None:
-                    span.set_attribute("http.response.status_code", status)
-                if status is not None and status >= 500:
-                    error = error or str(status)
-                if error is not None:
-                    span.set_attribute("error.type", error)
-                    span.set_status(self._tracing.api.StatusCode.ERROR)
-        self._end_attempt()
+        attempts = list(self._attempts.values())
+        self._attempts.clear()
+        for span in (*attempts, self._span):
+            if status is not None:
+                span.set_attribute("http.response.status_code", status)
+            if status is not None and status >= 500:
+                error = error or str(status)
+            if error is not None:
+                span.set_attribute("error.type", error)
+                span.set_status(self._tracing.api.StatusCode.ERROR)
+        for span in attempts:
+            span.end()
         self._span.set_attributes({name: value for name, value in attributes.items() if value is not None})  # type: ignore[misc]
         self._span.end()
-
-    def _end_attempt(self) -> None:
-        if self._attempt is not None:
-            self._attempt.end()
-            self._attempt = None

@@ -88,23 +88,31 @@ def regrets_ms(run: Run) -> Floats | None:
     is_decision = (requests["phase"] != "warmup").to_numpy() & ~retried
     known = np.flatnonzero(served & np.isfinite(came_s))
     order = known[np.argsort(came_s[known], kind="stable")]
-    lines = [(course, [-math.inf] * slots) for course in courses.values()]
+    lines = [(course, _fastest(course), [-math.inf] * slots) for course in courses.values()]
     place = {name: number for number, name in enumerate(courses)}
-    found = []
+    regrets = []
     for number in order.tolist():
         came, demand, chosen = float(came_s[number]), float(demand_s[number]), place[names[number]]
-        best = math.inf
-        for index, (course, free) in enumerate(lines):
-            end, answered = _serves(course, max(came, free[0]), demand)
-            if index == chosen:
-                free_again, here = end, answered
+        course, _, line = lines[chosen]
+        free_again, here = _serves(course, max(came, line[0]), demand)
+        best = here
+        for course, speed, free in lines:
+            start = free[0] if free[0] > came else came
+            if start + demand / speed >= best:  # even at its best
+                continue
+            answered = _serves(course, start, demand)[1]
             if answered < best:
                 best = answered
         if here < math.inf:
-            heapq.heapreplace(lines[chosen][1], free_again)
+            heapq.heapreplace(line, free_again)
             if is_decision[number]:
-                found.append(here - best)
-    return np.array(found) * 1e3 if found else None
+                regrets.append(here - best)
+    return np.array(regrets) * 1e3 if regrets else None
+
+
+def _fastest(course: Course) -> float:
+    """No less than its speed at any moment: a `slow` of a factor below 1 makes it faster."""
+    return course.speed * math.prod(max(1.0, 1 / factor) for _, _, factor in course.slowed)
 
 
 def _serves(course: Course, start: float, demand: float) -> tuple[float, float]:

@@ -173,11 +173,14 @@ def _stages(run: Run) -> Values:
 def _routing(run: Run) -> Values:
     attempts = run.columns["attempts"]
     attempts = attempts[~np.isnan(attempts)]
+    hedges = Counter(run.columns["hedge"].tolist())
     counted = Counter(run.columns["replica"].tolist())
     answered = Counter({replica: count for replica, count in counted.items() if not pd.isna(replica)})
     return {
         "retried_requests": int((attempts > 1).sum()) if len(attempts) else None,
         "attempts_per_request": _mean(attempts),
+        "hedged_requests": hedges["won"] + hedges["lost"] if len(attempts) else None,
+        "hedge_wins": hedges["won"] if len(attempts) else None,
         **{f"share_{replica}": count / answered.total() for replica, count in answered.items()},
     }
 

@@ -21,6 +21,7 @@ COUNTED = {
     "status": "HTTP status",
     "attempts": "attempts",
     "attempts_per_request": "attempts",
+    "hedge_wins": "requests",
     "replicas_ready": "replicas",
     "replicas_desired": "replicas",
     "replicas_min": "replicas",

@@ -15,6 +15,7 @@ from gevent.monkey import get_original
 from geventhttpclient.connectionpool import ConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 
+from record.schema import HEDGES
 from services.descriptors import own_fault
 
 MOST = 1e9
@@ -36,6 +37,8 @@ class Answer:
     queue_s: float | None = None
     service_s: float | None = None
     router_s: float | None = None
+    hedge: str | None = None
+    """What became of the router's second attempt beside the first, where it made one: `won` or `lost`."""
     lacks: str | None = None
     """What this machine lacked for sending it (`EMFILE`, ...); says nothing of the system under test."""
 
@@ -139,4 +142,5 @@ def _answer(response: HTTPSocketPoolResponse) -> Answer:
         seconds("x-aegis-queue-ms"),
         seconds("x-aegis-service-ms"),
         seconds("x-aegis-router-ms"),
+        hedge if (hedge := text("x-aegis-hedge")) in HEDGES else None,
     )

@@ -56,6 +56,7 @@ class Rows:
                 answer.queue_s,
                 answer.service_s,
                 answer.router_s,
+                answer.hedge,
             )
         )
 
@@ -63,7 +64,7 @@ class Rows:
         """A request that was not sent, or was given up when the run broke off."""
         self.dropped += 1
         self.failed += 1
-        self._rows.append((request_id, scheduled_s, sent_s, None, None, "dropped", None, None, None, None, None))
+        self._rows.append((request_id, scheduled_s, sent_s, None, None, "dropped", *[None] * 6))
 
     def write(self, path: Path) -> None:
         """Write them whole or not at all."""

@@ -306,6 +306,14 @@ class VirtualReplica(Node):
             if not (flight.is_late and at > flight.limit_at):  # else it waits for its limit as before
                 flight.reply_comes(at, 504 if job.is_dropped else 200, self._agenda)
 
+    def go_on(self, flight: Flight, now: float) -> None:
+        """Its sender waits longer than it had said."""
+        job = flight.job
+        if job is not None and self.process.paused_at is None:
+            self.rearm([job], now)
+        else:
+            flight.await_limit(now, self._agenda)
+
     def release(self, flight: Flight, now: float, *, served: bool) -> None:
         """Its sender has the reply, or (not `served`) has hung up."""
         job = flight.job

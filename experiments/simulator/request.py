@@ -20,6 +20,13 @@ REFUSED: Final = 3
 RESET: Final = 4
 DROPPED: Final = 5
 """Places in `record.schema.OUTCOMES`, as constants that a compiler knows."""
+WON: Final = 0
+LOST: Final = 1
+"""Likewise in `record.schema.HEDGES`."""
+IDLE: Final = 0
+UNDER_WAY: Final = 1
+PAUSING: Final = 2
+"""What a flight does: nothing, an attempt, or it waits for the moment of its next one."""
 
 
 class Owner(Protocol):
@@ -41,16 +48,20 @@ class Node(Protocol):
     def arrive(self, flight: Flight, now: float) -> None:
         """An attempt is here."""
 
+    def go_on(self, flight: Flight, now: float) -> None:
+        """Its sender waits longer than it had said: until its `limit_at`."""
+
     def release(self, flight: Flight, now: float, *, served: bool) -> None:
         """Its sender has the reply, or (not `served`) has hung up."""
 
 
 class Flight:
-    """A request under way; all moments in seconds from the run's start."""
+    """A request under way, or a second attempt of one beside the first; all moments in seconds from the run's start."""
 
     __slots__ = (
-        "attempts", "began", "client_limit_at", "demand_s", "due", "expires", "from_node_s", "id", "is_late", "is_over",
-        "job", "key", "limit_at", "node", "number", "owner", "reply", "target", "to_client_s", "to_node_s", "turn_by",
+        "attempts", "began", "beside", "client_limit_at", "count", "demand_s", "due", "expires", "from_node_s",
+        "hard_limit_at", "id", "is_hedge", "is_late", "is_over", "job", "key", "lead", "limit_at", "node", "number",
+        "owner", "reply", "state", "target", "to_client_s", "to_node_s", "turn_by",
     )  # fmt: skip
 
     def __init__(
@@ -84,14 +95,25 @@ class Flight:
         self.job: Job | None = None
         self.reply: int | str = 0
         """A status, or why there is none: `connect`, `reset`."""
+        self.state = IDLE
+        self.count = 0
+        """The number of its attempt, from 1 on; 0 = nobody counts."""
+        self.is_hedge = False
+        """Whether that was made beside another one."""
+        self.lead: Flight | None = None
+        """Of a second attempt: the request's own flight."""
+        self.beside: Flight | None = None
+        """Of a request's own flight: the one that a second attempt takes."""
 
     # Set with every attempt, before anybody reads them:
     target: Replica
     began: float
     limit_at: float
-    """When whoever sent the attempt does not wait any longer."""
+    """When whoever sent the attempt does not wait any longer, or asks itself whether to."""
     turn_by: float
     """Later its turn at a replica is too late; infinite = nobody has said so."""
+    hard_limit_at: float
+    """When a router does not wait any longer, whatever it may do instead."""
     due: float
     """The moment of the one event that still counts; minus infinity = none does."""
     is_late: bool
@@ -100,7 +122,24 @@ class Flight:
     @property
     def attempt(self) -> str:
         """The number of the attempt under way, as random draws have it."""
-        return "1" if self.attempts is None else str(self.attempts.count)
+        return str(self.count) if self.count else "1"
+
+    def other(self) -> Flight | None:
+        """The one beside it that is under way, or that waits for its turn."""
+        other = self.lead if self.lead is not None else self.beside
+        return other if other is not None and other.state != IDLE else None
+
+    def second(self) -> Flight:
+        """One for an attempt of the same request beside this one."""
+        other = self.lead if self.lead is not None else self.beside
+        if other is None:
+            other = Flight(
+                self.number, self.key, self.demand_s, self.client_limit_at, self.to_client_s, self.to_node_s,
+                self.from_node_s, self.owner,
+            )  # fmt: skip
+            other.id, other.attempts, other.lead, self.beside = self.id, self.attempts, self, other
+            other.expires = self.expires
+        return other
 
     def reply_comes(self, at: float, reply: int | str, agenda: Agenda) -> None:
         """The reply will be there at `at`, unless its sender waits no longer."""
@@ -128,6 +167,8 @@ class Records:
         self.outcome = array("b", [DROPPED]) * count
         self.replica = array("i", [-1]) * count
         self.attempts = array("h", [0]) * count
+        self.hedge = array("b", [-1]) * count
+        """Places in `record.schema.HEDGES`; -1 = there was no second attempt beside another."""
         self.failed = 0
         self.ended = 0
         self.on_end: Callable[[Flight, float], None] | None = None
@@ -145,6 +186,8 @@ class Records:
         self.replica[number] = replica
         if flight.attempts is not None:
             self.attempts[number] = flight.attempts.count
+            if flight.attempts.hedges and self.hedge[number] < 0:
+                self.hedge[number] = LOST
         self.ended += 1
         if outcome != OK:
             self.failed += 1

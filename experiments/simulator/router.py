@@ -9,25 +9,22 @@ from typing import Any
 from experiments.plan.delays import Delay
 from experiments.simulator.agenda import Agenda
 from experiments.simulator.checking import VirtualChecks
-from experiments.simulator.probing import Probing, report_of
+from experiments.simulator.probing import Probing
 from experiments.simulator.process import Process
 from experiments.simulator.registering import Registration
 from experiments.simulator.replica import VirtualReplica
-from experiments.simulator.request import HTTP_ERROR, NEVER, OK, REFUSED, RESET, TIMEOUT, Flight, Owner, Records
-from experiments.simulator.standing import Standing
-from services.backend import work_queue
-from services.backend.draws import uniform
-from services.router.dispatch import FAILURE_STATUS, Bound, Dispatcher, outcome_of
-from services.router.fleet import NOBODY_LISTENS, Emit, Fleet, NotOwnerError
-from services.router.policy import Outcome, Policy
-from services.router.replica import Replica, describe
+from experiments.simulator.request import RESET, Records
+from experiments.simulator.serving import Serving
+from services.router.dispatch import Dispatcher
+from services.router.fleet import Emit, Fleet, NotOwnerError
+from services.router.policy import Policy
+from services.router.replica import describe
 from services.router.settings import TICK_S, RouterSettings
-from services.router.waiting import UNBOUND_STATUS, UnboundError
 
 MakePolicy = Callable[[], Policy]
 
 
-class VirtualRouter(Owner):
+class VirtualRouter(Serving):
     """Takes requests as the live one does; several of them know nothing of each other."""
 
     def __init__(
@@ -53,16 +50,11 @@ class VirtualRouter(Owner):
             round_trip: to a replica and back, for attempts after the first.
             emit: hears of every change of membership or rotation.
         """
+        super().__init__(seed, agenda, nodes, records, round_trip)
         self.settings = settings
         self.process = Process(agenda)
         self._make_policy = make_policy
-        self._seed = seed
-        self._agenda = agenda
-        self._nodes = nodes
-        self._records = records
-        self._round_trip = round_trip
         self._emit = emit
-        self._open: dict[Flight, None] = {}
         self._begin()
         agenda.at(agenda.now, self._tick)
 
@@ -75,7 +67,7 @@ class VirtualRouter(Owner):
         checks = VirtualChecks(self.settings.health, self.fleet, self._nodes, self.process, self._agenda, rng)
         self.fleet.watch = checks.watch
         policy = self._make_policy()
-        self._dispatcher = Dispatcher(self.settings, self.fleet, policy)
+        self._dispatcher = Dispatcher(self.settings, self.fleet, policy, random.Random(self._seed + 1))
         self._probing = Probing(self._dispatcher, self.process, self._nodes, self._round_trip)
         if hasattr(policy, "probes"):
             self._dispatcher.probe = self._probing.ask
@@ -106,6 +98,8 @@ class VirtualRouter(Owner):
         self.process.end()
         for flight in list(self._open):
             self._hang_up(flight, now)
+            if flight.beside is not None:
+                self._hang_up(flight.beside, now)
             self._records.end(flight, now + flight.to_client_s, RESET)
         self._open.clear()
 
@@ -128,13 +122,6 @@ class VirtualRouter(Owner):
         """SIGCONT."""
         self.process.wake()
         self.process.catch_up(now)
-
-    def _await_client(self, flight: Flight, now: float) -> None:
-        """Nobody answers for now; the client waits as long as it wants to."""
-        self._agenda.at(max(flight.client_limit_at, now), self._client_gives_up, flight)
-
-    def _client_gives_up(self, flight: Flight, now: float) -> None:
-        self._records.end(flight, flight.client_limit_at, TIMEOUT)
 
     # -- membership
 
@@ -179,146 +166,3 @@ class VirtualRouter(Owner):
         if not self.process.runs:
             return None
         return sum(replica.state == "ready" for replica in self.fleet.replicas.values())
-
-    # -- requests
-
-    def arrive(self, flight: Flight, now: float) -> None:
-        """A request is here."""
-        if not self.process.runs:
-            self._arrive_in_vain(flight, now)
-            return
-        self._open[flight] = None
-        flight.attempts = self._dispatcher.open(now, idempotent=True, expires=flight.expires)
-        if flight.is_over:  # its client has gone while the process was paused
-            del self._open[flight]
-        else:
-            self._try(flight, now)
-
-    def _arrive_in_vain(self, flight: Flight, now: float) -> None:
-        if not self.process.is_up:
-            self._records.end(flight, now + flight.to_client_s, REFUSED)
-            return
-        self._open[flight] = None
-        self._await_client(flight, now)
-        self.process.hold(self.arrive, flight)
-
-    def _try(self, flight: Flight, now: float) -> None:
-        attempts = flight.attempts
-        assert attempts is not None
-        try:
-            if self._dispatcher.line is None:
-                bound: Bound | None = self._dispatcher.choose(attempts, flight.id, flight.key, now)
-            else:
-                bound = Standing(self, self._dispatcher, flight, self._agenda).ask(now)
-        except UnboundError as error:
-            self.refuse(flight, error, now)
-            return
-        if bound is not None:
-            self.send(flight, bound[0], bound[1], now)
-
-    def refuse(self, flight: Flight, error: UnboundError, now: float) -> None:
-        """A request gets no attempt."""
-        self._answer(flight, now, UNBOUND_STATUS[error.reason])
-
-    def may_look(self, flight: Flight, standing: Standing) -> bool:
-        """Whether one in line may leave it now."""
-        if flight not in self._open:
-            return False
-        if self.process.paused_at is not None:
-            self.process.hold(standing.look)
-            return False
-        return True
-
-    def send(self, flight: Flight, replica: Replica, limit_s: float, now: float) -> None:
-        """An attempt has begun."""
-        attempts = flight.attempts
-        assert attempts is not None
-        flight.target = replica
-        flight.began = now
-        limit_at = now + limit_s
-        flight.limit_at = limit_at if limit_at < flight.client_limit_at else flight.client_limit_at
-        is_told = flight.expires is not None or self.settings.timeouts.told
-        flight.turn_by = limit_at + flight.to_node_s if is_told else work_queue.NEVER
-        flight.node = node = self._nodes[replica.id]
-        if attempts.count > 1:
-            u = uniform(self._seed, flight.id, replica.id, str(attempts.count), "hop")
-            flight.from_node_s = self._round_trip.back_at(u)
-        self._agenda.at(now + flight.to_node_s, node.arrive, flight)
-
-    def settle(self, flight: Flight, now: float) -> None:
-        """The attempt's reply is here, or its limit."""
-        if flight.due != now:
-            return
-        if self.process.paused_at is not None:
-            self.process.hold(self._settle_later, (flight, now))
-            return
-        flight.due = NEVER
-        attempts, replica, node, reply = flight.attempts, flight.target, flight.node, flight.reply
-        assert attempts is not None and node is not None
-        job = flight.job
-        node.release(flight, now, served=not flight.is_late)
-        if self._dispatcher.reads_reports and not (flight.is_late or isinstance(reply, str)):
-            self._dispatcher.reported(replica, report_of(self._nodes[replica.id], job, now), now)
-        if flight not in self._open:  # a process that is gone had sent it
-            return
-        if flight.is_late:
-            if now >= flight.client_limit_at:
-                self._finish(replica, "cancelled", flight, now, "")
-                self._records.end(flight, flight.client_limit_at, TIMEOUT)
-                del self._open[flight]
-                return
-            if now >= attempts.expires:  # no replica is blamed for what a client has no time for
-                self._finish(replica, "cancelled", flight, now, "")
-                self._answer(flight, now, UNBOUND_STATUS["deadline"])
-                return
-            reply = "timeout"
-        if isinstance(reply, str):
-            self._failed(flight, replica, reply, now)
-            return
-        outcome = outcome_of(reply)
-        if outcome == "ok":
-            self._dispatcher.finish(replica, outcome, now - flight.began, now)
-            if job is not None and now + flight.to_client_s <= flight.client_limit_at and not flight.is_over:
-                self._records.served(flight.number, job.start - job.arrival, job.end - job.start)
-            self._answer(flight, now, reply, node.number)
-            return
-        again = self._dispatcher.follows(attempts, outcome, now, sent=True, replayable=True)
-        self._finish(replica, outcome, flight, now, f"status {reply}")
-        if again:
-            self._try(flight, now)
-        else:
-            self._answer(flight, now, reply, node.number)
-
-    def _settle_later(self, what: tuple[Flight, float], now: float) -> None:
-        flight, due = what
-        if flight.due == due:
-            flight.due = now
-            self.settle(flight, now)
-
-    def _failed(self, flight: Flight, replica: Replica, reason: str, now: float) -> None:
-        attempts = flight.attempts
-        assert attempts is not None
-        sent = reason != "connect"
-        again = self._dispatcher.follows(attempts, "error", now, sent=sent, replayable=True)
-        self._finish(replica, "error", flight, now, reason if sent else NOBODY_LISTENS)
-        if again:
-            self._try(flight, now)
-        else:
-            self._answer(flight, now, FAILURE_STATUS[reason])
-
-    def _finish(self, replica: Replica, outcome: Outcome, flight: Flight, now: float, reason: str) -> None:
-        self._dispatcher.finish(replica, outcome, now - flight.began, now, reason)
-
-    def _answer(self, flight: Flight, now: float, status: int, node: int = -1) -> None:
-        at = now + flight.to_client_s
-        if at > flight.client_limit_at:
-            self._records.end(flight, flight.client_limit_at, TIMEOUT)
-        else:
-            self._records.end(flight, at, OK if status < 400 else HTTP_ERROR, status, node)
-        del self._open[flight]
-
-    def _hang_up(self, flight: Flight, now: float) -> None:
-        """Whatever replica works on it hears that nobody waits."""
-        if flight.node is not None:
-            flight.due = NEVER
-            flight.node.release(flight, now, served=False)

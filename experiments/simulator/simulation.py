@@ -21,7 +21,7 @@ from experiments.simulator.manager import ScalerError
 from experiments.simulator.request import DROPPED
 from experiments.simulator.stack import Stopped, VirtualStack
 from record.parquet import read_frame
-from record.schema import OUTCOMES, SCHEDULE
+from record.schema import HEDGES, OUTCOMES, SCHEDULE
 from record.writing import Recorder
 
 EVERY_S = 0.2
@@ -117,6 +117,7 @@ def rows(stack: VirtualStack, schedule: pd.DataFrame) -> pa.Table:
     )
     status = np.frombuffer(records.status, dtype=np.int16)[:count]
     attempts = np.frombuffer(records.attempts, dtype=np.int16)[:count]
+    hedge = np.frombuffer(records.hedge, dtype=np.int8)[:count]
     replica = np.frombuffer(records.replica, dtype=np.int32)[:count]
     columns: dict[str, Any] = {
         "request_id": schedule["request_id"].to_numpy()[:count],
@@ -130,6 +131,7 @@ def rows(stack: VirtualStack, schedule: pd.DataFrame) -> pa.Table:
         "queue_s": _known(records.queue_s, count),
         "service_s": _known(records.service_s, count),
         "router_s": pa.nulls(count, pa.float64()),
+        "hedge": _words(hedge, hedge < 0, list(HEDGES)),
     }
     return pa.table([pa.array(columns[f.name]).cast(f.type) for f in SCHEMA], schema=SCHEMA)
 

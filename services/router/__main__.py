@@ -101,7 +101,8 @@ async def serve(
     heartbeat = Heartbeat(telemetry.loop_lag.observe)
     most = most_clients(raise_limit())
     pool = Pool(settings.timeouts.connect_s, most)
-    proxy = Proxy(settings, fleet, policy, telemetry, pool, heartbeat, tracing, access_log=access_log)
+    pauses = random.Random(arguments.seed + 2)
+    proxy = Proxy(settings, fleet, policy, telemetry, pool, heartbeat, tracing, rng=pauses, access_log=access_log)
     rng = random.Random(arguments.seed + 1)
     checker = HealthChecker(settings.health, fleet, rng, proxy.exhausted, heartbeat, proxy.late)
     fleet.watch = checker.watch

@@ -7,6 +7,10 @@ from services.journal import tell
 from services.router.telemetry import CLIENTS, Telemetry
 from services.tracing import RequestTrace
 
+COUNTED = (
+    "requests", "retries", "hedges", "hedge_wins", "rejected", "cancelled", "broken", "exhausted", "moved", "late",
+)  # fmt: skip
+"""What `/stats` tells of all requests since the beginning."""
 CLASSES = {status: f"{status // 100}xx" for status in range(100, 600)}
 
 
@@ -19,8 +23,7 @@ class Accounts:
         self.in_flight = 0
         self.draining = False
         """Every answer is now the last on its connection, and says so."""
-        counted = ("requests", "retries", "rejected", "cancelled", "broken", "exhausted", "moved", "late")
-        self.totals: dict[str, int] = dict.fromkeys(counted, 0)
+        self.totals: dict[str, int] = dict.fromkeys(COUNTED, 0)
         self.responses: dict[str, int] = {}
 
     def came(self) -> None:
@@ -50,10 +53,19 @@ class Accounts:
         if trace is not None:
             trace.ended(None, end)
 
-    def retried(self) -> None:
-        """An attempt after a request's first begins."""
-        self.totals["retries"] += 1
-        self.telemetry.retries.inc()
+    def retried(self, *, beside: bool) -> None:
+        """An attempt after a request's first begins: after one that failed, or `beside` one that is slow."""
+        if beside:
+            self.totals["hedges"] += 1
+            self.telemetry.hedges.inc()
+        else:
+            self.totals["retries"] += 1
+            self.telemetry.retries.inc()
+
+    def hedge_won(self) -> None:
+        """An attempt that was made beside another one has the answer."""
+        self.totals["hedge_wins"] += 1
+        self.telemetry.hedge_wins.inc()
 
     def moved(self) -> None:
         """A request no longer waits for a replica that has left the rotation."""

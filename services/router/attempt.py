@@ -3,6 +3,7 @@
 import asyncio
 from typing import Protocol
 
+from services.router.patience import NEVER_S
 from services.router.replica import Replica
 from services.router.wire.pool import Pool
 from services.router.wire.replica import Connection
@@ -25,15 +26,26 @@ class Attempt:
     """What is known of it; all moments on the monotonic clock."""
 
     __slots__ = (
-        "_owner", "answer_at", "asked_at", "began", "connecting", "connection", "limit_s", "missed_s", "polled",
-        "replica",
+        "_owner", "answer_at", "asked_at", "began", "beside", "connecting", "connection", "due", "give_up_at",
+        "limit_s", "missed_s", "number", "polled", "replica",
     )  # fmt: skip
 
-    def __init__(self, owner: Owner, replica: Replica, limit_s: float, now: float) -> None:
-        """It begins, and may take `limit_s` from the moment that the replica has the whole request."""
+    def __init__(
+        self, owner: Owner, replica: Replica, limit_s: float, now: float, number: int, *, beside: bool
+    ) -> None:
+        """It begins as the request's `number`th, `beside` another one.
+
+        It may take `limit_s` from the moment that the replica has the whole request.
+        """
         self._owner = owner
         self.replica = replica
+        self.number = number
+        self.beside = beside
         self.limit_s = limit_s
+        self.due = now + limit_s
+        """When its time is up, unless the request's body is being passed on."""
+        self.give_up_at = NEVER_S
+        """When it is given up, if another may follow."""
         self.began = now
         self.asked_at: float | None = now
         """When the replica had the whole request; None while the client still sends it."""

@@ -1,26 +1,23 @@
-"""The attempts of one request: its body towards a replica, and what follows where one fails.
+"""An attempt's way to a replica: the connection, and the request's body.
 
-What is known of one attempt is one floor down (`attempt.py`), what becomes of the answer one floor up (`exchange.py`).
-None of them knows of bytes on the wire.
+What is known of one attempt is one floor down (`attempt.py`); what follows one, or is made beside it, one floor up
+(`following.py`), and above that what becomes of the answer (`exchange.py`). None of them knows of bytes on the wire.
 """
 
-import errno
 import logging
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from services.descriptors import NO_PORT, own_fault
 from services.journal import tell
 from services.router.access_log import Log
 from services.router.accounts import Accounts
 from services.router.attempt import Attempt
 from services.router.dispatch import Dispatcher, PolicyError
-from services.router.fleet import NOBODY_LISTENS
+from services.router.patience import NEVER_S
 from services.router.policy import Outcome
 from services.router.rejections import Failure
 from services.router.replica import Replica
-from services.router.reports import report_of
 from services.router.retries import IDEMPOTENT, Attempts
 from services.router.settings import RouterSettings
 from services.router.waiting import FOREVER, Ticket, UnboundError
@@ -46,6 +43,8 @@ class Means:
     heartbeat: Heartbeat
     log: Log | None
     tracing: Tracing | None
+    is_patient: bool
+    """Whether something may be done about attempts before their time is up: a second one, or another."""
 
 
 class Attempting(ABC):
@@ -53,8 +52,8 @@ class Attempting(ABC):
 
     __slots__ = (
         "_attempts", "_began", "_client", "_fault", "_idle_s", "_is_kept", "_is_passing", "_is_streaming",
-        "_is_taking", "_kept", "_means", "_passed", "_polled", "_taking_at", "_ticket", "_trace", "_waited_s",
-        "_waits_at", "_was_sent", "attempt", "request",
+        "_is_taking", "_kept", "_means", "_next_at", "_passed", "_polled", "_since", "_taking_at", "_ticket", "_trace",
+        "_waited_s", "_was_sent", "attempt", "other", "request",
     )  # fmt: skip
 
     def __init__(self, means: Means, client: Client, request: Request, began: float) -> None:
@@ -65,15 +64,19 @@ class Attempting(ABC):
         self._began = began
         self._idle_s = means.settings.timeouts.idle_s
         self.attempt: Attempt | None = None
-        """The one that is under way."""
+        """The one that is under way: of two that which began first."""
+        self.other: Attempt | None = None
+        """The second one beside it."""
         self._ticket: Ticket | None = None
         """Its place in the line, while it stands there."""
-        self._waits_at = 0.0
-        """Since when it does."""
+        self._next_at = NEVER_S
+        """When the next one begins: a retry after its pause, or one beside that which is under way."""
         self._attempts: Attempts = None  # type: ignore[assignment] # as soon as the body is there
         self._passed: Passed = None  # type: ignore[assignment] # likewise
         self._waited_s = 0.0
-        """For the client or a replica, until now, but for the attempt under way."""
+        """For the client or a replica, until `_since`."""
+        self._since = 0.0
+        """Since when a slot, a replica, or the end of a pause is waited for; 0 = none is."""
         self._fault: Failure | None = None
         """What the client did wrong in its body; no replica is blamed for it."""
         self._trace: RequestTrace | None = None
@@ -109,7 +112,6 @@ class Attempting(ABC):
         request = self.request
         # The time that a request may take begins when its body is there, as in Envoy: a slow client is no slow replica.
         self._attempts = self._means.dispatcher.open(time.monotonic(), idempotent=request.method in _IDEMPOTENT)
-        self._attempts.trace = self._trace
         if request.fault is not None:
             self._fault = self._fault or Failure(*request.fault, sent=False)
             self._reject(self._fault)
@@ -135,41 +137,66 @@ class Attempting(ABC):
 
     # -- attempts
 
-    def _try(self) -> None:
-        """Begin an attempt, or stand in line for it."""
+    def _try(self, *, beside: bool = False) -> None:
+        """Begin an attempt, `beside` the one that is under way since that is slow, or stand in line for it."""
         dispatcher, attempts, passed = self._means.dispatcher, self._attempts, self._passed
         now = time.monotonic()
+        self._next_at = NEVER_S
         try:
-            bound = dispatcher.bind(attempts, passed.id, passed.key, now, self)
+            if self.attempt is None:
+                bound = dispatcher.bind(attempts, passed.id, passed.key, now, self)
+            else:
+                bound = dispatcher.choose(attempts, passed.id, passed.key, now, beside=True)
         except UnboundError as error:
             self.unbound(error, now)
             return
         if isinstance(bound, Ticket):
-            self._ticket, self._waits_at = bound, now
+            self._ticket = bound
+            if not self._since:
+                self._since = now
             self._client.deadline.set(bound.until)
         else:
-            self.bound(bound[0], bound[1], now)
-
-    def unbound(self, error: UnboundError, now: float) -> None:
-        """There is no attempt to be had: that is the answer."""
-        self._leave_line(now)
-        if isinstance(error, PolicyError):
-            tell("policy_failed", logging.ERROR, error=str(error))
-        self._reject(Failure(error.reason, str(error), sent=False))
-
-    def _leave_line(self, now: float) -> None:
-        if self._ticket is not None:
-            self._ticket = None
-            self._waited_s += now - self._waits_at
+            self._begin(bound[0], bound[1], now, beside=beside)
 
     def bound(self, replica: Replica, limit_s: float, now: float) -> None:
+        """It stood in line, and an attempt has begun."""
+        self._ticket = None
+        self._begin(replica, limit_s, now, beside=False)
+
+    def unbound(self, error: UnboundError, now: float) -> None:
+        """There is no attempt to be had: the one under way decides, or that is the answer."""
+        self._ticket = None
+        self._attempts.forgo()
+        if isinstance(error, PolicyError):
+            tell("policy_failed", logging.ERROR, error=str(error))
+        if self.attempt is not None:
+            self._arm()
+            return
+        self._waited(now)
+        self._reject(Failure(error.reason, str(error), sent=False))
+
+    def _begin(self, replica: Replica, limit_s: float, now: float, *, beside: bool) -> None:
         """An attempt has begun."""
-        means = self._means
-        self._leave_line(now)
-        if self._attempts.count > 1:
-            means.accounts.retried()
-        self.attempt = attempt = Attempt(self, replica, limit_s, now)
-        self._client.deadline.set(now + limit_s)
+        means, attempts = self._means, self._attempts
+        number = attempts.count
+        if number > 1:
+            means.accounts.retried(beside=beside)
+        attempt = Attempt(self, replica, limit_s, now, number, beside=beside)
+        if not self._since:
+            self._since = now
+        if self.attempt is None:
+            self.attempt = attempt
+            self._client.deadline.set(attempt.due)
+        else:
+            self.other = attempt
+        if means.is_patient and (not self.request.has_body or self._kept is not None):
+            attempt.give_up_at = now + attempts.give_up_s
+            if self.other is None:
+                self._next_at = now + attempts.hedge_s
+        if self._is_timed():
+            self._arm()
+        if self._trace is not None:
+            self._trace.begins(replica.id, replica.url, number)
         connection = means.pool.idle(replica.url)
         if connection is not None:
             self._ask(attempt, connection)
@@ -177,39 +204,33 @@ class Attempting(ABC):
             attempt.missed_s = means.heartbeat.missed_s(now)
             attempt.connecting = means.pool.connect(replica.url, attempt.connected)
 
-    def connected(self, attempt: Attempt, made: Connection | BaseException) -> None:
-        """The attempt has a connection, or there is a reason why it has none."""
-        if isinstance(made, Connection):
-            if attempt.polled:  # its time had been up
-                attempt.polled = False
-                self._means.accounts.late()
-            self._ask(attempt, made)
-            return
-        if (lacks := own_fault(made)) is not None:
-            self._means.accounts.exhausted(lacks)
-            # Towards the others there may be ports; towards this one there is none a moment later either.
-            again = lacks == NO_PORT and self._again("overloaded", sent=False)
-            self._finish(attempt, "cancelled", "", end="exhausted")
-            if again:
-                self._try()
-            else:
-                detail = f"the router itself can make no connection: {lacks}"
-                self._reject(Failure("exhausted", detail, sent=False))
-            return
-        what = str(made) or f"not within {self._means.settings.timeouts.connect_s:g} s"
-        reason = NOBODY_LISTENS if getattr(made, "errno", None) == errno.ECONNREFUSED else "connect"
-        self._failed(attempt, Failure("connect", f"cannot connect to the replica: {what}", sent=False), reason)
+    def _is_timed(self) -> bool:
+        """Whether more may be due than the end of the one attempt under way."""
+        attempt = self.attempt
+        return (
+            self._next_at != NEVER_S
+            or self.other is not None
+            or (attempt is not None and attempt.give_up_at != NEVER_S)
+        )
+
+    def _arm(self) -> None:
+        """Call back when the first thing is due."""
+        at = self._next_at
+        for attempt in (self.attempt, self.other):
+            if attempt is not None:
+                at = min(at, attempt.due, attempt.give_up_at)
+        self._client.deadline.set(at)
 
     def _ask(self, attempt: Attempt, connection: Connection) -> None:
         """Send the request."""
         request = self.request
         attempt.connection = connection
         connection.ask(attempt, request.method == b"HEAD")
-        more = {} if self._trace is None else self._trace.headers()
+        more = {} if self._trace is None else self._trace.headers(attempt.number)
         if self._attempts.expires < FOREVER or self._means.settings.timeouts.told:
             left_s = max(0.0, attempt.began + attempt.limit_s - time.monotonic())
             more = {**more, "X-Aegis-Deadline-Ms": f"{left_s * 1e3:.3f}"}
-        head = self._passed.attempt(self._attempts.count, connection.authority, more)
+        head = self._passed.attempt(attempt.number, connection.authority, more)
         if not request.has_body:
             connection.write(head)
         elif self._kept is not None:
@@ -219,54 +240,6 @@ class Attempting(ABC):
             attempt.asked_at = None
             self._is_streaming = self._was_sent = True
             self._pass_in(attempt, connection)
-
-    def _again(self, outcome: Outcome, *, sent: bool) -> bool:
-        replayable = not self.request.has_body or self._kept is not None or not self._was_sent
-        return self._means.dispatcher.follows(
-            self._attempts, outcome, time.monotonic(), sent=sent, replayable=replayable
-        )
-
-    def _finish(self, attempt: Attempt, outcome: Outcome, reason: str, *, end: str = "") -> None:
-        """The attempt has ended: what that says of the replica; `end` is what it is counted as, if not as that."""
-        self.attempt = None
-        means = self._means
-        if means.dispatcher.reads_reports and attempt.connection is not None and attempt.connection.answer is not None:
-            means.dispatcher.reported(attempt.replica, report_of(attempt.connection.answer), time.monotonic())
-        # Where the replica has answered early, what it would read next is the rest of this body.
-        attempt.leave(means.pool, closes=self._is_streaming)
-        now = time.monotonic()
-        means.dispatcher.finish(attempt.replica, outcome, attempt.latency_s(now), now, reason)
-        means.accounts.telemetry.attempted(end or outcome)
-        self._is_streaming = False
-
-    def _failed(self, attempt: Attempt, failure: Failure, reason: str = "") -> None:
-        """The attempt has failed: again, elsewhere, or that is the answer. The fleet is told `reason`, if given."""
-        self._waited_s += time.monotonic() - attempt.began
-        again = self._again("error", sent=failure.sent)
-        self._finish(attempt, "error", reason or failure.reason)
-        if again:
-            self._try()
-        else:
-            self._reject(failure)
-
-    def _late(self, attempt: Attempt) -> None:
-        """The client waits no longer, as it has said before: no replica is blamed."""
-        self._waited_s += time.monotonic() - attempt.began
-        sent = attempt.connection is not None
-        self._finish(attempt, "cancelled", "")
-        self._reject(Failure("deadline", "there was no answer before the client's deadline", sent=sent))
-
-    def move(self, attempt: Attempt) -> bool:
-        """Try elsewhere, if the request may: its replica has left the rotation. Returns whether it does."""
-        if self._is_passing or attempt.answer_at:
-            return False
-        if not self._again("error", sent=attempt.connection is not None):
-            return False
-        self._waited_s += time.monotonic() - attempt.began
-        self._means.accounts.moved()
-        self._finish(attempt, "cancelled", "")
-        self._try()
-        return True
 
     # -- the request's body
 
@@ -324,14 +297,28 @@ class Attempting(ABC):
         if self._is_passing:
             self._unanswered("cancelled")
             return
-        self._waited_s += time.monotonic() - attempt.began
+        self._waited(time.monotonic())
         self._reject(fault)
 
-    # -- what the answer's side does
+    def _waited(self, until: float) -> None:
+        """Until then a replica was waited for, and is no longer."""
+        if self._since:
+            self._waited_s += max(0.0, until - self._since)
+            self._since = 0.0
+
+    # -- what the floors above do
+
+    @abstractmethod
+    def connected(self, attempt: Attempt, made: Connection | BaseException) -> None:
+        """The attempt has a connection, or there is a reason why it has none."""
 
     @abstractmethod
     def heard(self, attempt: Attempt) -> None:
         """More of the answer is here, or the connection is gone."""
+
+    @abstractmethod
+    def _finish(self, attempt: Attempt, outcome: Outcome, reason: str) -> None:
+        """The attempt has ended."""
 
     @abstractmethod
     def _reject(self, failure: Failure) -> None:

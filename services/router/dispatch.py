@@ -5,18 +5,23 @@ The live proxy and the simulator call the same object, in the same order:
     attempts = open(...)
     bound = bind(attempts, ..., waiter)             # counts the attempt as begun; or a ticket: it stands in line
     again = follows(attempts, outcome, ...)         # where it failed
+    hedged = hedges(attempts, ...)                  # where it is slow: whether a second one begins beside it
     finish(replica, outcome, ...)                   # exactly once per attempt
+    attempts.forgo()                                # where the request ends before a retry that was allowed has begun
 """
 
+import random
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from services.router.budgets import budget_of
 from services.router.fleet import Fleet
 from services.router.limits import Gradient2
+from services.router.patience import SUPERSEDED, TIMEOUT, Patience
 from services.router.policy import Outcome, Pick, Policy, Report, RequestInfo
 from services.router.replica import Replica
-from services.router.retries import Attempts, RetryBudget
+from services.router.retries import Attempts
 from services.router.settings import RouterSettings
 from services.router.waiting import Line, Ticket, UnboundError, Waiter
 
@@ -50,13 +55,20 @@ def outcome_of(status: int) -> Outcome:
 class Dispatcher:
     """Holds the policy, the fleet, the line, the limits and the retry budget together."""
 
-    def __init__(self, settings: RouterSettings, fleet: Fleet, policy: Policy) -> None:
-        """`fleet` and `policy` may be used by others meanwhile."""
+    def __init__(
+        self, settings: RouterSettings, fleet: Fleet, policy: Policy, rng: random.Random | None = None
+    ) -> None:
+        """`fleet` and `policy` may be used by others; `rng` draws pauses before retries, None = one of its own."""
         self._retry = settings.retry
         self._timeouts = settings.timeouts
         self._fleet = fleet
         self._policy = policy
-        self._budget = RetryBudget(settings.retry)
+        self._rng = rng or random.Random(0)
+        self._budget = budget_of(settings.retry)
+        self._attentive = self._budget if self._budget.attends else None
+        self.is_patient = settings.hedging.enabled or settings.timeouts.adaptive_factor > 0
+        """Whether something may be done about attempts before their time is up."""
+        self._patience = Patience(settings.hedging, settings.timeouts) if self.is_patient else None
         self.limit = Gradient2(settings.limits) if settings.limits.adaptive else None
         self._most = settings.limits.replica_requests
         self._under_way = 0
@@ -74,7 +86,9 @@ class Dispatcher:
 
     def open(self, now: float, *, idempotent: bool, expires: float | None = None) -> Attempts:
         """A request came in, its body is there; its client waits until `expires`, where it has said so."""
-        attempts = Attempts(self._retry, self._timeouts, self._budget, idempotent=idempotent, now=now)
+        attempts = Attempts(
+            self._retry, self._timeouts, self._budget, idempotent=idempotent, now=now, patience=self._patience
+        )
         if expires is not None:
             attempts.hasten(expires)
         return attempts
@@ -93,7 +107,7 @@ class Dispatcher:
             return self.choose(attempts, request_id, key, now)
         self._admit(attempts, now)
         if not len(line):
-            pick = self._pick(attempts, request_id, key, 0, now)
+            pick = self._pick(attempts, request_id, key, 0, now, attempts.avoided)
             if pick is not None:
                 return self._begin(attempts, pick, now)
         ticket = line.add(attempts, request_id, key, now)
@@ -109,17 +123,21 @@ class Dispatcher:
         ticket.waiter = waiter
         return ticket
 
-    def choose(self, attempts: Attempts, request_id: str, key: str | None, now: float) -> Bound:
-        """Begin an attempt now or never.
+    def choose(
+        self, attempts: Attempts, request_id: str, key: str | None, now: float, *, beside: bool = False
+    ) -> Bound:
+        """Begin an attempt now or never, perhaps `beside` another one, for which nobody is asked twice.
 
         Raises:
-            NoReplicaError: nobody is in rotation, or has a slot for it now.
+            NoReplicaError: nobody is in rotation, or has a slot for it now, or, `beside`, has not been tried.
             PolicyError: the policy raised, or returned something that it was not offered.
             UnboundError: there is no room, or no time left.
         """
         self._admit(attempts, now)
         waiting = 0 if self.line is None else len(self.line)
-        pick = self._pick(attempts, request_id, key, waiting, now)
+        if beside and not self._fleet.has_others(attempts.tried):
+            raise NoReplicaError("every replica has been tried")
+        pick = self._pick(attempts, request_id, key, waiting, now, attempts.tried if beside else attempts.avoided)
         if pick is None:
             raise NoReplicaError("no replica has a free slot")
         return self._begin(attempts, pick, now)
@@ -135,13 +153,15 @@ class Dispatcher:
         if self.limit is not None and attempts.count == 0 and not self.limit.admits(self._under_way):
             raise UnboundError("limit", f"{self._under_way} attempts are under way, the limit for now")
 
-    def _pick(self, attempts: Attempts, request_id: str, key: str | None, waiting: int, now: float) -> Pick | None:
-        """The policy's choice; None: nobody for now.
+    def _pick(
+        self, attempts: Attempts, request_id: str, key: str | None, waiting: int, now: float, avoided: set[str]
+    ) -> Pick | None:
+        """The policy's choice among those that are not `avoided`, while there are others; None: nobody for now.
 
         Raises:
             UnboundError: as `choose` says.
         """
-        candidates: Sequence[Replica] = self._fleet.candidates(attempts.tried)
+        candidates: Sequence[Replica] = self._fleet.candidates(avoided)
         if not candidates:
             raise NoReplicaError
         if self._most:
@@ -157,7 +177,7 @@ class Dispatcher:
             replica = pick.replica  # type: ignore[union-attr]
         except Exception as error:
             raise PolicyError(f"the policy raised {type(error).__name__}: {error}") from error
-        if not self._fleet.is_candidate(replica, attempts.tried):
+        if not self._fleet.is_candidate(replica, avoided):
             raise PolicyError("the policy returned a replica that it was not offered")
         return pick
 
@@ -170,9 +190,9 @@ class Dispatcher:
         self._fleet.on_start(replica, now)
         self._fleet.picked(pick.reason)
         self._under_way += 1
+        if self._attentive is not None:
+            self._attentive.on_start()
         limit = attempts.begin(replica.id, now)
-        if attempts.trace is not None:
-            attempts.trace.begins(replica.id, replica.url, attempts.count)
         if self._probes is not None and self.probe is not None:
             self._send_probes(self.probe, now)
         return replica, limit
@@ -208,8 +228,10 @@ class Dispatcher:
         """The request goes on, whatever the policy makes of it."""
         sys.stderr.write(f"the policy raised {type(error).__name__} in {method}: {error}\n")
 
-    def follows(self, attempts: Attempts, outcome: Outcome, now: float, *, sent: bool, replayable: bool) -> bool:
-        """Whether another attempt follows one that ends with `outcome`; takes it from the budget.
+    def follows(
+        self, attempts: Attempts, outcome: Outcome, now: float, *, sent: bool, replayable: bool, beside: bool = False
+    ) -> bool:
+        """Whether another attempt follows one that ends with `outcome`, after `attempts.pause_s`; the budget pays.
 
         Args:
             attempts: of the request.
@@ -217,19 +239,37 @@ class Dispatcher:
             now: seconds.
             sent: whether any of the request may have reached the replica.
             replayable: whether the request can still be sent from its beginning.
+            beside: whether another attempt of it is under way; nobody is asked twice at a time.
         """
-        if attempts.trace is not None:
-            attempts.trace.fails(outcome)
         if not self._fleet.candidates():
             return False
         others = self._fleet.has_others(attempts.tried)
-        return attempts.may_retry(outcome, now, sent=sent, replayable=replayable, others=others)
+        if beside and not others:
+            return False
+        u = self._rng.random() if self._retry.backoff_base_s > 0 else 0.0
+        return attempts.may_retry(outcome, now, sent=sent, replayable=replayable, others=others, u=u)
 
-    def finish(self, replica: Replica, outcome: Outcome, latency_s: float, now: float, reason: str = "") -> None:
-        """The attempt ended after `latency_s` seconds; `reason` is for the event log."""
+    def hedges(self, attempts: Attempts, now: float) -> bool:
+        """Whether a second attempt begins now beside the one under way; both budgets pay."""
+        return self._fleet.has_others(attempts.tried) and attempts.may_hedge(now)
+
+    def finish(
+        self, replica: Replica, outcome: Outcome, latency_s: float, now: float, reason: str = "", *,
+        is_retry: bool = False,
+    ) -> None:  # fmt: skip
+        """The attempt ended after `latency_s` seconds, 0 = nothing is known; `is_retry`: it was not the first.
+
+        `reason` is for the event log; `timeout` and `superseded` say that it would have taken longer.
+        """
         if self.limit is not None and outcome == "ok" and latency_s > 0:
             self.limit.on_answer(latency_s, self._under_way, now)
         self._under_way -= 1
+        if self._attentive is not None:
+            self._attentive.on_finish(outcome, is_retry=is_retry)
+        patience = self._patience
+        if patience is not None and latency_s > 0 and not is_retry:  # noqa: SIM102 - what is off costs one look
+            if outcome == "ok" or reason in (TIMEOUT, SUPERSEDED):
+                patience.on_finish(latency_s, now)
         self._fleet.on_finish(replica, outcome, latency_s, now, reason)
         try:
             self._policy.on_finish(replica, outcome, latency_s, now)
@@ -273,7 +313,8 @@ class Dispatcher:
                 self._unbound(ticket, self.leave(ticket, now), now)
                 continue
             try:
-                pick = self._pick(ticket.attempts, ticket.request_id, ticket.key, len(line) - 1, now)
+                attempts = ticket.attempts
+                pick = self._pick(attempts, ticket.request_id, ticket.key, len(line) - 1, now, attempts.avoided)
                 if pick is None:
                     if not ticket.attempts.tried:
                         return

@@ -6,8 +6,10 @@ Told what happens on two connections, one to the client and one to a replica; it
 import time
 
 from services.router.attempt import Attempt
-from services.router.attempting import Attempting, Means
+from services.router.attempting import Means
 from services.router.dispatch import outcome_of
+from services.router.following import Following
+from services.router.policy import Outcome
 from services.router.rejections import REJECTIONS, Failure, own_answer
 from services.router.wire.client import GRACE_S, Client
 from services.router.wire.closing import Unread
@@ -19,7 +21,7 @@ SMALL_BODY_BYTES = 65_536
 """An answer up to this size is passed on in one piece."""
 
 
-class Exchange(Attempting):
+class Exchange(Following):
     """One request and what is known of it on its way."""
 
     __slots__ = ("_is_chunked", "_keeps", "_unread")
@@ -59,15 +61,29 @@ class Exchange(Attempting):
             if answer.length is not None and answer.length <= SMALL_BODY_BYTES:
                 return
         if answer.status == 504 and now >= self._attempts.expires:  # the replica has looked at its clock, too
-            self._late(attempt)
+            self._late()
             return
-        self._waited_s += max(0.0, at - attempt.began)
         after = outcome_of(answer.status)
-        if after != "ok" and self._again(after, sent=True):
-            self._finish(attempt, after, f"status {answer.status}")
-            self._try()
+        if after != "ok" and self._is_replaced(attempt, after, f"status {answer.status}", at):
             return
+        if self._means.is_patient:
+            self._supersede(attempt)
+        self._waited(at)
         self._pass_on(attempt, connection, answer, now)
+
+    def _is_replaced(self, attempt: Attempt, outcome: Outcome, reason: str, at: float) -> bool:
+        """Whether another attempt takes the place of one whose answer came at `at`: its next, or the one beside it."""
+        again = self._again(outcome, sent=True)
+        if not again and self.other is None and not self._attempts.owes:
+            return False
+        self._finish(attempt, outcome, reason)
+        if self._is_alone():
+            self._waited(at)
+        if again:
+            self._follow()
+        else:
+            self._arm()
+        return True
 
     def _pass_on(self, attempt: Attempt, connection: Connection, answer: Answer, now: float) -> None:
         """Pass the answer to the client, all of it if it is here."""
@@ -139,8 +155,12 @@ class Exchange(Attempting):
             self._client.deadline.set(time.monotonic() + self._idle_s)
 
     def _own_lines(self, now: float) -> bytes:
-        own_ms = (now - self._began - self._waited_s) * 1e3
-        return b"X-Aegis-Attempts: %d\r\nX-Aegis-Router-Ms: %.3f\r\n" % (self._attempts.count, max(0.0, own_ms))
+        own_ms, attempts = (now - self._began - self._waited_s) * 1e3, self._attempts
+        lines = b"X-Aegis-Attempts: %d\r\nX-Aegis-Router-Ms: %.3f\r\n" % (attempts.count, max(0.0, own_ms))
+        if attempts.hedges:
+            has_won = self.attempt is not None and self.attempt.beside
+            lines += b"X-Aegis-Hedge: %b\r\n" % (b"won" if has_won else b"lost")
+        return lines
 
     def _connection_line(self) -> bytes:
         if not self._keeps:
@@ -165,7 +185,9 @@ class Exchange(Attempting):
     def expired(self) -> None:
         """A time-out is due. What lies in the socket by now is read first: perhaps the loop is late, not the peer."""
         attempt = self.attempt
-        if attempt is not None:
+        if self._is_timed():
+            self._look()
+        elif attempt is not None:
             self._expired(attempt, attempt.connection)
         elif self._ticket is not None:
             now = time.monotonic()
@@ -191,7 +213,8 @@ class Exchange(Attempting):
             if attempt.connecting is not None:  # give it what the loop has missed of its time, and a turn
                 now = time.monotonic()
                 attempt.polled = True
-                client.deadline.set(now + GRACE_S + self._means.heartbeat.missed_s(now) - attempt.missed_s)
+                attempt.due = now + GRACE_S + self._means.heartbeat.missed_s(now) - attempt.missed_s
+                self._arm()
                 return
             has_news = waits_for_client and client.has_news()
             if not has_news and connection is not None and (self._is_passing or not waits_for_client):
@@ -199,7 +222,8 @@ class Exchange(Attempting):
             if has_news:
                 attempt.polled = True
                 self._means.accounts.late()
-                client.deadline.set(time.monotonic() + GRACE_S)
+                attempt.due = time.monotonic() + GRACE_S
+                self._arm()
                 return
         if waits_for_client:
             self._blame_client(attempt, Failure("client_timeout", self._paused(), sent=True))
@@ -213,17 +237,19 @@ class Exchange(Attempting):
         elif self._is_passing:
             self._broken(attempt)
         elif time.monotonic() >= self._attempts.expires:
-            self._late(attempt)
+            self._late()
         else:
             detail = f"the replica did not answer within {attempt.limit_s:.3g} s"
             self._failed(attempt, Failure("timeout", detail, sent=connection is not None))
 
     def gone(self) -> None:
         """The client has hung up: nobody wants the answer."""
-        if self.attempt is not None:
+        while self.attempt is not None:
             self._finish(self.attempt, "cancelled", "")
-        elif self._ticket is not None:
+        if self._ticket is not None:
             self._means.dispatcher.leave(self._ticket, time.monotonic())
+        if self._attempts is not None:
+            self._attempts.forgo()
         self._means.accounts.unanswered("cancelled", self._began, self._trace)
         self._tell("cancelled", None)
 

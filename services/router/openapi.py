@@ -5,6 +5,7 @@ from typing import Any
 from services import __version__
 from services.door.access import ID, TOKEN_VARIABLE
 from services.door.gate import BODY_DEADLINE_S, MAX_BODY_BYTES
+from services.router.accounts import COUNTED
 from services.router.events import KINDS
 from services.router.replica import STATES
 
@@ -93,18 +94,7 @@ SCHEMAS: dict[str, Schema] = {
             "work_seconds_total": NUMBER,
             **{
                 f"{name}_total": COUNT
-                for name in (
-                    "requests",
-                    "retries",
-                    "rejected",
-                    "cancelled",
-                    "broken",
-                    "exhausted",
-                    "moved",
-                    "late",
-                    "probes",
-                    "probes_unanswered",
-                )
+                for name in (*COUNTED, "probes", "probes_unanswered")
             },
             "responses": {"type": "object", "additionalProperties": COUNT},
             "picks": {

@@ -1,5 +1,6 @@
 """The data plane: takes a request, and has it answered."""
 
+import random
 from collections.abc import Iterable
 
 from services.router.access_log import log_refusal, log_request
@@ -35,14 +36,15 @@ class Proxy(Accounts):
         heartbeat: Heartbeat,
         tracing: Tracing | None = None,
         *,
+        rng: random.Random | None = None,
         access_log: bool = False,
     ) -> None:
-        """`pool` holds the connections to replicas.
+        """`pool` holds the connections to replicas, `rng` draws the pauses before retries (`Dispatcher`).
 
         `tracing` makes spans, where they are asked for; `access_log`: say a line of every request.
         """
         super().__init__(telemetry)
-        self._dispatcher = dispatcher = Dispatcher(settings, fleet, policy)
+        self._dispatcher = dispatcher = Dispatcher(settings, fleet, policy, rng)
         self._access_log = access_log
         self._fleet = fleet
         log = log_request if access_log else None
@@ -52,7 +54,7 @@ class Proxy(Accounts):
         if hasattr(policy, "probes"):
             self.prober = Prober(pool, dispatcher)
             dispatcher.probe = self.prober.ask
-        self._means = Means(settings, dispatcher, self, pool, heartbeat, log, tracing)
+        self._means = Means(settings, dispatcher, self, pool, heartbeat, log, tracing, dispatcher.is_patient)
 
     @property
     def waiting(self) -> int:
@@ -79,12 +81,13 @@ class Proxy(Accounts):
         moved = 0
         self._fleet.candidates()  # who is one now
         for exchange in [client.exchange for client in clients]:
-            if not isinstance(exchange, Exchange) or (attempt := exchange.attempt) is None:
+            if not isinstance(exchange, Exchange):
                 continue
-            replica = attempt.replica
-            if replica.id != id_ or replica.draining or self._fleet.is_candidate(replica):
-                continue
-            moved += exchange.move(attempt)
+            for attempt in (exchange.attempt, exchange.other):
+                if attempt is None or (replica := attempt.replica).id != id_ or replica.draining:
+                    continue
+                if not self._fleet.is_candidate(replica):
+                    moved += exchange.move(attempt)
         return moved
 
     def refuse(self, reason: str, detail: str) -> bytes:

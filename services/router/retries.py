@@ -5,13 +5,13 @@ failed attempt is made again on one that was tried, as Envoy does it (its `previ
 other host is found, and without it nothing speaks against the same host); nginx would give up after every server was
 tried once. A fault that hits a share of the requests, a lost connection or a crashed process that is back by then, is
 worth the second try, `max_attempts` means what it says for any number of replicas, and the budget bounds both. Not so
-`overloaded` (503): a queue that is full is full a moment later, and there is no pause before a retry here, unlike
+`overloaded` (503): a queue that is full is full a moment later, and by default there is no pause before a retry, unlike
 Envoy's back-off of 25 ms; asking the same replica at once again would only add to its load.
 """
 
-from collections import deque
-from typing import Protocol
-
+from services.backoff import full_jitter_s
+from services.router.budgets import Budget
+from services.router.patience import NEVER_S, Patience
 from services.router.policy import Outcome
 from services.router.settings import RetrySettings, TimeoutSettings
 
@@ -19,77 +19,46 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """RFC 9110, section 9.2.2."""
 
 
-class RetryBudget:
-    """Retries as a share of the last seconds' requests, plus a floor (Finagle's RetryBudget, Envoy's retry_budget)."""
-
-    def __init__(self, settings: RetrySettings) -> None:
-        """The window slides in steps of a tenth."""
-        self._settings = settings
-        self._step = settings.budget_window_s / 10
-        self._counts: deque[list[float]] = deque()
-        self._requests = 0.0
-        self._retries = 0.0
-
-    def _slot(self, now: float) -> list[float]:
-        number = now // self._step
-        if self._counts and self._counts[-1][0] == number:
-            return self._counts[-1]
-        while self._counts and self._counts[0][0] <= number - 10:
-            _, requests, retries = self._counts.popleft()
-            self._requests -= requests
-            self._retries -= retries
-        self._counts.append([number, 0.0, 0.0])
-        return self._counts[-1]
-
-    def on_request(self, now: float) -> None:
-        """A request came in: it pays in."""
-        self._slot(now)[1] += 1
-        self._requests += 1
-
-    def take(self, now: float) -> bool:
-        """Withdraw one retry; False where the budget is spent."""
-        slot = self._slot(now)
-        settings = self._settings
-        allowed = settings.budget_ratio * self._requests + settings.budget_min_per_s * settings.budget_window_s
-        if self._retries + 1 > allowed:
-            return False
-        slot[2] += 1
-        self._retries += 1
-        return True
-
-
-class Trace(Protocol):
-    """Is told of a request's attempts as they begin and fail, where somebody asks for it (`services/tracing.py`)."""
-
-    def begins(self, replica: str, url: str, number: int) -> None:
-        """Attempt `number`, from 1 on, at a replica."""
-
-    def fails(self, outcome: str) -> None:
-        """The attempt under way."""
-
-    def headers(self) -> dict[str, str]:
-        """Those that a replica is told of the attempt under way by."""
-
-
 class Attempts:
-    """The attempts of one request: how long each may take, and whether another may follow."""
+    """The attempts of one request: how long each may take, and whether another may follow, or be made beside it."""
 
     def __init__(
-        self, retry: RetrySettings, timeouts: TimeoutSettings, budget: RetryBudget, *, idempotent: bool, now: float
+        self,
+        retry: RetrySettings,
+        timeouts: TimeoutSettings,
+        budget: Budget,
+        *,
+        idempotent: bool,
+        now: float,
+        patience: Patience | None = None,
     ) -> None:
-        """The request came in at `now` (seconds)."""
+        """The request came in at `now` (seconds); `patience` where an attempt's time depends on others'."""
         self._retry = retry
         self._timeouts = timeouts
         self._budget = budget
         self._idempotent = idempotent
+        self._patience = patience if idempotent else None
         self.opened = now
         self.deadline = now + timeouts.overall_s
-        self.expires = float("inf")
+        self.expires = NEVER_S
         """When the client waits no longer, where it has said so, seconds; nobody is blamed for being late for that."""
         self.count = 0
+        self.hedges = 0
+        """Attempts that were made beside another one."""
         self.tried: set[str] = set()
-        self.trace: Trace | None = None
+        self.avoided = self.tried if retry.other_replica else set()
+        """Whom the next attempt passes over, while there are others."""
+        self.hedge_s = NEVER_S
+        """After how long without an answer the newest attempt may get a second one beside it, seconds."""
+        self.give_up_s = NEVER_S
+        """After how long without an answer the newest attempt may be given up, seconds."""
+        self.pause_s = 0.0
+        """How long the retry that may follow has to wait, seconds."""
+        self.owes = False
+        """Whether a retry is paid for that has not begun."""
         budget.on_request(now)
+        if patience is not None:
+            patience.on_request(now)
 
     def hasten(self, expires: float) -> None:
         """The client has said how long it waits."""
@@ -99,12 +68,19 @@ class Attempts:
     def begin(self, replica_id: str, now: float) -> float:
         """Count an attempt; return the seconds that it may take."""
         self.count += 1
+        self.owes = False
         self.tried.add(replica_id)
         most, left = self._timeouts.attempt_s, self.deadline - now
-        return most if most < left else max(0.001, left)
+        limit_s = most if most < left else max(0.001, left)
+        if (patience := self._patience) is not None:
+            self.hedge_s, give_up_s = patience.hedge_s(now), patience.give_up_s(now)
+            self.give_up_s = give_up_s if give_up_s < limit_s else NEVER_S
+        return limit_s
 
-    def may_retry(self, outcome: Outcome, now: float, *, sent: bool, replayable: bool, others: bool) -> bool:
-        """Whether another attempt follows one that ended with `outcome`.
+    def may_retry(
+        self, outcome: Outcome, now: float, *, sent: bool, replayable: bool, others: bool, u: float = 0.0
+    ) -> bool:
+        """Whether another attempt follows one that ended with `outcome`, after `pause_s`; not where one waits already.
 
         Args:
             outcome: how it ended.
@@ -113,12 +89,41 @@ class Attempts:
             replayable: whether the request can still be sent from its beginning.
             others: whether there is a replica in rotation that has not been tried; an overloaded one is not asked
                 again.
+            u: uniform in [0, 1), for the pause.
         """
-        return (
-            (outcome == "error" or (outcome == "overloaded" and others))
-            and self.count < self._retry.max_attempts
+        retry = self._retry
+        if retry.backoff_base_s > 0:
+            self.pause_s = full_jitter_s(self.count, retry.backoff_base_s, retry.backoff_max_s, u)
+        if not (
+            not self.owes
+            and (outcome == "error" or (outcome == "overloaded" and others))
+            and self.count < retry.max_attempts
             and replayable
             and (self._idempotent or not sent)
-            and now < self.deadline
+            and now + self.pause_s < self.deadline
             and self._budget.take(now)
-        )
+        ):
+            return False
+        self.owes = True
+        return True
+
+    def may_hedge(self, now: float) -> bool:
+        """Whether a second attempt may be made beside the one under way; another replica is there, untried."""
+        patience = self._patience
+        if (
+            patience is None
+            or self.owes
+            or self.count >= self._retry.max_attempts
+            or now >= self.deadline
+            or not (patience.take(now) and self._budget.take(now))
+        ):
+            return False
+        self.hedges += 1
+        self.owes = True
+        return True
+
+    def forgo(self) -> None:
+        """A retry that was paid for will not be made."""
+        if self.owes:
+            self.owes = False
+            self._budget.give_back()

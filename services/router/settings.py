@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from services.bounds import Bounds, hold, written
+from services.bounds import Bounds, Choices, hold, written
 
 TICK_S = 0.1
 """How often leases and ejections are looked at, seconds."""
@@ -60,14 +60,48 @@ class RetrySettings:
 
     max_attempts: Annotated[int, Bounds(1, 10)] = 3
     """Attempts a request, the first included."""
+    other_replica: bool = True
+    """True: on a replica that the request has not tried, while there is one; false: on whomever the policy picks, the
+    same one included (Envoy without its `previous_hosts` predicate)."""
+    backoff_base_s: Annotated[float, Bounds(0, 60)] = 0.0
+    """The k-th retry waits for a random time up to 2^(k - 1) times this, seconds ("full jitter"; Envoy's is 0.025); 0 =
+    it is made at once, elsewhere."""
+    backoff_max_s: Annotated[float, Bounds(0, 600)] = 0.25
+    """Longest wait before a retry, seconds (Envoy's: ten times its base)."""
+    budget: Annotated[str, Choices("window", "concurrent", "throttle")] = "window"
+    """What bounds the retries of all requests together: `window` (a share of the last seconds' requests: Finagle),
+    `concurrent` (a share of the attempts under way: Envoy), `throttle` (none while failures prevail: gRPC)."""
     budget_ratio: Annotated[float, Bounds(0, 10)] = 0.2
-    """Retries per request (Finagle's and Envoy's default)."""
+    """Of `window` and `concurrent`: retries per request (Finagle's and Envoy's default)."""
     budget_min_per_s: Annotated[float, Bounds(0, 1_000_000)] = 3.0
-    """Retries a second that are allowed whatever the traffic (Envoy's min_retry_concurrency is 3)."""
+    """Of `window`: retries a second that are allowed whatever the traffic (Finagle's default is 10)."""
     budget_window_s: Annotated[float, Bounds(1, 60)] = 10.0
-    """How long a request adds to the budget, seconds (Finagle's ttl)."""
+    """Of `window`: how long a request adds to the budget, seconds (Finagle's ttl)."""
+    budget_min_concurrent: Annotated[int, Bounds(0, 1_000_000)] = 3
+    """Of `concurrent`: retries under way that are allowed whatever the traffic (Envoy's min_retry_concurrency)."""
+    throttle_tokens: Annotated[float, Bounds(1, 1000)] = 10.0
+    """Of `throttle`: the most tokens; a failed attempt takes one, and retries need more than half of them (gRPC's
+    maxTokens)."""
+    throttle_ratio: Annotated[float, Bounds(0.001, 1000)] = 0.1
+    """Of `throttle`: tokens that a good answer brings (gRPC's tokenRatio)."""
     max_body_bytes: Annotated[int, Bounds(0, 16 << 20)] = 65_536
     """A larger request body is streamed and not kept, so the request is not retried once it is on its way."""
+
+
+@dataclass
+class HedgingSettings:
+    """A second attempt beside one that is slow: elsewhere, of requests that may be sent twice (`patience.py`)."""
+
+    enabled: bool = False
+    """True: the first good answer wins, and the other attempt is cancelled."""
+    percentile: Annotated[float, Bounds(0.5, 0.999)] = 0.95
+    """The second attempt is made when the first has no answer after this share of the latest attempts had theirs (The
+    Tail at Scale: 0.95)."""
+    budget_ratio: Annotated[float, Bounds(0, 1)] = 0.05
+    """Second attempts per request of the last 10 s, at most (Finagle's maxExtraLoad); `router.retry.budget` pays for
+    them, too."""
+    min_delay_s: Annotated[float, Bounds(0.001, 60)] = 0.001
+    """Not before so many seconds (Finagle's minSendBackupAfterMs)."""
 
 
 @dataclass
@@ -79,6 +113,13 @@ class TimeoutSettings:
     attempt_s: Annotated[float, Bounds(0.01, 600)] = 2.0
     """For the answer of one attempt (its headers, where it is longer than 64 KiB), once the request has been sent;
     at most `overall_s`."""
+    adaptive_factor: Annotated[float, Bounds(0, 1000)] = 0.0
+    """An attempt is given up after so many times a percentile of the latest attempts' times, if the request may be
+    tried again; else it keeps `attempt_s`. 0 = off."""
+    adaptive_percentile: Annotated[float, Bounds(0.5, 0.999)] = 0.99
+    """Which percentile that is."""
+    adaptive_floor_s: Annotated[float, Bounds(0.001, 600)] = 0.1
+    """No attempt is given up so before so many seconds."""
     overall_s: Annotated[float, Bounds(0.01, 600)] = 8.0
     """For the answer of a request, all attempts together, once its body is there."""
     head_s: Annotated[float, Bounds(0.1, 3600)] = 60.0
@@ -126,6 +167,7 @@ class RouterSettings:
     health: HealthCheckSettings = field(default_factory=HealthCheckSettings)
     ejection: EjectionSettings = field(default_factory=EjectionSettings)
     retry: RetrySettings = field(default_factory=RetrySettings)
+    hedging: HedgingSettings = field(default_factory=HedgingSettings)
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
 
@@ -144,6 +186,7 @@ class RouterSettings:
         caps = (
             ("timeouts", "attempt_s", "overall_s"),
             ("ejection", "base_s", "max_s"),
+            ("retry", "backoff_base_s", "backoff_max_s"),
             ("limits", "least", "initial"),
             ("limits", "initial", "most"),
         )

@@ -43,8 +43,8 @@ class Known:
     """What is known of one replica; times in seconds, per place in its line where they are samples."""
 
     __slots__ = (
-        "answers", "count", "idle_since", "largest", "mean_s", "oldest", "share", "share_began", "shares", "starts",
-        "sum", "total_s",
+        "answers", "count", "firsts", "idle_since", "largest", "mean_s", "oldest", "share", "share_began", "shares",
+        "starts", "sum", "total_s",
     )  # fmt: skip
 
     def __init__(self, now: float) -> None:
@@ -57,8 +57,10 @@ class Known:
         """Of the attempts under way, in order of time: when each began, and by what its time is multiplied."""
         self.share = self.share_began = self.largest = 0.0
         """Of them: the sum of the multipliers, of each times its beginning, and the largest multiplier."""
+        self.firsts = 0
+        """How many of them did not stand in a line: their multiplier is 1."""
         self.shares: dict[float, int] = {}
-        """How many of them have each multiplier."""
+        """How many of the others have each multiplier."""
         self.sum = 0.0
         self.total_s = 0.0
         self.count = 0
@@ -102,14 +104,14 @@ class StandingOut:
                 known.sum *= math.exp((known.idle_since - now) / FORGET_S)
             known.share = known.share_began = known.largest = 0.0
             known.oldest = now
-        share = 1 / places
-        known.starts.append((now, share))
-        shares = known.shares
-        if share in shares:
-            shares[share] += 1
+        if places == 1.0:
+            share = known.largest = 1.0
+            known.firsts += 1
         else:
-            shares[share] = 1
-            known.largest = max(shares)
+            share = 1 / places
+            known.shares[share] = known.shares.get(share, 0) + 1
+            known.largest = max(known.largest, share)
+        known.starts.append((now, share))
         known.share += share
         known.share_began += share * now
 
@@ -124,12 +126,14 @@ class StandingOut:
             known.oldest = starts[0][0]
         known.share -= share
         known.share_began -= share * began
-        shares = known.shares
-        if shares[share] > 1:
-            shares[share] -= 1
+        if share == 1.0:
+            known.firsts -= 1
+        elif known.shares[share] > 1:
+            known.shares[share] -= 1
         else:
-            del shares[share]
-            known.largest = max(shares, default=0.0)
+            del known.shares[share]
+        if not known.firsts:
+            known.largest = max(known.shares, default=0.0)
         sample = latency * share
         known.idle_since = now
         if failed:

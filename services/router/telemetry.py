@@ -87,7 +87,15 @@ class Telemetry:
         attempts = Counts(
             "aegis_router_attempts", "Attempts that ended, by what they say of the replica", "outcome", ATTEMPTS
         )
-        self.retries = Counter("aegis_router_retries", "Attempts after a request's first", registry=self.registry)
+        self.retries = Counter(
+            "aegis_router_retries", "Attempts after one of the same request that failed", registry=self.registry
+        )
+        self.hedges = Counter(
+            "aegis_router_hedges", "Attempts beside one of the same request that was slow", registry=self.registry
+        )
+        self.hedge_wins = Counter(
+            "aegis_router_hedge_wins", "Of those, the ones that had the answer", registry=self.registry
+        )
         self.moved = Counter(
             "aegis_router_moved", "Attempts given up since their replica left the rotation, and made elsewhere",
             registry=self.registry,

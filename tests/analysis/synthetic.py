@@ -26,6 +26,7 @@ COLUMNS = (
     "queue_s",
     "service_s",
     "router_s",
+    "hedge",
     "phase",
 )
 
@@ -101,6 +102,7 @@ def requests_at(scheduled: np.ndarray, warmup_s: float = 2.0, latency_s: float =
             "queue_s": 0.01,
             "service_s": 0.05,
             "router_s": 0.0005,
+            "hedge": None,
             "phase": np.where(scheduled < warmup_s, "warmup", "steady"),
         }
     )
@@ -259,6 +261,7 @@ def realistic(
                     None,
                     attempts if has_router else np.nan,
                     *[np.nan] * 3,
+                    None,
                     phase,
                 )
             )
@@ -281,6 +284,7 @@ def realistic(
                 begin - sent,
                 demand,
                 own,
+                None,
                 phase,
             )
         )

@@ -6,7 +6,9 @@ from typing import ClassVar
 
 from services.router.policies import Candidate, Outcome, Pick, RequestInfo
 from services.router.policy import sample
-from services.router.standing_out import GAIN, LIMIT, LONGEST, StandingOut
+from services.router.standing_out import GAIN, LIMIT, LONGEST, Known, StandingOut
+
+NOTHING: dict[str, Known] = {}
 
 
 class Adaptive:
@@ -61,21 +63,23 @@ class Adaptive:
             self._look(candidates, now)
         count = total if total <= self._scan else min(self._choices, total)
         best, least, reason = candidates[0], float("inf"), "least" if total <= self._scan else "sampled"
-        is_settled, known_of, fleet_s = candidates is self._settled, outliers.known.get, outliers.fleet_s
+        is_settled, fleet_s = candidates is self._settled, outliers.fleet_s
+        known_of = (outliers.known if fleet_s else NOTHING).get
         drawn = sample(candidates, count, self._rng)
         for candidate in drawn:
-            id_ = candidate.id
-            if not is_settled and self._is_left_out(id_, now):
+            if not is_settled and self._is_left_out(candidate.id, now):
                 reason = "slow_start"
                 continue
-            load, known = candidate.in_flight + 1, known_of(id_)
-            if known is None or not fleet_s or (known.sum < LIMIT and not known.starts):
+            load, known = candidate.in_flight + 1, known_of(candidate.id)
+            if known is None:
                 cost = load / candidate.weight
-            elif (now - known.oldest) * known.largest <= LONGEST * fleet_s and (
+            elif known.starts and (
                 (evidence := known.sum + GAIN * (now * known.share - known.share_began) / fleet_s) < LIMIT
-                and known.starts
-            ):  # the usual case of `times`, without a call
+                and (now - known.oldest) * known.largest <= LONGEST * fleet_s
+            ):  # the usual case of `times_of`, without a call
                 cost = (1 + 0.01 * evidence / LIMIT) * load / candidate.weight
+            elif known.sum < LIMIT and not known.starts:  # likewise
+                cost = load / candidate.weight
             else:
                 times, stands_out = outliers.times_of(known, now)
                 if stands_out:

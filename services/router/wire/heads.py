@@ -117,8 +117,7 @@ def is_http(piece: bytes, method: bytes, target: bytes, is_behind: bool) -> bool
 
 def read_request(request: Request) -> None:
     """Find out how a request ends, and what is wrong with it (`fault`)."""
-    hosts, length, chunked = 0, None, False
-    is_framed = False
+    hosts, is_framed = 0, False
     for lower, _, value in request.headers:
         if lower not in LOOKED_AT:
             continue
@@ -139,7 +138,7 @@ def read_request(request: Request) -> None:
     try:
         if is_framed:
             length, chunked = end_of(request)
-        request.length, request.has_body = length, chunked or bool(length)
+            request.length, request.has_body = length, chunked or bool(length)
     except ValueError as error:
         request.fault = ("malformed", str(error))
 

@@ -9,24 +9,23 @@ MAX_HEADERS = 128
 
 
 class Message:
-    """What both are."""
+    """What both are. What most messages have alike stands at the class: nothing is set that is not known to differ."""
 
-    __slots__ = ("body", "complete", "has_body", "headers", "kept_bytes", "length", "names", "version")
+    version = "1.1"
+    names = False
+    """Whether `Connection` names some of its headers as the hop's own, as it hardly ever does."""
+    length: int | None = None
+    """Of its body, where the head tells it."""
+    has_body = False
+    kept_bytes = 0
+    """The size of the pieces in `body`."""
+    complete = False
 
     def __init__(self) -> None:
         """Nothing of it is known."""
-        self.version = "1.1"
         self.headers: list[Header] = []
-        self.names = False
-        """Whether `Connection` names some of them as the hop's own, as it hardly ever does."""
-        self.length: int | None = None
-        """Of its body, where the head tells it."""
-        self.has_body = False
         self.body: list[bytes] = []
         """The pieces that have come and have not been passed on."""
-        self.kept_bytes = 0
-        """The size of those."""
-        self.complete = False
 
     def header(self, name: bytes) -> bytes | None:
         """The value of the first header of that name (lower case)."""
@@ -43,31 +42,21 @@ class Message:
 class Request(Message):
     """What a client asks."""
 
-    __slots__ = ("asks_upgrade", "expects", "fault", "keep_alive", "method", "target")
-
-    def __init__(self) -> None:
-        """Its first byte is here."""
-        super().__init__()
-        self.method = b""
-        self.target = b""
-        self.keep_alive = False
-        self.expects = False
-        """Whether the client waits for `100 Continue` (RFC 9110, section 10.1.1)."""
-        self.asks_upgrade = False
-        self.fault: tuple[str, str] | None = None
-        """What is wrong with it: a reason among the router's rejections, and a few words."""
+    method = b""
+    target = b""
+    keep_alive = False
+    expects = False
+    """Whether the client waits for `100 Continue` (RFC 9110, section 10.1.1)."""
+    asks_upgrade = False
+    fault: tuple[str, str] | None = None
+    """What is wrong with it: a reason among the router's rejections, and a few words."""
 
 
 class Answer(Message):
     """What a replica answers."""
 
-    __slots__ = ("reason", "status", "until_close")
-
-    def __init__(self) -> None:
-        """Its head is here."""
-        super().__init__()
-        self.status = 0
-        self.reason = b""
-        self.has_body = True
-        self.until_close = False
-        """Whether its body ends with the connection (RFC 9112, section 6.3)."""
+    status = 0
+    reason = b""
+    has_body = True
+    until_close = False
+    """Whether its body ends with the connection (RFC 9112, section 6.3)."""

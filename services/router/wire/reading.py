@@ -107,7 +107,8 @@ class Reading:
         request.target = self._target
         request.headers, self._headers = self._headers, []
         request.method = parser.get_method()
-        request.version = parser.get_http_version()
+        if (version := parser.get_http_version()) != "1.1":
+            request.version = version
         request.keep_alive = parser.should_keep_alive()
         line, self._line = self._line, b""
         if self._unparsed > MAX_HEAD_BYTES and size_of(request.headers, self._target) > MAX_HEAD_BYTES:

@@ -16,7 +16,7 @@ from services.router.wire.messages import MAX_HEAD_BYTES, MAX_HEADERS, Answer, H
 from services.router.wire.outbox import Outbox
 from services.router.wire.seam import Asker
 
-PROTOCOL = b"HTTP/"
+HTTP = ord("H")
 MAX_INTERIM = 16
 """Answers of the kind 1xx that may come before the one that counts."""
 
@@ -47,8 +47,8 @@ class Connection(asyncio.Protocol):
         self._headers: list[Header] = []
         self._reason = b""
         self._unparsed = 0
-        self._begins = b""
-        """Its first bytes."""
+        self._first = 0
+        """Its first byte."""
         self._moved = False
         self._interim = 0
         self.answer: Answer | None = None
@@ -75,7 +75,7 @@ class Connection(asyncio.Protocol):
         self._asker = asker
         self._to_head = to_head
         self._unparsed = self._interim = 0
-        self._reason, self._headers, self._begins = b"", [], b""
+        self._reason, self._headers = b"", []
         self.answer = self.wrong = None
 
     def write(self, data: bytes) -> None:
@@ -91,9 +91,9 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self._moved = False
+        if not self._unparsed:
+            self._first = data[0]
         self._unparsed += len(data)
-        if len(self._begins) < len(PROTOCOL):
-            self._begins += data[: len(PROTOCOL)]
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -157,8 +157,9 @@ class Connection(asyncio.Protocol):
         answer.status = status
         answer.reason, self._reason = self._reason, b""
         answer.headers, self._headers = self._headers, []
-        answer.version = parser.get_http_version()
-        if answer.version != "1.1" and (self._interim or not self._begins.startswith(PROTOCOL)):
+        if (version := parser.get_http_version()) != "1.1":
+            answer.version = version
+        if answer.version != "1.1" and (self._interim or self._first != HTTP):
             raise ValueError("its protocol is not HTTP")  # the parser takes RTSP and ICE, whose first lines look alike
         if self._unparsed > MAX_HEAD_BYTES and size_of(answer.headers, answer.reason) > MAX_HEAD_BYTES:
             raise ValueError(f"a head of more than {MAX_HEAD_BYTES} bytes")

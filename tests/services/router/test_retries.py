@@ -5,14 +5,15 @@ import random
 import pytest
 
 from services.router import policies
+from services.router.budgets import budget_of
 from services.router.dispatch import Dispatcher
 from services.router.fleet import Fleet
-from services.router.retries import IDEMPOTENT, Attempts, RetryBudget
+from services.router.retries import IDEMPOTENT, Attempts
 from services.router.settings import EjectionSettings, RetrySettings, RouterSettings, TimeoutSettings
 
 
 def budget(**settings):
-    return RetryBudget(RetrySettings(**settings))
+    return budget_of(RetrySettings(**settings))
 
 
 def spent(held, now, most=10_000):

@@ -1,0 +1,172 @@
+"""Budgets of retries: what all requests together may try again, so that a failure is not answered by a storm.
+
+    window      so many retries a request of the last seconds, and a floor (Finagle's RetryBudget: a leaky bucket)
+    concurrent  so many retries under way for all that is under way (Envoy's retry_budget)
+    throttle    none while failures outweigh successes (gRPC's retryThrottling, gRFC A6)
+"""
+
+from collections import deque
+from typing import Protocol
+
+from services.router.policy import Outcome
+from services.router.settings import RetrySettings
+
+
+class Budget(Protocol):
+    """The shape of each; told the time, seconds."""
+
+    attends: bool
+    """Whether it wants to hear of attempts that begin and end."""
+
+    def on_request(self, now: float) -> None:
+        """A request came in."""
+
+    def take(self, now: float) -> bool:
+        """Withdraw one retry; False where the budget is spent."""
+
+    def give_back(self) -> None:
+        """A retry that was withdrawn will not be made."""
+
+    def on_start(self) -> None:
+        """An attempt begins."""
+
+    def on_finish(self, outcome: Outcome, *, is_retry: bool) -> None:
+        """It has ended; `is_retry`: it was withdrawn."""
+
+
+class WindowBudget(Budget):
+    """Retries as a share of the window's requests, plus a floor.
+
+    Finagle's RetryBudget(ttl, minRetriesPerSec, percentCanRetry): a request puts in 1, a retry takes 1 / share out,
+    both are forgotten after the ttl, and there is a reserve of minRetriesPerSec x ttl retries. Its defaults are 10 s,
+    10 a second and 0.2. Both slide in steps of a tenth.
+    """
+
+    attends = False
+
+    def __init__(self, ratio: float, min_per_s: float, window_s: float) -> None:
+        """Retries a request; retries a second that are allowed whatever the traffic; how long both count, seconds."""
+        self._ratio = ratio
+        self._floor = min_per_s * window_s
+        self._step = window_s / 10
+        self._counts: deque[list[float]] = deque()
+        self._requests = 0.0
+        self._retries = 0.0
+
+    def _slot(self, now: float) -> list[float]:
+        number = now // self._step
+        if self._counts and self._counts[-1][0] == number:
+            return self._counts[-1]
+        while self._counts and self._counts[0][0] <= number - 10:
+            _, requests, retries = self._counts.popleft()
+            self._requests -= requests
+            self._retries -= retries
+        self._counts.append([number, 0.0, 0.0])
+        return self._counts[-1]
+
+    def on_request(self, now: float) -> None:
+        """A request came in: it pays in."""
+        self._slot(now)[1] += 1
+        self._requests += 1
+
+    def take(self, now: float) -> bool:
+        """Withdraw one retry; False where the budget is spent."""
+        slot = self._slot(now)
+        if self._retries + 1 > self._ratio * self._requests + self._floor:
+            return False
+        slot[2] += 1
+        self._retries += 1
+        return True
+
+    def give_back(self) -> None:
+        """What was withdrawn stays so, as in Finagle."""
+
+    def on_start(self) -> None:
+        """Nothing to it."""
+
+    def on_finish(self, outcome: Outcome, *, is_retry: bool) -> None:
+        """Nothing to it."""
+
+
+class ConcurrentBudget(Budget):
+    """Retries under way, those that wait for their turn included, are fewer than a share of all attempts under way.
+
+    Envoy's retry_budget (`budget_percent` 20 %, `min_retry_concurrency` 3): another is allowed while there are fewer
+    than the larger of the two.
+    """
+
+    attends = True
+
+    def __init__(self, ratio: float, least: int) -> None:
+        """Of what is under way, and whatever is under way."""
+        self._ratio = ratio
+        self._least = least
+        self._attempts = 0
+        self._retries = 0
+
+    def on_request(self, now: float) -> None:
+        """Nothing to it: attempts count."""
+
+    def take(self, now: float) -> bool:
+        """Withdraw one retry; False where the budget is spent."""
+        if self._retries >= max(int(self._ratio * self._attempts), self._least):
+            return False
+        self._retries += 1
+        return True
+
+    def give_back(self) -> None:
+        """A retry that was withdrawn will not be made."""
+        self._retries -= 1
+
+    def on_start(self) -> None:
+        """An attempt begins."""
+        self._attempts += 1
+
+    def on_finish(self, outcome: Outcome, *, is_retry: bool) -> None:
+        """It has ended."""
+        self._attempts -= 1
+        self._retries -= is_retry
+
+
+class ThrottleBudget(Budget):
+    """Tokens: a failure takes one, a success brings a part of one; retries only while more than half are there.
+
+    gRPC's retryThrottling (gRFC A6); 10 tokens and a ratio of 0.1 are what its documentation shows, it has no default.
+    """
+
+    attends = True
+
+    def __init__(self, most: float, ratio: float) -> None:
+        """All tokens are there; `ratio` a success."""
+        self._most = most
+        self._ratio = ratio
+        self.tokens = most
+
+    def on_request(self, now: float) -> None:
+        """Nothing to it: ends count."""
+
+    def take(self, now: float) -> bool:
+        """Whether a retry may be made; it costs nothing by itself."""
+        return self.tokens > self._most / 2
+
+    def give_back(self) -> None:
+        """Nothing was taken."""
+
+    def on_start(self) -> None:
+        """Nothing to it."""
+
+    def on_finish(self, outcome: Outcome, *, is_retry: bool) -> None:
+        """A success or a failure; one that was cancelled is neither."""
+        if outcome == "ok":
+            self.tokens = min(self._most, self.tokens + self._ratio)
+        elif outcome != "cancelled":
+            self.tokens = max(0.0, self.tokens - 1)
+
+
+def budget_of(settings: RetrySettings) -> Budget:
+    """The one that the settings name."""
+    if settings.budget == "concurrent":
+        return ConcurrentBudget(settings.budget_ratio, settings.budget_min_concurrent)
+    if settings.budget == "throttle":
+        return ThrottleBudget(settings.throttle_tokens, settings.throttle_ratio)
+    return WindowBudget(settings.budget_ratio, settings.budget_min_per_s, settings.budget_window_s)
