@@ -310,7 +310,7 @@ class VirtualReplica(Node):
         """Its sender waits longer than it had said."""
         job = flight.job
         if job is not None and self.process.paused_at is None:
-            self.rearm([job], now)
+            flight.reply_comes(max(job.end + flight.from_node_s, now), 504 if job.is_dropped else 200, self._agenda)
         else:
             flight.await_limit(now, self._agenda)
 
