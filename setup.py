@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from setuptools import Distribution, find_packages, setup
 from setuptools.command.build_py import build_py
@@ -27,6 +28,9 @@ class BuildPython(build_py):
         """Copy, then compile."""
         super().run()
         if COMPILES:
+            # Without the package's own first lines, which ask for what an isolated build does not have.
+            package = sys.modules["experiments"] = ModuleType("experiments")
+            package.__path__ = [str(ROOT / "experiments")]
             sys.path.insert(0, str(ROOT))
             from experiments.compile import build
 

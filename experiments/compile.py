@@ -50,6 +50,7 @@ MODULES = (
     "services.backend.work_queue",
     "services.backend.draws",
     "experiments.simulator.agenda",
+    "experiments.simulator.checking",
     "experiments.simulator.load",
     "experiments.simulator.playing",
     "experiments.simulator.probing",
@@ -59,6 +60,7 @@ MODULES = (
     "experiments.simulator.request",
     "experiments.simulator.serving",
     "experiments.simulator.router",
+    "experiments.simulator.standing",
 )
 """Pure decisions and the event engine; everything else, and a user's own policy, stays interpreted beside them."""
 GROUP = "aegis_simulator"

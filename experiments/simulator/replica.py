@@ -135,8 +135,7 @@ class VirtualReplica(Node):
 
     def _cut_all(self, now: float) -> None:
         """Cut the connections of those who have no answer yet."""
-        under_way = [flight for job, flight in self._jobs.items() if job.end > now]
-        for flight in [*under_way, *self._waiting]:
+        for flight in [*(each for job, each in self._jobs.items() if job.end > now), *self._waiting]:
             self.release(flight, now, served=False)
             flight.reply_comes(now + flight.from_node_s, "reset", self._agenda)
 
@@ -304,9 +303,8 @@ class VirtualReplica(Node):
 
     def go_on(self, flight: Flight, now: float) -> None:
         """Its sender waits longer than it had said."""
-        job = flight.job
-        if job is not None and self.process.paused_at is None:
-            self.rearm([job], now)
+        if (job := flight.job) is not None and self.process.paused_at is None:
+            flight.reply_comes(max(job.end + flight.from_node_s, now), 504 if job.is_dropped else 200, self._agenda)
         else:
             flight.await_limit(now, self._agenda)
 

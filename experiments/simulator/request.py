@@ -174,8 +174,10 @@ class Records:
         self.on_end: Callable[[Flight, float], None] | None = None
         """Hears of every end."""
 
-    def end(self, flight: Flight, at: float, outcome: int, status: int = 0, replica: int = -1) -> None:
-        """The client heard of it at `at`; `replica` is the number of the one that answered."""
+    def end(
+        self, flight: Flight, at: float, outcome: int, status: int = 0, replica: int = -1, *, is_hedge: bool = False
+    ) -> None:
+        """The client heard of it at `at`; `replica` is the number of the one that answered, perhaps a hedge."""
         if flight.is_over:
             return
         flight.is_over = True
@@ -186,8 +188,8 @@ class Records:
         self.replica[number] = replica
         if flight.attempts is not None:
             self.attempts[number] = flight.attempts.count
-            if flight.attempts.hedges and self.hedge[number] < 0:
-                self.hedge[number] = LOST
+            if flight.attempts.hedges and status:  # as the live client, which reads it in the answer
+                self.hedge[number] = WON if is_hedge else LOST
         self.ended += 1
         if outcome != OK:
             self.failed += 1

@@ -18,7 +18,6 @@ from experiments.simulator.request import (
     REFUSED,
     TIMEOUT,
     UNDER_WAY,
-    WON,
     Flight,
     Owner,
     Records,
@@ -216,7 +215,7 @@ class Serving(Owner):
                 self._records.served(flight.number, job.start - job.arrival, job.end - job.start)
             if attempts.hedges:
                 self._supersede(flight, now)
-            self._answer(lead, now, reply, node.number)
+            self._answer(lead, now, reply, node.number, is_hedge=flight.is_hedge)
             return
         is_second = flight.other() is not None
         again = self._dispatcher.follows(attempts, outcome, now, sent=True, replayable=True, beside=is_second)
@@ -224,7 +223,7 @@ class Serving(Owner):
         if again:
             self._follow(flight, now)
         elif flight.other() is None:
-            self._answer(lead, now, reply, node.number)
+            self._answer(lead, now, reply, node.number, is_hedge=flight.is_hedge)
 
     def _give_up(self, flight: Flight, now: float) -> None:
         """It takes too long: elsewhere, if the request may; else it keeps its time."""
@@ -245,8 +244,6 @@ class Serving(Owner):
         loser, attempts = winner.other(), winner.attempts
         assert attempts is not None
         attempts.forgo()
-        if winner.is_hedge:
-            self._records.hedge[winner.number] = WON
         if loser is not None and self._hang_up(loser, now):
             self._finish(loser.target, "cancelled", loser, now, SUPERSEDED)
 
@@ -285,12 +282,12 @@ class Serving(Owner):
     def _finish(self, replica: Replica, outcome: Outcome, flight: Flight, now: float, reason: str) -> None:
         self._dispatcher.finish(replica, outcome, now - flight.began, now, reason, is_retry=flight.count > 1)
 
-    def _answer(self, flight: Flight, now: float, status: int, node: int = -1) -> None:
+    def _answer(self, flight: Flight, now: float, status: int, node: int = -1, *, is_hedge: bool = False) -> None:
         at = now + flight.to_client_s
         if at > flight.client_limit_at:
             self._records.end(flight, flight.client_limit_at, TIMEOUT)
         else:
-            self._records.end(flight, at, OK if status < 400 else HTTP_ERROR, status, node)
+            self._records.end(flight, at, OK if status < 400 else HTTP_ERROR, status, node, is_hedge=is_hedge)
         del self._open[flight]
 
     def _hang_up(self, flight: Flight, now: float) -> bool:

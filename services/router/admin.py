@@ -213,5 +213,6 @@ def _base_url(key: str, url: object) -> str:
     with contextlib.suppress(ValueError):
         parsed = URL(url if plain and isinstance(url, str) and len(url) <= MAX_URL_CHARACTERS else "")
         if parsed.scheme == "http" and parsed.host and parsed.path == "/":
+            parsed.host.encode("idna")  # as whoever connects does: an empty label, or one of more than 63, is none
             return str(parsed.origin())
     raise Rejected(f"{key}={str(url)[:100]!a}: must look like http://host:port")

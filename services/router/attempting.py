@@ -215,7 +215,7 @@ class Attempting(ABC):
 
     def _arm(self) -> None:
         """Call back when the first thing is due."""
-        at = self._next_at
+        at = self._next_at if self._ticket is None else min(self._next_at, self._ticket.until)
         for attempt in (self.attempt, self.other):
             if attempt is not None:
                 at = min(at, attempt.due, attempt.give_up_at)

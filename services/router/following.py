@@ -44,6 +44,8 @@ class Following(Attempting):
                 self._since = 0.0
                 detail = f"the router itself can make no connection: {lacks}"
                 self._reject(Failure("exhausted", detail, sent=False))
+            else:
+                self._arm()
             return
         what = str(made) or f"not within {self._means.settings.timeouts.connect_s:g} s"
         reason = NOBODY_LISTENS if getattr(made, "errno", None) == errno.ECONNREFUSED else "connect"

@@ -1,9 +1,15 @@
 """How far `adaptive` stays from the floor under every fault, and what it costs where there is none."""
 
+import os
+import re
+import subprocess
+import sys
+
 import pytest
 
 from experiments import policy_table
 from experiments.policy_table import CASES, geometric_mean, measured
+from tests.running import ROOT
 
 
 # Where speeds differ the floor gives short requests, which it alone can tell, to the slow replicas; a policy that is told
@@ -30,3 +36,20 @@ def test_the_table_has_a_row_a_policy(capsys):
     assert policy_table.main(["--seeds", "1", "--policy", "adaptive"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.count("|") for line in lines[2:]] == [len(CASES) + 2] * 3 and lines[-1].startswith("| `adaptive` |")
+
+
+def test_a_policy_added_as_the_page_says_has_its_row_beside_another(tmp_path):
+    page = (ROOT / "docs" / "development.md").read_text().partition("### Add a policy")[2]
+    name, code, command = (
+        re.search(pattern, page, re.S)[1]
+        for pattern in (r"policies/(\w+)\.py", r"```python\n(.*?)```", r"```sh\n\S+ python (.*?)\n```")
+    )
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / f"{name}.py").write_text(code, encoding="utf-8")
+    arguments = command.replace("--seeds 2", "--seeds 1").split()
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, "AEGIS_PLUGINS": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [line.split("`")[1] for line in done.stdout.splitlines() if line.startswith("| `")] == ["adaptive", name]

@@ -22,7 +22,7 @@ from experiments.simulator.request import HTTP_ERROR, OK, REFUSED, RESET, TIMEOU
 from experiments.simulator.stack import VirtualStack
 from services.backend.faults import BOUNDS, PARAMETERS
 from services.router.policies import POLICIES
-from services.router.settings import RetrySettings, TimeoutSettings
+from services.router.settings import HedgingSettings, RetrySettings, TimeoutSettings
 from tests.experiments.simulated import configured
 
 pytestmark = pytest.mark.slow
@@ -52,11 +52,20 @@ def faults(draw):
 @st.composite
 def systems(draw):
     """A fleet, its router and its load; nothing of it is at fault."""
-    timeouts = TimeoutSettings(attempt_s=draw(st.sampled_from([0.3, 1.0, 2.0])), overall_s=3.0)
+    timeouts = TimeoutSettings(
+        attempt_s=draw(st.sampled_from([0.3, 1.0, 2.0])), overall_s=3.0,
+        adaptive_factor=draw(st.sampled_from([0.0, 0.0, 1.0])), adaptive_percentile=0.5,
+    )  # fmt: skip
     router = RouterConfig(
         count=draw(st.sampled_from([1, 1, 2])),
         timeouts=timeouts,
-        retry=RetrySettings(max_attempts=draw(st.integers(1, 4)), budget_ratio=draw(st.sampled_from([0.1, 10]))),
+        retry=RetrySettings(
+            max_attempts=draw(st.integers(1, 4)),
+            budget=draw(st.sampled_from(["window", "window", "concurrent", "throttle"])),
+            budget_ratio=draw(st.sampled_from([0.1, 10])),
+            backoff_base_s=draw(st.sampled_from([0.0, 0.0, 0.05])),
+        ),
+        hedging=HedgingSettings(enabled=draw(st.booleans()), percentile=0.5, budget_ratio=1.0),
     )
     router.health.enabled, router.ejection.enabled = draw(st.booleans()), draw(st.booleans())
     concurrency, mean_ms = draw(st.integers(1, 3)), 60.0
@@ -143,6 +152,8 @@ def hold(config, timeline):
     assert (completed >= due).all() and (completed <= due + config.load.timeout_s + 1e-6).all()
     assert np.allclose(completed[outcome == TIMEOUT], due[outcome == TIMEOUT] + config.load.timeout_s)
     assert (status[outcome == OK] == 200).all() and (status[outcome == HTTP_ERROR] >= 500).all()
+    hedge = np.frombuffer(records.hedge, np.int8)
+    assert (status[hedge >= 0] > 0).all() and (attempts[hedge >= 0] > 1).all()
     assert (attempts <= config.router.retry.max_attempts).all() and (attempts[outcome == OK] >= 1).all()
     served = np.frombuffer(records.service_s)
     assert (served[~np.isnan(served)] >= 0).all() and not np.isnan(served[outcome == OK]).any()

@@ -12,10 +12,11 @@ from experiments.plan.delays import Delay, StartUp
 from experiments.plan.fault_plan import Fault
 from experiments.plan.schedule import build_schedule
 from experiments.simulator.agenda import Agenda, PastEventError
-from experiments.simulator.request import DROPPED, HTTP_ERROR, OK, REFUSED, RESET, TIMEOUT
+from experiments.simulator.request import DROPPED, HTTP_ERROR, LOST, OK, REFUSED, RESET, TIMEOUT, WON
 from experiments.simulator.stack import Stopped, VirtualStack
 from record.schema import OUTCOMES
 from services.router import policies
+from services.router.settings import HedgingSettings, RetrySettings, TimeoutSettings
 from tests.experiments.simulated import configured, run
 
 DELAYS = DelaysConfig(Delay(2.0, 0.3), Delay(1.0, 0.3), Delay(2.0, 0.3), StartUp(900, 0.2))
@@ -166,6 +167,40 @@ def test_whatever_breaks_every_request_ends_once_and_nothing_stays_in_flight(on_
     assert [replica.state for replica in stack.routers[0].fleet.replicas.values()] == ["ready"] * 3
     again = run(config, FAULTS)
     assert again.records.completed_s == stack.records.completed_s
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_an_attempt_that_may_not_be_given_up_early_goes_on_to_its_answer_or_its_limit(attempts):
+    """Overloaded, half of all attempts are looked at before their time; a budget of nothing refuses most of them."""
+    config = configured(1.6, replicas=2, requests=500)
+    config.load.timeout_s = 10.0
+    config.router.timeouts = TimeoutSettings(2.0, 8.0, adaptive_factor=1.0, adaptive_percentile=0.5)
+    config.router.retry = RetrySettings(max_attempts=attempts, budget_min_per_s=0.0)
+    config.router.ejection.enabled = False
+    records = run(config).records
+    assert records.ended == len(build_schedule(config.workload, config.seed))
+    assert DROPPED not in set(records.outcome)
+
+
+def hedged(client_s, faults):
+    config = configured(0.3, replicas=2, slots=4, requests=300)
+    config.load.timeout_s = client_s
+    config.router.hedging = HedgingSettings(enabled=True, percentile=0.5, budget_ratio=1.0)
+    config.router.retry = RetrySettings(max_attempts=2)
+    config.router.health.enabled = config.router.ejection.enabled = False
+    records = run(config, faults).records
+    return np.frombuffer(records.hedge, np.int8), np.frombuffer(records.status, np.int16), records
+
+
+def test_what_is_said_of_a_second_attempt_is_what_a_live_client_reads_in_the_answer():
+    """Nothing where there was none; `won` where it is the second one's, be that an error."""
+    hedge, status, records = hedged(0.15, [])
+    assert (np.frombuffer(records.attempts, np.int16)[status == 0] == 2).any()
+    assert (hedge[status == 0] == -1).all() and {WON, LOST} <= set(hedge[status == 200])
+    wrong = [Fault(at_s=5.0, action="error", target=target, for_s=5.0) for target in ("r1", "r2")]
+    late = [Fault(at_s=5.0, action="latency", target=target, for_s=5.0, added_ms=300.0) for target in ("r1", "r2")]
+    hedge, status, _ = hedged(600.0, [*wrong, *late])
+    assert (status == 500).sum() > 50 and set(hedge[status == 500]) <= {WON, -1} and WON in hedge[status == 500]
 
 
 def test_without_a_router_the_client_sees_every_fault_itself():

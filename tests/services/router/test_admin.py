@@ -54,6 +54,8 @@ async def test_a_replica_is_registered_changed_read_and_forgotten(started):
         ("r1", {"url": "127.0.0.1:9001"}, ["url", "http://host:port"]),
         ("r1", {"url": "ftp://127.0.0.1"}, ["url", "http://host:port"]),
         ("r1", {"url": "http://127.0.0.1:1/path"}, ["url", "http://host:port"]),
+        ("r1", {"url": "http://a..b:80"}, ["url", "http://host:port"]),
+        ("r1", {"url": f"http://{'a' * 64}.test:80"}, ["url", "http://host:port"]),
         ("r1", {"url": "http://127.0.0.1:1", "wieght": 1}, ["wieght", "weight"]),
         ("r1", {"url": "http://127.0.0.1:1", "weight": 0}, ["weight=0", "0.001"]),
         ("r1", {"url": "http://127.0.0.1:1", "weight": "2"}, ["weight=2", "number"]),

@@ -1,5 +1,7 @@
 """Two attempts of one request, on a clock of the test's own: who answers, what ends, and how often."""
 
+import errno
+import itertools
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from services.router.settings import EjectionSettings, HedgingSettings, RetrySet
 from tests.services.router.staged import Stage
 
 HEDGING = HedgingSettings(enabled=True, budget_ratio=1.0)
+ADAPTIVE = TimeoutSettings(adaptive_factor=2.0, adaptive_percentile=0.9, adaptive_floor_s=0.05)
 AFTER_S = 0.11
 """What has taken 0.1 s so far is hedged by then, and not before 0.1 s."""
 
@@ -132,8 +135,7 @@ def test_hedges_are_a_share_of_the_requests(monkeypatch):
 
 
 def adaptive(monkeypatch, **sections):
-    timeouts = TimeoutSettings(adaptive_factor=2.0, adaptive_percentile=0.9, adaptive_floor_s=0.05)
-    return hedging(monkeypatch, **({"hedging": HedgingSettings(), "timeouts": timeouts} | sections))
+    return hedging(monkeypatch, **({"hedging": HedgingSettings(), "timeouts": ADAPTIVE} | sections))
 
 
 def test_an_attempt_that_takes_twice_as_long_as_nine_in_ten_is_made_elsewhere(monkeypatch):
@@ -177,6 +179,39 @@ def test_a_retry_waits_for_its_pause_and_a_client_that_hangs_up_meanwhile_ends_i
         stage.under_way[0].breaks()
         assert other.ends == 0
         other.hang_up()
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [{"timeouts": ADAPTIVE}, {"retry": RetrySettings(backoff_base_s=0.02)}],
+    ids=["given up early", "after a pause"],
+)
+def test_a_retry_that_finds_every_slot_taken_waits_in_line_until_its_deadline_and_no_longer(monkeypatch, ends):
+    stage = Stage(monkeypatch, RouterSettings(ejection=EjectionSettings(enabled=False), **ends), 2, "late_binding")
+    for replica in stage.fleet.replicas.values():
+        replica.concurrency = 1
+    stage.learns()
+    clients = [stage.ask() for _ in range(4)]  # two have a slot, two wait
+    if "retry" in ends:
+        stage.under_way[0].breaks()
+    stage.passes(clients[0], 0.5)
+    assert stage.proxy.waiting == 2 and clients[0].deadline.at <= stage.clock.now + 8.0
+    stage.passes(clients[0], 10.0)
+    assert clients[0].ends == 1 and b"HTTP/1.1 50" in clients[0].transport.written
+
+
+def test_a_second_attempt_keeps_its_time_though_the_router_had_no_descriptor_for_the_first(monkeypatch):
+    stage = hedging(monkeypatch, retry=RetrySettings(max_attempts=2))
+    idle, calls = stage.pool.idle, itertools.count()
+    monkeypatch.setattr(stage.pool, "idle", lambda url: idle(url) if next(calls) > 0 else None)
+    client = stage.ask()
+    stage.passes(client, AFTER_S)
+    (then,) = stage.pool.waiting
+    then(OSError(errno.EMFILE, "too many open files"))
+    assert client.deadline.at == client.exchange.attempt.due == pytest.approx(stage.clock.now + 2.0, abs=0.02)
+    stage.passes(client, 1.95)  # more than 2 s after the first
+    stage.under_way[0].answers()
+    assert client.ends == 1 and b" 200 " in client.transport.written
 
 
 STEP = st.one_of(

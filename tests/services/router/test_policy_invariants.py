@@ -11,13 +11,13 @@ from services.router.dispatch import Dispatcher, NoReplicaError
 from services.router.fleet import REASONS, Fleet
 from services.router.policies import OUTCOMES, POLICIES, Report, RequestInfo
 from services.router.policy import SPARE
-from services.router.settings import RouterSettings
-from services.router.waiting import Ticket, UnboundError
+from services.router.settings import LimitSettings, RouterSettings
+from services.router.waiting import ORDERS, Ticket, UnboundError
 
 IDS = ["r1", "r2", "r3", "r4", "r5"]
 ID = st.sampled_from(IDS)
 STEP = st.one_of(
-    st.tuples(st.just("start"), st.none()),
+    st.tuples(st.just("start"), st.sampled_from([None, None, 0.005, 0.2])),
     st.tuples(st.just("hang_up"), st.integers(0, 30)),
     st.tuples(st.just("finish"), st.tuples(st.integers(0, 30), st.sampled_from(OUTCOMES))),
     st.tuples(st.just("add"), st.tuples(ID, st.sampled_from([0.25, 1.0, 4.0]), st.sampled_from([None, 1, 4]))),
@@ -33,10 +33,10 @@ POLICY = pytest.mark.parametrize("name", POLICIES.files())
 class World:
     """A dispatcher with a policy and a fleet, and a clock that only goes on."""
 
-    def __init__(self, name, seed):
-        self.settings = RouterSettings()
+    def __init__(self, name, seed, limits=None, **options):
+        self.settings = RouterSettings(limits=limits or LimitSettings())
         self.fleet = Fleet(self.settings.health, self.settings.ejection, lambda *_, **__: None)
-        self.policy = policies.create(name, {}, random.Random(seed))
+        self.policy = policies.create(name, options, random.Random(seed))
         self.dispatcher = Dispatcher(self.settings, self.fleet, self.policy)
         self.dispatcher.probe = lambda replica: self.asked.add(replica.id)
         self.asked = set()
@@ -70,11 +70,14 @@ class World:
 
     def wait(self, seconds):
         self.now += seconds
+        for waiter in [waiter for waiter in self.in_line if waiter.ticket.until <= self.now]:  # as its timer would
+            waiter.unbound(self.dispatcher.leave(waiter.ticket, self.now), self.now)
         self.fleet.tick(self.now)
 
-    def start(self, _=None):
+    def start(self, patience_s=None):
         self.requests += 1
-        attempts = self.dispatcher.open(self.now, idempotent=True)
+        expires = None if patience_s is None else self.now + patience_s
+        attempts = self.dispatcher.open(self.now, idempotent=True, expires=expires)
         offered = self.fleet.candidates()
         waiter = Waiting(self)
         try:
@@ -86,7 +89,7 @@ class World:
             self.refused += 1
             return None
         except UnboundError as error:
-            assert error.reason == "shed"
+            assert error.reason in ("shed", "limit", "full")
             self.refused += 1
             return None
         if isinstance(bound, Ticket):
@@ -169,6 +172,30 @@ def test_what_is_in_flight_is_what_was_begun_and_nothing_is_left_at_rest(name, s
     world.rest()
     assert not world.in_line, "who waits has a slot, sooner or later"
     assert all(each.in_flight == 0 for each in (*world.fleet.replicas.values(), *gone.values()))
+
+
+@given(
+    script=st.lists(STEP, max_size=80),
+    order=st.sampled_from(ORDERS),
+    limit=st.integers(0, 4),
+    longest_s=st.sampled_from([0.0, 0.1]),
+    slots=st.sampled_from(["registered", "found"]),
+    limits=st.builds(
+        LimitSettings, adaptive=st.booleans(), initial=st.just(4), least=st.just(2), replica_requests=st.integers(0, 2)
+    ),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=150, deadline=None)
+def test_whoever_asks_is_answered_once_whatever_line_and_limits_there_are(script, limits, seed, **options):
+    """By a slot, its deadline, shedding, the client's own leave, or for want of replicas: never silently."""
+    world = World("late_binding", seed, limits, **options)
+    world.play(script)
+    assert len(world.in_line) <= options["limit"]
+    world.rest()
+    world.wait(30.0)
+    world.rest()
+    assert not world.in_line and world.requests == world.ended + world.refused
+    assert all(each.in_flight == 0 for each in world.fleet.replicas.values())
 
 
 @POLICY
