@@ -163,6 +163,10 @@ class Attempting(ABC):
         self._ticket = None
         self._begin(replica, limit_s, now, beside=False)
 
+    def has_gone(self) -> bool:
+        """Whether its client has, without a word: one that is read no further cannot say so."""
+        return self._client.has_hung_up()
+
     def unbound(self, error: UnboundError, now: float) -> None:
         """There is no attempt to be had: the one under way decides, or that is the answer."""
         self._ticket = None

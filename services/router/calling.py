@@ -74,6 +74,10 @@ class Calling(ABC):
                     if now >= ticket.until:
                         self._unbound(ticket, _too_late(ticket, now), now)
                         continue
+                assert ticket.waiter is not None
+                if ticket.waiter.has_gone():
+                    line.leave(ticket, now)
+                    continue
                 bound = self._begin(ticket.attempts, pick, now)
             except UnboundError as error:
                 self._unbound(ticket, error, now)

@@ -28,13 +28,17 @@ class UnboundError(Exception):
 
 
 class Waiter(Protocol):
-    """Who waits; one of the two is called, once, unless it has left."""
+    """Who waits; `bound` or `unbound` is called, once, unless it has left."""
 
     def bound(self, replica: Replica, limit_s: float, now: float) -> None:
         """Its attempt has begun at `replica`, and may take `limit_s` seconds."""
 
     def unbound(self, error: UnboundError, now: float) -> None:
         """It gets none."""
+
+    def has_gone(self) -> bool:
+        """Asked before it is called: whether nobody waits any more, unheard; then it is not called."""
+        return False
 
 
 class Standing(Waiter):

@@ -3,6 +3,10 @@
 import asyncio
 import select
 from collections.abc import Callable
+from typing import Final
+
+HUNG_UP: Final = select.POLLHUP | select.POLLERR | int(getattr(select, "POLLRDHUP", 0))
+"""A reset, or (where the system tells it, as Linux does) a farewell behind bytes that are not read yet."""
 
 
 class Body:
@@ -21,4 +25,14 @@ def is_readable(transport: asyncio.Transport) -> bool:
         return True
     poll = select.poll()
     poll.register(sock.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def has_hung_up(transport: asyncio.Transport) -> bool:
+    """Whether the peer of a transport has, whatever lies unread before its farewell."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or transport.is_closing():
+        return True
+    poll = select.poll()
+    poll.register(sock.fileno(), HUNG_UP)
     return bool(poll.poll(0))

@@ -7,7 +7,7 @@ import asyncio
 import time
 from typing import Protocol, cast
 
-from services.router.wire.bodies import is_readable
+from services.router.wire.bodies import has_hung_up, is_readable
 from services.router.wire.closing import Farewell, Unread, cut, reset
 from services.router.wire.deadline import Deadline
 from services.router.wire.messages import Request
@@ -175,6 +175,13 @@ class Client(Reading, asyncio.Protocol):
     def has_news(self) -> bool:
         """Whether something of the client's lies in the socket, unread."""
         return not self._is_paused and is_readable(self.transport)
+
+    def has_hung_up(self) -> bool:
+        """Whether it has while it was read no further; then it is cut off, and its exchange hears of it."""
+        if not self._is_paused or not has_hung_up(self.transport):
+            return False
+        self.transport.abort()
+        return True
 
     # -- answers out
 

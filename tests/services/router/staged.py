@@ -56,6 +56,9 @@ class Client:
     def has_news(self):
         return False
 
+    def has_hung_up(self):
+        return False
+
     def pause(self):
         pass
 
@@ -116,6 +119,20 @@ class Connection:
         pass
 
 
+class Connecting:
+    """Cancelled, it calls nobody."""
+
+    def __init__(self, then):
+        self.then, self.is_cancelled = then, False
+
+    def __call__(self, made):
+        if not self.is_cancelled:
+            self.then(made)
+
+    def cancel(self):
+        self.is_cancelled = True
+
+
 class Pool:
     """A new connection for every attempt; `refusing` are those that nobody listens at."""
 
@@ -131,11 +148,8 @@ class Pool:
         return connection
 
     def connect(self, url, then):
-        self.waiting.append(then)
-        return self
-
-    def cancel(self):
-        pass
+        self.waiting.append(connecting := Connecting(then))
+        return connecting
 
     def refuse(self):
         """Tell those that wait for a connection that there is none."""

@@ -12,7 +12,7 @@ from services.router.fleet import REASONS, Fleet
 from services.router.policies import OUTCOMES, POLICIES, Report, RequestInfo
 from services.router.policy import SPARE
 from services.router.settings import LimitSettings, RouterSettings
-from services.router.waiting import ORDERS, Ticket, UnboundError
+from services.router.waiting import ORDERS, Ticket, UnboundError, Waiter
 
 IDS = ["r1", "r2", "r3", "r4", "r5"]
 ID = st.sampled_from(IDS)
@@ -144,7 +144,7 @@ class World:
             assert self.requests == len(self.under_way) + self.ended + len(self.in_line) + self.refused
 
 
-class Waiting:
+class Waiting(Waiter):
     """Who stands in line."""
 
     def __init__(self, world):

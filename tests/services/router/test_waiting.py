@@ -9,7 +9,7 @@ from services.router.dispatch import Dispatcher, NoReplicaError
 from services.router.fleet import Fleet
 from services.router.policies import RequestInfo
 from services.router.settings import LimitSettings, RouterSettings
-from services.router.waiting import Ticket, UnboundError
+from services.router.waiting import Ticket, UnboundError, Waiter
 
 S = 0.1
 """What a request takes at a replica as fast as its fleet, seconds."""
@@ -53,7 +53,7 @@ class Bench:
         return [number for number, ticket in self.tickets.items() if ticket.is_in_line]
 
 
-class Waiting:
+class Waiting(Waiter):
     def __init__(self, bench, number):
         self.bench, self.number = bench, number
 
@@ -258,6 +258,15 @@ def test_a_call_asks_the_policy_once_for_all_whom_the_same_replica_has_failed(mo
     monkeypatch.setattr(bench.policy, "pick", counted)
     bench.answer(0, 0.3)
     assert len(asked) == 1 and bench.waits == list(range(2, 40))
+
+
+def test_who_has_gone_unheard_gets_no_slot_and_the_next_has_it():
+    bench = Bench()
+    for number in range(3):
+        bench.ask(number)
+    bench.tickets[1].waiter.has_gone = lambda: True
+    bench.answer(0, 1.0)
+    assert set(bench.at) == {2} and not bench.waits and not bench.ends
 
 
 def test_who_waits_in_line_is_work_for_a_manager_to_see():

@@ -101,6 +101,20 @@ async def test_a_client_that_hangs_up_leaves_the_line(lined):
         assert (await first)[0] == 200 and len(here) == 1
 
 
+async def test_a_client_that_is_read_no_further_and_hangs_up_has_no_slot(lined):
+    async with client() as session, one_slot(lined, session) as (go, here):
+        first = await begin(lined, session, here)
+        _, writer = await asyncio.open_connection("127.0.0.1", int(lined.url.rsplit(":", 1)[1]))
+        writer.write(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n" * 2)  # the second one waits, unread
+        await waiting(lined, session, 1)
+        writer.close()
+        await writer.wait_closed()
+        go.set()
+        assert (await first)[0] == 200
+        await waiting(lined, session, 0)
+        assert await asked(lined, session) == (200, "2")
+
+
 async def test_a_new_replica_is_given_what_waits_and_the_farewell_of_the_last_one_answers_it(lined):
     async with client() as session:
         async with one_slot(lined, session) as (go, here):
