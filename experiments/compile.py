@@ -30,6 +30,7 @@ MODULES = (
     "services.router.retries",
     "services.router.limits",
     "services.router.waiting",
+    "services.router.calling",
     "services.router.dispatch",
     "services.router.policy",
     "services.router.standing_out",

@@ -27,6 +27,8 @@ from services.units import KINDS, kind_of, typed
 
 IMPOSSIBLE = -1e9
 """A number that no key takes."""
+NO_WORD = "?"
+"""Nor is this one of the words of any."""
 COMMAND = "python -m experiments.keys --markdown > docs/configuration.md"
 INTRODUCTION = f"""\
 # Every key of the configuration
@@ -124,19 +126,22 @@ def _options(point: Point) -> Iterator[Line]:
     for name, plugin in point.usable().items():
         said = dict(re.findall(r"`(\w+)`: (.*?)(?=[.;] `|\.?$)", " ".join((plugin.__init__.__doc__ or "").split())))
         for option, default in point.options(name, "rng").items():
-            kind = kind_of(option, type(default)) if type(default) in KINDS else ""
+            must = _asked_of(point, name, option, default)
+            is_word = isinstance(default, str) and must
+            kind = "" if is_word or type(default) not in KINDS else kind_of(option, type(default))
             text = said.get(option, "")
             yield Line(
-                f"{point.kind}.{option}", kind, typed(default), _asked_of(point, name, option, default),
+                f"{point.kind}.{option}", kind, typed(default), must,
                 f"Of {point.kind}={name}: {text}{'' if text.endswith('.') else '.'}",
             )  # fmt: skip
 
 
 def _asked_of(point: Point, name: str, option: str, default: object) -> str:
-    if not isinstance(default, int | float) or isinstance(default, bool):
+    if not isinstance(default, int | float | str) or isinstance(default, bool):
         return ""
+    wrong = NO_WORD if isinstance(default, str) else type(default)(IMPOSSIBLE)
     try:
-        point.create(name, {option: type(default)(IMPOSSIBLE)}, rng=random.Random(0))
+        point.create(name, {option: wrong}, rng=random.Random(0))
     except ValueError as error:
         return str(error).partition(": must be ")[2]
     return ""

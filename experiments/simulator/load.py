@@ -47,7 +47,7 @@ class DirectClient(Owner):
         elif isinstance(reply, str):
             self._records.end(flight, now, REFUSED if reply == "connect" else RESET)
         else:
-            if job is not None:
+            if job is not None and not job.is_dropped:
                 self._records.served(flight.number, job.start - job.arrival, job.end - job.start)
             self._records.end(flight, now, OK if reply < 400 else HTTP_ERROR, reply, node.number)
 

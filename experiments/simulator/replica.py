@@ -50,8 +50,7 @@ class VirtualReplica(Node):
         self.id = settings.id
         self._is_noisy = settings.replica_noise > 0
         self.process = Process(agenda)
-        self.is_starting = False
-        self.is_draining = False
+        self.is_starting = self.is_draining = False
         self.in_flight = 0
         self._agenda = agenda
         self._startup = startup
@@ -62,8 +61,7 @@ class VirtualReplica(Node):
         self._checks = QueuedChecks(self, self.process, agenda)
         self.load: Load | None = None
         """What it knows of its own load, where a policy hears of it."""
-        self._found: dict[Job, int] = {}
-        """How many others each job met, likewise."""
+        self._found: dict[Job, int] = {}  # how many others each met, likewise
         self._waiting: dict[Flight, None] = {}
         """Delayed, hanging, or not taken yet by a paused process."""
         self._waits_for_it: list[Callable[[float], None]] = []
@@ -258,14 +256,12 @@ class VirtualReplica(Node):
     def _end(self, flight: Flight, effects: Effects, now: float) -> None:
         if effects.hang:
             self._wait(flight, now)
-        elif effects.reset:
+        elif effects.reset or effects.status is not None:
             self.in_flight -= 1
-            flight.reply_comes(now + flight.from_node_s, "reset", self._agenda)
-        elif effects.status is not None:
-            self.in_flight -= 1
-            if self.load is not None:
+            if self.load is not None and not effects.reset:
                 self.load.failed(now)
-            flight.reply_comes(now + flight.from_node_s, effects.status, self._agenda)
+            status = None if effects.reset else effects.status
+            flight.reply_comes(now + flight.from_node_s, "reset" if status is None else status, self._agenda)
         else:
             self._work(flight, now)
 
@@ -325,7 +321,9 @@ class VirtualReplica(Node):
         self.in_flight -= 1
         if self.load is not None:
             found = self._found.pop(job, 0)
-            if served:
+            if served and job.is_dropped:
+                self.load.failed(now)
+            elif served:
                 self.load.served(found, job.end - flight.began - flight.to_node_s, job.end - job.start, now)
         if served:
             self.queue.finish(job)

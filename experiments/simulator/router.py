@@ -157,7 +157,7 @@ class VirtualRouter(Serving):
         return {
             "monotonic_s": now,
             "began_s": self._began_at,
-            "work_seconds_total": round(self.fleet.work_seconds(now), 6),
+            "work_seconds_total": round(self._dispatcher.work_seconds(now), 6),
             "replicas": [describe(r, now) for r in self.fleet.replicas.values()],
         }
 

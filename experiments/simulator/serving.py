@@ -25,14 +25,14 @@ from experiments.simulator.request import (
 from experiments.simulator.standing import Standing
 from services.backend import work_queue
 from services.backend.draws import uniform
-from services.router.dispatch import FAILURE_STATUS, Bound, Dispatcher, outcome_of
+from services.router.dispatch import FAILURE_STATUS, Dispatcher, outcome_of
 from services.router.fleet import NOBODY_LISTENS
 from services.router.patience import NEVER_S, SUPERSEDED
 from services.router.patience import TIMEOUT as TIMED_OUT
 from services.router.policy import Outcome
 from services.router.replica import Replica
 from services.router.settings import RouterSettings
-from services.router.waiting import UNBOUND_STATUS, UnboundError
+from services.router.waiting import UNBOUND_STATUS, Bound, UnboundError
 
 
 class Serving(Owner):
@@ -106,6 +106,10 @@ class Serving(Owner):
             self.process.hold(standing.look)
             return False
         return True
+
+    def left(self, flight: Flight, now: float) -> None:
+        """Its client has gone while it stood in line."""
+        self._client_has_gone(lead_of(flight), now)
 
     def send(self, flight: Flight, replica: Replica, limit_s: float, now: float) -> None:
         """An attempt has begun."""

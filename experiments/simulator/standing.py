@@ -6,9 +6,9 @@ from typing import Protocol
 
 from experiments.simulator.agenda import Agenda
 from experiments.simulator.request import Flight
-from services.router.dispatch import Bound, Dispatcher
+from services.router.dispatch import Dispatcher
 from services.router.replica import Replica
-from services.router.waiting import Ticket, UnboundError, Waiter
+from services.router.waiting import Bound, Ticket, UnboundError, Waiter
 
 
 class Sender(Protocol):
@@ -19,6 +19,9 @@ class Sender(Protocol):
 
     def refuse(self, flight: Flight, error: UnboundError, now: float) -> None:
         """There is none."""
+
+    def left(self, flight: Flight, now: float) -> None:
+        """Its client waits no longer."""
 
     def may_look(self, flight: Flight, standing: Standing) -> bool:
         """Whether the router runs, and has the request still; a paused one looks as soon as it goes on."""
@@ -53,8 +56,13 @@ class Standing(Waiter):
     def look(self, _: None, now: float) -> None:
         """Its time is up, if it stands there still."""
         ticket = self._ticket
-        if ticket is not None and ticket.is_in_line and self._router.may_look(self._flight, self):
-            self._router.refuse(self._flight, self._dispatcher.leave(ticket, now), now)
+        if ticket is None or not ticket.is_in_line or not self._router.may_look(self._flight, self):
+            return
+        if now >= self._flight.client_limit_at:
+            self._dispatcher.leave(ticket, now)
+            self._router.left(self._flight, now)
+        else:
+            self._dispatcher.expire(ticket, now)
 
     def bound(self, replica: Replica, limit_s: float, now: float) -> None:
         """It has a slot."""

@@ -174,7 +174,7 @@ class CpuWork:
             raise
         finally:
             self._inside -= 1
-        if start < expires:
+        if start < expires and demand_s > 0:  # a health check is no work
             self._mean_s += 0.1 * (end - start - self._mean_s)
         return Served(start - arrival, end - start, max(0.0, time.monotonic() - end), start >= expires)
 

@@ -118,7 +118,7 @@ class Admin:
                 "loop_lag_s": round(self._heartbeat.recent_s, 6),
                 "loop_lag_worst_s": round(self._heartbeat.worst_s, 6),
                 "loop_lag_seconds_total": round(self._heartbeat.total_s, 6),
-                "work_seconds_total": round(self._fleet.work_seconds(now), 6),
+                "work_seconds_total": round(proxy.work_seconds(now), 6),
                 **{f"{name}_total": count for name, count in proxy.totals.items()},
                 "responses": proxy.responses,
                 "picks": self._fleet.picks,

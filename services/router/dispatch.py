@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.router.budgets import budget_of
+from services.router.calling import Calling
 from services.router.fleet import Fleet
 from services.router.limits import Gradient2
 from services.router.patience import SUPERSEDED, TIMEOUT, Patience
@@ -23,14 +24,12 @@ from services.router.policy import Outcome, Pick, Policy, Report, RequestInfo
 from services.router.replica import Replica
 from services.router.retries import Attempts
 from services.router.settings import RouterSettings
-from services.router.waiting import Line, Ticket, UnboundError, Waiter
+from services.router.waiting import Bound, Standing, Ticket, UnboundError, Waiter
 
 RETRIED_STATUSES = frozenset({500, 502, 504})
 """Answers that count as a failed attempt; 503 counts as `overloaded`."""
 FAILURE_STATUS = {"connect": 502, "reset": 502, "timeout": 504}
 """What the client is answered where the last attempt had no answer, by the reason."""
-Bound = tuple[Replica, float]
-"""Whose attempt has begun, and the seconds that it may take."""
 
 
 class PolicyError(UnboundError):
@@ -52,7 +51,7 @@ def outcome_of(status: int) -> Outcome:
     return "overloaded" if status == 503 else "error" if status in RETRIED_STATUSES else "ok"
 
 
-class Dispatcher:
+class Dispatcher(Calling):
     """Holds the policy, the fleet, the line, the limits and the retry budget together."""
 
     def __init__(
@@ -72,9 +71,7 @@ class Dispatcher:
         self.limit = Gradient2(settings.limits) if settings.limits.adaptive else None
         self._most = settings.limits.replica_requests
         self._under_way = 0
-        self.line: Line | None = getattr(policy, "line", None)
-        """Where requests wait for a slot, if the policy has one."""
-        self._is_calling = self._calls_again = False
+        super().__init__(getattr(policy, "line", None))
         if self.line is not None:
             fleet.turned = self.call
         self._on_report: Any = getattr(policy, "on_report", None)
@@ -96,8 +93,8 @@ class Dispatcher:
     def bind(self, attempts: Attempts, request_id: str, key: str | None, now: float, waiter: Waiter) -> Bound | Ticket:
         """Begin an attempt, or stand in line for a slot.
 
-        Where it is a ticket, `waiter` is called once it has a slot, or none will come; who no longer waits, and whose
-        `until` has come, calls `leave`.
+        Where it is a ticket, `waiter` is called once it has a slot, or none will come. Whose `until` has come calls
+        `expire`, who no longer waits `leave`.
 
         Raises:
             UnboundError: no attempt may begin, and waiting does not help.
@@ -111,15 +108,14 @@ class Dispatcher:
             if pick is not None:
                 return self._begin(attempts, pick, now)
         ticket = line.add(attempts, request_id, key, now)
-        waiting = _Standing()
-        ticket.waiter = waiting
+        standing = ticket.waiter = Standing()
         self.call(now)
-        if waiting.now is not None:
-            return waiting.now
-        if (last := line.too_many()) is not None:
-            self._unbound(last, UnboundError("shed", "the line is full"), now)
-        if waiting.error is not None:
-            raise waiting.error
+        if line.is_too_long:
+            self._turn_away(line.at(-1), UnboundError("shed", "the line is full"), now)
+        if standing.now is not None:
+            return standing.now
+        if standing.error is not None:
+            raise standing.error
         ticket.waiter = waiter
         return ticket
 
@@ -150,12 +146,17 @@ class Dispatcher:
         """
         if now >= attempts.expires:
             raise UnboundError("deadline", "the client's deadline had passed before the request had a replica")
-        if self.limit is not None and attempts.count == 0 and not self.limit.admits(self._under_way):
+        if not self._lets_in(attempts):
             raise UnboundError("limit", f"{self._under_way} attempts are under way, the limit for now")
 
+    def _lets_in(self, attempts: Attempts) -> bool:
+        """Whether the limit does; it asks only for a request's first attempt."""
+        return self.limit is None or attempts.count > 0 or self.limit.admits(self._under_way)
+
     def _pick(
-        self, attempts: Attempts, request_id: str, key: str | None, waiting: int, now: float, avoided: set[str]
-    ) -> Pick | None:
+        self, attempts: Attempts, request_id: str, key: str | None, waiting: int, now: float, avoided: set[str],
+        *, may_wait: bool = True,
+    ) -> Pick | None:  # fmt: skip
         """The policy's choice among those that are not `avoided`, while there are others; None: nobody for now.
 
         Raises:
@@ -171,7 +172,8 @@ class Dispatcher:
                     return None
                 raise UnboundError("full", f"every replica has {self._most} attempts under way")
         try:
-            pick = self._policy.pick(candidates, RequestInfo(request_id, key, attempts.count + 1, waiting), now)
+            request = RequestInfo(request_id, key, attempts.count + 1, waiting, may_wait)
+            pick = self._policy.pick(candidates, request, now)
             if pick is None and self.line is not None:
                 return None
             replica = pick.replica  # type: ignore[union-attr]
@@ -283,73 +285,7 @@ class Dispatcher:
         if self.line is not None:
             self.call(now)
 
-    # -- the line
-
-    def leave(self, ticket: Ticket, now: float) -> UnboundError:
-        """Its time is up, or its client has gone; returns what a client that is still there is answered."""
-        if self.line is not None:
-            self.line.leave(ticket)
-        if now >= ticket.attempts.deadline:
-            return UnboundError("deadline", "no slot was free before the request's deadline")
-        return UnboundError("shed", "no slot was free within the longest wait")
-
-    def call(self, now: float) -> None:
-        """Give free slots to those who wait, in their order; the fleet, or what is in flight, may have changed."""
-        line = self.line
-        if line is None or not len(line):
-            return
-        if self._is_calling:  # by somebody who has just been called
-            self._calls_again = True
-            return
-        self._is_calling = True
-        try:
-            self._calls_again = True
-            while self._calls_again:
-                self._calls_again = False
-                self._call(line, now)
-        finally:
-            self._is_calling = False
-
-    def _call(self, line: Line, now: float) -> None:
-        place = 0
-        while place < len(line):
-            ticket = line.at(place)
-            if now >= ticket.until:  # it has not looked at the clock yet
-                self._unbound(ticket, self.leave(ticket, now), now)
-                continue
-            try:
-                attempts = ticket.attempts
-                pick = self._pick(attempts, ticket.request_id, ticket.key, len(line) - 1, now, attempts.avoided)
-                if pick is None:
-                    if not ticket.attempts.tried:
-                        return
-                    place += 1  # those behind it may go where it has been
-                    continue
-                if pick.for_last and pick.replica.id not in line.at(-1).attempts.tried:
-                    ticket = line.at(-1)
-                bound = self._begin(ticket.attempts, pick, now)
-            except UnboundError as error:
-                self._unbound(ticket, error, now)
-                continue
-            line.leave(ticket)
-            assert ticket.waiter is not None
-            ticket.waiter.bound(bound[0], bound[1], now)
-
-    def _unbound(self, ticket: Ticket, error: UnboundError, now: float) -> None:
-        assert self.line is not None and ticket.waiter is not None
-        self.line.leave(ticket)
-        ticket.waiter.unbound(error, now)
-
-
-class _Standing(Waiter):
-    """Who has just come: it is told by the return of `bind`."""
-
-    def __init__(self) -> None:
-        self.now: Bound | None = None
-        self.error: UnboundError | None = None
-
-    def bound(self, replica: Replica, limit_s: float, now: float) -> None:
-        self.now = replica, limit_s
-
-    def unbound(self, error: UnboundError, now: float) -> None:
-        self.error = error
+    def work_seconds(self, now: float) -> float:
+        """Request-seconds spent until `now` at replicas (`Fleet.work_seconds`), and in line for one."""
+        spent_s = self._fleet.work_seconds(now)
+        return spent_s if self.line is None else spent_s + self.line.seconds(now)

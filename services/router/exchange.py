@@ -190,8 +190,7 @@ class Exchange(Following):
         elif attempt is not None:
             self._expired(attempt, attempt.connection)
         elif self._ticket is not None:
-            now = time.monotonic()
-            self.unbound(self._means.dispatcher.leave(self._ticket, now), now)
+            self._means.dispatcher.expire(self._ticket, time.monotonic())
         elif not self._polled and self._client.has_news():
             self._polled = True
             self._means.accounts.late()

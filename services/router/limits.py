@@ -1,8 +1,9 @@
 """How much may be in flight: a limit that follows latency. Pure: it is told the time.
 
 Gradient2 of Netflix' concurrency-limits (Gradient2Limit.java; its defaults are those of `LimitSettings`), fed with the
-means of windows as that library's WindowedLimit does it. The gradient is the long mean of the latencies, times a
-tolerance, over the last one, between 0.5 and 1:
+means of windows as that library's WindowedLimit does it; but a window in which too few answers came goes on until they
+are enough, or the limit of a slow replica would stay where it began. The gradient is the long mean of the latencies,
+times a tolerance, over the last one, between 0.5 and 1:
 
     limit <- (1 - smoothing) limit + smoothing (gradient limit + queue)
 
@@ -23,7 +24,7 @@ FORGETS: Final = 0.95
 STEEPEST: Final = 0.5
 """The least gradient: an outlier takes no more than half."""
 SAMPLES: Final = 10
-"""A window with fewer answers says nothing (WindowedLimit)."""
+"""Of fewer answers a mean says nothing (WindowedLimit)."""
 
 
 class Gradient2:
@@ -37,7 +38,7 @@ class Gradient2:
         self._long_s = self._warm_up_s = 0.0
         self._windows = 0
         self._ends = 0.0
-        """When the window ends, seconds; 0 = it begins with the next answer."""
+        """When the window has lasted long enough, seconds; 0 = it begins with the next answer."""
         self._sum_s = 0.0
         self._count = self._most = 0
 
@@ -52,10 +53,9 @@ class Gradient2:
         self._most = max(self._most, in_flight)
         if not self._ends:
             self._ends = now + self._settings.window_s
-        if now < self._ends:
+        if now < self._ends or self._count < SAMPLES:
             return
-        if self._count >= SAMPLES:
-            self.update(self._sum_s / self._count, self._most)
+        self.update(self._sum_s / self._count, self._most)
         self._ends = now + self._settings.window_s
         self._sum_s = 0.0
         self._count = self._most = 0

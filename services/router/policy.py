@@ -29,14 +29,15 @@ class Candidate(Protocol):
 class RequestInfo:
     """What a policy may see of a request."""
 
-    __slots__ = ("attempt", "id", "key", "waiting")
+    __slots__ = ("attempt", "id", "key", "may_wait", "waiting")
 
-    def __init__(self, id: str, key: str | None, attempt: int, waiting: int = 0) -> None:
-        """`attempt` counts from 1; `waiting` others stand in the router's line."""
+    def __init__(self, id: str, key: str | None, attempt: int, waiting: int = 0, may_wait: bool = True) -> None:
+        """`attempt` counts from 1; `waiting` others stand in the router's line; without `may_wait`: now or never."""
         self.id = id
         self.key = key
         self.attempt = attempt
         self.waiting = waiting
+        self.may_wait = may_wait
 
 
 class Pick:

@@ -62,6 +62,10 @@ class Proxy(Accounts):
         line = self._dispatcher.line
         return 0 if line is None else len(line)
 
+    def work_seconds(self, now: float) -> float:
+        """Request-seconds spent until `now`, at replicas and in line."""
+        return self._dispatcher.work_seconds(now)
+
     @property
     def limit(self) -> int | None:
         """The most attempts that may be under way for now; None = there is no limit."""

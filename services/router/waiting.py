@@ -12,6 +12,8 @@ from services.router.retries import Attempts
 
 ORDERS = ("fifo", "lifo", "deadline")
 FOREVER = float("inf")
+Bound = tuple[Replica, float]
+"""Whose attempt has begun, and the seconds that it may take."""
 UNBOUND_STATUS = {"no_replica": 503, "policy": 500, "limit": 503, "full": 503, "shed": 503, "deadline": 504}
 """What the client is answered where there was no attempt, by the reason."""
 
@@ -33,6 +35,22 @@ class Waiter(Protocol):
 
     def unbound(self, error: UnboundError, now: float) -> None:
         """It gets none."""
+
+
+class Standing(Waiter):
+    """Who has just come: it is told by the return of `bind`."""
+
+    def __init__(self) -> None:
+        self.now: Bound | None = None
+        self.error: UnboundError | None = None
+
+    def bound(self, replica: Replica, limit_s: float, now: float) -> None:
+        """It need not wait."""
+        self.now = replica, limit_s
+
+    def unbound(self, error: UnboundError, now: float) -> None:
+        """It must not."""
+        self.error = error
 
 
 class Ticket:
@@ -80,10 +98,23 @@ class Line:
         self._longest_s = longest_s
         self._line: list[Ticket] = []
         self._number = 0
+        self._seconds = self._at = 0.0
 
     def __len__(self) -> int:
         """Those who wait."""
         return len(self._line)
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether there is no room for the last one."""
+        return len(self._line) > self._limit
+
+    def seconds(self, now: float) -> float:
+        """Request-seconds that were spent in line until `now`."""
+        if now > self._at:
+            self._seconds += len(self._line) * (now - self._at)
+            self._at = now
+        return self._seconds
 
     def at(self, place: int) -> Ticket:
         """Who stands there; 0 = who is next."""
@@ -91,6 +122,7 @@ class Line:
 
     def add(self, attempts: Attempts, request_id: str, key: str | None, now: float) -> Ticket:
         """Stand in line, if only for the moment in which the slots are looked at."""
+        self.seconds(now)
         self._number += 1
         until = min(attempts.deadline, now + self._longest_s) if self._longest_s else attempts.deadline
         if self._order == "fifo":
@@ -104,16 +136,9 @@ class Line:
         insort(self._line, ticket)
         return ticket
 
-    def leave(self, ticket: Ticket) -> None:
+    def leave(self, ticket: Ticket, now: float) -> None:
         """It goes, if it is there still."""
         if ticket.is_in_line:
+            self.seconds(now)
             ticket.is_in_line = False
             self._line.remove(ticket)
-
-    def too_many(self) -> Ticket | None:
-        """The last in line, where there is no room for it; it stands there no more."""
-        if len(self._line) <= self._limit:
-            return None
-        last = self._line.pop()
-        last.is_in_line = False
-        return last

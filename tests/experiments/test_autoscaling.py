@@ -66,6 +66,14 @@ def test_a_rolling_restart_under_constant_load_leads_to_no_decision(rate_rps, wi
     assert stack.manager.deciding.desired == 8
 
 
+def test_where_requests_wait_at_the_router_the_number_grows_beyond_a_target_of_one_a_slot():
+    """60 a second of 0.2 s are 12 in flight; 1.2 a slot of four are 2.5 replicas."""
+    stack, _ = played(
+        "policy=late_binding", "scaler.target=1.2", "replicas=1", "workload.rate_rps=60", "workload.duration_s=20",
+    )  # fmt: skip
+    assert 3 <= ready(stack)[20] <= 16
+
+
 def test_replicas_that_leave_do_not_take_their_work_out_of_the_count():
     _, changes = played(
         "replicas=16", "workload=step", "workload.rate_rps=15.2", "workload.step.at=0.5", "workload.step.factor=0.5",

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 from typing import Any
 
 import pytest
@@ -29,6 +30,8 @@ def test_every_key_has_a_meaning_and_every_number_its_bounds():
     lines = [line for section in sections() for line in section.lines]
     assert len(lines) > 120
     assert [line.path for line in lines if len(line.meaning) < 8] == []
+    assert [line.path for line in lines if re.match(r"Of \w+=\w+: \W*$", line.meaning)] == []
+    assert {line.path: line.must for line in lines}["policy.order"] == "one of fifo, lifo, deadline"
     assert [line.path for line in lines if "number" in line.kind and "list" not in line.kind and not line.must] == []
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from experiments import policy_table
 from experiments.plan.fault_plan import Fault
-from experiments.simulator.request import OK
+from experiments.plan.schedule import build_schedule
+from experiments.simulator.request import OK, TIMEOUT
+from experiments.simulator.stack import VirtualStack
 from tests.experiments.simulated import configured, run
 
 MEAN_S = 0.1
@@ -94,6 +96,27 @@ def test_what_has_expired_is_dropped_at_once_and_nobody_is_blamed(policy):
     assert set(np.frombuffer(stack.records.status, np.int16)) == {200, 504}
     assert stack.load.sojourn_s().max() < 0.5 + 1e-6, "those that are not served hear of it at their deadline"
     assert all(replica.failures_total == 0 for replica in stack.routers[0].fleet.replicas.values())
+
+
+def test_a_client_whose_time_is_up_in_line_has_timed_out_and_was_not_refused():
+    config = one_line(4.0, 1000, seed=3)
+    config.load.timeout_s = 0.3
+    stack = run(config)
+    outcomes = np.frombuffer(stack.records.outcome, np.int8)
+    assert set(outcomes) == {OK, TIMEOUT} and (outcomes == TIMEOUT).sum() > 50
+
+
+def test_what_was_dropped_without_a_router_was_not_served_to_whoever_asks():
+    config = configured(1.5, requests=500, router=None)
+    config.load.deadline_ms = 500.0
+    stack = VirtualStack(config, [], build_schedule(config.workload, config.seed), lambda *_, **__: None)
+    (node,) = stack.nodes.values()
+    node.tell_load()
+    stack.run(lambda _: True)
+    dropped = np.frombuffer(stack.records.status, np.int16) == 504
+    served_s = np.frombuffer(stack.records.service_s)
+    assert dropped.sum() > 50 and np.isnan(served_s[dropped]).all() and not np.isnan(served_s[~dropped]).any()
+    assert node.load._errors > 0
 
 
 def test_replicas_that_are_told_how_long_somebody_waits_do_not_work_for_nobody():

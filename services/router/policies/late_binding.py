@@ -40,9 +40,10 @@ class LateBinding:
         longest_s: float = 0.0,
         error_penalty_s: float = 1.0,
     ) -> None:
-        """`slots`: `registered`, or `found` by how latency moves (as for a replica that has said none); `order` of the
-        line: fifo, lifo or deadline; `limit`: how many may wait, then the last in that order is shed; `longest_s`: how
-        long, seconds, 0 = as long as the request may take; `error_penalty_s`: what a failure counts as at least."""
+        """`slots`: `registered`, or `found` by how latency moves (as for a replica that has said none); `order`: who in
+        line is next, the first that came, the last, or whose time is up first; `limit`: how many may wait, then the
+        last in that order is shed; `longest_s`: how long each may wait, seconds, 0 = as long as the request may take;
+        `error_penalty_s`: seconds that a failure counts as at least."""
         for key, value, words in (("slots", slots, ("registered", "found")), ("order", order, ORDERS)):
             if value not in words:
                 raise ValueError(f"policy.{key}={value}: must be one of {', '.join(words)}")
@@ -66,7 +67,7 @@ class LateBinding:
         return FOUND.initial if found is None else int(found.value)
 
     def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick | None:
-        """The fastest that is free; None where nobody is, or who is free is slower than waiting."""
+        """The fastest that is free; None where nobody is, or who is free is slower than waiting, if that is allowed."""
         free = [candidate for candidate in candidates if candidate.in_flight < self.slots(candidate)]
         if not free:
             return None
@@ -89,7 +90,7 @@ class LateBinding:
                 if cost < least[0]:
                     rate += self.slots(candidate) / cost
                     faster += self.slots(candidate)
-        if rate > 0 and (request.waiting + 1 + faster) / rate < least[0]:
+        if rate > 0 and request.may_wait and (request.waiting + 1 + faster) / rate < least[0]:
             return None
         return Pick(best, reason, for_last=rate > 0)
 

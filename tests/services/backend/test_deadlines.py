@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from services.backend.work import CpuWork
 from tests.services.live import backend, client, eventually, json_of
 
 
@@ -61,6 +62,15 @@ async def test_a_check_stands_behind_the_work_and_fails_where_the_line_is_full(q
         assert (await first)[0] == 200
         async with await check as response:
             assert response.status == 200
+
+
+async def test_checks_in_line_do_not_make_work_that_burns_cpu_look_short():
+    work = CpuWork(1, 100, 1.0)
+    await work.serve(0.03)
+    expected_s = work._mean_s
+    for _ in range(20):
+        await work.serve(0.0)
+    assert work._mean_s == expected_s > 0
 
 
 async def test_work_that_burns_cpu_is_not_begun_late_either():

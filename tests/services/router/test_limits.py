@@ -47,7 +47,7 @@ def test_the_limit_stays_within_its_bounds_whatever_latency_does():
     assert limit.value == 10
 
 
-def test_a_window_is_averaged_and_one_of_a_few_answers_says_nothing():
+def test_a_window_is_averaged_and_one_of_a_few_answers_goes_on_until_they_are_enough():
     limit = Gradient2(LimitSettings(adaptive=True))
     for number in range(10):
         limit.on_answer(0.1, 20, number * 0.01)
@@ -57,6 +57,9 @@ def test_a_window_is_averaged_and_one_of_a_few_answers_says_nothing():
     for number in range(5):
         limit.on_answer(0.1, 20, 1.0 + number)
     assert limit.value == pytest.approx(20.8)
+    for number in range(5):
+        limit.on_answer(0.1, 20, 6.0 + number)
+    assert limit.value == pytest.approx(21.6), "ten answers in nine seconds: a service so slow has a limit that moves, too"
 
 
 def dispatching(**limits):

@@ -71,7 +71,7 @@ class World:
     def wait(self, seconds):
         self.now += seconds
         for waiter in [waiter for waiter in self.in_line if waiter.ticket.until <= self.now]:  # as its timer would
-            waiter.unbound(self.dispatcher.leave(waiter.ticket, self.now), self.now)
+            self.dispatcher.expire(waiter.ticket, self.now)
         self.fleet.tick(self.now)
 
     def start(self, patience_s=None):

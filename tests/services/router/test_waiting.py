@@ -8,7 +8,7 @@ from services.router import policies
 from services.router.dispatch import Dispatcher, NoReplicaError
 from services.router.fleet import Fleet
 from services.router.policies import RequestInfo
-from services.router.settings import RouterSettings
+from services.router.settings import LimitSettings, RouterSettings
 from services.router.waiting import Ticket, UnboundError
 
 S = 0.1
@@ -18,8 +18,8 @@ S = 0.1
 class Bench:
     """Replicas of one slot each; requests are numbers."""
 
-    def __init__(self, replicas=1, **options):
-        self.settings = RouterSettings()
+    def __init__(self, replicas=1, limits=None, **options):
+        self.settings = RouterSettings(limits=limits or LimitSettings())
         self.fleet = Fleet(self.settings.health, self.settings.ejection, lambda *_, **__: None)
         self.policy = policies.create("late_binding", options, random.Random(1))
         self.dispatcher = Dispatcher(self.settings, self.fleet, self.policy)
@@ -181,21 +181,93 @@ def test_who_is_called_may_end_at_once_without_anybody_being_forgotten():
     assert len(bench.ends) == 49 and not bench.waits
 
 
-def test_a_slow_replica_is_left_idle_until_the_last_in_line_would_wait_longer_and_then_gets_the_last():
-    """Two at speed 1, one at a fifth (seen as 4.75: two answers at the fleet's time come first): the last of n in line
-    would be done after (n + 2) / 2 fleet times, which is less than that until n is 8."""
-    bench, now = Bench(3), 0.0
+def with_a_slow_one(**options):
+    """Two replicas at speed 1, one at a fifth (seen as 4.75: two answers at the fleet's time come first)."""
+    bench, now = Bench(3, **options), 0.0
     for _ in range(30):
         bench.policy.pick(bench.fleet.candidates(), RequestInfo("", None, 1), now)
         for replica, latency_s in zip(bench.fleet.candidates(), (S, S, 5 * S), strict=True):
             bench.policy.on_start(replica, now)
             now += latency_s
             bench.policy.on_finish(replica, "ok", latency_s, now)
+    return bench, now
+
+
+def test_a_slow_replica_is_left_idle_until_the_last_in_line_would_wait_longer_and_then_gets_the_last():
+    """The last of n in line would be done after (n + 2) / 2 fleet times, which is less than 4.75 until n is 8."""
+    bench, now = with_a_slow_one()
     for number in range(10):
         bench.ask(number, now)
     assert {bench.at.pop(number).id for number in (0, 1)} == {"r1", "r2"}
     assert {number: replica.id for number, replica in bench.at.items()} == {9: "r3"}
     assert bench.waits == list(range(2, 9))
+
+
+def test_nobody_is_shed_while_a_replica_stands_idle_if_it_is_a_slow_one():
+    bench, now = with_a_slow_one(limit=2)
+    for number in range(6):
+        bench.ask(number, now)
+    assert bench.at[4].id == "r3" and bench.waits == [2, 3] and bench.ends == {5: "shed"}
+    bench, now = with_a_slow_one(longest_s=0.5)
+    for number in range(4):
+        bench.ask(number, now)
+    assert bench.waits == [2, 3]
+    for number in (2, 3):
+        bench.dispatcher.expire(bench.tickets[number], now + 0.5)
+    assert bench.at[2].id == "r3" and bench.ends == {3: "shed"} and not bench.waits
+
+
+def test_what_has_expired_at_the_end_of_the_line_gets_no_slot_as_the_last_one_either():
+    bench, now = with_a_slow_one(order="lifo", limit=7)
+    for number in range(2):
+        bench.ask(number, now)
+    bench.ask(2, now, expires=now + 0.1)
+    for number in range(3, 9):
+        bench.ask(number, now + 0.01 * number)
+    assert len(bench.waits) == 7
+    bench.ask(9, now + 0.2)
+    assert bench.ends == {2: "deadline"} and all(replica.id != "r3" for replica in bench.at.values())
+
+
+def test_a_limit_on_what_is_under_way_holds_for_those_in_line_and_not_for_their_retries():
+    bench = Bench(limits=LimitSettings(adaptive=True, initial=2, least=2))
+    for number in range(4):
+        bench.ask(number)
+    for id_ in ("r2", "r3"):
+        bench.add(id_)
+    assert set(bench.at) == {0, 1} and bench.waits == [2, 3]
+    bench.answer(0, 0.1)
+    assert set(bench.at) == {1, 2} and bench.waits == [3]
+    bench.answer(1, 0.2, outcome="error")
+    assert set(bench.at) == {2, 3}
+
+
+def test_a_call_asks_the_policy_once_for_all_whom_the_same_replica_has_failed(monkeypatch):
+    bench, asked = Bench(2), []
+    for number in range(2):
+        bench.ask(number)
+    slow = bench.at[0].id
+    for number in range(2, 40):
+        bench.ask(number, tried=[slow])
+    pick = bench.policy.pick
+
+    def counted(*about):
+        asked.append(about)
+        return pick(*about)
+
+    monkeypatch.setattr(bench.policy, "pick", counted)
+    bench.answer(0, 0.3)
+    assert len(asked) == 1 and bench.waits == list(range(2, 40))
+
+
+def test_who_waits_in_line_is_work_for_a_manager_to_see():
+    bench = Bench()
+    for number in range(3):
+        bench.ask(number)
+    assert bench.dispatcher.work_seconds(2.0) == pytest.approx(3 * 2.0)
+    bench.answer(0, 2.0)
+    bench.dispatcher.leave(bench.tickets[2], 3.0)
+    assert bench.dispatcher.work_seconds(4.0) == pytest.approx(3 * 2.0 + 2 * 1.0 + 1.0)
 
 
 def test_slots_that_nobody_has_said_are_found():
