@@ -217,20 +217,25 @@ class Serving(Owner):
                 self._supersede(flight, now)
             self._answer(lead, now, reply, node.number, is_hedge=flight.is_hedge)
             return
-        is_second = flight.other() is not None
-        again = self._dispatcher.follows(attempts, outcome, now, sent=True, replayable=True, beside=is_second)
+        again = self._again(flight, outcome, now, sent=True)
         self._finish(replica, outcome, flight, now, f"status {reply}")
         if again:
             self._follow(flight, now)
         elif flight.other() is None:
             self._answer(lead, now, reply, node.number, is_hedge=flight.is_hedge)
 
+    def _again(self, flight: Flight, outcome: Outcome, now: float, *, sent: bool) -> bool:
+        attempts, is_second = flight.attempts, flight.other() is not None
+        assert attempts is not None
+        return self._dispatcher.follows(
+            attempts, outcome, now, sent=sent, replayable=True, beside=is_second, is_retry=flight.count > 1
+        )
+
     def _give_up(self, flight: Flight, now: float) -> None:
         """It takes too long: elsewhere, if the request may; else it keeps its time."""
-        attempts, node = flight.attempts, flight.node
-        assert attempts is not None and node is not None
-        is_second = flight.other() is not None
-        if self._dispatcher.follows(attempts, "error", now, sent=True, replayable=True, beside=is_second):
+        node = flight.node
+        assert node is not None
+        if self._again(flight, "error", now, sent=True):
             node.release(flight, now, served=False)
             flight.state = IDLE
             self._finish(flight.target, "error", flight, now, TIMED_OUT)
@@ -268,11 +273,8 @@ class Serving(Owner):
             self.settle(flight, now)
 
     def _failed(self, flight: Flight, replica: Replica, reason: str, now: float) -> None:
-        attempts = flight.attempts
-        assert attempts is not None
         sent = reason != "connect"
-        is_second = flight.other() is not None
-        again = self._dispatcher.follows(attempts, "error", now, sent=sent, replayable=True, beside=is_second)
+        again = self._again(flight, "error", now, sent=sent)
         self._finish(replica, "error", flight, now, reason if sent else NOBODY_LISTENS)
         if again:
             self._follow(flight, now)

@@ -21,8 +21,22 @@ class Budget(Protocol):
     def on_request(self, now: float) -> None:
         """A request came in."""
 
-    def take(self, now: float) -> bool:
-        """Withdraw one retry; False where the budget is spent."""
+    def allows(self, now: float, ends: Outcome | None = None, *, is_retry: bool = False) -> bool:
+        """Whether a retry may be withdrawn.
+
+        `ends`: how the attempt that it follows ends, which counts already though `on_finish` is told of it later (None:
+        none ends); `is_retry`: that one was withdrawn itself.
+        """
+
+    def withdraw(self, now: float) -> None:
+        """One retry."""
+
+    def take(self, now: float, ends: Outcome | None = None, *, is_retry: bool = False) -> bool:
+        """Withdraw one retry; False where the budget is spent. The rest as for `allows`."""
+        if not self.allows(now, ends, is_retry=is_retry):
+            return False
+        self.withdraw(now)
+        return True
 
     def give_back(self) -> None:
         """A retry that was withdrawn will not be made."""
@@ -69,14 +83,15 @@ class WindowBudget(Budget):
         self._slot(now)[1] += 1
         self._requests += 1
 
-    def take(self, now: float) -> bool:
-        """Withdraw one retry; False where the budget is spent."""
-        slot = self._slot(now)
-        if self._retries + 1 > self._ratio * self._requests + self._floor:
-            return False
-        slot[2] += 1
+    def allows(self, now: float, ends: Outcome | None = None, *, is_retry: bool = False) -> bool:
+        """Whether a retry may be withdrawn, however the attempt ends."""
+        self._slot(now)
+        return self._retries + 1 <= self._ratio * self._requests + self._floor
+
+    def withdraw(self, now: float) -> None:
+        """One retry."""
+        self._slot(now)[2] += 1
         self._retries += 1
-        return True
 
     def give_back(self) -> None:
         """What was withdrawn stays so, as in Finagle."""
@@ -92,7 +107,8 @@ class ConcurrentBudget(Budget):
     """Retries under way, those that wait for their turn included, are fewer than a share of all attempts under way.
 
     Envoy's retry_budget (`budget_percent` 20 %, `min_retry_concurrency` 3): another is allowed while there are fewer
-    than the larger of the two.
+    than the larger of the two. A retry that fails gives its place to the one that follows it, as Envoy resets its own
+    before it asks for the next (`RetryStateImpl::shouldRetry`).
     """
 
     attends = True
@@ -107,12 +123,16 @@ class ConcurrentBudget(Budget):
     def on_request(self, now: float) -> None:
         """Nothing to it: attempts count."""
 
-    def take(self, now: float) -> bool:
-        """Withdraw one retry; False where the budget is spent."""
-        if self._retries >= max(int(self._ratio * self._attempts), self._least):
-            return False
+    def allows(self, now: float, ends: Outcome | None = None, *, is_retry: bool = False) -> bool:
+        """Whether there are fewer, once the attempt has ended."""
+        attempts, retries = self._attempts, self._retries
+        if ends is not None:
+            attempts, retries = attempts - 1, retries - is_retry
+        return retries < max(int(self._ratio * attempts), self._least)
+
+    def withdraw(self, now: float) -> None:
+        """One retry."""
         self._retries += 1
-        return True
 
     def give_back(self) -> None:
         """A retry that was withdrawn will not be made."""
@@ -132,6 +152,7 @@ class ThrottleBudget(Budget):
     """Tokens: a failure takes one, a success brings a part of one; retries only while more than half are there.
 
     gRPC's retryThrottling (gRFC A6); 10 tokens and a ratio of 0.1 are what its documentation shows, it has no default.
+    A failure takes its token before the retry that would follow it is judged.
     """
 
     attends = True
@@ -145,9 +166,18 @@ class ThrottleBudget(Budget):
     def on_request(self, now: float) -> None:
         """Nothing to it: ends count."""
 
-    def take(self, now: float) -> bool:
-        """Whether a retry may be made; it costs nothing by itself."""
-        return self.tokens > self._most / 2
+    def allows(self, now: float, ends: Outcome | None = None, *, is_retry: bool = False) -> bool:
+        """Whether more than half are there, once the attempt has ended."""
+        return self._after(ends) > self._most / 2
+
+    def _after(self, ends: Outcome | None) -> float:
+        """The tokens after an attempt that ends so; one that was cancelled is neither a success nor a failure."""
+        if ends == "ok":
+            return min(self._most, self.tokens + self._ratio)
+        return self.tokens if ends in (None, "cancelled") else max(0.0, self.tokens - 1)
+
+    def withdraw(self, now: float) -> None:
+        """A retry costs nothing by itself."""
 
     def give_back(self) -> None:
         """Nothing was taken."""
@@ -156,11 +186,8 @@ class ThrottleBudget(Budget):
         """Nothing to it."""
 
     def on_finish(self, outcome: Outcome, *, is_retry: bool) -> None:
-        """A success or a failure; one that was cancelled is neither."""
-        if outcome == "ok":
-            self.tokens = min(self._most, self.tokens + self._ratio)
-        elif outcome != "cancelled":
-            self.tokens = max(0.0, self.tokens - 1)
+        """A success or a failure."""
+        self.tokens = self._after(outcome)
 
 
 def budget_of(settings: RetrySettings) -> Budget:

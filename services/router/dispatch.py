@@ -231,8 +231,9 @@ class Dispatcher(Calling):
         sys.stderr.write(f"the policy raised {type(error).__name__} in {method}: {error}\n")
 
     def follows(
-        self, attempts: Attempts, outcome: Outcome, now: float, *, sent: bool, replayable: bool, beside: bool = False
-    ) -> bool:
+        self, attempts: Attempts, outcome: Outcome, now: float, *, sent: bool, replayable: bool, beside: bool = False,
+        is_retry: bool = False, ends: Outcome | None = None,
+    ) -> bool:  # fmt: skip
         """Whether another attempt follows one that ends with `outcome`, after `attempts.pause_s`; the budget pays.
 
         Args:
@@ -242,6 +243,8 @@ class Dispatcher(Calling):
             sent: whether any of the request may have reached the replica.
             replayable: whether the request can still be sent from its beginning.
             beside: whether another attempt of it is under way; nobody is asked twice at a time.
+            is_retry: as `finish` is told afterwards.
+            ends: what `finish` is told, if not `outcome`.
         """
         if not self._fleet.candidates():
             return False
@@ -249,10 +252,12 @@ class Dispatcher(Calling):
         if beside and not others:
             return False
         u = self._rng.random() if self._retry.backoff_base_s > 0 else 0.0
-        return attempts.may_retry(outcome, now, sent=sent, replayable=replayable, others=others, u=u)
+        return attempts.may_retry(
+            outcome, now, sent=sent, replayable=replayable, others=others, u=u, is_retry=is_retry, ends=ends
+        )
 
     def hedges(self, attempts: Attempts, now: float) -> bool:
-        """Whether a second attempt begins now beside the one under way; both budgets pay."""
+        """Whether a second attempt begins now beside the one under way; both budgets allow it."""
         return self._fleet.has_others(attempts.tried) and attempts.may_hedge(now)
 
     def finish(

@@ -73,7 +73,7 @@ class Exchange(Following):
 
     def _is_replaced(self, attempt: Attempt, outcome: Outcome, reason: str, at: float) -> bool:
         """Whether another attempt takes the place of one whose answer came at `at`: its next, or the one beside it."""
-        again = self._again(outcome, sent=True)
+        again = self._again(attempt, outcome, sent=True)
         if not again and self.other is None and not self._attempts.owes:
             return False
         self._finish(attempt, outcome, reason)

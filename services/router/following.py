@@ -36,7 +36,7 @@ class Following(Attempting):
         if (lacks := own_fault(made)) is not None:
             self._means.accounts.exhausted(lacks)
             # Towards the others there may be ports; towards this one there is none a moment later either.
-            again = lacks == NO_PORT and self._again("overloaded", sent=False)
+            again = lacks == NO_PORT and self._again(attempt, "overloaded", sent=False, ends="cancelled")
             self._finish(attempt, "cancelled", "", end="exhausted")
             if again:
                 self._follow()
@@ -51,7 +51,8 @@ class Following(Attempting):
         reason = NOBODY_LISTENS if getattr(made, "errno", None) == errno.ECONNREFUSED else "connect"
         self._failed(attempt, Failure("connect", f"cannot connect to the replica: {what}", sent=False), reason)
 
-    def _again(self, outcome: Outcome, *, sent: bool) -> bool:
+    def _again(self, attempt: Attempt, outcome: Outcome, *, sent: bool, ends: Outcome | None = None) -> bool:
+        """Whether another one follows this, which ends so; `ends`: what it is counted as, if not as `outcome`."""
         replayable = not self.request.has_body or self._kept is not None or not self._was_sent
         return self._means.dispatcher.follows(
             self._attempts,
@@ -60,6 +61,8 @@ class Following(Attempting):
             sent=sent,
             replayable=replayable,
             beside=self.other is not None,
+            is_retry=attempt.number > 1,
+            ends=ends,
         )
 
     def _follow(self) -> None:
@@ -99,7 +102,7 @@ class Following(Attempting):
     def _failed(self, attempt: Attempt, failure: Failure, reason: str = "") -> None:
         """The attempt has failed: again, elsewhere, or that is the answer. The fleet is told `reason`, if given."""
         now = time.monotonic()
-        again = self._again("error", sent=failure.sent)
+        again = self._again(attempt, "error", sent=failure.sent)
         self._finish(attempt, "error", reason or failure.reason)
         if self._is_alone():
             self._waited(now)
@@ -127,7 +130,7 @@ class Following(Attempting):
         """Try elsewhere, if the request may: its replica has left the rotation. Returns whether it does."""
         if self._is_passing or attempt.answer_at:
             return False
-        if not self._again("error", sent=attempt.connection is not None):
+        if not self._again(attempt, "error", sent=attempt.connection is not None, ends="cancelled"):
             return False
         now = time.monotonic()
         self._means.accounts.moved()
@@ -185,7 +188,7 @@ class Following(Attempting):
     def _give_up(self, attempt: Attempt) -> None:
         """It takes too long: elsewhere, if the request may; else it keeps its time."""
         attempt.give_up_at = NEVER_S
-        if not _is_heard(attempt) and self._again("error", sent=attempt.connection is not None):
+        if not _is_heard(attempt) and self._again(attempt, "error", sent=attempt.connection is not None):
             now = time.monotonic()
             self._finish(attempt, "error", TIMEOUT)
             if self._is_alone():

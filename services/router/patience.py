@@ -57,6 +57,10 @@ class Patience:
         timeouts = self._timeouts
         return NEVER_S if slow_s is None else max(slow_s * timeouts.adaptive_factor, timeouts.adaptive_floor_s)
 
-    def take(self, now: float) -> bool:
-        """Withdraw one hedge; False where their budget is spent."""
-        return self._budget.take(now)
+    def allows(self, now: float) -> bool:
+        """Whether a hedge may be withdrawn."""
+        return self._budget.allows(now)
+
+    def withdraw(self, now: float) -> None:
+        """One hedge."""
+        self._budget.withdraw(now)

@@ -56,6 +56,8 @@ class Attempts:
         """How long the retry that may follow has to wait, seconds."""
         self.owes = False
         """Whether a retry is paid for that has not begun."""
+        self._is_hedging = False
+        """Whether the next attempt is one beside another, which is paid for when it begins."""
         budget.on_request(now)
         if patience is not None:
             patience.on_request(now)
@@ -73,13 +75,19 @@ class Attempts:
         most, left = self._timeouts.attempt_s, self.deadline - now
         limit_s = most if most < left else max(0.001, left)
         if (patience := self._patience) is not None:
+            if self._is_hedging:
+                self._is_hedging = False
+                self.hedges += 1
+                patience.withdraw(now)
+                self._budget.withdraw(now)
             self.hedge_s, give_up_s = patience.hedge_s(now), patience.give_up_s(now)
             self.give_up_s = give_up_s if give_up_s < limit_s else NEVER_S
         return limit_s
 
     def may_retry(
-        self, outcome: Outcome, now: float, *, sent: bool, replayable: bool, others: bool, u: float = 0.0
-    ) -> bool:
+        self, outcome: Outcome, now: float, *, sent: bool, replayable: bool, others: bool, u: float = 0.0,
+        is_retry: bool = False, ends: Outcome | None = None,
+    ) -> bool:  # fmt: skip
         """Whether another attempt follows one that ended with `outcome`, after `pause_s`; not where one waits already.
 
         Args:
@@ -90,6 +98,8 @@ class Attempts:
             others: whether there is a replica in rotation that has not been tried; an overloaded one is not asked
                 again.
             u: uniform in [0, 1), for the pause.
+            is_retry: whether that one was not the first.
+            ends: what it is counted as, if not as `outcome`.
         """
         retry = self._retry
         if retry.backoff_base_s > 0:
@@ -101,29 +111,28 @@ class Attempts:
             and replayable
             and (self._idempotent or not sent)
             and now + self.pause_s < self.deadline
-            and self._budget.take(now)
+            and self._budget.take(now, ends or outcome, is_retry=is_retry)
         ):
             return False
         self.owes = True
         return True
 
     def may_hedge(self, now: float) -> bool:
-        """Whether a second attempt may be made beside the one under way; another replica is there, untried."""
+        """Whether a second attempt may begin now beside the one under way; another replica is there, untried."""
         patience = self._patience
-        if (
-            patience is None
-            or self.owes
-            or self.count >= self._retry.max_attempts
-            or now >= self.deadline
-            or not (patience.take(now) and self._budget.take(now))
-        ):
-            return False
-        self.hedges += 1
-        self.owes = True
-        return True
+        self._is_hedging = (
+            patience is not None
+            and not self.owes
+            and self.count < self._retry.max_attempts
+            and now < self.deadline
+            and patience.allows(now)
+            and self._budget.allows(now)
+        )
+        return self._is_hedging
 
     def forgo(self) -> None:
-        """A retry that was paid for will not be made."""
+        """The attempt that was allowed will not be made."""
+        self._is_hedging = False
         if self.owes:
             self.owes = False
             self._budget.give_back()

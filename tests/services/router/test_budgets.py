@@ -58,6 +58,30 @@ def test_the_throttle_lets_none_pass_from_half_of_the_tokens_on():
     assert budget.tokens == 10
 
 
+def test_the_throttle_judges_a_retry_after_the_failure_that_it_would_follow():
+    """grpc/grpc, test/core/client_channel/retry_throttle_test.cc: 4 tokens and 1.6 a success."""
+    made, _ = dispatcher(budget="throttle", throttle_tokens=4, throttle_ratio=1.6)
+    answers = []
+    for outcome in ["error", "ok", "error", "error", "error", "error", "error", "ok", "ok", "error", "error", "ok", "error"]:
+        attempts = made.open(0.0, idempotent=True)
+        replica, _ = made.choose(attempts, "1", None, 0.0)
+        if outcome == "error":
+            answers.append(made.follows(attempts, outcome, 0.0, sent=True, replayable=True))
+        made.finish(replica, outcome, 0.1, 0.0)
+    assert answers == [True, True, False, False, False, False, True, False, False]
+
+
+def test_a_retry_that_fails_makes_room_for_the_next_one_of_its_request():
+    """As Envoy does: it takes back its own before it asks whether another fits (`RetryStateImpl::shouldRetry`)."""
+    made, _ = dispatcher(budget="concurrent", budget_min_concurrent=1)
+    attempts = made.open(0.0, idempotent=True)
+    for number in (1, 2, 3):
+        replica, _ = made.choose(attempts, "1", None, 0.0)
+        again = made.follows(attempts, "error", 0.0, sent=True, replayable=True, is_retry=number > 1)
+        made.finish(replica, "error", 0.1, 0.0, is_retry=number > 1)
+        assert again is (number < 3)  # max_attempts
+
+
 def dispatcher(replicas=2, **retry):
     settings = RouterSettings(retry=RetrySettings(**retry))
     fleet = Fleet(settings.health, settings.ejection, lambda *_, **__: None)

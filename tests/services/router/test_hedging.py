@@ -8,7 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.router.settings import EjectionSettings, HedgingSettings, RetrySettings, RouterSettings, TimeoutSettings
+from services.router.settings import (
+    EjectionSettings,
+    HedgingSettings,
+    LimitSettings,
+    RetrySettings,
+    RouterSettings,
+    TimeoutSettings,
+)
 from tests.services.router.staged import Stage
 
 HEDGING = HedgingSettings(enabled=True, budget_ratio=1.0)
@@ -179,6 +186,36 @@ def test_a_retry_waits_for_its_pause_and_a_client_that_hangs_up_meanwhile_ends_i
         stage.under_way[0].breaks()
         assert other.ends == 0
         other.hang_up()
+
+
+@pytest.mark.parametrize(
+    ("sections", "spent"),
+    [
+        ({"limits": LimitSettings(replica_requests=1), "replicas": 2}, 0),
+        ({"retry": RetrySettings(budget_ratio=0.0, budget_min_per_s=0.0)}, 0),
+        ({}, 1),
+    ],
+    ids=["no replica has room", "the budget of retries is spent", "one that is made"],
+)
+def test_a_hedge_that_is_not_made_is_neither_told_of_nor_paid_for(monkeypatch, sections, spent):
+    stage = hedging(monkeypatch, **sections)
+    first, _ = stage.ask(), stage.ask()
+    stage.passes(first, AFTER_S)
+    dispatcher = stage.proxy._means.dispatcher
+    assert dispatcher._patience._budget._retries == dispatcher._budget._retries == stage.proxy.totals["hedges"] == spent
+    stage.under_way[0].answers()
+    assert first.ends == 1 and (b"X-Aegis-Hedge: lost" in first.transport.written) is bool(spent)
+
+
+@pytest.mark.parametrize(("budget", "attempts"), [("throttle", 1), ("concurrent", 3)])
+def test_the_budgets_of_others_decide_as_there_once_an_attempt_has_failed(monkeypatch, budget, attempts):
+    """Two tokens (gRPC): the first failure leaves one, which is not more than half. One retry at a time (Envoy)."""
+    retry = RetrySettings(budget=budget, throttle_tokens=2, budget_min_concurrent=1)
+    stage = hedging(monkeypatch, hedging=HedgingSettings(), retry=retry)
+    client = stage.ask()
+    while client.exchange is not None:
+        stage.under_way[0].breaks()
+    assert b"X-Aegis-Attempts: %d\r\n" % attempts in client.transport.written
 
 
 @pytest.mark.parametrize(
