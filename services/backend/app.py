@@ -20,6 +20,13 @@ FAULTS = "Faults by kind, each with its parameters: " + "; ".join(
     for kind, defaults in faults.described().items()
 )
 REFUSE = "`refuse` without a second port, or with its port taken meanwhile"
+ONE_SPREAD: dict[str, Any] = {
+    "anyOf": [
+        {"properties": {"tail_index": {"const": 0}}},
+        {"properties": {"sigma": {"const": 0}, "tail_index": {"exclusiveMinimum": 1}}},
+    ]
+}
+"""Of `latency`: lognormal or a Pareto, and one that has a mean."""
 SCHEMA: dict[str, Any] = {
     "properties": {
         kind: {
@@ -29,6 +36,7 @@ SCHEMA: dict[str, Any] = {
                 for name in parameters
             },
             "additionalProperties": False,
+            **(ONE_SPREAD if kind == "latency" else {}),
         }
         for kind, parameters in faults.PARAMETERS.items()
     },
