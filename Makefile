@@ -16,7 +16,7 @@ demo: $(STAMP) ## kill a replica under load, and see what the router makes of it
 fast: $(STAMP) ## compile the simulator: the same results in less than half the time; needs a C compiler
 	@$(BIN)/python -m experiments.compile
 
-quick: $(STAMP) ## tests of pure code, under a minute
+quick: $(STAMP) ## tests of pure code, a minute and a half
 	@$(BIN)/python -m pytest --quick -n 2
 
 test: $(STAMP) ## all tests, one more at a time than the usual two cores: many wait for processes rather than compute
