@@ -13,17 +13,17 @@ help: ## this list
 demo: $(STAMP) ## kill a replica under load, and see what the router makes of it
 	@$(BIN)/python -m experiments.run +scenario=failover load.fit=true
 
-fast: $(STAMP) ## compile the simulator: the same results in less than half the time; needs a C compiler
+fast: $(STAMP) ## compile router and simulator: the same results at half the cost; needs a C compiler
 	@$(BIN)/python -m experiments.compile
 
 quick: $(STAMP) ## tests of pure code, a minute and a half
 	@$(BIN)/python -m pytest --quick -n 2
 
-test: $(STAMP) ## all tests, one more at a time than the usual two cores: many wait for processes rather than compute
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+test: $(STAMP) ## all tests, as many at a time as the usual two cores: their processes are to come on time
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-verify: $(STAMP) ## measurements whose result is known before: ten minutes, on an otherwise idle machine
-	@$(BIN)/python -m pytest tests/measuring --timeout 1200
+verify: $(STAMP) ## measurements whose result is known before: half an hour, on an otherwise idle machine
+	@$(BIN)/python -m pytest tests/measuring --timeout 1200 -m "not long"
 
 check: $(STAMP) ## linter, floors of imports, and type checker (for macOS, too)
 	@$(BIN)/ruff check .
@@ -44,7 +44,7 @@ lock: $(STAMP) ## write the exact versions anew: all of it, and what the service
 
 clean: ## remove .venv, caches and results; mlflow.db and mlruns stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache results/runs results/sweeps results/replays
-	rm -rf experiments/simulator/binaries
+	rm -rf services/binaries
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # uv installs in seconds what pip takes minutes for; where it is missing, it goes into the environment itself.

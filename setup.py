@@ -35,7 +35,7 @@ class BuildPython(build_py):
             from experiments.compile import build
 
             base = ROOT if self.editable_mode else Path(self.build_lib).resolve()
-            build(base / "experiments" / "simulator" / "binaries", ROOT)
+            build(base / "services" / "binaries", ROOT)
 
 
 class Compiled(Distribution):

@@ -60,7 +60,8 @@ def _save(name: str, place: Path, baselines: Path, *, force: bool) -> None:
     size = sum(path.stat().st_size for path in kept.folder.rglob("*"))
     told = ", ".join(arm.label for arm in arms)
     print(f"kept: {kept.folder}, {len(valid)} runs of {told}, {size / 1e6:.1f} MB")
-    print(f"against it: python -m analysis.compare DIR --baseline {name}")
+    elsewhere = "" if baselines == PLACE else f" --baselines {baselines}"
+    print(f"against it: python -m analysis.compare DIR --baseline {name}{elsewhere}")
 
 
 def _is_dirty(run: Run) -> bool:

@@ -20,6 +20,7 @@ from analysis.baselines.against import against
 from analysis.baselines.keeping import PLACE, BaselineError, load
 from analysis.comparison.arms import Arm, ComparisonError, arms_of, sort_into_arms
 from analysis.comparison.comparison import Comparison
+from analysis.comparison.front import front_of
 from analysis.comparison.gathering import LeaveOut, compare_runs, on_stderr, read_runs, told
 from analysis.comparison.notes import left_out, notes
 from analysis.comparison.text import best, headline
@@ -29,6 +30,7 @@ from analysis.expectations.report import outcomes_list, reasons
 from analysis.expectations.report import show as show_outcomes
 from analysis.expectations.report import write as write_outcomes
 from analysis.tables.export import FORMATS, Format, Sheet, text_of
+from analysis.tables.fronts import front_list, in_words
 from analysis.tables.lists import effect_numbers_list, effects_list, sentences
 from record.files import FolderError, write_text
 from record.metrics import Metrics
@@ -75,11 +77,22 @@ def _table(sheet: Sheet, width: int) -> Table:
         effect += "\npp: percentage points"
     for name in (metric, about, *(arm.replace("=", "=\n").replace(", ", ",\n") for arm in arms), effect, "", verdict):
         table.add_column(escape(name), overflow="fold")
+    table.columns[0].min_width = max((len(word) for row in rows for word in row[0].split()), default=0)
     for label, about, *values, verdict_basis, verdict in rows:
         level = re.search(r" (\S+ %)$", verdict_basis)
         cells = [verdict_basis, ""] if level is None else [verdict_basis[: level.start()], level[1]]
         folded = textwrap.fill(label, LABEL_WIDTH), textwrap.fill(verdict, VERDICT_WIDTH)
         table.add_row(*map(escape, (folded[0], about, *values, *cells, folded[1])))
+    return table
+
+
+def _plain(sheet: Sheet) -> Table:
+    """A table whose cells are folded where they have to be."""
+    table = Table(box=None, pad_edge=False)
+    for name in sheet.columns:
+        table.add_column(escape(name), overflow="fold")
+    for row in sheet.rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
     return table
 
 
@@ -96,7 +109,11 @@ def show(comparison: Comparison, console: Console) -> None:
         for text in (left_out(pairs), headline(comparison, pairs)):
             if text:
                 console.print(text, highlight=False, markup=False, soft_wrap=True)
-    for text in (best(comparison), *(f"note: {note}" for note in notes(comparison))):
+    front = front_of(comparison.arms)
+    if front is not None:
+        console.print(_plain(front_list(front)))
+    told = [] if front is None else in_words(front)
+    for text in (best(comparison), *told, *(f"note: {note}" for note in notes(comparison))):
         if text:
             console.print(text, highlight=False, markup=False, soft_wrap=True)
 
@@ -110,6 +127,9 @@ def formatted(comparison: Comparison | None, outcomes: list[Outcome], form: Form
     pairings = comparison.pairings if comparison is not None else []
     sheets = [effects_list(comparison, pairs.arm) for pairs in pairings if comparison is not None]
     said = sentences(comparison) if comparison is not None else []
+    if comparison is not None and (front := front_of(comparison.arms)) is not None:
+        sheets.append(front_list(front))
+        said += in_words(front)
     if outcomes:
         sheets.append(outcomes_list(outcomes))
         said = [*said, *reasons(outcomes)]

@@ -22,6 +22,7 @@ from analysis.comparison.gathering import read_runs
 from analysis.comparison.run_time import LIVE_OVERHEAD_S, span
 from analysis.comparison.statistics import ALPHA
 from analysis.comparison.text import duration_s
+from analysis.comparison.values import unit_of_difference
 from record.files import FolderError
 
 REFUSED = 2
@@ -94,8 +95,8 @@ def show(comparison: Comparison, effect: float | None, console: Console) -> int:
             continue
         planned += 1
         wanted = comparison.smallest.of(compared) if effect is None else effect
-        unit = "s" if compared.by == "seconds" else "percentage points" if compared.is_share else "%"
-        size = f"{wanted if compared.by == 'seconds' else 100 * wanted:.3g} {unit}"
+        unit = "%" if compared.by == "ratio" else unit_of_difference(compared)
+        size = f"{wanted if compared.is_whole else 100 * wanted:.3g} {unit}"
         console.print(
             f"{row.arm} over {row.reference}: to find {size} of {compared.label} with probability 0.8, by "
             f"what {row.n} pairs of {duration_s(pairs):g} s vary by:",

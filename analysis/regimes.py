@@ -130,7 +130,7 @@ def draw(cells: list[Cell], x: str, y: str, primary: Compared, path: Path) -> No
             axes.add_patch(Rectangle(at, 1, 1, fill=False, hatch=HATCHES[cell.state], edgecolor=GREY, linewidth=0))
         value = "-"
         if cell.value is not None:
-            value = f"{cell.value:.2%}" if primary.is_share else f"{cell.value:,.3g} {primary.unit}"
+            value = f"{cell.value:.2%}" if primary.is_percent else f"{cell.value:,.3g} {primary.unit}"
         first = cell.best if cell.state == "winner" else "\n".join((cell.best, *cell.others))
         text = f"{first}\n{value}"
         axes.annotate(text, (at[0] + 0.5, at[1] + 0.5), ha="center", va="center", fontsize=9, color=INK, bbox=LABEL)

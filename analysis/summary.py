@@ -16,13 +16,18 @@ from analysis.metrics.verdict import in_lines, verdict
 from analysis.tables.export import FORMATS, Format, text_of
 from record.files import FolderError, dump, find, read_manifest, told_of, whole, write_text
 from record.metrics import Metrics
-from record.parquet import write_frame
+from record.parquet import Tables, write_frame
 from record.reading import Run
 from record.schema import METRICS, PICTURE, TIMELINE
 
 
-def summarise(folder: Path, *, draws: bool = True) -> Metrics:
+def summarise(folder: Path, *, draws: bool = True, tables: Tables | None = None) -> Metrics:
     """Write `timeline.parquet`, `metrics.json` and, where it `draws`, `summary.png` into a run's folder.
+
+    Args:
+        folder: the run's.
+        draws: whether it gets its picture.
+        tables: what this very process has just written there; it is not read again.
 
     Returns:
         The metrics.
@@ -31,11 +36,11 @@ def summarise(folder: Path, *, draws: bool = True) -> Metrics:
         FolderError: it is not a run's folder, or a file is damaged; one line.
         OSError: the files cannot be written.
     """
-    return _summarise(folder, draws=draws)[1]
+    return _summarise(folder, draws=draws, tables=tables)[1]
 
 
-def _summarise(folder: Path, *, draws: bool = True) -> tuple[Run, Metrics]:
-    run, seconds, metrics = in_numbers(folder)
+def _summarise(folder: Path, *, draws: bool = True, tables: Tables | None = None) -> tuple[Run, Metrics]:
+    run, seconds, metrics = in_numbers(folder, tables)
     with whole(folder / TIMELINE) as partial:
         write_frame(seconds, partial)
     write_text(folder / METRICS, dump(metrics))

@@ -4,6 +4,6 @@ from record import environment
 
 environment.check(__name__, "hydra")
 
-from experiments.simulator import compiled  # noqa: E402 - only where there is what it needs
+from services import compiled  # noqa: E402 - only where there is what it needs
 
 compiled.install()

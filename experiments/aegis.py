@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.plan.installed import missing
+from experiments.runner.reader import outlive_the_reader
 from record import __version__
 
 WRONG = 2
@@ -38,25 +39,34 @@ class Command:
 COMMANDS = {
     "run": Command("experiments.run", "run an experiment: +scenario=NAME [group=choice] [key=value]"),
     "sweep": Command("experiments.run", "the same with -m: all combinations of choices, compared", first=("-m",)),
-    "keys": Command("experiments.keys", "every key of the configuration: unit, default, bounds, meaning"),
-    "replay": Command("experiments.replay", "measure a run again from its folder: does it come out the same?"),
+    "keys": Command("experiments.keys", "every key: its unit, default, bounds and meaning"),
+    "replay": Command("experiments.replay", "measure a run again: does it come out the same?"),
+    "capacity": Command("experiments.capacity", "the highest rate that 1, 2, ... replicas stand, by bisection"),
     "summary": Command("analysis.summary", "draw runs again, or several on one page"),
     "compare": Command("analysis.compare", "effects with intervals, a verdict on each arm, the best arms"),
     "report": Command("analysis.report", "a run, a sweep or a comparison as one HTML file", extra="report"),
-    "baseline": Command("analysis.baseline", "keep runs under a name, to compare later ones with: save, list"),
-    "plan": Command("analysis.plan", "how many pairs, of which length, an effect takes; from a pilot"),
+    "compare-urls": Command("experiments.compare_urls", "services of your own, by address: the same load, a verdict"),
+    "baseline": Command("analysis.baseline", "keep runs under a name to compare with: save, list"),
+    "fit": Command("experiments.fit", "the fleet behind an imported log, or why there is none"),
+    "what-if": Command("experiments.what_if", "what a change would have done to a fitted log"),
+    "export": Command("experiments.export", "the winner as Envoy, HAProxy, nginx or an HPA is configured"),
+    "plan": Command("analysis.plan", "how many pairs an effect takes, how long; from a pilot"),
     "regimes": Command("analysis.regimes", "a sweep over two keys as a map: which policy wins where"),
-    "storm-map": Command("analysis.storm_map", "a sweep over load and retries as a map: where the fleet stays down"),
+    "storm-map": Command("analysis.storm_map", "a sweep over load and retries: where the fleet stays down"),
+    "import": Command("experiments.import_log", "your traffic from your logs: nginx, Envoy, HAProxy and more"),
     "tracking": Command("experiments.tracking", "log runs to MLflow afterwards", extra="tracking"),
     "calibrate": Command("experiments.calibrate", "what this machine's load generator sends on time", extra="load"),
     "lateness": Command("experiments.lateness", "the load generator beside plain Locust, hey and wrk", extra="load"),
     "agreement": Command("experiments.agreement", "live runs against their simulated twins"),
+    "fit-calibration": Command("experiments.fit_calibration", "how right fits are, on systems whose truth is known"),
+    "what-if-calibration": Command("experiments.what_if_calibration", "how right what-ifs are, by live runs"),
+    "what-if-check": Command("experiments.what_if_check", "live runs beside what was predicted of them"),
     "pairing": Command("experiments.pairing", "how many runs the shared seeds save, simulated"),
     "calibration": Command("analysis.calibration.__main__", "how often the verdicts are right, simulated"),
     "router-cost": Command("experiments.router_cost", "CPU a request and added latency, beside other proxies"),
     "policy-table": Command("experiments.policy_table", "every policy under every fault beside the floor, simulated"),
     "simulator-speed": Command("experiments.simulator_speed", "simulated requests a second on this machine"),
-    "compile": Command("experiments.compile", "the simulator compiled, about twice as fast; needs a C compiler"),
+    "compile": Command("experiments.compile", "router and simulator compiled: about twice as fast"),
     "router": Command("services.router.__main__", "the router alone"),
     "backend": Command("services.backend.__main__", "a replica alone"),
     "manager": Command("services.manager.__main__", "the autoscaler alone"),
@@ -66,24 +76,33 @@ COMMANDS = {
 HELP = """\
 usage: aegis COMMAND [ARGUMENT ...]     aegis COMMAND --help     aegis --version
 
-Which routing, failover and autoscaling policy serves my load best, and can I trust the comparison?
-Aegis plays a seeded open-loop load against a real router and real replicas, or in virtual time, hurts them on
-schedule, and leaves a folder with every request, a picture, numbers with units, and a verdict.
+Which routing, failover and autoscaling policy serves my load best, and can I
+trust the comparison? Aegis plays a seeded open-loop load against a real router
+and real replicas, or in virtual time, hurts them on schedule, and leaves a
+folder with every request, a picture, numbers with units, and a verdict.
 
   aegis run +scenario=failover engine=sim
-  aegis sweep +scenario=routed 'seed=range(3)' policy=round_robin,peak_ewma engine=sim
+  aegis sweep +scenario=routed engine=sim 'seed=range(3)' policy=random,prequal
 
 commands
 {commands}
   completion       bash or zsh: eval "$(aegis completion bash)"
 
--m (which `sweep` adds to `run`) measures every combination of the choices given with commas, and compares the arms;
-the seed first, so that arms share seeds. `aegis run` alone lists the scenarios.
-Keys: `aegis keys [WORD]` says unit, default, bounds and meaning; `aegis run --help` lists scenarios and choices, and
-`aegis run +scenario=NAME --cfg job` shows all keys with their values.
-Results go to results/ in the working folder, and runs to mlflow.db there, where MLflow is installed.
-Exit status: 0 complete and valid; 1 it failed; 2 the configuration is wrong (nothing was started); 3 complete, but the
-measurement is not valid; 4 complete and valid, but an `expect` does not hold; 130 and 143 interrupted.
+-m (which `sweep` adds to `run`) measures every combination of the choices
+given with commas, and compares the arms; the seed first, so that arms share
+seeds. `aegis run` alone lists the scenarios. Keys: `aegis keys [WORD]` says
+unit, default, bounds and meaning; `aegis run --help` lists scenarios and
+choices, and `aegis run +scenario=NAME --cfg job` all keys with their values.
+Results go to results/ in the working folder, and runs to mlflow.db there,
+where MLflow is installed.
+
+Exit status
+  0    complete and valid
+  1    it failed
+  2    the configuration is wrong; nothing was started
+  3    complete, but the measurement is not valid
+  4    complete and valid, but an `expect` does not hold
+  130, 143  interrupted
 """
 COMPLETION = """\
 _aegis() {{
@@ -130,6 +149,7 @@ def unknown(name: str) -> str:
 
 def main() -> int | None:
     """Do what the command line says; return the command's exit status."""
+    outlive_the_reader()
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help", "help"):
         print(help_text(), end="")

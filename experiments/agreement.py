@@ -1,8 +1,8 @@
 """How far the simulator is from the live system: `python -m experiments.agreement results/...`.
 
 Every live run below the folders is simulated with its own configuration, faults and seed (the same schedule), and both
-are compared by their metrics. Prints Markdown: an arm a row, with the mean error over its runs and a 95 % interval; and
-for arms that differ by policy alone Kendall's tau of their rankings by p99.
+are compared by their metrics. Prints Markdown: an arm a row, with the mean error over its runs and a 95 % interval;
+then the values, live beside simulated; and for arms that differ by policy alone Kendall's tau of their rankings by p99.
 Exit status: 0 compared; 1 no live run that is valid; 2 wrong arguments.
 """
 
@@ -11,6 +11,7 @@ import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import cast
 
 from analysis.comparison.ranks import kendall_tau
@@ -25,7 +26,12 @@ from record.reading import read
 
 RATIOS = ("latency_p50_ms", "latency_p99_ms")
 DIFFERENCES = ("error_rate", "detection_s", "recovery_s")
-NOT_AN_ARM = ("scenario=", "seed=", "tracking.", "hydra.")
+PLACES = {"latency_p50_ms": 0, "latency_p99_ms": 0, "times_floor_p99": 2}
+"""Metrics whose values are told, and the digits after the point; those of the fault's phase where there is one."""
+NOT_AN_ARM = (
+    "scenario=", "seed=", "tracking.", "hydra.", "expect=", "summary=", "counterfactual=", "comparison.", "validity.",
+)  # fmt: skip
+"""Begins of overrides that change nothing of what is measured."""
 
 
 @dataclass
@@ -48,6 +54,11 @@ class Arm:
     def _known(self, metric: str) -> list[tuple[float, float]]:
         both = [(value_of(live, metric), value_of(twin, metric)) for live, twin in self.pairs]
         return [(old, new) for old, new in both if old is not None and new is not None]
+
+    @property
+    def phase(self) -> str:
+        """What the names of its metrics end with: `_fault` where every run has that phase."""
+        return "_fault" if all(live.get("requests_fault") for live, _ in self.pairs) else ""
 
     def middle(self, which: int, metric: str = "latency_p99_ms") -> float:
         """The geometric mean over its runs; infinite where one of them has none, since it lies among the failed.
@@ -102,6 +113,26 @@ def compare(folders: list[Path]) -> list[Arm]:
     return [arm for arm in arms.values() if arm.pairs]
 
 
+def values(arm: Arm) -> list[str]:
+    """Cells of an arm: of each metric in `PLACES` the values, live and simulated, and how far the simulated p99 is off;
+    what was answered in time (`served_share`), and what was lost, of all requests."""
+    phase = arm.phase
+    cells = [", ".join(_level(arm, which, name + phase, digits) for which in (0, 1)) for name, digits in PLACES.items()]
+    cells.append(_percent(arm.ratio(f"latency_p99_ms{phase}")))
+    shares = [[value_of(pair[which], "served_share") or 0.0 for pair in arm.pairs] for which in (0, 1)]
+    cells.append(", ".join(f"{100 * fmean(each):.1f}" for each in shares))
+    live, simulated = (sum(pair[which].get("failed_requests") or 0 for pair in arm.pairs) for which in (0, 1))
+    return [*cells, f"{live}, {simulated} of {sum(live['offered_requests'] for live, _ in arm.pairs):,}"]
+
+
+def _level(arm: Arm, which: int, metric: str, places: int) -> str:
+    """The geometric mean over its runs, and in brackets the largest; "-" where one of them has none."""
+    known = [value for pair in arm.pairs if (value := value_of(pair[which], metric)) is not None]
+    if len(known) < len(arm.pairs):
+        return "-"
+    return f"{arm.middle(which, metric):.{places}f} ({max(known):.{places}f})"
+
+
 def rankings(arms: list[Arm]) -> dict[str, tuple[float, int]]:
     """Kendall's tau between live and simulated ranking by p99, and the number of policies, by what they share."""
     groups: dict[str, list[Arm]] = {}
@@ -116,7 +147,7 @@ def rankings(arms: list[Arm]) -> dict[str, tuple[float, int]]:
 
 
 def table(arms: list[Arm]) -> str:
-    """Markdown: an arm a row; then the rankings."""
+    """Markdown: an arm a row, first its errors, then its values; then the rankings."""
     lines = [
         "| arm | runs | p50 | p99 | failed requests, points | detection, s | recovery, s |",
         "|---|---|---|---|---|---|---|",
@@ -125,6 +156,14 @@ def table(arms: list[Arm]) -> str:
         cells = [arm.label, str(len(arm.pairs)), *(_percent(arm.ratio(metric)) for metric in RATIOS)]
         cells += [_plain(arm.difference(metric), 100 if metric == "error_rate" else 1) for metric in DIFFERENCES]
         lines.append("| " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "Live, simulated: mean (largest); of the fault's phase where there is one, the last two of all of the run:",
+        "",
+        "| arm | p50, ms | p99, ms | p99 over the floor's | p99, simulated less live | in time, % | lost |",
+        "|---|---|---|---|---|---|---|",
+        *("| " + " | ".join([arm.label, *values(arm)]) + " |" for arm in arms),
+    ]
     taus = rankings(arms)
     if taus:
         lines += ["", "| policies compared under | policies | Kendall's tau |", "|---|---|---|"]

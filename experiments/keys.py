@@ -5,11 +5,11 @@ Exit status: 0 printed; 2 no key is called so.
 
 import argparse
 import difflib
-import os
 import shutil
 import sys
 
 from experiments.plan.reference import Line, in_words, markdown, sections
+from experiments.runner.reader import outlive_the_reader
 
 NONE = 2
 WIDTH = 100
@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("words", nargs="*", metavar="WORD", help="a key, a section, or a part of one; none: all")
     parser.add_argument("--markdown", action="store_true", help="the page docs/configuration.md")
     chosen = parser.parse_args(arguments)
+    outlive_the_reader()
     if chosen.markdown:
         print(markdown(), end="")
         return 0
@@ -44,11 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{word}: no key is called so{hint}", file=sys.stderr)
             return NONE
         shown += [line for line in matched if line not in shown]
-    try:
-        print("\n".join(in_words(shown if chosen.words else lines, min(WIDTH, shutil.get_terminal_size().columns))))
-        sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print("\n".join(in_words(shown if chosen.words else lines, min(WIDTH, shutil.get_terminal_size().columns))))
     return 0
 
 

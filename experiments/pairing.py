@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from analysis.comparison.pairing import Spread, spread
-from experiments.plan.config import Config, EngineConfig, LoadConfig, ReplicaConfig, RouterConfig
+from experiments.plan.config import Config, EngineConfig, LoadConfig, RouterConfig
 from experiments.plan.schedule import build_schedule
+from experiments.plan.tiers import ReplicaConfig
 from experiments.plan.workload import WorkloadSettings
 from experiments.simulator.stack import simulate
 from services.router.settings import TimeoutSettings

@@ -17,11 +17,12 @@ import yaml
 
 from analysis.metrics.capacity import Course, under
 from analysis.metrics.floor import ideal_s
-from experiments.plan.config import Config, DelaysConfig, EngineConfig, LoadConfig, ReplicaConfig, RouterConfig
+from experiments.plan.config import Config, DelaysConfig, EngineConfig, LoadConfig, RouterConfig
 from experiments.plan.delays import Delay, StartUp
 from experiments.plan.fault_plan import Fault
 from experiments.plan.installed import CONF
 from experiments.plan.schedule import build_schedule
+from experiments.plan.tiers import ReplicaConfig
 from experiments.plan.workload import DemandSettings, WorkloadSettings
 from experiments.simulator.request import OK
 from experiments.simulator.stack import simulate
@@ -52,6 +53,9 @@ class Case(NamedTuple):
     action: str | None = None
     """The fault on one replica, of a factor of ten where it has one."""
     speeds: tuple[float, ...] = (1.0,) * REPLICAS
+    rate_rps: float = RATE_RPS
+    is_told: bool = False
+    """Whether the replicas' weights say their speeds."""
 
     @property
     def fault(self) -> Fault | None:
@@ -96,9 +100,9 @@ def measured(policy: str, case: Case, seed: int) -> Found:
     config = Config(
         seed=seed,
         replicas=REPLICAS,
-        replica=ReplicaConfig(SLOTS, speeds=list(case.speeds)),
+        replica=ReplicaConfig(SLOTS, speeds=list(case.speeds), weights=list(case.speeds) if case.is_told else []),
         workload=WorkloadSettings(
-            rate_rps=RATE_RPS, duration_s=DURATION_S, warmup_s=WARMUP_S, demand=DemandSettings(mean_ms=MEAN_MS)
+            rate_rps=case.rate_rps, duration_s=DURATION_S, warmup_s=WARMUP_S, demand=DemandSettings(mean_ms=MEAN_MS)
         ),
         router=RouterConfig(),
         policy={"name": policy},
@@ -139,7 +143,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=20, help="runs of each (default 20)")
     parser.add_argument("--first", type=int, default=1, help="the first seed (default 1)")
     parser.add_argument("--policy", nargs="+", default=list(POLICIES.usable()), metavar="NAME", help="default: all")
+    parser.add_argument("--rate", type=float, default=RATE_RPS, help=f"requests a second (default {RATE_RPS:g})")
+    parser.add_argument("--told", action="store_true", help="the replicas' weights say their speeds")
     chosen = parser.parse_args(arguments)
+    if not 1 <= chosen.rate <= 1000:
+        parser.error("--rate: between 1 and 1000")
     if chosen.seeds < 1 or chosen.first < 0:
         parser.error("--seeds: at least 1; --first: at least 0")
     for name in chosen.policy:
@@ -149,9 +157,10 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(str(error))
     seeds = range(chosen.first, chosen.first + chosen.seeds)
     print(f"p50, ms; p99 as a multiple of the floor's, geometric mean of {len(seeds)} runs (largest)\n")
-    print("| | " + " | ".join(CASES) + " |\n|" + "---|" * (len(CASES) + 1))
+    cases = {name: case._replace(rate_rps=chosen.rate, is_told=chosen.told) for name, case in CASES.items()}
+    print("| | " + " | ".join(cases) + " |\n|" + "---|" * (len(cases) + 1))
     for name in chosen.policy:
-        cells = [cell([measured(name, case, seed) for seed in seeds]) for case in CASES.values()]
+        cells = [cell([measured(name, case, seed) for seed in seeds]) for case in cases.values()]
         print(f"| `{name}` | " + " | ".join(cells) + " |", flush=True)
     return 0
 

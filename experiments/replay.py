@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.expectations.grammar import parse_all
-from experiments.plan.original import Original, ReplayError, read_original
+from experiments.plan.original import COMMANDS, Original, ReplayError, read_original, refused
 from experiments.runner.exit_status import ExitStatus
 from experiments.runner.supervision import Interrupted, say, supervise
 from record.files import read_manifest, write_json
@@ -38,12 +38,15 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("run", type=Path, metavar="DIR", help="a run's folder")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="how often it is run again (default 3)")
+    parser.add_argument(COMMANDS, action="store_true", help="run the lines for the shell that its faults have")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where to (default: results/replays/<time>-<run>)")
     chosen = parser.parse_args(arguments)
     if chosen.repeats < 1:
         parser.error(f"--repeats={chosen.repeats}: must be at least 1")
     try:
         original = read_original(chosen.run)
+        if not chosen.commands and (why_not := refused(original.folder, original.plan.faults)) is not None:
+            raise ReplayError(why_not)
         old = _metrics(chosen.run)
         output = _claim(chosen.output or PLACE / f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{original.name}")
     except (ReplayError, OSError) as error:
@@ -121,7 +124,9 @@ def _judge(
     failed = sum(status == FAILED for status in statuses)
     new = [_metrics(output / str(number)) for number, status in enumerate(statuses, 1) if status != FAILED]
     comparison = original.plan.config.comparison
-    smallest = Smallest(comparison.smallest_effect, comparison.smallest_share, comparison.smallest_seconds)
+    smallest = Smallest(
+        comparison.smallest_effect, comparison.smallest_share, comparison.smallest_seconds, comparison.smallest_count
+    )
     judgement = check(old, new, original.plan.primary, smallest)
     content = {
         "run": str(original.folder),

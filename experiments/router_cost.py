@@ -3,8 +3,9 @@
 Every arm stands before the same server, which answers at once. In each round every arm is measured once, in an order
 that turns from round to round: the CPU time that its process takes a request under wrk (32 connections, closed loop, as
 fast as it can), and what it adds to the latency of an open loop at 200 requests a second over the same loop without it.
-The proxy has one core, everything else the others. Peers that are not installed are left out, and named. Prints a
-Markdown table: medians of the rounds, in parentheses the smallest and the largest.
+The proxy has one core, everything else the others. Where `make fast` has compiled the router, both of its forms are
+arms. Peers that are not installed are left out, and named. Prints a Markdown table: medians of the rounds, in
+parentheses the smallest and the largest.
 """
 
 import argparse
@@ -30,11 +31,13 @@ import psutil
 
 from experiments.calibrate import SETTLE, Bench, bench, finished, positive
 from experiments.data_planes import DATA_PLANES, HOST, DataPlane, Front
+from services import compiled
 from services.processes import ServiceProcess, StartError
 from services.router.policies import POLICIES
 from services.router.settings import RouterSettings
 
-OURS = "aegis"
+OURS = ("aegis", "aegis_interpreted")
+"""Its two forms; the second only where there is a compiled one."""
 CONNECTIONS = 32
 RATE_RPS = 200.0
 READY_S = 15.0
@@ -53,7 +56,7 @@ class Arm:
 
     def __str__(self) -> str:
         """As it stands in the table."""
-        return f"{self.plane} {self.policy}" if self.plane == OURS else self.plane
+        return f"{self.plane} {self.policy}" if self.plane in OURS else self.plane
 
 
 @dataclass(frozen=True)
@@ -236,7 +239,8 @@ def table(measured: dict[Arm, list[Cost]]) -> str:
 
 def chosen_arms(policies: list[str], peers: list[str]) -> list[Arm]:
     """The arms, without the peers that are not installed, which are named."""
-    arms = [Arm(OURS, policy) for policy in policies]
+    forms = OURS if compiled.state.is_compiled else OURS[:1]
+    arms = [Arm(form, policy) for policy in policies for form in forms]
     with tempfile.TemporaryDirectory() as name:
         for peer in peers:
             plane = DATA_PLANES.create(peer, {})
@@ -261,7 +265,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.router_cost", description=(__doc__ or "").partition("\n")[0]
     )
-    peers = [name for name in DATA_PLANES.usable() if name != OURS]
+    peers = [name for name in DATA_PLANES.usable() if name not in OURS]
     parser.add_argument("--policies", nargs="*", default=["adaptive", "least_request", "peak_ewma"], metavar="NAME",
                         help=f"of Aegis' router: {POLICIES.listed()}")  # fmt: skip
     parser.add_argument("--peers", nargs="*", default=peers, metavar="NAME", choices=peers,

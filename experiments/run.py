@@ -31,12 +31,14 @@ from experiments.plan.engines import engine_of
 from experiments.plan.errors import WrongError, one_line
 from experiments.plan.expecting import quoted
 from experiments.plan.installed import CONF
+from experiments.plan.original import COMMANDS
 from experiments.plan.resolve import resolve
 from experiments.runner.exit_status import ExitStatus
+from experiments.runner.reader import outlive_the_reader
 from experiments.runner.supervision import Interrupted, say, supervise
 from experiments.sweep import jobs, optuna, sweeper
 from experiments.sweep.ending import end_interrupted, end_without_result
-from experiments.sweep.jobs import place
+from experiments.sweep.jobs import place, spread
 from experiments.sweep.outcome import NotMeasuredError, Outcome, check_direction, outcome_of
 from experiments.sweep.resuming import resumed
 from experiments.sweep.showing import shown
@@ -113,18 +115,20 @@ def main() -> int:
     if sys.flags.optimize:
         say(f"PYTHONOPTIMIZE={sys.flags.optimize}: takes out assertions, by which Hydra reads overrides; unset it")
         return ExitStatus.WRONG
+    outlive_the_reader()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that the status and the wording are ours
     sweeper.register()
     is_dry = DRY_RUN in sys.argv[1:]
     arguments = place([argument for argument in sys.argv[1:] if argument != DRY_RUN])
     is_resumed = any(argument.startswith(RESUME) for argument in arguments)
-    asks_hydra = any(argument.startswith("-") and argument not in ("-m", "--multirun") for argument in arguments)
+    ours = ("-m", "--multirun", *([COMMANDS] if is_resumed else []))
+    asks_hydra = any(argument.startswith("-") and argument not in ours for argument in arguments)
     if not asks_hydra and not is_resumed and not any(a.lstrip("+").startswith("scenario=") for a in arguments):
         say(f"no scenario: add +scenario=NAME, one of {', '.join(scenarios())}")
         return ExitStatus.WRONG
     try:
         store.register()
-        arguments = quoted(arguments)
+        arguments = spread(quoted(arguments))
         if not asks_hydra:
             admin_token()
         if is_resumed:

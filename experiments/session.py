@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, cast
@@ -14,6 +14,7 @@ from rich.console import Console
 from analysis.expectations.grammar import parse_all
 from experiments.plan.config import Config
 from experiments.plan.engines import Engine, RunError, engine_of
+from experiments.plan.inputs import inputs_of
 from experiments.plan.outside import plugins_of
 from experiments.plan.resolve import Plan
 from experiments.runner.exit_status import ExitStatus
@@ -27,11 +28,16 @@ from record.place import Claim, claim, reserve_space
 from record.provenance import now_iso, provenance, provenance_of_process
 from record.shapes import Manifest, Plugin
 from record.writing import Recorder
+from services import compiled
 from services.manager.engines import EngineError
 from services.processes import StartError
 
 if TYPE_CHECKING:  # a run that expects nothing pays nothing for it
     from analysis.expectations.judging import Outcome
+
+
+LEDGERED_REQUESTS = 200_000
+"""Of a run that keeps a ledger without having been asked to: so many rows take a tenth of a second to read."""
 
 
 @dataclass
@@ -53,8 +59,12 @@ class Session:
     """What Hydra leaves of a job, by file name, for `.hydra/` in the run's folder."""
     is_logged_by_sweep: bool = False
     """Whether its sweep logs it to MLflow, with the others."""
+    is_quiet: bool = False
+    """Whether who runs it tells of it."""
     heading: Callable[[], str] | None = None
     """What its line begins with, where it is one of many that are told in a line each."""
+    _notes: tuple[str, ...] = field(default=(), init=False)
+    """What is to be said below its heading."""
 
     @property
     def config(self) -> Config:
@@ -64,7 +74,7 @@ class Session:
     async def run(self) -> ExitStatus:
         """Do it all; return the exit status."""
         console = Console(stderr=False, soft_wrap=True)
-        self._progress = Progress(console, is_quiet=self._is_one_of_many)
+        self._progress = Progress(console, is_quiet=self._is_one_of_many or self.is_quiet)
         self._claim: Claim | None = None
         logs_itself = self.config.tracking.enabled and not self.is_logged_by_sweep
         companion = Companion(self._warn) if logs_itself else None
@@ -85,7 +95,11 @@ class Session:
             if self._claim is not None:
                 self._claim.release()
             return ExitStatus.FAILED
+        if (note := compiled.state.note()) is not None:
+            print(f"note: {note}", file=sys.stderr)
         self._progress.say(f"{self.scenario}, seed {self.config.seed}: {self._in_words()}")
+        for text in self._notes:
+            self._progress.step(text)
         if companion is not None:
             companion.open(self.folder)
         reason, error_text = await self._measure(companion)
@@ -103,8 +117,11 @@ class Session:
     def _in_words(self) -> str:
         if self.config.load.ui:
             return f"Locust's web UI in front of {self.config.replicas} replica(s); nothing is measured"
+        router, replicas = self.config.router, f"{self.config.replicas} replica(s)"
+        if router is not None and router.url is not None:
+            replicas = f"{router.url}{f' before {replicas}' if self.config.replicas else ''}"
         return (
-            f"{self._requests} requests in {self.config.workload.duration_s:g} s, {self.config.replicas} replica(s)"
+            f"{self._requests} requests in {self.config.workload.duration_s:g} s, {replicas}"
             f"{', ' + str(len(self.plan.faults)) + ' fault(s)' if self.plan.faults else ''}"
         )
 
@@ -116,7 +133,7 @@ class Session:
 
         schedule = build_schedule(self.config.workload, self.config.seed)
         self._requests = len(schedule)
-        reserve_space(self.folder, self._requests)
+        reserve_space(self.folder, self._requests * (2 if self._keeps_ledger else 1))
         manifest: Manifest = {
             "schema_version": schema.VERSION,
             "run_id": self.folder.name if self.sweep_dir is None else f"{self.folder.parent.name}/{self.folder.name}",
@@ -134,6 +151,7 @@ class Session:
             "looks": self.looks,
             "virtual_time": self._engine.is_virtual,
             "plugins": cast(list[Plugin], plugins_of(self.config, self.plan.faults)),
+            "inputs": inputs_of(self.config),
             "config": self.plan.resolved,
             "faults": [fault.as_dict() for fault in self.plan.faults],
         }
@@ -141,9 +159,21 @@ class Session:
         for name, text in self.hydra_files.items():
             (self.folder / schema.COMPOSED).mkdir(exist_ok=True)
             write_text(self.folder / schema.COMPOSED / name, text)
-        write_frame(schedule, self.folder / schema.SCHEDULE)
+        written = write_frame(schedule, self.folder / schema.SCHEDULE)
+        needed = None
+        if self.config.has_demand:
+            from experiments.plan.demanded import demanded
+
+            demand = demanded(self.config, schedule["scheduled_s"].to_numpy())
+            self._notes = demand.notes
+            if demand.table is not None:
+                manifest["demand_source"] = demand.source
+                needed = write_frame(demand.table, self.folder / schema.DEMAND)
         made_with = provenance_of_process() if self._engine.is_virtual else provenance()
-        self._recorder = Recorder(self.folder, cast(Manifest, {**manifest, **made_with}))
+        begins = {"t0_unix": None, "t0_monotonic": None} if self._engine.is_virtual else {}
+        self._recorder = Recorder(self.folder, cast(Manifest, {**manifest, **made_with, **begins}))
+        if self._engine.is_virtual:
+            self._recorder.schedule, self._recorder.demand = written, needed
 
     def _guard(self) -> Guardian | None:
         """A guardian that is to be told of the run's end; None where it need not be."""
@@ -154,7 +184,8 @@ class Session:
 
     async def _measure(self, companion: Companion | None) -> tuple[str, str | None]:
         try:
-            execution = self._engine.create(self.config, self.plan.faults, self._recorder, self._progress)
+            config = replace(self.config, ledger="always" if self._keeps_ledger else "never")
+            execution = self._engine.create(config, self.plan.faults, self._recorder, self._progress)
             await execution.run(companion)
         except asyncio.CancelledError:
             return "interrupted", None
@@ -190,7 +221,7 @@ class Session:
         if companion is not None:
             self._progress.step("logging to MLflow")
             where = await companion.log()
-        if metrics is not None:
+        if metrics is not None and not self.is_quiet:
             self._print(metrics)
         if outcomes:
             from analysis.expectations.report import show
@@ -238,6 +269,18 @@ class Session:
         return self.config.summary == "always" or (self.config.summary == "auto" and not self._is_one_of_many)
 
     @property
+    def _keeps_ledger(self) -> bool:
+        """Whether the replicas write down what they do."""
+        config = self.config
+        if config.ledger == "auto":
+            has_more = config.workload.post_share > 0 or config.load.retries.max_attempts > 1
+            # A proxy of somebody else's may number requests anew, and then nobody knows which they were.
+            may_repeat = (bool(self.plan.faults) or has_more) and not config.is_external
+            is_small = self._requests <= LEDGERED_REQUESTS and not self._is_one_of_many
+            return may_repeat and is_small and not config.load.ui and not config.tier.replicas
+        return config.ledger == "always"
+
+    @property
     def _wants_counterfactual(self) -> bool:
         from experiments.simulator.counterfactual import is_asked_for
 
@@ -264,7 +307,7 @@ class Session:
         from analysis.summary import summarise
 
         try:
-            return summarise(self.folder, draws=self._draws)
+            return summarise(self.folder, draws=self._draws, tables=self._recorder.tables)
         except (FolderError, OSError, ValueError) as error:
             self._warn(f"no summary: {error}")
             return None

@@ -25,7 +25,7 @@ from experiments.plan.delays import Delay
 from experiments.plan.fault_plan import Fault
 from experiments.plan.schedule import build_schedule
 from experiments.plan.workload import DemandSettings, WorkloadSettings
-from experiments.simulator import compiled
+from services import compiled
 
 Side = Callable[[int, int], tuple[float, float, float]]
 SLOTS, MEAN_MS, LOAD, SLOW = 2, 50.0, 0.7, 3.0

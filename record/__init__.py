@@ -17,5 +17,5 @@ Begin with `reading`: `Run` is a run's folder as numbers and tables, `read(folde
 What every key and column means: docs/results.md, which tests hold against these modules.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 """The version of all of Aegis; pyproject.toml reads it here."""

@@ -92,6 +92,12 @@ def dump(content: object) -> str:
     return json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
+def cached(name: str) -> Path:
+    """Where something that takes seconds to make is kept for this user's next process: in `aegis/` of the cache."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "aegis" / name
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a run's folder.
 

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from record.schedule_hash import schedule_hash
-from record.schema import MANIFEST, REQUESTS, SCHEDULE, SCHEDULE_COLUMNS, numbers
+from record.schema import DEMAND, DEMAND_COLUMNS, MANIFEST, REQUESTS, SCHEDULE, SCHEDULE_COLUMNS, SIZE, WORK, numbers
 from record.shapes import Manifest, is_simulated
 
 SAME_S = 1e-6
@@ -25,24 +25,44 @@ LASTING = ("queue_s", "service_s", "router_s")
 Problem = tuple[str, str]
 
 
-def problems(manifest: Manifest, requests: pd.DataFrame, schedule: pd.DataFrame | None) -> Iterator[Problem]:
+def problems(
+    manifest: Manifest,
+    requests: pd.DataFrame,
+    schedule: pd.DataFrame | None,
+    work: pd.DataFrame | None = None,
+    demand: pd.DataFrame | None = None,
+) -> Iterator[Problem]:
     """(file, what is wrong with it) of all that is.
 
     Args:
         manifest: content of `manifest.json`.
         requests: `requests.parquet`, numbers as float64; empty where there is none.
         schedule: `schedule.parquet`, likewise; None where there is none.
+        work: `work.parquet`, likewise.
+        demand: `demand.parquet`, likewise.
     """
+    if demand is not None:
+        yield from _demand(demand)
     if schedule is not None:
         yield from _schedule(manifest, schedule)
+        if work is not None:
+            yield from _work(work, len(schedule))
     if manifest.get("mode") != "ui":
         yield from _possibility(manifest, requests)
         if schedule is not None:
             yield from _rows(manifest, requests, schedule)
 
 
+def _demand(demand: pd.DataFrame) -> Iterator[Problem]:
+    values = _table(demand, tuple(DEMAND_COLUMNS))
+    if not np.isfinite(values).all() or (values < 0).any():
+        yield DEMAND, "a number is negative, or none"
+    elif (demand["t_s"].to_numpy() != np.arange(len(demand))).any():
+        yield DEMAND, f"the t_s are not 0 to {len(demand) - 1:,} in this order"
+
+
 def _schedule(manifest: Manifest, schedule: pd.DataFrame) -> Iterator[Problem]:
-    values = _table(schedule, numbers(SCHEDULE_COLUMNS))
+    values = _table(schedule, (*numbers(SCHEDULE_COLUMNS), *([SIZE] if SIZE in schedule else [])))
     if not np.isfinite(values).all() or (values < 0).any():
         yield SCHEDULE, "a number is negative, or none"
         return  # of which there is no hash
@@ -53,6 +73,21 @@ def _schedule(manifest: Manifest, schedule: pd.DataFrame) -> Iterator[Problem]:
     known, actual = manifest.get("schedule_hash"), schedule_hash(schedule)
     if actual != known:
         yield SCHEDULE, f"is not the schedule of this run (hash {actual[:12]}, in {MANIFEST} {str(known)[:12]})"
+
+
+def _work(work: pd.DataFrame, count: int) -> Iterator[Problem]:
+    """Every attempt is one of a request that was asked, and none began before it came, or after it had ended."""
+    ids, times = work["request_id"].to_numpy(), _table(work, ("taken_s", "began_s", "ended_s"))
+    wrong = {
+        f"is not in {SCHEDULE}": ~((ids >= 0) & (ids < count)),
+        "has an attempt without its moments": ~np.isfinite(times[:, (0, 2)]).all(axis=1),
+        "has an attempt that began before it came, or after it had ended": (times[:, 1] < times[:, 0] - CLOCK_S)
+        | (times[:, 1] > times[:, 2] + CLOCK_S),
+    }
+    for text, rows in wrong.items():
+        if rows.any():
+            yield WORK, f"request_id {_number(ids[rows][0])} {text}"
+            return
 
 
 def _rows(manifest: Manifest, requests: pd.DataFrame, schedule: pd.DataFrame) -> Iterator[Problem]:
@@ -82,7 +117,8 @@ def _possibility(manifest: Manifest, requests: pd.DataFrame) -> Iterator[Problem
     lasting = _table(requests, LASTING)
     outcome, attempts = requests["outcome"].to_numpy(dtype=object), requests["attempts"].to_numpy(dtype="float64")
     is_dropped, is_ok = outcome == "dropped", outcome == "ok"
-    timeout_s = float((manifest["config"].get("load") or {}).get("timeout_s") or 0.0)
+    load = manifest["config"].get("load") or {}
+    timeout_s = float((load.get("retries") or {}).get("attempt_s") or load.get("timeout_s") or 0.0)
     with np.errstate(invalid="ignore"):  # inf - inf, which is found by itself
         took_s = completed - sent
     wrong = {

@@ -8,8 +8,8 @@ from record.shapes import Event
 
 MOMENTARY = frozenset({"restart"})
 """Actions that are over when they have been carried out."""
-SERVICES = frozenset({"router", "manager"})
-"""Targets that are no replicas: nobody takes them out of rotation."""
+SERVICES = frozenset({"router", "manager", "tier_router", "system"})
+"""Targets that are no replicas: nobody takes them out of rotation. `system` is what a command of the user's hits."""
 
 
 @dataclass(frozen=True)

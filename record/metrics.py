@@ -34,6 +34,11 @@ class Metrics(TypedDict, total=False):
     requests_fault: int
     error_rate_recovery: float | None
     requests_recovery: int
+    post_requests: int
+    failed_get_requests: int | None
+    failed_get_upper_share: float | None
+    failed_post_requests: int | None
+    failed_post_upper_share: float | None
     dropped: int
 
     # latency and where it goes
@@ -88,12 +93,46 @@ class Metrics(TypedDict, total=False):
     # routing and replicas
     retried_requests: int | None
     attempts_per_request: float | None
+    sends_per_request: float | None
     hedged_requests: int | None
     hedge_wins: int | None
+    tier_calls: int | None
+    tier_calls_per_request: float | None
+    tier_attempts_per_call: float | None
+    tier_hedged_calls: int | None
+    tier_failed_calls: int | None
     replicas_min: int | None
     replicas_max: int | None
+    failed_starts: int | None
+    ended_replicas: int | None
     replica_seconds: float | None
     slo_violation_s: float | None
+    slo_violation_share: float | None
+    slo_violating_requests: int
+
+    # how well it was scaled
+    scaling_not_judged: str | None
+    scaling_regret: float | None
+    scaling_regret_replica_seconds: float | None
+    paid_replica_seconds: float | None
+    shortage_replica_seconds: float | None
+    hindsight_replica_seconds: float | None
+    hindsight_shortage_replica_seconds: float | None
+    hindsight_under_provisioned_share: float | None
+    hindsight_startup_s: float | None
+    need_to_ready_s: float | None
+    need_to_ready_max_s: float | None
+    unmet_needs: int | None
+    under_provisioning_accuracy: float | None
+    over_provisioning_accuracy: float | None
+    under_provisioning_resource_share: float | None
+    over_provisioning_resource_share: float | None
+    under_provisioned_share: float | None
+    over_provisioned_share: float | None
+    scaling_actions: int | None
+    scaling_jitter_per_min: float | None
+    scaling_instability_up_share: float | None
+    scaling_instability_down_share: float | None
 
     # faults
     faults_injected: int
@@ -110,6 +149,14 @@ class Metrics(TypedDict, total=False):
     false_ejections: int | None
     regret_mean_ms: float | None
     regret_p99_ms: float | None
+
+    # what replicas did
+    amplification: float | None
+    executions_per_request: float | None
+    duplicate_requests: int | None
+    duplicate_posts: int | None
+    wasted_work_s: float | None
+    wasted_work_share: float | None
 
     # against theory
     exact_error_p50_ms: float | None

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from record import integrity, schema
@@ -15,8 +16,8 @@ from record.files import FolderError, one_line, read_manifest, told_of
 from record.landed import LandedFault, landed
 from record.latency import Floats, ranked_ms
 from record.misfits import fits, is_finite, misfits
-from record.parquet import read_frame
-from record.schema import OPTIONAL, OUTCOMES, PHASES, REQUEST_COLUMNS, SCHEDULE_COLUMNS
+from record.parquet import Tables, as_frame, read_frame
+from record.schema import METHODS, OPTIONAL, OUTCOMES, PHASES, REQUEST_COLUMNS, SCHEDULE_COLUMNS
 from record.shapes import Event, Manifest, Sample, is_simulated
 
 NUMBERS = schema.numbers(REQUEST_COLUMNS)
@@ -36,6 +37,12 @@ class Run:
     """The schedule's `scheduled_s`, of the whole run; of a closed loop the moments at which it asked."""
     demand_s: pd.Series
     """The schedule's `demand_s`; empty where there is no schedule."""
+    methods: pd.Series | None = None
+    """The schedule's `method`; None = it has none, all are GET."""
+    work: pd.DataFrame | None = None
+    """`work.parquet`; None = the replicas kept no ledger."""
+    demand: pd.DataFrame | None = None
+    """`demand.parquet`, columns as `schema.DEMAND_COLUMNS`, all float64; None = it was not said."""
 
     def setting(self, section: str, key: str, default: float) -> float:
         """A number of the run's configuration, or `default` where the manifest has none.
@@ -59,6 +66,11 @@ class Run:
     def is_simulated(self) -> bool:
         """Whether it ran in virtual time, where nothing is late and no CPU is used."""
         return is_simulated(self.manifest)
+
+    @property
+    def has_tier(self) -> bool:
+        """Whether its replicas call a second tier: then a request's demand is not all of its work."""
+        return bool((self.manifest["config"].get("tier") or {}).get("replicas"))
 
     @property
     def workers(self) -> int:
@@ -106,7 +118,16 @@ class Run:
         """Those of `measured` as arrays, words as objects: pandas costs tenths of a millisecond an operation."""
         measured = self.measured
         names = map(str, measured)
-        return {name: measured[name].to_numpy(dtype="float64" if name in NUMBERS else object) for name in names}
+        numbers = (*NUMBERS, schema.SENDS)
+        return {name: measured[name].to_numpy(dtype="float64" if name in numbers else object) for name in names}
+
+    @cached_property
+    def is_post(self) -> NDArray[np.bool_]:
+        """Of `measured` in its order."""
+        if self.methods is None:
+            return np.zeros(len(self.measured), dtype=bool)
+        ids = self.columns["request_id"].astype("int64")
+        return np.asarray(self.methods.to_numpy(dtype=object)[ids] == "POST")
 
     @cached_property
     def ranked(self) -> Floats:
@@ -124,20 +145,27 @@ class Run:
         return landed(self.events)
 
 
-def read(folder: Path) -> Run:
+def read(folder: Path, tables: Tables | None = None, *, is_own: bool = False) -> Run:
     """Read a run; what an incomplete run did not come to write is empty.
+
+    Args:
+        folder: its.
+        tables: what this process has just written there, and need not read.
+        is_own: this process or one of its sweep has just written the folder: what the rows say is not doubted. So it is
+            of `tables`.
 
     Raises:
         FolderError: it is not a run's folder, a file is damaged or not this run's, or a complete run lacks one.
     """
     with told_of(folder):
-        return _read(folder)
+        return _read(folder, tables, is_checked=not is_own and tables is None)
 
 
-def _read(folder: Path) -> Run:
+def _read(folder: Path, tables: Tables | None, *, is_checked: bool) -> Run:
     manifest = read_manifest(folder)
-    requests = _requests(folder / schema.REQUESTS)
-    schedule = _schedule(folder / schema.SCHEDULE)
+    written = tables or (None, None, None, None)
+    requests = _requests(folder / schema.REQUESTS, written[0], is_checked=is_checked)
+    schedule = _schedule(folder / schema.SCHEDULE, written[1], is_checked=is_checked)
     if manifest.get("exit_reason") == "complete":
         for name, table in ((schema.REQUESTS, requests), (schema.SCHEDULE, schedule)):
             if table is None:
@@ -146,7 +174,9 @@ def _read(folder: Path) -> Run:
         requests = pd.DataFrame(
             {name: pd.Series(dtype="float64" if name in NUMBERS else "str") for name in REQUEST_COLUMNS}
         )
-    for name, wrong in integrity.problems(manifest, requests, schedule):
+    work = _work(folder / schema.WORK, written[2], is_checked=is_checked)
+    demand = _demand(folder / schema.DEMAND, written[3])
+    for name, wrong in integrity.problems(manifest, requests, schedule, work, demand) if is_checked else ():
         raise FolderError(f"{folder / name}: {wrong}")
     # A closed loop follows no schedule: what it asked is all that it offered.
     is_closed = (manifest["config"].get("load") or {}).get("loop") == "closed"
@@ -159,30 +189,59 @@ def _read(folder: Path) -> Run:
         _lines(folder / schema.SAMPLES, Sample),
         planned["scheduled_s"],
         pd.Series(dtype="float64") if schedule is None else schedule["demand_s"],
+        None if schedule is None else schedule.get(schema.METHOD),
+        work,
+        demand,
     )
 
 
-def _requests(path: Path) -> pd.DataFrame | None:
-    table = _parquet(path, tuple(name for name in REQUEST_COLUMNS if name not in OPTIONAL))
+def _requests(path: Path, written: pa.Table | None, *, is_checked: bool) -> pd.DataFrame | None:
+    table = _parquet(path, tuple(name for name in REQUEST_COLUMNS if name not in OPTIONAL), written)
     if table is None:
         return None
-    _make_numbers(path, table, NUMBERS)
+    _make_numbers(path, table, NUMBERS if schema.SENDS not in table else (*NUMBERS, schema.SENDS))
     if "hedge" not in table:
         table["hedge"] = None
+    if not is_checked:
+        return table
     for name, words in (("outcome", OUTCOMES), ("phase", PHASES)):
-        unknown = sorted(set(table[name].unique()) - set(words), key=str)
-        if unknown:
-            raise FolderError(f"{path}: {name} {unknown[0]!r} is none of {', '.join(words)}")
+        _check_words(path, table, name, words)
     if table["request_id"].duplicated().any():
         raise FolderError(f"{path}: a request_id stands there twice")
     return table
 
 
-def _schedule(path: Path) -> pd.DataFrame | None:
-    table = _parquet(path, tuple(SCHEDULE_COLUMNS))
+def _schedule(path: Path, written: pa.Table | None, *, is_checked: bool) -> pd.DataFrame | None:
+    table = _parquet(path, tuple(SCHEDULE_COLUMNS), written)
     if table is not None:
         _make_numbers(path, table, schema.numbers(SCHEDULE_COLUMNS))
+        if is_checked and schema.METHOD in table:
+            _check_words(path, table, schema.METHOD, METHODS)
+        if schema.SIZE in table:
+            _make_numbers(path, table, (schema.SIZE,))
     return table
+
+
+def _work(path: Path, written: pa.Table | None, *, is_checked: bool) -> pd.DataFrame | None:
+    table = _parquet(path, tuple(schema.WORK_COLUMNS), written)
+    if table is not None:
+        _make_numbers(path, table, schema.numbers(schema.WORK_COLUMNS))
+        if is_checked:
+            _check_words(path, table, "end", schema.WORK_ENDS)
+    return table
+
+
+def _demand(path: Path, written: pa.Table | None) -> pd.DataFrame | None:
+    table = _parquet(path, tuple(schema.DEMAND_COLUMNS), written)
+    if table is not None:
+        _make_numbers(path, table, tuple(schema.DEMAND_COLUMNS))
+    return table
+
+
+def _check_words(path: Path, table: pd.DataFrame, name: str, words: tuple[str, ...]) -> None:
+    unknown = sorted(set(table[name].unique()) - set(words), key=str)
+    if unknown:
+        raise FolderError(f"{path}: {name} {unknown[0]!r} is none of {', '.join(words)}")
 
 
 def _make_numbers(path: Path, table: pd.DataFrame, names: tuple[str, ...]) -> None:
@@ -197,7 +256,9 @@ def _make_numbers(path: Path, table: pd.DataFrame, names: tuple[str, ...]) -> No
         raise FolderError(f"{path}: column {name} is not made of numbers ({one_line(error)})") from error
 
 
-def _parquet(path: Path, columns: tuple[str, ...]) -> pd.DataFrame | None:
+def _parquet(path: Path, columns: tuple[str, ...], written: pa.Table | None) -> pd.DataFrame | None:
+    if written is not None:
+        return as_frame(written)
     if not path.exists():
         return None
     try:

@@ -26,6 +26,7 @@ class Sections(TypedDict, total=False):
     policy: _Section
     scaler: _Section
     autoscaling: _Section
+    tier: _Section
     random_faults: _Section
     engine: _Section
     validity: _Section
@@ -87,6 +88,15 @@ class Plugin(TypedDict):
     sha256: str
 
 
+class Input(TypedDict):
+    """A file that the configuration names and the run was planned by; `sha256` is that of its content."""
+
+    key: str
+    file: str
+    bytes: int
+    sha256: str
+
+
 class SimulatedEngine(TypedDict):
     """What the simulator did, and how fast."""
 
@@ -110,6 +120,19 @@ class Provenance(TypedDict, total=False):
     cpu: str
     cores: int | None
     packages: dict[str, str | None]
+
+
+class Calls(TypedDict):
+    """What the router of a second tier has counted from its last start to its end, warm-up included."""
+
+    calls: int
+    attempts: int
+    """That have begun: a call that the router turns away has none."""
+    hedged: int
+    """Second attempts beside one that was slow."""
+    failed: int
+    """Calls that the router answered with an error, or whose answer broke off. One whose caller hung up before is none:
+    it was given up after `tier.timeout_s`, or a quorum did not wait for it, and the router cannot tell which."""
 
 
 class _Configured(TypedDict):
@@ -142,12 +165,32 @@ class Manifest(_Configured, Provenance, total=False):
     virtual_time: bool
     plugins: list[Plugin]
     """Those outside the tree that the run took."""
+    inputs: list[Input]
+    """The files that it was planned by."""
+    demand_source: str
+    """Of a run with `demand.parquet`: `measured` or `analytic`."""
     clocks: list[ClockEntry]
     engine: SimulatedEngine
     generator: list[Generator]
     picks: dict[str, int]
     """Attempts by why the policy picked their replica, as the router counted them until its end."""
+    router_compiled: bool
+    tier: Calls
+    """Of a run with a second tier."""
     image: str
+    server: str
+    """What a proxy or service that is not of Aegis called itself, before the run."""
+
+
+def url_of_external(manifest: Manifest) -> str | None:
+    """Where the proxy or service listened that stood in the place of Aegis' router; None = none did."""
+    url = (manifest["config"].get("router") or {}).get("url")
+    return None if url is None else str(url)
+
+
+def has_own_router(manifest: Manifest) -> bool:
+    """Whether Aegis' router stood before the replicas, so that its word is there."""
+    return manifest["config"].get("router") is not None and url_of_external(manifest) is None
 
 
 def is_simulated(manifest: Manifest) -> bool:
@@ -195,6 +238,8 @@ class Sample(_Moment, total=False):
     """Cores in use since the last line, by `schema.CPU_ROLES`."""
     replicas_ready: int | None
     replicas_desired: int | None
+    replicas_provisioned: int | None
+    """All that are paid for: those in rotation, and those that start, stand by, are ejected or drain."""
     router_in_flight: int | None
     router_lag_ms: float | None
     """How long the router's event loop has stood still since the last line, milliseconds."""

@@ -10,13 +10,18 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from record import schema
+from record import schema, work
 from record.files import FolderError, read_manifest, told_of, whole, write_json, write_text
 from record.place import give_back, hold
 from record.provenance import now_iso
 from record.shapes import ClockEntry, Event, Manifest, Sample
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from record.parquet import Tables
 
 
 class Lines:
@@ -64,6 +69,16 @@ class Recorder:
         self._early: list[tuple[float, dict[str, object]]] = []
         self._events: Lines | None = None
         self._samples: Lines | None = None
+        self.schedule: pa.Table | None = None
+        """As it was written, where this process simulates the run."""
+        self.rows: pa.Table | None = None
+        """Likewise, of `raw/load-0.parquet`, which is then written only if `requests.parquet` cannot be."""
+        self.work: pa.Table | None = None
+        """Likewise, of `work.parquet`."""
+        self.demand: pa.Table | None = None
+        """Likewise, of `demand.parquet`."""
+        self.tables: Tables | None = None
+        """After `close`, where all of these were given."""
         write_json(self.folder / schema.MANIFEST, self.manifest)
 
     def write_manifest(self) -> None:
@@ -83,9 +98,11 @@ class Recorder:
         self.t0 = t0 or 0.0
         self._events = Lines(self.folder / schema.EVENTS)
         self._samples = Lines(self.folder / schema.SAMPLES)
+        is_told = t0 is None and "t0_monotonic" in self.manifest
         self.manifest["t0_unix"] = None if t0 is None else time.time() + (t0 - time.monotonic())
         self.manifest["t0_monotonic"] = t0
-        self.write_manifest()
+        if not is_told:
+            self.write_manifest()
         for moment, event in self._early:
             self._add(self._events, moment, event)
         self._early.clear()
@@ -126,11 +143,37 @@ class Recorder:
             self._events.close()
         finally:
             self._samples.close()
-        finish(self.folder, exit_reason, error, self.manifest)
+        try:
+            merged = finish(self.folder, exit_reason, error, self.manifest, self.rows)
+        except OSError:
+            self._keep_rows()
+            raise
+        if merged is not None and self.schedule is not None and self.rows is not None:
+            from record.parquet import Tables
+
+            self.tables = Tables(merged, self.schedule, self.work, self.demand)
         self.manifest = json.loads((self.folder / schema.MANIFEST).read_text(encoding="utf-8"))
 
+    def _keep_rows(self) -> None:
+        """Leave what `finish` can be done again with, as far as the disk takes it."""
+        if self.rows is None:
+            return
+        import pyarrow.parquet as pq
 
-def finish(folder: Path, exit_reason: str, error: str | None = None, manifest: Manifest | None = None) -> None:
+        self.write_manifest()
+        with contextlib.suppress(OSError):
+            (self.folder / schema.RAW).mkdir(exist_ok=True)
+            with whole(self.folder / schema.RAW / "load-0.parquet") as partial:
+                pq.write_table(self.rows, partial)
+
+
+def finish(
+    folder: Path,
+    exit_reason: str,
+    error: str | None = None,
+    manifest: Manifest | None = None,
+    rows: "pa.Table | None" = None,
+) -> "pa.Table | None":
     """Close a run's folder: merge the load's rows, order the events, set `exit_reason`.
 
     Args:
@@ -138,6 +181,10 @@ def finish(folder: Path, exit_reason: str, error: str | None = None, manifest: M
         exit_reason: how it ended.
         error: why it failed.
         manifest: as it is by now; None = as it was written.
+        rows: the load's, in the schedule's order; None = they are in `raw/`.
+
+    Returns:
+        What `requests.parquet` holds; None = there are no rows.
 
     Raises:
         FolderError: the manifest cannot be read.
@@ -153,7 +200,8 @@ def finish(folder: Path, exit_reason: str, error: str | None = None, manifest: M
     events.sort(key=lambda event: event["t_s"])
     # Without an event an empty line: of a file without a byte, DVC warns at every run.
     write_text(folder / schema.EVENTS, "".join(json.dumps(event) + "\n" for event in events) or "\n")
-    _merge_requests(folder, manifest, events)
+    merged = _merge_requests(folder, manifest, events, rows)
+    work.merge(folder, manifest, events)
     told = sorted((folder / schema.RAW).glob("load-*.json"))
     manifest["generator"] = [json.loads(path.read_text(encoding="utf-8")) for path in told]
     manifest["exit_reason"] = exit_reason
@@ -162,9 +210,12 @@ def finish(folder: Path, exit_reason: str, error: str | None = None, manifest: M
         manifest["error"] = error
     write_json(folder / schema.MANIFEST, manifest)
     shutil.rmtree(folder / schema.RAW, ignore_errors=True)
+    return merged
 
 
-def _merge_requests(folder: Path, manifest: Manifest, events: list[Event]) -> None:
+def _merge_requests(
+    folder: Path, manifest: Manifest, events: list[Event], rows: "pa.Table | None"
+) -> "pa.Table | None":
     """The generator processes' rows in one file, in the schedule's order, each with its phase."""
     import numpy as np
     import pyarrow as pa
@@ -172,15 +223,18 @@ def _merge_requests(folder: Path, manifest: Manifest, events: list[Event]) -> No
 
     from record.parquet import read_arrow
 
-    tables = [read_arrow(path) for path in sorted((folder / schema.RAW).glob("load-*.parquet"))]
-    if not tables:
-        return
-    table = pa.concat_tables(tables).sort_by("request_id")
+    if rows is None:
+        tables = [read_arrow(path) for path in sorted((folder / schema.RAW).glob("load-*.parquet"))]
+        if not tables:
+            return None
+        rows = pa.concat_tables(tables).sort_by("request_id")
+    table = rows
     scheduled = table["scheduled_s"].to_numpy()
     names = phases(scheduled, manifest["config"]["workload"]["warmup_s"], events)
     table = table.append_column("phase", pa.array(np.asarray(names, dtype=object), pa.string()))
     with whole(folder / schema.REQUESTS) as partial:
         pq.write_table(table, partial)
+    return table
 
 
 def phases(scheduled_s: Any, warmup_s: float, events: list[Event]) -> Any:  # noqa: ANN401

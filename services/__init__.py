@@ -3,7 +3,7 @@
 import sys
 from importlib.util import find_spec
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 """That of all of Aegis (`record.__version__`), which the services' image does not hold; a test keeps them the same."""
 
 if find_spec("aiohttp") is None:  # said of the package itself, of which `python -m` makes one line

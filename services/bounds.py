@@ -100,7 +100,8 @@ def _rules(settings: "type[DataclassInstance]") -> dict[str, tuple[Bounds | Choi
 
 
 def hold(settings: "DataclassInstance", section: str = "") -> None:
-    """Hold every field of a dataclass, and of those within it, against what its annotation allows; None is let pass.
+    """Hold every field of a dataclass, and of those within it and in its lists, against what its annotation allows.
+    None is let pass.
 
     Args:
         settings: an instance.
@@ -113,6 +114,9 @@ def hold(settings: "DataclassInstance", section: str = "") -> None:
         key, value = f"{section}.{name}" if section else name, getattr(settings, name)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             hold(value, key)
+        elif isinstance(value, list) and value and dataclasses.is_dataclass(value[0]):
+            for number, each in enumerate(value):
+                hold(each, f"{key}[{number}]")
         elif value is not None:
             for rule in rules:
                 rule.check(key, value)

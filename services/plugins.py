@@ -23,7 +23,10 @@ from typing import Any
 from services.units import must_be
 
 VARIABLE = "AEGIS_PLUGINS"
-ROOMS = ("policies", "scalers", "manager_engines", "process_faults", "profiles", "engines", "panels", "data_planes")
+ROOMS = (
+    "policies", "scalers", "manager_engines", "process_faults", "profiles", "arrivals", "engines", "panels",
+    "data_planes", "exporters", "readers",
+)  # fmt: skip
 """The folders that a plugins' folder may have; `panels` are found by `analysis/pages/panels/`."""
 
 
@@ -41,6 +44,13 @@ def check_folders() -> None:
     for folder in folders():
         if not any((folder / room).is_dir() for room in ROOMS):
             raise ValueError(f"{VARIABLE}={folder}: must be a folder with one of {', '.join(ROOMS)} in it")
+
+
+def _extends_compiled(error: Exception) -> str:
+    """What helps where a class extends one whose compiled form is used (services/compiled.py); else nothing."""
+    if not (isinstance(error, TypeError) and "inherit from compiled" in str(error)):
+        return ""
+    return "; AEGIS_INTERPRETED=1 in the environment has it extend the Python files"
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,7 @@ class Point:
             module = importlib.import_module(f"{self.package}.{name}")
         except Exception as error:
             text = " ".join(str(error).split())
+            text += _extends_compiled(error)
             raise ValueError(
                 f"{self.kind}={name}: {_shown(file)} cannot be imported ({type(error).__name__}: {text})"
             ) from error
@@ -177,7 +188,12 @@ class Point:
         for option in known:
             if option not in options and taken[option].default is inspect.Parameter.empty:
                 raise ValueError(f"{self.kind}.{option}: must be given, {name} has no default for it")
-        return plugin(**options, **{key: value for key, value in fixed.items() if key in taken})
+        try:
+            return plugin(**options, **{key: value for key, value in fixed.items() if key in taken})
+        except TypeError as error:
+            if not (hint := _extends_compiled(error)):
+                raise
+            raise ValueError(f"{self.kind}={name}: {error}{hint}") from error
 
     def outsiders(self) -> dict[str, Path]:
         """The names that only files outside the tree have, usable or not, with the file."""

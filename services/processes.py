@@ -105,13 +105,17 @@ class ServiceProcess:
         self.addresses = dict(word.split("=", 1) for word in line.split() if "=" in word)
         return self.addresses
 
-    async def start(self, timeout_s: float) -> dict[str, str]:
+    async def start(self, timeout_s: float, on_spawn: Callable[[], None] | None = None) -> dict[str, str]:
         """Start it niced, wait until it is ready, give it its priority back; return its addresses.
+
+        `on_spawn` is called once there is a process.
 
         Raises:
             StartError: it did not come up.
         """
         await self.spawn()
+        if on_spawn is not None:
+            on_spawn()
         niced = self._renice(STARTUP_NICE) if may_raise_priority() else False
         addresses = await self.ready(timeout_s)
         if niced:

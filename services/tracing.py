@@ -141,6 +141,8 @@ class RequestTrace:
         self._context = tracing.api.set_span_in_context(self._span)
         self._attempts: dict[int, Span] = {}
         """Those under way, by their numbers."""
+        self._line_s: float | None = None
+        """What it has spent in line for a slot; None = it never stood there."""
         context = self._span.get_span_context()
         self.trace_id = f"{context.trace_id:032x}" if context.trace_flags.sampled else None
         """Of a trace that is kept: 32 hexadecimal digits."""
@@ -158,6 +160,10 @@ class RequestTrace:
             attributes["http.request.resend_count"] = number - 1
         kind = self._tracing.api.SpanKind.CLIENT
         self._attempts[number] = self._tracing.tracer.start_span(self._name, self._context, kind, attributes)
+
+    def waited(self, seconds: float) -> None:
+        """It has stood in line for a slot, perhaps once more."""
+        self._line_s = (self._line_s or 0.0) + seconds
 
     def fails(self, number: int, why: str) -> None:
         """Attempt `number` has failed, or was given up; another one may answer the request."""
@@ -193,5 +199,7 @@ class RequestTrace:
                 span.set_status(self._tracing.api.StatusCode.ERROR)
         for span in attempts:
             span.end()
+        if self._line_s is not None:
+            self._span.set_attribute("aegis.line_ms", 1e3 * self._line_s)
         self._span.set_attributes({name: value for name, value in attributes.items() if value is not None})  # type: ignore[misc]
         self._span.end()

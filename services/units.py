@@ -4,6 +4,7 @@
     must_be("demand.mean_ms", "50ms", float)             # "must be milliseconds, a number, as demand.mean_ms=50"
 """
 
+import dataclasses
 import re
 
 UNITS = (
@@ -62,11 +63,16 @@ def must_be(key: str, value: object, kind: type, default: object = None, item: t
 
 
 def typed(value: object) -> str:
-    """A value as one types it."""
+    """A value as one types it; of a section what is not its default."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, float):
         return f"{value:.10g}"
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        usual = vars(type(value)())
+        value = {name: each for name, each in vars(value).items() if each != usual[name]}
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{typed(each)}' for key, each in value.items())}}}"
     return f"[{','.join(map(typed, value))}]" if isinstance(value, list | tuple) else str(value)
 
 

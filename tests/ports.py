@@ -30,6 +30,12 @@ def free_ports(count: int) -> list[int]:
     return [port for port in mixed if is_free(port)][:count]
 
 
+def free_row(count: int) -> int:
+    """The first of so many that follow each other."""
+    free = set(free_ports(PER_WORKER))
+    return next(port for port in sorted(free) if free.issuperset(range(port, port + count)))
+
+
 def free_port() -> int:
     """One."""
     return free_ports(1)[0]

@@ -19,13 +19,15 @@ SHORT = [
 ]  # fmt: skip
 """A picture takes as long to draw as all the rest of a short run."""
 GATEWAY_TIMEOUT = 504
+AT_MOST_S = 240.0
+"""For whatever a test waits for: what has not come by then never does, however slow the machine is."""
 
 
 def command(*overrides):
     return [sys.executable, "-m", "experiments.run", *overrides]
 
 
-def run(*overrides, timeout_s=220, env=None):
+def run(*overrides, timeout_s=AT_MOST_S, env=None):
     return subprocess.run(
         command(*overrides),
         cwd=ROOT,
@@ -35,6 +37,27 @@ def run(*overrides, timeout_s=220, env=None):
         env={**os.environ, **(env or {})},
         check=False,
     )
+
+
+def run_until(is_through, folder, overrides, seconds):
+    """A run that lasts as long as it takes until what it is to show has come, on a machine of any speed.
+
+    Args:
+        is_through: function of the events that a run left, whether they have it all.
+        folder: one is made in it for each run.
+        overrides: function of the length of the load, seconds: the arguments of that run.
+        seconds: lengths to try, from the usual one up.
+
+    Returns:
+        The folder of the first run that has it all, or of the last one, and its finished process.
+    """
+    for duration_s in seconds:
+        place = folder / f"{duration_s:g}s"
+        done = run(*overrides(duration_s), f"workload.duration_s={duration_s:g}", f"hydra.run.dir={place}")
+        assert done.returncode in (0, 3), done.stdout + done.stderr
+        if is_through(events(place)):
+            break
+    return place, done
 
 
 def start(*overrides, env=None):
@@ -48,15 +71,35 @@ def start(*overrides, env=None):
     )
 
 
-def wait_for(condition, timeout_s=30.0, what="condition"):
-    """The condition's value as soon as it is true."""
-    deadline = time.monotonic() + timeout_s
+def wait_for(condition, what="condition"):
+    """The condition's value as soon as it is true; `what` names it where it never is."""
+    deadline = time.monotonic() + AT_MOST_S
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
         time.sleep(0.02)
-    raise AssertionError(f"not within {timeout_s} s: {what}")
+    raise AssertionError(f"not within {AT_MOST_S} s: {what}")
+
+
+def is_alive(process):
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # gone between the two questions
+        return False
+
+
+def command_of(process):
+    """The command line of a process; empty where it is gone, or nobody has asked for its end yet."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def descendants(process):
+    """All processes below one that was started, as psutil's."""
+    return psutil.Process(process.pid).children(recursive=True)
 
 
 def processes_of(folder):
@@ -65,10 +108,10 @@ def processes_of(folder):
     for process in psutil.process_iter():
         try:
             text = " ".join(process.cmdline()) + " " + process.environ().get("AEGIS_LOAD", "")
-            if str(folder) in text and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
         except (psutil.Error, OSError):
             continue
+        if str(folder) in text and is_alive(process):
+            found.append(process)
     return found
 
 

@@ -10,7 +10,7 @@ from tests.running import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MADE = (
-    "experiments/simulator/binaries/",
+    "services/binaries/",
     "results/",
     "analysis/metrics.json",
     "analysis/summary.png",

@@ -141,6 +141,7 @@ def test_a_simulated_p99_of_the_page_comes_out_again(name, arm):
     assert f"{found:,.1f} ms" == value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arm",
     [
@@ -154,6 +155,7 @@ def test_the_failed_requests_of_the_page_come_out_again(arm):
     assert row("handling", arm)[1] == percent(failed / offered)
 
 
+@pytest.mark.slow
 def test_what_the_killed_replica_would_have_cost_comes_out_again():
     [job] = jobs("kill")
     parts = {part.key: part.value for part in handling(job.plan.config.router)}

@@ -6,6 +6,8 @@ metric of `compared`, effects verdicts (`verdicts`), and verdicts sentences (`te
     effects            ratio or difference on runs of their length; `counts`: of shares that are counted
     system_effects     the same of the system in the long run, by `system_quantiles` and `pooled`
     over_runs          one arm's runs without a reference: a mean and an interval
+    values             values of metrics in words
+    front              scalers on cost and broken promises, and which none is better than in both
     gathering          from folders to runs, arms and a comparison with its headlines
     statistics         intervals and families; `sign_flips`: tests without a distribution
     sequential         looks at a sweep while it grows; `planned`: what its runs say was set before

@@ -142,6 +142,7 @@ def identify(run: Run) -> tuple[tuple[str, str], ...]:
     config = {key: value for key, value in run.manifest["config"].items() if key not in APART}
     flat = {"scenario": str(run.manifest.get("scenario")), **flatten(config)}
     # A file outside the tree can be another one under the same name.
+    flat |= {f"{i['key']}.sha256": i["sha256"][:12] for i in run.manifest.get("inputs") or []}
     flat |= {f"{p['key']}.{p['name']}.sha256": p["sha256"][:12] for p in run.manifest.get("plugins") or []}
     return tuple(sorted(flat.items()))
 

@@ -12,15 +12,28 @@ class Compared:
     label: str
     unit: str
     lower_is_better: bool = True
-    by: Literal["ratio", "share", "seconds"] = "ratio"
-    """Compared by the ratio, or by the difference: of shares, and of seconds that are counted whole and may be none."""
+    by: Literal["ratio", "share", "seconds", "count"] = "ratio"
+    """Compared by the ratio, or by the difference: of shares, and of seconds and other counts that are whole and may be
+    none. What is best in the middle is not compared, as a scaler's jitter, which may be above 0 and below."""
     quantile: float | None = None
     """Of latency, which one."""
+    digits: int = 1
+    """After the point, where a value is told."""
 
     @property
     def is_share(self) -> bool:
         """Whether it counts requests."""
         return self.by == "share"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is counted whole."""
+        return self.by in ("seconds", "count")
+
+    @property
+    def is_percent(self) -> bool:
+        """Whether it is told as a percentage: of requests, of time, of what is needed."""
+        return self.unit == "share"
 
 
 FAILED = "error_rate"
@@ -38,11 +51,18 @@ COMPARED = (
     Compared("recovery_s", "recovery", "s", by="seconds"),
     Compared("slo_violation_s", "seconds outside the objective", "s", by="seconds"),
     Compared("replica_seconds", "replica-seconds", "s"),
+    Compared("scaling_regret", "cost over hindsight's", "times", digits=2),
+    Compared("under_provisioning_accuracy", "under-provisioning", "share"),
+    Compared("over_provisioning_accuracy", "over-provisioning", "share"),
+    Compared("under_provisioned_share", "time under-provisioned", "share"),
+    Compared("over_provisioned_share", "time over-provisioned", "share"),
+    Compared("need_to_ready_s", "from need to ready", "s", by="seconds"),
+    Compared("scaling_actions", "scaling actions", "actions", by="count"),
 )
 BY_KEY = {compared.key: compared for compared in COMPARED}
 PRIMARY = tuple(BY_KEY)
 """What `comparison.primary` may name."""
 RATIOS = tuple(compared.key for compared in COMPARED if compared.by == "ratio")
 """Those that have one."""
-LEAST_S = 1.0
-"""What `recovery_s` and `slo_violation_s` are counted in, seconds."""
+LEAST = 1.0
+"""What is counted whole is counted in: seconds, actions."""

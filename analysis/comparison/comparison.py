@@ -76,6 +76,8 @@ class Row:
     """Likewise: the headline (`text`)."""
     best_set: list[str] | None = None
     """Likewise, of three arms and more: those that no other one is better than, the one that looks best first."""
+    best: str | None = None
+    """Likewise: which arms are best, in a sentence."""
 
     def as_dict(self) -> dict[str, Any]:
         """What stands in `comparison.json`."""
@@ -110,6 +112,15 @@ class Comparison:
     """Runs that stand far from their fellows."""
     sweep: str | None = None
     """The folder of the sweep that all runs are of."""
+
+    @property
+    def arms(self) -> dict[str, list[Measured]]:
+        """The runs that were compared, by arm."""
+        arms: dict[str, list[Measured]] = {}
+        for pairs in self.pairings:
+            arms.setdefault(pairs.reference, [pair.ours for pair in pairs.kept])
+            arms[pairs.arm] = [pair.theirs for pair in pairs.kept]
+        return arms
 
     def row(self, arm: str, metric: str) -> Row | None:
         """An arm's row."""

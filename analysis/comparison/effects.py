@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from analysis.comparison.arms import Pairs
-from analysis.comparison.compared import FAILED, LEAST_S, Compared
+from analysis.comparison.compared import FAILED, LEAST, Compared
 from analysis.comparison.counts import share_difference
 from analysis.comparison.sign_flips import sign_flip_p, signed_rank_p
 from analysis.comparison.statistics import ALPHA, POWER, Paired, paired
@@ -121,7 +121,7 @@ def find(compared: Compared, pairs: Pairs) -> Effect | None:
         effect.rank_sign = _sign(differences)
         return effect
     effect.estimate = paired(differences)
-    if compared.by == "seconds":
+    if compared.is_whole:
         effect.estimate = counted_whole(effect.estimate)
     effect.permutation_p = sign_flip_p(differences)
     return effect
@@ -165,13 +165,13 @@ def _sign(differences: list[float]) -> int:
 
 
 def counted_whole(sample: Paired) -> Paired:
-    """A sample of what is counted in whole seconds, or of differences of two such: equal counts are no certainty.
+    """A sample of what is counted whole, or of differences of two such: equal counts are no certainty.
 
     Rounding to a unit adds the variance unit^2 / 12 (Sheppard's correction, 1898), to a difference twice that.
     """
     if sample.n < 2:
         return sample
-    sd = math.hypot(sample.sd, LEAST_S / math.sqrt(6))
+    sd = math.hypot(sample.sd, LEAST / math.sqrt(6))
     return Paired(sample.n, sample.mean, sd, student_p(sample.mean * math.sqrt(sample.n) / sd, sample.n - 1))
 
 

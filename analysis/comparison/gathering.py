@@ -8,7 +8,7 @@ from pathlib import Path
 from analysis.comparison.advice import advise
 from analysis.comparison.arms import sort_into_arms
 from analysis.comparison.comparison import Comparison, compare
-from analysis.comparison.text import headline
+from analysis.comparison.text import best, headline
 from analysis.metrics.measured import numbers_of
 from record.files import FolderError, find, read_metrics
 from record.metrics import Metrics
@@ -24,10 +24,17 @@ def on_stderr(reason: str) -> None:
     print(f"left out: {reason}", file=sys.stderr)
 
 
-def read_each(places: list[Path], leave_out: LeaveOut = on_stderr) -> Iterator[Run]:
+def read_each(
+    places: list[Path], leave_out: LeaveOut = on_stderr, since: float | None = None
+) -> Iterator[Run]:
     """Every run below `places`, in order; one that cannot be read is told to `leave_out`.
 
     A run counts once, also where a baseline that lies below keeps a copy of it.
+
+    Args:
+        places: folders.
+        leave_out: is told of those that cannot be read.
+        since: seconds since 1970; rows of runs whose metrics were written later are not checked again.
 
     Raises:
         FolderError: a place holds no run.
@@ -35,7 +42,7 @@ def read_each(places: list[Path], leave_out: LeaveOut = on_stderr) -> Iterator[R
     known: set[tuple[str, str]] = set()
     for folder in find(places):
         with _left_out(leave_out):
-            run = read(folder)
+            run = read(folder, is_own=_is_since(folder, since))
             own = run.manifest.get("run_id"), run.manifest.get("started_at")
             if run.manifest.get("mode") == "ui" or own in known:
                 continue
@@ -66,17 +73,20 @@ def read_runs(
         FolderError: a place holds no run.
     """
     runs = []
-    for run in read_each(places, leave_out):
+    for run in read_each(places, leave_out, since):
         with _left_out(leave_out):
             runs.append((run, _written(run.folder, since) or numbers_of(run).metrics))
     return runs
 
 
 def _written(folder: Path, since: float | None) -> Metrics | None:
+    return read_metrics(folder) if _is_since(folder, since) else None
+
+
+def _is_since(folder: Path, since: float | None) -> bool:
     with contextlib.suppress(OSError):
-        if since is not None and (folder / METRICS).stat().st_mtime > since:
-            return read_metrics(folder)
-    return None
+        return since is not None and (folder / METRICS).stat().st_mtime > since
+    return False
 
 
 def compare_runs(runs: list[tuple[Run, Metrics]]) -> Comparison:
@@ -94,4 +104,5 @@ def told(comparison: Comparison) -> Comparison:
     for pairs in comparison.pairings:
         if (row := comparison.row(pairs.arm, comparison.primary)) is not None:
             row.sentence = headline(comparison, pairs)
+            row.best = best(comparison) or None
     return comparison

@@ -6,8 +6,8 @@ from analysis.comparison.comparison import Comparison
 from analysis.comparison.outlying import Outlying
 from analysis.comparison.sign_flips import least_p
 from analysis.comparison.statistics import ALPHA
+from analysis.comparison.values import told
 from analysis.metrics.objective import sentence
-from analysis.metrics.verdict import percent
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -28,6 +28,8 @@ def notes(comparison: Comparison) -> list[str]:
                 f"{row.permutation_p:.2g}: they disagree at {row.level:.2g}."
             )
     manifests = [one.run.manifest for p in comparison.pairings for kept in p.kept for one in (kept.ours, kept.theirs)]
+    if len({manifest.get("router_compiled") for manifest in manifests} - {None}) > 1:
+        lines.append("Some runs had the compiled router (make fast), others its Python files: they differ in its cost.")
     if text := sentence(manifests):
         lines.append(text)
     pairs = min((row.n for row in comparison.rows if row.is_primary), default=0)
@@ -39,7 +41,7 @@ def notes(comparison: Comparison) -> list[str]:
     if comparison.rows:
         lines.append(
             "Intervals are those that the verdicts were given by, of 95 % where no level stands beside them: primary "
-            f"metric and failed requests are one family of {headline_rows} tests, all else one of {others} (Holm)."
+            f"metric (*) and failed requests are one family of {headline_rows} tests, all else one of {others} (Holm)."
         )
     return lines
 
@@ -47,12 +49,9 @@ def notes(comparison: Comparison) -> list[str]:
 def _apart(one: Outlying) -> str:
     compared = BY_KEY[one.metric]
 
-    def of(value: float) -> str:
-        return percent(value) if compared.is_share else f"{value:,.1f} {compared.unit}"
-
     return (
-        f"{one.folder} stands apart: {one.arm}, seed {one.seed}, {compared.label} {of(one.value)}, its fellows' median "
-        f"{of(one.fellows)}; intervals do not hold where some runs are of another kind."
+        f"{one.folder} stands apart: {one.arm}, seed {one.seed}, {compared.label} {told(compared, one.value)}, its "
+        f"fellows' median {told(compared, one.fellows)}; intervals do not hold where some runs are of another kind."
     )
 
 

@@ -1,5 +1,6 @@
 """What the runs of one arm say together of a metric, without a reference: a mean and an interval."""
 
+import math
 from collections.abc import Sequence
 
 from analysis.comparison.compared import Compared
@@ -20,6 +21,6 @@ def interval_of(compared: Compared, runs: Sequence[Metrics]) -> Interval:
     values = [float(value) for _, value in known]
     if compared.is_share:
         return share_interval(values, sum(metrics["offered_requests"] for metrics, _ in known))
-    if compared.by == "seconds" and values:
-        return mean_interval(counted_whole(paired(values)))
+    if compared.is_whole and values:
+        return mean_interval(counted_whole(paired(values)), least=0.0 if min(values) >= 0 else -math.inf)
     return geometric_interval(values)

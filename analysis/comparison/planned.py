@@ -9,6 +9,9 @@ from analysis.comparison.effects import Estimand
 from analysis.comparison.sequential import Look, extended, look
 from analysis.comparison.verdicts import Smallest
 
+SMALLEST = {"effect": 0.05, "share": 0.001, "seconds": 1.0, "count": 1.0}
+"""The smallest effects of interest of a run that did not say them."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -30,10 +33,7 @@ def plan_of(config: dict[str, Any]) -> Plan:
     given, repeat = config.get("comparison") or {}, config.get("repeat") or {}
     primary, estimand = given.get("primary") or "latency_p99_ms", given.get("estimand") or "system"
     try:
-        sizes = [
-            float(given.get(key, default))
-            for key, default in (("smallest_effect", 0.05), ("smallest_share", 0.001), ("smallest_seconds", 1.0))
-        ]
+        sizes = [float(given.get(f"smallest_{name}", default)) for name, default in SMALLEST.items()]
         most = int(repeat.get("max") or 20)
     except (TypeError, ValueError) as error:
         raise ComparisonError(f"config.comparison of the manifests: {error}") from error

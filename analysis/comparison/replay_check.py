@@ -5,7 +5,8 @@ Holm's over all metrics, so that a run which differs in nothing is said to diffe
 """
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -14,8 +15,8 @@ import numpy as np
 from analysis.comparison.compared import BY_KEY, COMPARED, Compared
 from analysis.comparison.effects import counted_whole
 from analysis.comparison.statistics import holm_levels, paired, prediction_interval, prediction_p, same_rate_p
+from analysis.comparison.values import told
 from analysis.comparison.verdicts import Smallest
-from analysis.metrics.verdict import percent
 from record.metrics import Metrics, value_of
 
 Outcome = Literal["agrees", "differs", "not comparable"]
@@ -72,21 +73,22 @@ class _Ratio:
         return math.exp(low), math.exp(high) if high < 700 else math.inf
 
 
-class _Seconds:
-    """Seconds that are counted whole and may be none: the repeats are taken for a normal sample, with its rounding."""
+class _Whole:
+    """Seconds and counts, whole ones that may be none: the repeats are taken for a normal sample, with its rounding."""
 
     def __init__(self, compared: Compared, old: float, values: Sequence[float]) -> None:
         self.compared, self.old = compared, old
         self._sample = counted_whole(paired(values))
+        self._least = 0.0 if min(values) >= 0 else -math.inf
         self.n, self.mean = self._sample.n, self._sample.mean
         self.p = float(prediction_p(self._sample, np.array([old]))[0])
 
     def is_within(self, smallest: Smallest) -> bool:
-        return abs(self.old - self.mean) <= smallest.seconds
+        return abs(self.old - self.mean) <= smallest.of(self.compared)
 
     def interval(self, level: float) -> tuple[float, float]:
         low, high = prediction_interval(self._sample, level)
-        return max(0.0, low), high
+        return max(self._least, low), high
 
 
 class _Share:
@@ -105,19 +107,37 @@ class _Share:
         self.compared, self.n, self.old = compared, len(shares), old
         events, total = sum(round(share * n) for share, n in zip(shares, totals, strict=True)), sum(totals)
         self.mean: float = events / total
-        sample = paired([math.asin(math.sqrt(share)) for share in shares])
-        counts = np.arange(of + 1)
-        self._shares = counts / of
-        by_spread = prediction_p(sample, np.arcsin(np.sqrt(self._shares)))
-        self._ps = np.maximum(by_spread, same_rate_p(counts, of, events, total))
-        self.p = float(self._ps[round(self.old * of)])
+        self._of, self._events, self._total = of, events, total
+        self._sample = paired([math.asin(math.sqrt(share)) for share in shares])
+        count = round(old * of)
+        self.p = max(self._by_spread(count), self._by_counting(count))
+
+    def _by_spread(self, count: int) -> float:
+        return float(prediction_p(self._sample, np.array([math.asin(math.sqrt(count / self._of))]))[0])
+
+    def _by_counting(self, count: int) -> float:
+        return float(same_rate_p(np.array([count]), self._of, self._events, self._total)[0])
 
     def is_within(self, smallest: Smallest) -> bool:
         return abs(self.old - self.mean) <= smallest.share
 
     def interval(self, level: float) -> tuple[float, float]:
-        inside = self._shares[self._ps > level]
-        return float(inside[0]), float(inside[-1])
+        spread = math.sin(self._sample.mean) ** 2 * self._of
+        ends = [
+            *_ends(self._by_spread, spread, self._of, level),
+            *_ends(self._by_counting, self.mean * self._of, self._of, level),
+        ]
+        return min(ends) / self._of, max(ends) / self._of
+
+
+def _ends(p: Callable[[int], float], peak: float, most: int, level: float) -> list[int]:
+    """The least and the largest count up to `most` whose p is above the level, if any; p rises to `peak`, and falls."""
+    inside = next((count for count in (math.floor(peak), math.ceil(peak)) if p(count) > level), None)
+    if inside is None:
+        return []
+    least = bisect_left(range(inside), True, key=lambda count: p(count) > level)
+    beyond = bisect_left(range(inside, most + 1), True, key=lambda count: p(count) <= level)
+    return [least, inside + beyond - 1]
 
 
 def check(old: Metrics, repeats: Sequence[Metrics], primary: str, smallest: Smallest) -> Check:
@@ -147,7 +167,7 @@ def check(old: Metrics, repeats: Sequence[Metrics], primary: str, smallest: Smal
     return _conclude(rows, len(valid), len(repeats), "".join(unseen))
 
 
-def _find(compared: Compared, old: Metrics, valid: Sequence[Metrics]) -> _Ratio | _Seconds | _Share | Row | None:
+def _find(compared: Compared, old: Metrics, valid: Sequence[Metrics]) -> _Ratio | _Whole | _Share | Row | None:
     """The metric before its verdict; a Row where it cannot be compared, None where nobody has it."""
     ours = value_of(old, compared.key)
     values = [value for metrics in valid if (value := value_of(metrics, compared.key)) is not None]
@@ -158,15 +178,15 @@ def _find(compared: Compared, old: Metrics, valid: Sequence[Metrics]) -> _Ratio 
         if compared.is_share:
             totals = [metrics["offered_requests"] for metrics in valid]
             return _Share(compared, ours, old["offered_requests"], values, totals)
-        if compared.by == "seconds":
-            return _Seconds(compared, ours, values)
+        if compared.is_whole:
+            return _Whole(compared, ours, values)
         if min(ours, *values) > 0:
             return _Ratio(compared, ours, values)
     mean = sum(values) / len(values) if values else None
     return Row(compared.key, ours, mean, None, None, len(values), None, None, "not compared")
 
 
-def _row(held: _Ratio | _Seconds | _Share, level: float, is_within: bool) -> Row:
+def _row(held: _Ratio | _Whole | _Share, level: float, is_within: bool) -> Row:
     verdict: Literal["agrees", "differs", "no interval"] = "agrees"
     if not is_within and held.n < 2:
         verdict = "no interval"
@@ -177,7 +197,7 @@ def _row(held: _Ratio | _Seconds | _Share, level: float, is_within: bool) -> Row
     return Row(held.compared.key, held.old, held.mean, low, high, held.n, held.p, level, verdict)
 
 
-def _unseen(held: _Ratio | _Seconds | _Share, level: float, smallest: Smallest) -> str:
+def _unseen(held: _Ratio | _Whole | _Share, level: float, smallest: Smallest) -> str:
     """The difference that would have passed for agreement, in words."""
     if held.n < 2:
         return ""
@@ -187,7 +207,7 @@ def _unseen(held: _Ratio | _Seconds | _Share, level: float, smallest: Smallest) 
     elif isinstance(held, _Share):
         size = f"{max(high - held.mean, least) * 100:.2f} percentage points"
     else:
-        size = f"{max(high - held.mean, least):.3g} s"
+        size = f"{max(high - held.mean, least):.3g} {held.compared.unit}"
     return f"; {held.compared.label} higher by {size} would not have shown"
 
 
@@ -227,8 +247,8 @@ def _effect(row: Row) -> str:
         return compared.label
     if compared.is_share:
         return f"{compared.label} ({(row.old - row.new_mean) * 100:+.2f} percentage points)"
-    if compared.by == "seconds":
-        return f"{compared.label} ({row.old - row.new_mean:+.1f} s)"
+    if compared.is_whole:
+        return f"{compared.label} ({row.old - row.new_mean:+.1f} {compared.unit})"
     return f"{compared.label} (x {row.old / row.new_mean:.3f})"
 
 
@@ -239,7 +259,4 @@ def cells(row: Row) -> tuple[str, str, str, str, str]:
 
 
 def _value(row: Row, value: float | None) -> str:
-    if value is None:
-        return "-"
-    compared = BY_KEY[row.metric]
-    return percent(value) if compared.is_share else f"{value:,.1f} {compared.unit}"
+    return "-" if value is None else told(BY_KEY[row.metric], value)

@@ -208,12 +208,18 @@ def geometric_interval(values: Sequence[float]) -> Interval:
     return Interval(math.exp(logs.mean), math.exp(low), math.exp(high), n)
 
 
-def mean_interval(sample: Paired) -> Interval:
-    """Mean of n runs with Student's 95 % interval, for what is not negative and may be none: seconds."""
+def mean_interval(sample: Paired, *, least: float = 0.0, most: float = math.inf) -> Interval:
+    """Mean of n runs with Student's 95 % interval, for what may be none: seconds.
+
+    Args:
+        sample: one value a run.
+        least: that the quantity can be; likewise
+        most: of it.
+    """
     if sample.n < 2:
         return Interval(sample.mean, None, None, sample.n)
     low, high = sample.interval()
-    return Interval(sample.mean, max(0.0, low), high, sample.n)
+    return Interval(sample.mean, max(least, low), min(most, high), sample.n)
 
 
 def share_interval(shares: Sequence[float], trials: int) -> Interval:

@@ -73,7 +73,8 @@ def _are_stationary(runs: Sequence[Measured]) -> bool:
 
 def _is_stationary(one: Measured) -> bool:
     config = one.run.manifest["config"]
-    is_constant = (config["workload"].get("profile") or "constant") == "constant"
+    workload = config["workload"]
+    is_constant = (workload.get("profile") or "constant") == "constant" and workload.get("trace") is None
     is_fixed = (config.get("scaler") or {}).get("name", "none") == "none"
     return is_constant and is_fixed and not one.run.manifest.get("faults")
 

@@ -9,6 +9,7 @@ from analysis.comparison.comparison import Comparison, Row
 from analysis.comparison.run_time import span
 from analysis.comparison.sequential import Look
 from analysis.comparison.statistics import ALPHA
+from analysis.comparison.values import told, told_difference, unit_of_difference
 from analysis.metrics.verdict import percent
 
 MOST_NAMED = 4
@@ -102,6 +103,7 @@ def _size(row: Row, comparison: Comparison) -> str:
         "ratio": f"{smallest.effect * 100:g} %",
         "share": f"{smallest.share * 100:g} percentage points",
         "seconds": f"{smallest.seconds:g} s",
+        "count": f"{smallest.count:g} {BY_KEY[row.metric].unit}",
     }[BY_KEY[row.metric].by]
     return f" by at least {margin}" if row.is_certain else f", perhaps by less than {margin}"
 
@@ -228,11 +230,10 @@ def effect(row: Row) -> str:
     if row.ratio is not None:
         return f"x {row.ratio:.3f} {_ratio_bounds(row.ratio, row.low, row.high)}"
     assert row.difference is not None
-    of_seconds = BY_KEY[row.metric].by == "seconds"
-    unit, scale, digits = ("s", 1.0, 1) if of_seconds else ("percentage points", 100.0, 3)
-    ends = [None if end is None else f"{end * scale:+.{digits}f}" for end in (row.low, row.high)]
+    compared = BY_KEY[row.metric]
+    ends = [None if end is None else told_difference(compared, end) for end in (row.low, row.high)]
     bounds = "(no interval)" if ends[0] is None else f"[{ends[0]}, {ends[1]}]"
-    return f"{row.difference * scale:+.{digits}f} {bounds} {unit}"
+    return f"{told_difference(compared, row.difference)} {bounds} {unit_of_difference(compared)}"
 
 
 def _ratio_bounds(ratio: float, low: float | None, high: float | None) -> str:
@@ -265,9 +266,8 @@ def cells(row: Row, comparison: Comparison) -> tuple[str, str, str, str, str, st
 
 def _value(row: Row, label: str) -> str:
     value = row.reference_value if label == row.reference else row.arm_value
-    compared = BY_KEY[row.metric]
     if value is not None:
-        return percent(value) if compared.is_share else f"{value:,.1f} {compared.unit}"
+        return told(BY_KEY[row.metric], value)
     beyond = row.beyond[label]
     if beyond is None:
         return f"{row.known[label]} of {row.n} runs"

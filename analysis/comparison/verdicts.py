@@ -19,13 +19,16 @@ class Smallest:
     """Of a share, absolute."""
     seconds: float
     """Of what is counted in seconds."""
+    count: float
+    """Of what else is counted."""
 
     def of(self, compared: Compared) -> float:
-        """As it is typed: relative, a share, or seconds."""
-        return {"ratio": self.effect, "share": self.share, "seconds": self.seconds}[compared.by]
+        """As it is typed: relative, a share, seconds, or a count."""
+        sizes = {"ratio": self.effect, "share": self.share, "seconds": self.seconds, "count": self.count}
+        return sizes[compared.by]
 
     def margin(self, compared: Compared) -> float:
-        """On the scale of the metric's effect: a logarithm, a share, or seconds."""
+        """On the scale of the metric's effect: a logarithm, a share, seconds, or a count."""
         return math.log1p(self.effect) if compared.by == "ratio" else self.of(compared)
 
 

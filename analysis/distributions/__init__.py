@@ -5,6 +5,7 @@
     discrete        tails of the binomial and of the hypergeometric distribution
     normal          tails of the standard normal one
     saddle_point    binomial probabilities to the last digits, on which the others rest
+    queues          closed forms of Markovian queues: waiting, sojourn, blocking
     roots           where a function of one variable is zero
 
 Our own, since SciPy is a quarter of what the core would install and takes seconds to import; held against

@@ -9,10 +9,20 @@ from itertools import pairwise
 
 from record.landed import LandedFault
 from record.reading import Run
+from record.shapes import has_own_router
 
-TURNS_AWAY = {"error": "rate", "lie": "rate", "hang": "share", "reset": "share", "refuse": None}
+TURNS_AWAY = {
+    **{"error": "rate", "lie": "rate", "hang": "share", "reset": "share", "refuse": None},
+    **{"partition": None, "lost_requests": None, "lost_answers": None},
+}
 """Faults under which a request that comes fails, and the parameter that says what share of them does (none: all)."""
-KNOWN = frozenset({*TURNS_AWAY, "flap", "slow", "latency", "kill", "pause", "resume", "restart"})
+HOLDS_ANSWERS = frozenset({"partition", "lost_answers"})
+"""Those under which what has begun is answered, but at the end of the fault: TCP sends it again."""
+HARMLESS = frozenset({"late_membership"})
+"""Faults that take nothing from whoever knows of them: slots are where they are."""
+LATE = {"latency": 1, "delay": 2}
+"""Faults that make answers late, and how often `added_ms` falls on one: once, or on the way there and back."""
+KNOWN = frozenset({*TURNS_AWAY, *HARMLESS, *LATE, "half_open", "flap", "slow", "kill", "pause", "resume", "restart"})
 """Faults whose effect on work is known here."""
 CHECKED = frozenset({"first_check", "health_check"})
 """Why the router lets a replica in that has answered its check."""
@@ -34,16 +44,21 @@ class Course:
     """When an answer takes so many seconds longer to arrive: from, to, seconds."""
     deaths: tuple[float, ...] = ()
     """When work that has begun is lost."""
+    held: tuple[Span, ...] = ()
+    """When no answer arrives; at the end all do."""
+    forgetful: tuple[tuple[float, float, float], ...] = ()
+    """When an answer is lost that is longer in coming than so many seconds: from, to, seconds."""
 
     @cached_property
     def is_steady(self) -> bool:
         """Whether it is the same at all times."""
-        return not (self.closed or self.frozen or self.slowed or self.delayed or self.deaths)
+        return self == Course(self.speed)
 
     @cached_property
     def _steps(self) -> tuple[list[float], list[float], list[bool], list[float]]:
         """Where something changes, and from there on: speed, whether work may begin, how much later answers arrive."""
-        spans = [*self.closed, *self.frozen, *(span[:2] for span in (*self.slowed, *self.delayed))]
+        measured = (*self.slowed, *self.delayed, *self.forgetful)
+        spans = [*self.closed, *self.frozen, *(span[:2] for span in measured)]
         edges = sorted({-math.inf, *self.deaths, *(edge for span in spans for edge in span if edge < math.inf)})
 
         def of(edge: float, spans: Iterable[tuple[float, float, float]]) -> Iterator[float]:
@@ -67,11 +82,20 @@ class Course:
                 end = start + demand_s / speeds[at]
                 if end > edges[at + 1]:
                     end = self._end(start, demand_s, at)
-                if end < math.inf:
-                    return end, end + delays[at]
+                if end < math.inf and (answered := self._answered(start, end, end + delays[at])) < math.inf:
+                    return end, answered
             at += 1
             start = edges[at]
         return math.inf, math.inf
+
+    def _answered(self, start: float, end: float, arrives: float) -> float:
+        """When the answer to work from `start` to `end` is there that would arrive at `arrives`; infinity = lost."""
+        if not self.held and not self.forgetful:
+            return arrives
+        for since, until, most_s in self.forgetful:
+            if since <= end < until and end - start > most_s:
+                return math.inf
+        return max((until for since, until in self.held if since <= arrives < until), default=arrives)
 
     def _end(self, start: float, demand_s: float, at: int) -> float:
         """When work that begins at `start`, within step `at`, is done; infinity where a death cuts it off."""
@@ -101,6 +125,8 @@ class _Notes:
     slowed: list[tuple[float, float, float]] = field(default_factory=list)
     delayed: list[tuple[float, float, float]] = field(default_factory=list)
     deaths: list[float] = field(default_factory=list)
+    held: list[Span] = field(default_factory=list)
+    forgetful: list[tuple[float, float, float]] = field(default_factory=list)
 
     def course(self, speed: float) -> Course:
         """All of it."""
@@ -118,10 +144,10 @@ def courses_by_name(run: Run) -> dict[str, Course] | None:
     stood in its events.
 
     A replica is there from its registration on and until it drains. Without a manager those of the start are there
-    from the beginning, and what is killed is back when the router hears of it, without a router when it is started.
+    from the beginning, and what is killed is back when the router hears of it, without one of Aegis when it is started.
     """
     config = run.manifest["config"]
-    has_router, is_scaled = config.get("router") is not None, (config.get("scaler") or {}).get("name", "none") != "none"
+    has_router, is_scaled = has_own_router(run.manifest), (config.get("scaler") or {}).get("name", "none") != "none"
     births: dict[str, list[float]] = {}
     farewells: dict[str, list[float]] = {}
     signs: dict[str, list[float]] = {}
@@ -210,15 +236,21 @@ def _note(
             notes.frozen.append((start, until))
         else:
             notes.frozen += _stops(start, min(until, end_s), period_s, given["pause_ms"] / 1e3)
-    elif fault.action != "resume":
+    elif fault.action != "resume" and fault.action not in HARMLESS:
         if given is None:
             return False
-        if fault.action == "slow":
+        if fault.action in HOLDS_ANSWERS:
+            notes.held.append((start, end))
+        if fault.action == "half_open" and given["idle_s"] > 0:
+            notes.forgetful.append((start, end, given["idle_s"]))
+        elif fault.action == "half_open":  # of the connections that there are
+            notes.deaths.append(start)
+        elif fault.action == "slow":
             notes.slowed.append((start, end, given["factor"]))
-        elif fault.action == "latency" and (given.get("sigma") or given.get("tail_index")):
+        elif fault.action in LATE and (given.get("sigma") or given.get("tail_index")):
             return False
-        elif fault.action == "latency" and given["share"] >= 1:
-            notes.delayed.append((start, end, given["added_ms"] / 1e3))
+        elif fault.action in LATE and given.get("share", 1.0) >= 1:
+            notes.delayed.append((start, end, LATE[fault.action] * given["added_ms"] / 1e3))
         elif fault.action == "flap":
             notes.closed += _second_halves(start, min(end, end_s), given["period_s"])
         elif fault.action in TURNS_AWAY:

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 
+from analysis.metrics import external
 from analysis.metrics.harm import why_not_judged
 from analysis.metrics.stationarity import Stationarity
+from analysis.metrics.tier import why_unknown
 from record.metrics import Metrics
 from record.reading import Run
+from record.shapes import url_of_external
 
 LEAST_FOR_P99 = 368
 """Independent values that a two-sided 95 % interval for the 99th percentile needs at least (order statistics)."""
@@ -17,7 +20,15 @@ SATURATED_CORES = 0.9
 
 def cautions(run: Run, metrics: Metrics, settled: Stationarity) -> list[str]:
     """A sentence each."""
-    return [*_quantiles(metrics), *_settled(run, settled), *_router(metrics), *_loop(run), *_recovery(run)]
+    return [
+        *_quantiles(metrics),
+        *_settled(run, settled),
+        *(_router(metrics) if url_of_external(run.manifest) is None else ()),  # another one may have many threads
+        *_loop(run),
+        *_tier(run),
+        *_recovery(run),
+        *external.notes(run),
+    ]
 
 
 def _quantiles(metrics: Metrics) -> Iterator[str]:
@@ -49,6 +60,11 @@ def _loop(run: Run) -> Iterator[str]:
     if (run.manifest["config"].get("load") or {}).get("loop") == "closed":
         missing = len(run.demand_s) - len(run.requests)
         yield f"closed loop: {missing:,} planned requests were never asked, and their waiting is in no latency"
+
+
+def _tier(run: Run) -> Iterator[str]:
+    if why := why_unknown(run):
+        yield f"the calls of the second tier are not known: {why}"
 
 
 def _recovery(run: Run) -> Iterator[str]:

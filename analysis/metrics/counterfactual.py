@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis.metrics.table import SLO_P99_MS
-from analysis.metrics.verdict import DETECTORS, latency, percent, quantity
+from analysis.metrics.verdict import DETECTORS, briefly, latency, percent
 from record.counterfactual import read
 from record.latency import ranked_ms
 from record.metrics import Metrics
@@ -79,7 +79,7 @@ def _detection(metrics: Metrics) -> str:
         return "never" if metrics["faults_undetected"] else "-"
     words = {"health_check": "check", "consecutive_failures": "failures", "refused": "refused", "lease": "lease"}
     cause = words.get(metrics["detected_by"] or "")
-    return quantity(metrics["detection_s"], "s") + (f" ({cause})" if cause else "")
+    return briefly(metrics["detection_s"]) + (f" ({cause})" if cause else "")
 
 
 def disagreement(handled: Metrics, measured: Metrics) -> str | None:
@@ -120,8 +120,9 @@ def lines(simulated: Counterfactual, metrics: Metrics) -> list[str]:
     """
     unhandled, handled = simulated["unhandled"]["metrics"], simulated["handled"]
     without_it = f"simulated without {without(simulated)}: {_outcome(unhandled, 'would have failed')}"
-    if words := DETECTORS.get(unhandled["detected_by"] or ""):
-        without_it += f"; out of rotation after {quantity(unhandled['detection_s'], 's')}, {words}"
+    noticed = unhandled["detection_s"]
+    if noticed is not None and (words := DETECTORS.get(unhandled["detected_by"] or "")):
+        without_it += f"; out of rotation after {briefly(noticed)}, {words}"
     without_it += _doubt(unhandled)
     if handled is None:
         return [f"{without_it}; with them, as above: {_outcome(metrics)}"]

@@ -4,8 +4,8 @@ Regret is what one decision cost the request that it was made for: the time by w
 sooner at another replica, as the lines stood then. The lines are played again from the schedule's demands and the
 replicas that answered, with what each replica could do when (analysis/metrics/capacity.py). So it is blind to what a
 decision costs those that come later, and to the work of attempts that nobody answered, of which no record is left: a
-router that cancels much is better off here than it was. Requests that were retried fill a line, and are no decision of
-their own: which replicas they were sent to before is not recorded.
+router that cancels much is better off here than it was. Requests that the router retried, or their client sent again,
+fill a line, and are no decision of their own: which replicas they were sent to before is not recorded.
 """
 
 import heapq
@@ -20,6 +20,8 @@ from analysis.metrics.floor import has_floor
 from analysis.metrics.recovery import DETECTION_GRACE_S
 from record.latency import Floats
 from record.reading import Run
+from record.schema import SENDS, TIER
+from record.shapes import has_own_router
 
 MOST_STEPS = 1_000_000
 """Requests times replicas, about a second of CPU; a run with more has no regret."""
@@ -28,11 +30,13 @@ NO_NAME = r"[^A-Za-z0-9_.-]"
 """What a metric's name has not, in the reason of a policy of one's own."""
 
 Values = dict[str, float | int | None]
+Line = tuple[Course, float, list[float]]
+"""A replica's course, its speed at most, and when each of its slots is free again (a heap)."""
 
 
 def assess(run: Run) -> Values:
     """`time_in_panic_s`, `false_ejections`, `pick_share_<reason>`, `regret_*`; None = undefined."""
-    has_router = run.manifest["config"].get("router") is not None
+    has_router = has_own_router(run.manifest)
     regret = regrets_ms(run) if has_router else None
     picks = run.manifest.get("picks") or {}
     total = sum(picks.values())
@@ -49,6 +53,8 @@ def panics(run: Run) -> Iterator[tuple[float, float]]:
     """From when to when the router ignored its checks, seconds, within the run."""
     since: float | None = None
     for event in sorted(run.events, key=lambda each: float(each["t_s"])):
+        if event.get("source") == TIER:
+            continue
         at = min(max(0.0, float(event["t_s"])), run.end_s)
         if event["event"] == "panic" and since is None:
             since = at
@@ -60,18 +66,19 @@ def panics(run: Run) -> Iterator[tuple[float, float]]:
 
 
 def false_ejections(run: Run) -> int:
-    """Ejections of replicas that had no fault then, nor in the seconds before that a detection may take."""
+    """Ejections of the first tier's replicas that had no fault then, nor in the seconds that a detection may take."""
     spans = [(f.target, f.landed_s, f.ends_s(run.end_s) + DETECTION_GRACE_S) for f in run.faults]
 
     def was_at_fault(replica: object, at: float) -> bool:
         return any(target == replica and start <= at <= end for target, start, end in spans)
 
-    ejected = (event for event in run.events if event["event"] == "ejected" and 0 <= event["t_s"] <= run.end_s)
-    return sum(not was_at_fault(event.get("replica"), event["t_s"]) for event in ejected)
+    ejected = (event for event in run.events if event["event"] == "ejected" and event.get("source") != TIER)
+    within = (event for event in ejected if 0 <= event["t_s"] <= run.end_s)
+    return sum(not was_at_fault(event.get("replica"), event["t_s"]) for event in within)
 
 
 def regrets_ms(run: Run) -> Floats | None:
-    """Of every decision outside warm-up that is known: of requests that were answered at their first attempt."""
+    """Of every decision outside warm-up that is known: of requests answered at the only attempt."""
     if not has_floor(run) or (courses := courses_by_name(run)) is None:
         return None
     if not courses or len(run.requests) * len(courses) > MOST_STEPS:
@@ -80,8 +87,11 @@ def regrets_ms(run: Run) -> Floats | None:
     requests = run.requests
     served = (requests["outcome"] == "ok").to_numpy() & requests["replica"].isin(list(courses)).to_numpy()
     retried = (requests["attempts"] > 1).to_numpy()
-    columns = (requests[name].to_numpy(dtype="float64") for name in ("sent_s", "completed_s", "queue_s", "service_s"))
-    sent_s, completed_s, queue_s, service_s = columns
+    if SENDS in requests:  # attempts are those of the last time that its client sent it
+        retried = retried | (requests[SENDS] > 1).to_numpy()
+    sent_s, completed_s, queue_s, service_s = (
+        requests[name].to_numpy(dtype="float64") for name in ("sent_s", "completed_s", "queue_s", "service_s")
+    )
     came_s = np.where(retried, completed_s - queue_s - service_s, sent_s)
     demand_s = run.demand_s.to_numpy()[requests["request_id"].to_numpy(dtype="int64")]
     names = requests["replica"].to_numpy(dtype=object)
@@ -90,24 +100,34 @@ def regrets_ms(run: Run) -> Floats | None:
     order = known[np.argsort(came_s[known], kind="stable")]
     lines = [(course, _fastest(course), [-math.inf] * slots) for course in courses.values()]
     place = {name: number for number, name in enumerate(courses)}
+    fastest = max(speed for _, speed, _ in lines)
+    columns = (came_s[order].tolist(), demand_s[order].tolist(), names[order].tolist(), is_decision[order].tolist())
     regrets = []
-    for number in order.tolist():
-        came, demand, chosen = float(came_s[number]), float(demand_s[number]), place[names[number]]
-        course, _, line = lines[chosen]
-        free_again, here = _serves(course, max(came, line[0]), demand)
-        best = here
-        for course, speed, free in lines:
-            start = free[0] if free[0] > came else came
-            if start + demand / speed >= best:  # even at its best
-                continue
-            answered = _serves(course, start, demand)[1]
-            if answered < best:
-                best = answered
-        if here < math.inf:
-            heapq.heapreplace(line, free_again)
-            if is_decision[number]:
-                regrets.append(here - best)
+    for came, demand, name, is_one in zip(*columns, strict=True):
+        course, _, line = lines[place[name]]
+        first = line[0]
+        free_again, here = _serves(course, first if first > came else came, demand)
+        if here == math.inf:
+            continue
+        if is_one:
+            # Where the fastest of all, with a slot free, could not answer sooner, nobody could.
+            could = here > came + demand / fastest
+            regrets.append(here - _soonest(lines, came, demand, here) if could else 0.0)
+        heapq.heapreplace(line, free_again)
     return np.array(regrets) * 1e3 if regrets else None
+
+
+def _soonest(lines: list[Line], came: float, demand: float, known: float) -> float:
+    """When a request could be answered at the earliest; it can be at `known`."""
+    best = known
+    for course, speed, free in lines:
+        start = free[0] if free[0] > came else came
+        if start + demand / speed >= best:  # even at its best
+            continue
+        answered = _serves(course, start, demand)[1]
+        if answered < best:
+            best = answered
+    return best
 
 
 def _fastest(course: Course) -> float:

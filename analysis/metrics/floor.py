@@ -4,14 +4,15 @@ One line before all slots, first come first served; each request goes to the slo
 (earliest completion time: Ibarra and Kim, Heuristic algorithms for scheduling independent tasks on nonidentical
 processors, JACM 24, 1977). Where all slots are alike that is the queue of Kiefer and Wolfowitz (1955), G/G/c with
 c = all slots, which no policy with a line before each replica beats for the same order (Wolff, An upper bound for
-multi-channel queues, J. Appl. Prob. 14, 1977). The dispatcher foresees the faults: it begins no work that a death would
-cut off, and drops at once, at no cost to the others, what would not be answered within the client's time-out. A fault
-that hits a share of the requests hits none of its own. No time is taken by the client, the router and the network.
+multi-channel queues, J. Appl. Prob. 14, 1977). The dispatcher foresees the faults: it begins no work that a death or a
+firewall would cut off, has no answer out of a partition before its end, and drops at once, at no cost to the others,
+what would not be answered within the client's time-out. A fault that hits a share of the requests hits none of its own.
+No time is taken by the client, the router and the network.
 
 It is a yardstick, not a bound to the last digit: a policy that lets short requests pass long ones can be below it at
 the median, and with unequal speeds the rule is greedy. Where a run has no such floor the metrics are None: a closed
-loop, `replica.kind=cpu`, processor sharing, a demand that is drawn anew at the replica (`replica_noise`), or a fault
-whose effect is not known.
+loop, `replica.kind=cpu`, processor sharing, a demand that is drawn anew at the replica (`replica_noise`), a second
+tier, or a fault whose effect is not known.
 """
 
 import heapq
@@ -21,6 +22,7 @@ from collections import Counter
 import numpy as np
 
 from analysis.metrics.capacity import Course, courses
+from analysis.metrics.external import knows_replicas
 from analysis.metrics.queueing import sojourn_s
 from record.latency import QUANTILES, Floats, quantiles
 from record.reading import Run
@@ -83,6 +85,8 @@ def has_floor(run: Run) -> bool:
         (config.get("load") or {}).get("loop") != "closed"
         and (replica.get("kind"), replica.get("discipline", "fifo")) == ("sleep", "fifo")
         and demand.get("replica_noise") == 0
+        and not run.has_tier
+        and knows_replicas(run)
         and len(run.demand_s) == len(run.planned)
         and len(run.measured) > 0
     )

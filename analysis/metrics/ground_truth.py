@@ -5,7 +5,8 @@ Without a router request i goes to replica i mod n, so that each replica's queue
 
 import numpy as np
 
-from analysis.metrics.queueing import mmc_sojourn_mean_s, mmc_sojourn_quantile_s, mmck_blocking, sojourn_s
+from analysis.distributions.queues import mmc_sojourn_mean_s, mmc_sojourn_quantile_s, mmck_blocking
+from analysis.metrics.queueing import sojourn_s
 from record.latency import latency_ms
 from record.reading import Run
 
@@ -25,9 +26,10 @@ Values = dict[str, float | None]
 def assess(run: Run) -> Values:
     """Every key of `KEYS`, None where the run has no such truth.
 
-    An exact one has a run without router and faults whose replicas wait out the request's own demand
-    (`replica.kind=sleep`, `workload.demand.replica_noise=0`). A closed form has, besides, a single replica under
-    Poisson arrivals at a constant rate with exponential demand; latencies only where it is stable and blocks nobody.
+    An exact one has a run without router and faults whose clients ask once (`load.retries.max_attempts=1`) and whose
+    replicas wait out the request's own demand (`replica.kind=sleep`, `workload.demand.replica_noise=0`) and call no
+    second tier. A closed form has, besides, a single replica under Poisson arrivals at a constant rate with exponential
+    demand; latencies only where it is stable and blocks nobody.
     """
     values: Values = dict.fromkeys(KEYS)
     if _is_exact(run):
@@ -40,13 +42,16 @@ def assess(run: Run) -> Values:
 def _is_exact(run: Run) -> bool:
     config = run.manifest["config"]
     demand = config["workload"].get("demand") or {}
+    load = config.get("load") or {}
     return (
         "router" in config
         and config["router"] is None
         and not run.manifest.get("faults")
-        and (config.get("load") or {}).get("loop") != "closed"
+        and load.get("loop") != "closed"
+        and (load.get("retries") or {}).get("max_attempts", 1) == 1
         and (config.get("replica") or {}).get("kind") == "sleep"
         and demand.get("replica_noise") == 0
+        and not run.has_tier
         and len(run.demand_s) == len(run.planned)
         and len(run.measured) > 0
     )
@@ -55,7 +60,8 @@ def _is_exact(run: Run) -> bool:
 def _is_markovian(run: Run) -> bool:
     workload = run.manifest["config"]["workload"]
     words = (workload.get("arrivals"), workload.get("profile"), workload["demand"].get("distribution"))
-    return words == ("poisson", "constant", "exponential")
+    is_drawn = workload.get("trace") is None and not workload.get("classes")
+    return is_drawn and words == ("poisson", "constant", "exponential")
 
 
 def _exact(run: Run) -> Values:

@@ -12,6 +12,8 @@ from analysis.metrics.cautions import SATURATED_CORES
 from record.reading import Run
 
 ROUTER = "router"
+BEFORE_S = 0.2
+"""A second's lag is asked for at its end, and perhaps of a router that has just been stopped, seconds."""
 AFTER_S = 2.0
 """How long after a fault on the router its lag is still that of the fault: one that was stopped tells of it when it is
 asked next, seconds."""
@@ -26,7 +28,7 @@ def assess(run: Run, timeline: pd.DataFrame) -> Values:
     counts = (second >= run.warmup_s) & ~np.isnan(lag_ms)
     for fault in run.faults:
         if fault.target == ROUTER:
-            counts &= ~((second + 1 > fault.landed_s) & (second < fault.ends_s(run.end_s) + AFTER_S))
+            counts &= ~((second + 1 + BEFORE_S > fault.landed_s) & (second < fault.ends_s(run.end_s) + AFTER_S))
     if not counts.any():
         return {"router_lag_ms": None, "router_lag_max_ms": None, "router_starved_ms": None}
     starved = np.where(cores[counts] < SATURATED_CORES, lag_ms[counts], 0.0)

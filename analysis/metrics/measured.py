@@ -9,6 +9,7 @@ from analysis.metrics import table
 from analysis.metrics import timeline as rows_a_second
 from record.files import told_of
 from record.metrics import Metrics
+from record.parquet import Tables
 from record.reading import Run, read
 
 
@@ -21,13 +22,13 @@ class InNumbers(NamedTuple):
     metrics: Metrics
 
 
-def in_numbers(folder: Path) -> InNumbers:
-    """A run's folder, read and computed anew from its raw files.
+def in_numbers(folder: Path, tables: Tables | None = None) -> InNumbers:
+    """A run's folder, read and computed anew from its raw files, or from the `tables` just written into them.
 
     Raises:
         FolderError: it is not a run's folder, or a file is damaged; one line.
     """
-    return numbers_of(read(folder))
+    return numbers_of(read(folder, tables))
 
 
 def numbers_of(run: Run) -> InNumbers:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis.metrics.external import knows_replicas
 from record.reading import Run
 
 BLOCKS = 10
@@ -32,14 +33,15 @@ class Stationarity:
 def assess(run: Run) -> Stationarity:
     """All of it, from the schedule, the configuration, and the latencies of the steady phase.
 
-    Said only of a fixed fleet that waits out its demand under a constant rate.
+    Said only of a fixed fleet that waits out its demand under a constant rate, and calls nobody.
     """
     config = run.manifest["config"]
     is_fixed = (config.get("scaler") or {}).get("name") == "none"
-    is_constant = config["workload"].get("profile") == "constant"
-    if not (is_fixed and is_constant and (config.get("replica") or {}).get("kind") == "sleep"):
+    workload = config["workload"]
+    is_constant = workload.get("profile") == "constant" and workload.get("trace") is None
+    if not (is_fixed and is_constant and (config.get("replica") or {}).get("kind") == "sleep") or run.has_tier:
         return Stationarity(None, None, None, None)
-    used = _utilisation(run)
+    used = _utilisation(run) if knows_replicas(run) else None
     relaxation = None if used is None else _relaxation_s(run, used)
     blocks = _blocks(run, relaxation)
     change = None if blocks is None else _thirds(blocks)
@@ -83,11 +85,30 @@ def _relaxation_s(run: Run, utilisation: float) -> float | None:
 
 
 def _prolonged(run: Run) -> float:
-    """How much longer the queue remembers than with exponential demands; from the configuration, not by luck."""
-    demand = run.manifest["config"]["workload"].get("demand") or {}
-    if demand.get("distribution") != "lognormal":
+    """How much longer the queue remembers than with exponential demands; from the configuration, not by luck, but for
+    demands that were observed, and for classes of requests."""
+    workload = run.manifest["config"]["workload"]
+    demand = workload.get("demand") or {}
+    kind = demand.get("distribution")
+    if kind == "empirical" or workload.get("classes"):
+        ratio = float((run.demand_s**2).mean() / run.demand_s.mean() ** 2)
+    elif kind == "lognormal":
+        ratio = math.exp(float(demand["sigma"]) ** 2)
+    elif kind == "hyperexponential":
+        ratio = 1 + float(demand["cv"]) ** 2
+    elif kind == "pareto":
+        alpha, spread = float(demand["alpha"]), float(demand["spread"])
+        ratio = _pareto_moment(2, alpha, spread) / _pareto_moment(1, alpha, spread) ** 2
+    else:
         return 1.0
-    return max(1.0, math.exp(float(demand["sigma"]) ** 2) / 2)  # 1 + cv^2 = exp(sigma^2)
+    return max(1.0, ratio / 2)  # (1 + cv^2) / 2
+
+
+def _pareto_moment(power: int, alpha: float, spread: float) -> float:
+    """E[X^power] of the bounded Pareto distribution on [1, spread]."""
+    shape = power - alpha
+    grown = math.log(spread) if abs(shape) < 1e-9 else (spread**shape - 1) / shape
+    return float(alpha * grown / (1 - spread**-alpha))
 
 
 def _blocks(run: Run, relaxation_s: float | None) -> np.ndarray | None:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.metrics import decisions, floor, ground_truth, lag, recovery, stationarity, validity
+from analysis.distributions.beta import beta_quantile
+from analysis.metrics import decisions, floor, ground_truth, lag, recovery, scaling, stationarity, tier, validity, work
 from analysis.metrics.cautions import cautions
 from analysis.metrics.timeline import is_beyond
 from record import schema
@@ -56,6 +57,7 @@ def compute(run: Run, timeline: pd.DataFrame) -> Metrics:
         "clock_offset_max_ms": validity.clock_offset_max_ms(run),
         "fault_delay_max_ms": max((delay for _, delay in validity.fault_delays(run.events)), default=None),
     }
+    values |= tier.assess(run) | work.assess(run) | scaling.assess(run, timeline)
     values |= ground_truth.assess(run) | floor.assess(run) | decisions.assess(run) | lag.assess(run, timeline)
     settled = stationarity.assess(run)
     values |= {"utilisation": settled.utilisation, "relaxation_s": settled.relaxation_s, "steady": settled.steady}
@@ -124,7 +126,27 @@ def _failures(run: Run) -> Values:
         "failed_requests": int(failed.sum()),
         "error_rate": _share(failed),
         **{f"error_rate_{outcome}": _share(outcomes == outcome) for outcome in FAILURES},
+        "post_requests": int(run.is_post.sum()),
+        **_lost("get", failed[~run.is_post]),
+        **_lost("post", failed[run.is_post]),
     }
+
+
+def _lost(method: str, failed: NDArray[np.bool_]) -> Values:
+    """So many of N, and what share it is at most, as far as N tell; the exact bound, one-sided, 95 %.
+
+    Clopper and Pearson, Biometrika 26, 1934; of none it is nearly 3 / N, the rule of three (Hanley and Lippman-Hand,
+    If nothing goes wrong, is everything all right?, JAMA 249, 1983).
+    """
+    count, lost = len(failed), int(failed.sum())
+    return {
+        f"failed_{method}_requests": lost if count else None,
+        f"failed_{method}_upper_share": None if not count else _upper(lost, count),
+    }
+
+
+def _upper(lost: int, count: int) -> float:
+    return 1.0 if lost == count else beta_quantile(0.95, lost + 1, count - lost)
 
 
 def _latencies(latencies: Floats, suffix: str) -> Values:
@@ -179,6 +201,7 @@ def _routing(run: Run) -> Values:
     return {
         "retried_requests": int((attempts > 1).sum()) if len(attempts) else None,
         "attempts_per_request": _mean(attempts),
+        "sends_per_request": _mean(run.columns[schema.SENDS]) if schema.SENDS in run.columns else 1.0,
         "hedged_requests": hedges["won"] + hedges["lost"] if len(attempts) else None,
         "hedge_wins": hedges["won"] if len(attempts) else None,
         **{f"share_{replica}": count / answered.total() for replica, count in answered.items()},
@@ -205,12 +228,20 @@ def _instrument(run: Run, timeline: pd.DataFrame) -> Values:
 def _objective(run: Run, timeline: pd.DataFrame) -> Values:
     """Seconds outside the service level objective, and what it cost in replicas."""
     ready = [(float(s["t_s"]), s.get("replicas_ready")) for s in run.samples]
+    paid_s = replica_seconds([(float(s["t_s"]), s.get("replicas_provisioned")) for s in run.samples])
     counts = [int(count) for _, count in ready if count is not None]
+    has_manager = (run.manifest["config"].get("scaler") or {}).get("name", "none") != "none"
+    told = Counter(event["event"] for event in run.events)
+    violation_s = _violation_s(run, timeline)
     return {
-        "slo_violation_s": _violation_s(run, timeline),
-        "replica_seconds": replica_seconds(ready),
+        "slo_violation_s": violation_s,
+        "slo_violation_share": violation_s / run.window_s if violation_s is not None else None,
+        "slo_violating_requests": int((~(run.ranked <= run.setting("slo", "p99_ms", SLO_P99_MS))).sum()),
+        "replica_seconds": replica_seconds(ready) if paid_s is None else paid_s,
         "replicas_max": max(counts, default=None),
         "replicas_min": min(counts, default=None),
+        "failed_starts": told[schema.START_FAILED] if has_manager else None,
+        "ended_replicas": told[schema.REPLICA_ENDED] if has_manager else None,
     }
 
 
@@ -228,13 +259,13 @@ def _violation_s(run: Run, timeline: pd.DataFrame) -> float | None:
 
 
 def replica_seconds(samples: list[tuple[float, int | None]]) -> float | None:
-    """The integral of ready replicas over time, from the run's start to the last sample.
+    """The integral of a number of replicas over time, from the run's start to the last sample.
 
-    Each sample's count holds for the time since the sample before; a sample without a count (the router did not
-    answer) repeats the last known one. None = no sample has a count.
+    Each sample's count holds for the time since the sample before; a sample without a count (nobody
+    answered) repeats the last known one. None = no sample has a count.
 
     Args:
-        samples: (seconds from the run's start, replicas ready or None), in order of time.
+        samples: (seconds from the run's start, replicas or None), in order of time.
     """
     known = [count for _, count in samples if count is not None]
     if not known:

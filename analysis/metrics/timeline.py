@@ -8,7 +8,7 @@ from record.reading import Run
 from record.schema import CPU_ROLES
 
 SAMPLED = (
-    "replicas_ready", "replicas_desired", "router_in_flight", "router_lag_ms",
+    "replicas_ready", "replicas_desired", "replicas_provisioned", "router_in_flight", "router_lag_ms",
     *(f"cpu_{role}_cores" for role in CPU_ROLES),
 )  # fmt: skip
 
@@ -65,6 +65,7 @@ def _samples(run: Run, seconds: int) -> Floats:
                 for value in (
                     sample.get("replicas_ready"),
                     sample.get("replicas_desired"),
+                    sample.get("replicas_provisioned"),
                     sample.get("router_in_flight"),
                     sample.get("router_lag_ms"),
                     *(cpu.get(role) for role in CPU_ROLES),

@@ -26,7 +26,8 @@ DETECTORS = {
 
 NOTHING_HARMED = "nothing to recover from"
 NONE_SERVED = "no request was served"
-
+BRIEF_S, LEAST_S = 0.1, 0.0005
+"""Shorter times are told in milliseconds, and as less than one."""
 
 
 def verdict(manifest: Manifest, metrics: Metrics) -> str:
@@ -68,12 +69,12 @@ def _faults(faults: list[dict[str, Any]], metrics: Metrics) -> list[str]:
         return [_several(injected, metrics)]
     target, action = faults[0]["target"], faults[0]["action"]
     done, since = DONE.get(action, (f"hit by `{action}`", "the heal"))
-    name = f"the {target}" if target in SERVICES else str(target)
+    name = f"the {target.replace('_', ' ')}" if target in SERVICES else str(target)
     if faults[0].get("for_s") is None and action != "restart":
         since = "that"
     noticed = metrics["detection_s"]
     if noticed is not None:
-        text = f"{name} was out of rotation {noticed:.1f} s after it was {done}{_by(metrics)}"
+        text = f"{name} was out of rotation {briefly(noticed)} after it was {done}{_by(metrics)}"
     elif metrics["faults_undetected"]:
         text = f"{name} was {done} and stayed in rotation"
     else:
@@ -85,7 +86,7 @@ def _several(injected: int, metrics: Metrics) -> str:
     undetected, slowest = metrics["faults_undetected"], metrics["detection_s"]
     text = f"{injected} faults landed"
     if slowest is not None:
-        text += f", the slowest was noticed after {slowest:.1f} s{_by(metrics)}"
+        text += f", the slowest was noticed after {briefly(slowest)}{_by(metrics)}"
     if undetected:
         text += f", {undetected} not at all" if slowest is not None else _unnoticed(injected, undetected)
     return f"{text}; {_recovered(metrics, 'the heal at worst')}"
@@ -130,6 +131,13 @@ def quantity(value: float | None, unit: str, digits: int = 1) -> str:
     return "-" if value is None else f"{value:,.{digits}f} {unit}"
 
 
+def briefly(seconds: float) -> str:
+    """A time to a tenth of a second; a shorter one in milliseconds, so that none is told as 0.0."""
+    if seconds >= BRIEF_S:
+        return f"{seconds:,.1f} s"
+    return f"{1e3 * seconds:.0f} ms" if seconds >= LEAST_S else "less than 1 ms"
+
+
 def latency(metrics: Metrics, name: str, suffix: str = "") -> str:
     """A quantile with its unit; where it lies among requests that were not served, the latency that it is beyond.
 
@@ -169,6 +177,17 @@ def _pair(metrics: Metrics, keys: tuple[str, ...], unit: str, digits: int = 1) -
     if all(value is None for value in values):
         return "-"
     return " / ".join("-" if value is None else f"{value:,.{digits}f}" for value in values) + f" {unit}"
+
+
+def _scaled(metrics: Metrics) -> str:
+    waited = metrics["need_to_ready_s"]
+    return f"x {metrics['scaling_regret']:.2f} / {quantity(waited, 's')}"
+
+
+def _lost(method: str, count: int, metrics: Metrics) -> str:
+    failed = value_of(metrics, f"failed_{method}_requests")
+    most = percent(value_of(metrics, f"failed_{method}_upper_share"))
+    return "-" if failed is None else f"{failed:,.0f} of {count:,} (at most {most}, with 95 % certainty)"
 
 
 ABOUT = (
@@ -224,6 +243,8 @@ def table_rows(manifest: Manifest, metrics: Metrics) -> list[tuple[str, str]]:
         ("replica-seconds, with warm-up", quantity(metrics["replica_seconds"], "s", 0)),
         (of_seconds(manifest), quantity(metrics["slo_violation_s"], "s", 0)),
     ]
+    if metrics.get("scaling_regret") is not None:
+        rows.append(("cost over hindsight's / need to ready", _scaled(metrics)))
     if metrics["exact_error_p50_ms"] is not None:
         keys = ("exact_error_p50_ms", "exact_error_p99_ms")
         rows.append(("off the exact sojourn by p50 / p99", _pair(metrics, keys, "ms", 2)))
@@ -231,4 +252,7 @@ def table_rows(manifest: Manifest, metrics: Metrics) -> list[tuple[str, str]]:
         rows.insert(6, ("detection / recovery", f"{quantity(metrics['detection_s'], 's', 2)} / {_recovery(metrics)}"))
         if words := _by(metrics):
             rows.insert(7, ("detected", words.strip(" ()")))
+    if posts := metrics.get("post_requests"):
+        rows.insert(5, ("failed GET", _lost("get", offered - posts, metrics)))
+        rows.insert(6, ("failed POST", _lost("post", posts, metrics)))
     return rows

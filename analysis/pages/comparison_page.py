@@ -14,8 +14,10 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from analysis.comparison.arms import Measured
 from analysis.comparison.compared import BY_KEY, FAILED
 from analysis.comparison.comparison import Comparison, Row
+from analysis.comparison.front import front_of
 from analysis.comparison.notes import left_out, notes
 from analysis.comparison.text import best, effect, headline, verdict_words
+from analysis.pages import front_panel
 from analysis.pages.style import (
     BLUE,
     GREEN,
@@ -68,20 +70,25 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
     texts += [f"{short}: {label}" for label, short in names.items() if short != label]
     lines = [line for text in texts if text for line in textwrap.wrap(text, WRAP)]
     per_arm = [[row for row in comparison.rows if row.arm == pairs.arm] for pairs in comparison.pairings]
-    arms = arms_of(comparison)
+    arms = comparison.arms
     is_many = len(arms) >= MANY
     lines_of_arms = -(-(len(arms) - 1) // PANELS)
     extra = [OVERVIEW_PX + ROW_PX * len(arms), AGAINST_PX * lines_of_arms] if is_many else []
-    heights = [TOP_PX, *extra, *(130 + ROW_PX * max(4, sum(has_ratio(row) for row in rows)) for rows in per_arm)]
+    front = front_of(arms)
+    before = 1 if front is None else 2
+    heights = [TOP_PX, *([] if front is None else [front_panel.HEIGHT_PX]), *extra]
+    heights += [130 + ROW_PX * max(4, sum(has_ratio(row) for row in rows)) for rows in per_arm]
     head_px = 12 + HEADER_LINE_PX * len(lines)
     fig = figure(WIDTH_PX, head_px + 20 + sum(heights), head_px)
     grid = fig.add_gridspec(len(heights), 2, height_ratios=heights, width_ratios=[1.2, 1])
     _latencies(fig.add_subplot(grid[0, 0]), arms, names)
     _runs(fig.add_subplot(grid[0, 1]), comparison, names)
+    if front is not None:
+        front_panel.draw_front(fig.add_subplot(grid[1, :]), front)
     if is_many:
-        _overview(fig, grid[1, :], comparison, names)
-        _against(fig, grid[2, :].subgridspec(lines_of_arms, PANELS), arms, names)
-    for number, rows in enumerate(per_arm, 1 + len(extra)):
+        _overview(fig, grid[before, :], comparison, names)
+        _against(fig, grid[before + 1, :].subgridspec(lines_of_arms, PANELS), arms, names)
+    for number, rows in enumerate(per_arm, before + len(extra)):
         for column, is_ratio in enumerate((True, False)):
             of_kind = [row for row in rows if has_ratio(row) == is_ratio]
             title = f"{names[rows[0].arm]} over {names[rows[0].reference]}" if rows and is_ratio else "Differences"
@@ -104,15 +111,6 @@ def names_of(comparison: Comparison) -> dict[str, str]:
 def has_ratio(row: Row) -> bool:
     """Whether its effect is a ratio, rather than a difference."""
     return BY_KEY[row.metric].by == "ratio"
-
-
-def arms_of(comparison: Comparison) -> dict[str, list[Measured]]:
-    """The runs that were compared, by arm."""
-    arms: dict[str, list[Measured]] = {}
-    for pairs in comparison.pairings:
-        arms.setdefault(pairs.reference, [pair.ours for pair in pairs.kept])
-        arms[pairs.arm] = [pair.theirs for pair in pairs.kept]
-    return arms
 
 
 def _latencies(axes: Axes, arms: dict[str, list[Measured]], names: dict[str, str]) -> None:
@@ -138,7 +136,7 @@ def _latencies(axes: Axes, arms: dict[str, list[Measured]], names: dict[str, str
 def _runs(axes: Axes, comparison: Comparison, names: dict[str, str]) -> None:
     """The primary metric of every run; a line joins the runs of one seed."""
     compared = BY_KEY[comparison.primary]
-    scale, unit = (100.0, "%") if compared.is_share else (1.0, compared.unit)
+    scale, unit = (100.0, "%") if compared.is_percent else (1.0, compared.unit)
     table = pd.DataFrame(
         [
             (names[label], pair.seed, value_of(one.metrics, comparison.primary))
@@ -164,8 +162,13 @@ def _runs(axes: Axes, comparison: Comparison, names: dict[str, str]) -> None:
     sns.stripplot(table, x="arm", y="value", order=labels, color=BLUE, jitter=False, size=7, ax=axes)
     axes.set_xlabel("")
     axes.set_xlim(-0.6, len(labels) - 0.4)
-    if not compared.is_share:
-        axes.set_ylim(0, 1.1 * table["value"].max())
+    if compared.is_share:  # there is nothing above all requests, nor below none
+        low, high = axes.get_ylim()
+        room = 0.05 * (high - low)
+        axes.set_ylim(max(low, -room), min(high, 100 + room))
+    else:
+        low, high = min(0.0, 1.1 * table["value"].min()), max(0.0, 1.1 * table["value"].max())
+        axes.set_ylim(low, high if high > low else low + 1)
     width = max(10, 60 // len(labels))
     axes.set_xticks(range(len(labels)), ["\n".join(textwrap.wrap(label, width)) for label in labels])
     for label, count in without.items():

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from record.metrics import Metrics
 from record.reading import Run
 from record.settings import flatten
+from record.shapes import url_of_external
 
 ORDER = ("baseline", "routed", "failover", "failure", "autoscale")
 """Rows that come first, in this order; others follow by name."""
@@ -95,6 +96,8 @@ def scenario(run: Run) -> str:
 
 
 def policy(run: Run) -> str:
-    """The run's balancing policy, or `no router`."""
+    """The run's balancing policy, `no router`, or where the proxy or service listens that is not of Aegis."""
+    if (url := url_of_external(run.manifest)) is not None:
+        return url
     config = run.manifest["config"]
     return str((config.get("policy") or {}).get("name")) if config.get("router") else "no router"

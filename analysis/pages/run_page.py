@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from analysis.metrics.verdict import verdict
 from analysis.pages.panels import COLUMNS, Panel, PanelError, Source, find
+from analysis.pages.rows import policy
 from analysis.pages.style import HEADER_LINE_PX, INK, RED, figure, header, save
 from record.metrics import Metrics
 from record.reading import Run
@@ -132,13 +133,11 @@ def _not_rendered(fig: Figure, axes: dict[str, list[Axes]]) -> Wrong:
 
 def _title(run: Run) -> str:
     manifest = run.manifest
-    config = manifest["config"]
-    routed = (config.get("policy") or {}).get("name") if config.get("router") else "no router"
     start = str(manifest.get("started_at") or "")[:16].replace("T", " ")
     parts = [
         str(manifest.get("scenario")),
         f"seed {manifest.get('seed')}",
-        str(routed),
+        policy(run),
         f"run {manifest.get('run_id')}",
         start,
     ]

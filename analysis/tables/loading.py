@@ -45,8 +45,8 @@ class Loaded:
     served the time until that was clear: rank it behind all others)."""
     timeline: pd.DataFrame
     """A row a second: `second` (s), `offered_rps, achieved_rps, goodput_rps` (requests/s), `errors` (requests), 
-    `p50_ms, p99_ms` (ms), `replicas_ready, replicas_desired` (replicas), `router_in_flight` (requests), `cpu_*_cores`
-    (cores)."""
+    `p50_ms, p99_ms` (ms), `replicas_ready, replicas_desired, replicas_provisioned` (replicas), `router_in_flight`
+    (requests), `cpu_*_cores` (cores)."""
     events: pd.DataFrame
     """A row an event: `t_s` (s), `source`, `event`, and what else it tells, a column each."""
     metrics: pd.DataFrame

@@ -134,8 +134,10 @@ def check(config: Config) -> None:
     more = {count: calibrated.most_rps(count, config.validity) or 0.0 for count in counts}
     helping = [f"load.workers={n} ({rate:g})" for n, rate in sorted(more.items()) if rate >= peak]
     ways = ", ".join([f"lower the rate, set {helping[0]}" if helping else "lower the rate", "or load.force=true"])
+    trace = config.workload.trace
+    key = f"workload.rate_rps={config.workload.rate_rps:g}" if trace is None else f"workload.trace={trace}"
     raise ConfigError(
-        f"workload.rate_rps={config.workload.rate_rps:g}: up to {peak:g} requests/s, but this machine sends "
+        f"{key}: up to {peak:g} requests/s, but this machine sends "
         f"{most:g} on time with load.workers={workers} ({COMMAND}, {calibrated.measured_at[:10]}); {ways}"
     )
 

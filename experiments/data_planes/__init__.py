@@ -11,10 +11,13 @@ knows them, on one worker, so that a comparison is about the proxy.
 `python -m experiments.router_cost` compares them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from experiments.exporting import EXPORTERS, Deployment, Exporter, Upstream
+from record.files import write_text
 from services.plugins import Point
 from services.processes import ServiceProcess
 from services.router.settings import RouterSettings
@@ -34,6 +37,16 @@ class Front:
     policy: str
     """Of Aegis' router; the others balance by the fewest requests in flight."""
     folder: Path
+
+    def configured(self, name: str, lines: Sequence[str] = (), **options: int) -> Path:
+        """The file of the exporter `name`, as this wants it: `least_request`, its options, and lines of one's own."""
+        upstreams = tuple(Upstream(f"r{number}", HOST, port) for number, port in enumerate(self.replicas, 1))
+        exporter: Exporter = EXPORTERS.create(name, {})
+        policy = {"name": "least_request", **options}
+        wanted = Deployment(HOST, self.port, upstreams, self.settings, policy, lines=tuple(lines))
+        path = self.folder / exporter.file
+        write_text(path, exporter.render(wanted).text)
+        return path
 
 
 class DataPlane(Protocol):

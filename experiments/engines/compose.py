@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from experiments.live.engine import LiveEngine
-from experiments.plan.config import Config, ConfigError
+from experiments.plan.config import Config, ConfigError, require
 from experiments.plan.installed import IS_TREE
 from experiments.plan.outside import plugins_of
 
@@ -20,13 +20,15 @@ class Compose(LiveEngine):
 
     @classmethod
     def check(cls, config: Config) -> None:
-        """The image holds the tree, and no folder of this machine is mounted."""
+        """The image holds the tree, no folder of this machine is mounted, and there is one network with one router."""
+        require(not config.tier.replicas, "tier.replicas", config.tier.replicas, "0, or engine=local or engine=sim")
         for about in plugins_of(config, ()):
             if about["key"] in ("policy", "scaler"):
                 raise ConfigError(
                     f"{about['key']}={about['name']}: {about['file']} is not in the image of engine=compose; take "
                     "engine=local or engine=sim, or put the file into the tree"
                 )
+        require(config.ledger != "always", "ledger", config.ledger, "auto or never: no folder of its containers stays")
         super().check(config)
 
     @classmethod

@@ -14,6 +14,9 @@ class Local(LiveEngine):
     """Each service and each replica is a process."""
 
     name: ClassVar[str] = "local"
+    has_paths: ClassVar[bool] = True
+    has_starts: ClassVar[bool] = True
+    has_external: ClassVar[bool] = True
 
     @classmethod
     def check(cls, config: Config) -> None:
@@ -23,7 +26,9 @@ class Local(LiveEngine):
 
     @classmethod
     def launcher(cls, config: Config, logs: Path) -> "Launcher":
-        """Child processes."""
+        """Child processes; behind a proxy of the user's at the ports that it knows."""
         from experiments.live.launching import LocalLauncher
 
-        return LocalLauncher(logs)
+        first = None if config.router is None else config.router.replica_port
+        ports = {} if first is None else {id_: first + number for number, id_ in enumerate(config.replica_ids)}
+        return LocalLauncher(logs, ports)

@@ -19,6 +19,8 @@ class Sim:
     most_replicas: ClassVar[int] = 10_000
     most_requests: ClassVar[int] = 40_000_000
     cleanup: ClassVar[str | None] = None
+    has_paths: ClassVar[bool] = True
+    has_starts: ClassVar[bool] = True
 
     @classmethod
     def check(cls, config: Config) -> None:

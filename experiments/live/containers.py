@@ -106,10 +106,9 @@ class ContainerLauncher:
         self._services.append(service)
         return service
 
-    def replicas(self, options: dict[str, Any], startup_timeout_s: float, *, with_router: bool) -> Engine:
+    def replicas(self, options: dict[str, Any], startup_timeout_s: float, router: str | None) -> Engine:
         """Containers."""
         assert self._docker is not None
-        router = f"http://router:{PORTS['router']['admin']}" if with_router else None
         self._engine = ComposeEngine(self._docker, self._place, options, router, startup_timeout_s)
         return self._engine
 
@@ -129,6 +128,10 @@ class ContainerLauncher:
     def config(self, path: Path) -> str:
         """What the file holds: a container does not see it."""
         return path.read_text(encoding="utf-8")
+
+    def ledgers(self, folder: Path) -> dict[str, str]:
+        """No folder of this machine is mounted."""
+        return {}
 
     def inside(self, name: str, where: str) -> str:
         """Its name and own port."""

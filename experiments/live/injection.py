@@ -9,9 +9,13 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from experiments.live.stack import EventSink, Stack
-from experiments.plan.fault_plan import ActiveFaults, Fault, FaultOnAll, clash, is_on_process
+from experiments.live.commands import Commands
+from experiments.live.listening import EventSink
+from experiments.live.stack import Stack
+from experiments.plan.fault_command import COMMAND
+from experiments.plan.fault_plan import ActiveFaults, Fault, FaultOnAll, clash, is_on_path, is_on_process
 from experiments.process_faults import Act, Step
+from services.backend.faults import FaultSet
 from services.manager.engines import EngineError
 from services.processes import StartError
 
@@ -30,7 +34,11 @@ class Timeline:
     faults: list[Fault]
     stack: Stack
     sink: EventSink
+    commands: Commands | None = None
+    """What runs those of the user's; None = there are none."""
     _active: ActiveFaults = field(default_factory=ActiveFaults)
+    _paths: ActiveFaults = field(default_factory=ActiveFaults)
+    """What happens on the way to each replica."""
     _waiting: set[int] = field(default_factory=set)
     """Due, but without a process to land on, or behind a fault that lasts."""
     _open: set[int] = field(default_factory=set)
@@ -78,7 +86,7 @@ class Timeline:
         is_on_all = isinstance(fault, FaultOnAll)
         while True:
             blocked = self._is_blocked(index)
-            if not blocked and (not fault.is_on_replica or self.stack.pid_of(fault.target) is not None):
+            if not blocked and (not fault.waits or self.stack.pid_of(fault.target) is not None):
                 landed = await self._try(index, fault, t0, planned_s)
                 if landed is not None:
                     return fault.at_s if planned_s is not None else landed - t0
@@ -105,20 +113,28 @@ class Timeline:
         self._open.add(index)
         try:
             landed = await self._inject(index, fault)
+        except asyncio.CancelledError:  # the run ends while the target comes up again
+            if fault.begins_anew:
+                self._waiting.discard(index)
+                self._say_landed(fault, t0, began, about)
+            raise
         except FAILURES as error:
             self._open.discard(index)
-            self._active.change(fault, active=False)
+            self._of(fault).change(fault, active=False)
             await self.stack.look()
             is_starting = isinstance(error, aiohttp.ClientConnectorError)
-            if not fault.is_on_replica or (self.stack.pid_of(fault.target) is not None and not is_starting):
+            if not fault.waits or (self.stack.pid_of(fault.target) is not None and not is_starting):
                 self._waiting.discard(index)
                 self._fail("fault_injected", began, error, about)
             return None
         self._waiting.discard(index)
-        waited = {} if planned_s is not None else {"waited_s": round(landed - t0 - fault.at_s, 3)}
+        self._say_landed(fault, t0, landed, about)
+        return landed
+
+    def _say_landed(self, fault: Fault, t0: float, landed: float, about: dict[str, object]) -> None:
+        waited = {} if about["planned_s"] is not None else {"waited_s": round(landed - t0 - fault.at_s, 3)}
         parameters = fault.full_parameters
         self.sink("runner", "fault_injected", monotonic_s=landed, parameters=parameters, **about, **waited)
-        return landed
 
     def _spare(self, index: int, fault: Fault) -> None:
         self._waiting.discard(index)
@@ -143,8 +159,7 @@ class Timeline:
         else:
             if not is_told_first:
                 self.sink("runner", "fault_healed", monotonic_s=healed, **about)
-        finally:
-            self._open.discard(index)
+        self._open.discard(index)  # one that is cancelled meanwhile is healed at the end
 
     def _fail(self, phase: str, moment: float, error: BaseException, about: dict[str, object]) -> None:
         gone = f"there is no process {about['target']} now"
@@ -153,9 +168,15 @@ class Timeline:
 
     async def _inject(self, index: int, fault: Fault) -> float:
         """Do it; returns the moment at which it took effect."""
+        if fault.action == COMMAND:
+            assert self.commands is not None
+            return await self.commands.inject(index, fault)
         if fault.process is None:
-            self._active.change(fault, active=True)
-            await self._tell(fault.target)
+            faults = self._of(fault).change(fault, active=True)
+            if is_on_path(fault.action):
+                await self._change_path(fault.target, faults)
+            else:
+                await self._tell(fault.target)
             return time.monotonic()
         steps = fault.process.steps()
         began = time.monotonic()
@@ -184,6 +205,12 @@ class Timeline:
     async def _heal(self, index: int, fault: Fault) -> float:
         """End it; returns the moment at which it has ended."""
         await self._rest(index)
+        if fault.action == COMMAND:
+            assert self.commands is not None
+            return await self.commands.heal(index, fault)
+        if is_on_path(fault.action):
+            await self._change_path(fault.target, self._paths.change(fault, active=False))
+            return time.monotonic()
         if fault.process is None:
             self._active.change(fault, active=False)
             try:
@@ -203,6 +230,13 @@ class Timeline:
             task.cancel()
             await asyncio.wait([task])
 
+    async def _change_path(self, id_: str, faults: FaultSet) -> None:
+        assert self.stack.paths is not None
+        await self.stack.paths.put(id_, faults)
+
+    def _of(self, fault: Fault) -> ActiveFaults:
+        return self._paths if is_on_path(fault.action) else self._active
+
     async def _tell(self, id_: str) -> None:
         """Make what is active on a replica its whole set."""
         pid = self.stack.pid_of(id_)
@@ -214,18 +248,39 @@ class Timeline:
         for index in list(self._lasting):
             await self._rest(index)
         await self.stack.resume_all()
+        if self.stack.paths is not None:
+            await self.stack.paths.clear()
         for index in sorted(self._waiting):
             fault = self.faults[index]
             if isinstance(fault, FaultOnAll):
                 self._spare(index, fault)
+            elif fault.action == COMMAND:
+                ended = EngineError(f"the run ended before its line did: {fault.inject}")
+                self._fail("fault_injected", time.monotonic(), ended, self._about(index, fault.at_s))
             else:
-                self._fail("fault_injected", time.monotonic(), KeyError(fault.target), self._about(index, fault.at_s))
+                late = EngineError("the run ended before it had landed")
+                why = late if index in self._open else KeyError(fault.target)
+                self._fail("fault_injected", time.monotonic(), why, self._about(index, fault.at_s))
         for index in sorted(self._open):
             fault = self.faults[index]
-            if fault.process is None or fault.process.heal() == "resume":
+            if fault.action == COMMAND:
+                await self._heal_at_end(index, fault)
+            elif fault.process is None or fault.process.heal() == "resume":
                 self.sink("runner", "fault_healed", at_end=True, **self._about(index, None))
         self._waiting.clear()
         self._open.clear()
+
+    async def _heal_at_end(self, index: int, fault: Fault) -> None:
+        """Run the line that heals it, where there is one: the system is the user's, and no process of this run."""
+        began, about = time.monotonic(), self._about(index, None)
+        if fault.heal is None:
+            return
+        try:
+            await self._heal(index, fault)
+        except FAILURES as error:
+            self._fail("fault_healed", began, error, about)
+        else:
+            self.sink("runner", "fault_healed", at_end=True, **about)
 
 
 async def _until(moment: float) -> None:

@@ -1,6 +1,7 @@
 """How a run's services are started: as processes of this machine."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,10 +39,10 @@ class Launcher(Protocol):
         """What has to be there before anything starts. Raises StartError."""
 
     def service(self, name: str, options: list[str]) -> Service:
-        """`router` or `manager`, with its options; not started."""
+        """`router`, `manager` or `tier_router`, with its options; not started."""
 
-    def replicas(self, options: dict[str, Any], startup_timeout_s: float, *, with_router: bool) -> Engine:
-        """What runs the replicas of a run without manager."""
+    def replicas(self, options: dict[str, Any], startup_timeout_s: float, router: str | None) -> Engine:
+        """What runs the replicas of a run without manager; `router` is where they register."""
 
     async def settle(self) -> dict[str, str]:
         """Everything is up; returns what the manifest is to say of it."""
@@ -51,6 +52,9 @@ class Launcher(Protocol):
 
     def config(self, path: Path) -> str:
         """What `--config` is given for the settings in the file `path`."""
+
+    def ledgers(self, folder: Path) -> dict[str, str]:
+        """The option by which replicas leave their ledgers in `folder`; empty = they cannot."""
 
     def inside(self, name: str, where: str) -> str:
         """The address `where` of a service as another service sees it."""
@@ -86,7 +90,7 @@ class LocalService:
             for name, option in self._ports.items()
             for part in (option, self.addresses[name].rsplit(":", 1)[1] if self.addresses else "0")
         ]
-        command = python_module(f"services.{self.name}", *ports, *self._options)
+        command = python_module(f"services.{self.name.removeprefix('tier_')}", *ports, *self._options)
         self._process = ServiceProcess(self.name, command, self._log)
         self.addresses = await self._process.start(timeout_s)
         return self.addresses
@@ -103,15 +107,17 @@ class LocalService:
         return 0.0
 
 
-PORTS = {"router": {"url": "--port", "admin": "--admin-port"}, "manager": {"url": "--port"}}
+OF_ROUTER = {"url": "--port", "admin": "--admin-port"}
+PORTS = {"router": OF_ROUTER, "tier_router": OF_ROUTER, "manager": {"url": "--port"}}
 
 
 class LocalLauncher:
     """Processes of this machine."""
 
-    def __init__(self, logs: Path) -> None:
-        """`logs` is the folder for their log files."""
+    def __init__(self, logs: Path, ports: Mapping[str, int] | None = None) -> None:
+        """`logs` is the folder for their log files; `ports` are where replicas listen that somebody knows, by id."""
         self._logs = logs
+        self._ports = ports or {}
         self._services: dict[str, Service] = {}
         self.manager_flags = ["--engine", "local", "--log-dir", str(logs)]
 
@@ -123,10 +129,9 @@ class LocalLauncher:
         self._services[name] = LocalService(name, options, PORTS[name], self._logs / f"{name}.log")
         return self._services[name]
 
-    def replicas(self, options: dict[str, Any], startup_timeout_s: float, *, with_router: bool) -> Engine:
+    def replicas(self, options: dict[str, Any], startup_timeout_s: float, router: str | None) -> Engine:
         """Child processes."""
-        router = self.inside("router", "admin") if with_router else None
-        return LocalEngine(options, router, self._logs, startup_timeout_s)
+        return LocalEngine(options, router, self._logs, startup_timeout_s, self._ports)
 
     async def settle(self) -> dict[str, str]:
         """The manifest says all of it."""
@@ -140,6 +145,11 @@ class LocalLauncher:
     def config(self, path: Path) -> str:
         """The file."""
         return str(path)
+
+    def ledgers(self, folder: Path) -> dict[str, str]:
+        """The folder."""
+        folder.mkdir()
+        return {"ledger": str(folder)}
 
     def inside(self, name: str, where: str) -> str:
         """The same as from here."""

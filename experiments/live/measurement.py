@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+from experiments.live.commands import Commands
 from experiments.live.injection import Timeline
 from experiments.live.launching import Launcher
 from experiments.live.stack import Stack
@@ -23,7 +24,7 @@ from experiments.plan.fault_plan import Fault
 from experiments.runner.clocks import Offset, as_entry, wall_clock
 from experiments.runner.progress import Progress
 from experiments.runner.sampling import CpuMeter
-from record.schema import UI
+from record.schema import LEDGERS, UI
 from record.shapes import Manifest, Sample
 from record.writing import Recorder
 from services.processes import ServiceProcess, StartError
@@ -53,8 +54,10 @@ class Measurement:
         self.logs = folder / "logs"
         self.raw.mkdir()
         self.logs.mkdir()
-        self.stack = Stack(config, faults, launcher(config, self.logs), self.logs, recorder.event)
-        self.timeline = Timeline(faults, self.stack, self._fault if config.load.ui else recorder.event)
+        ledgers = self.raw / LEDGERS if config.ledger == "always" else None
+        self.stack = Stack(config, faults, launcher(config, self.logs), self.logs, recorder.event, ledgers)
+        sink = self._fault if config.load.ui else recorder.event
+        self.timeline = Timeline(faults, self.stack, sink, Commands(self.logs, self.raw))
         self.load: LoadProcesses | None = None
         self.ui: ServiceProcess | None = None
         self._running: list[asyncio.Task[None]] = []
@@ -91,9 +94,8 @@ class Measurement:
         await warming
 
     async def _spawn_load(self) -> None:
-        load = self.config.load
         self.load = generators(
-            load,
+            self.config,
             self.progress.step,
             schedule=self.recorder.folder / "schedule.parquet",
             targets=self.stack.targets,
@@ -111,17 +113,25 @@ class Measurement:
         t0 = self.load.begin()
         self.recorder.begin(t0)
         self.progress.begin(self.config.workload.duration_s, t0)
+        sampling = asyncio.create_task(self._sample(t0))
         self._running = [
             asyncio.create_task(self.timeline.run(t0)),
-            asyncio.create_task(self._sample(t0)),
+            sampling,
             asyncio.create_task(self._collect()),
         ]
-        load = asyncio.ensure_future(self.load.end(self.config.workload.duration_s))
+        load = asyncio.ensure_future(self._outlast(t0, sampling))
         waiting: set[asyncio.Future[Any]] = {load, *self._running}
         while not load.done():
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+
+    async def _outlast(self, t0: float, sampling: "asyncio.Task[None]") -> None:
+        """Wait until all was answered, and the run's time is over: a load may end before it, faults may not have."""
+        assert self.load is not None
+        await self.load.end(self.config.workload.duration_s)
+        await asyncio.sleep(max(0.0, t0 + self.config.workload.duration_s - time.monotonic()))
+        await asyncio.wait([sampling])
 
     async def _compare_clocks(self, at: str) -> None:
         """Note how far the services' clocks are from this one, and at the end what the time of day has stepped by."""
@@ -155,7 +165,7 @@ class Measurement:
         return {
             **self.stack.pids(),
             "generator": [] if self.load is None else self.load.pids(),
-            "runner": [os.getpid()],
+            "runner": [os.getpid(), *(self.stack.paths.pids if self.stack.paths is not None else [])],
         }
 
     async def _collect(self) -> None:
@@ -208,8 +218,11 @@ class Measurement:
                 await self.ui.wait(REPORT_S)
             await self.ui.stop(GRACE_S + 3)
         await self.timeline.heal_all()
-        if (picks := await self.stack.picks()) is not None:
-            self.recorder.manifest["picks"] = picks
+        if (stats := await self.stack.stats()) is not None:
+            self.recorder.manifest["picks"] = stats["picks"]
+            self.recorder.manifest["router_compiled"] = stats["compiled"]
+        if (calls := await self.stack.calls()) is not None:
+            self.recorder.manifest["tier"] = calls
         if self._wall is not None:
             await self._compare_clocks("end")
         await self.stack.stop()

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import json
 import signal
 import time
@@ -13,38 +12,60 @@ from typing import Any
 import aiohttp
 
 from experiments.live.launching import Launcher, Service
+from experiments.live.listening import Events, EventSink, clock_offsets
+from experiments.live.outside import Outside
+from experiments.live.paths import Paths
+from experiments.live.tier import Tier, counted
+from experiments.live.told import manager_options, router_options
 from experiments.plan.config import Config
 from experiments.plan.fault_plan import Fault
-from experiments.plan.replica_options import manager_startup_s, replica_options, scaling_settings
-from experiments.runner.clocks import EXCHANGES, Offset, estimate
+from experiments.plan.replica_options import manager_startup_s, replica_options
+from experiments.runner.clocks import Offset
+from record.shapes import Calls
 from services.door.access import auth_headers
-from services.manager.engines import Engine, EngineError, Running
+from services.manager.engines import Engine, EngineError, Running, provisioned
 from services.manager.starting import start_all
 from services.processes import STOP_DEADLINE_S
-
-EventSink = Callable[..., None]
-"""Called as `sink(source, event, monotonic_s=None, **detail)`."""
 
 
 class Stack:
     """Starts, observes, hurts and stops the services of one run."""
 
-    def __init__(self, config: Config, faults: list[Fault], launcher: Launcher, logs: Path, sink: EventSink) -> None:
-        """`faults` are the run's; `logs` is the folder for log files and the services' settings."""
+    def __init__(
+        self,
+        config: Config,
+        faults: list[Fault],
+        launcher: Launcher,
+        logs: Path,
+        sink: EventSink,
+        ledgers: Path | None = None,
+    ) -> None:
+        """`faults` are the run's; `logs` is the folder for log files and the services' settings.
+
+        `ledgers` is the one that the replicas leave theirs in; None = they keep none.
+        """
         self.config = config
         self.router: Service | None = None
         self.manager: Service | None = None
+        self.paths = Paths.of(faults, config.seed, logs)
+        self._registry: str | None = None
+        """Where replicas register, and the manager looks."""
         self._faults = faults
         self._logs = logs
-        self._sink = sink
         self._launcher = launcher
+        self._replica_options = replica_options(config)
+        if ledgers is not None:
+            self._replica_options |= launcher.ledgers(ledgers)
         self._engine: Engine | None = None
         self._replicas: dict[str, Running] = {}
         self._session: aiohttp.ClientSession | None = None
         self._lag_at: tuple[float, float] | None = None
         """When the router began that was last asked, and all its lag until then, seconds."""
-        self._seen = {"router": 0, "manager": 0}
-        self.desired: int | None = config.replicas
+        self._events = Events(self._get, sink)
+        self._tier: Tier | None = None
+        self._outside = Outside(config) if config.is_external else None
+        """What stands in the place of the router."""
+        self.desired: int | None = config.replicas or None
         self.about: dict[str, str] = {}
         """What the manifest is to say of it, once it is up."""
 
@@ -60,23 +81,38 @@ class Stack:
         progress(f"preparing engine={self.config.engine.name}")
         await self._launcher.prepare()
         self._session = aiohttp.ClientSession(timeout=timeout, headers=auth_headers())
-        if self.config.router is not None:
+        if self._outside is not None:
+            await self._outside.listens(self.config.load.timeout_s)
+        if self.config.tier.replicas:
+            progress(f"starting the second tier and its {self.config.tier.replicas} replica(s)")
+            self._tier = Tier(self.config, self._launcher, self._write)
+            self._replica_options["downstream"] = await self._tier.start()
+        if (router := self.config.own_router) is not None:
             progress("starting the router")
-            self.router = self._launcher.service("router", self._router_options())
+            options = router_options(self.config, router, self._write)
+            self.router = self._launcher.service("router", options)
             await self.router.start(self.config.engine.startup_timeout_s)
+            self._registry = self._launcher.inside("router", "admin")
+            if self.paths is not None:
+                self._registry = await self.paths.start(self._registry, self.config.engine.startup_timeout_s)
         if self.config.has_manager:
             progress(f"starting the manager and {self.config.replicas} replica(s)")
-            self.manager = self._launcher.service("manager", self._manager_options())
+            told = (str(self._registry), self._launcher.manager_flags, self._write)
+            options = manager_options(self.config, self._faults, self._replica_options, *told)
+            self.manager = self._launcher.service("manager", options)
             await self.manager.start(manager_startup_s(self.config))
-        else:
+        elif self.config.replicas:
             progress(f"starting {self.config.replicas} replica(s)")
-            options, timeout_s = replica_options(self.config), self.config.engine.startup_timeout_s
-            self._engine = self._launcher.replicas(options, timeout_s, with_router=self.router is not None)
+            timeout_s = self.config.engine.startup_timeout_s
+            self._engine = self._launcher.replicas(self._replica_options, timeout_s, self._registry)
             first = self.config.replica_ids[: self.config.replicas]
             await start_all(self._engine.start, first, self.config.autoscaling.max_starting)
         await self.look()
         await self._until_ready()
         self.about = await self._launcher.settle()
+        if self._outside is not None:
+            progress(f"asking {self._outside.url}")
+            self.about |= await self._outside.ready(self.config.engine.startup_timeout_s, progress)
 
     async def stop(self) -> None:
         """End every process; replicas drain first. Nothing is left, whatever fails on the way."""
@@ -93,29 +129,15 @@ class Stack:
         await self.look()
         if self._engine is not None:
             await asyncio.gather(*(self._engine.stop_process(id_) for id_ in self._replicas))
+        if self._tier is not None:
+            await self._tier.stop_replicas()
         await self.collect_events()
+        if self.paths is not None:
+            await self.paths.stop()
         if self.router is not None:
             await self.router.stop()
-
-    def _router_options(self) -> list[str]:
-        router = dataclasses.asdict(self.config.router)  # type: ignore[arg-type]
-        del router["count"]  # this engine starts one
-        settings = {"router": router, "policy": self.config.policy}
-        return ["--config", self._write("router.json", settings), "--seed", str(self.config.seed)]
-
-    def _manager_options(self) -> list[str]:
-        settings = self._write(
-            "manager.json",
-            {
-                "scaling": dataclasses.asdict(scaling_settings(self.config, self._faults)),
-                "scaler": self.config.scaler,
-                "replica": replica_options(self.config),
-                "replicas": self.config.replicas,
-            },
-        )
-        router = self._launcher.inside("router", "admin")
-        timeout = ["--startup-timeout", str(self.config.engine.startup_timeout_s)]
-        return ["--router", router, *timeout, *self._launcher.manager_flags, "--config", settings]
+        if self._tier is not None:
+            await self._tier.router.stop()
 
     def _write(self, name: str, content: dict[str, Any]) -> str:
         path = self._logs / name
@@ -142,6 +164,8 @@ class Stack:
     @property
     def targets(self) -> list[str]:
         """The base URLs that the load is sent to."""
+        if self._outside is not None:
+            return [self._outside.url]
         if self.router is not None:
             return [self.router.addresses["url"]]
         return [replica.url for replica in self._replicas.values()]
@@ -156,26 +180,48 @@ class Stack:
             self.desired = status["desired"] if status else None
             if status:
                 self._replicas = {entry["id"]: Running(**entry) for entry in status["replicas"]}
+        if self._tier is not None:
+            await self._tier.look()
+
+    @property
+    def _everyone(self) -> dict[str, Running]:
+        """The replicas of both tiers."""
+        return self._replicas if self._tier is None else {**self._replicas, **self._tier.replicas}
+
+    def _services(self) -> dict[str, Service | None]:
+        """The processes that are no replicas, by the names that faults give them."""
+        tier = None if self._tier is None else self._tier.router
+        return {"router": self.router, "manager": self.manager, "tier_router": tier}
 
     def pid_of(self, id_: str) -> int | None:
         """The process of a replica that serves, as of the last look; None = there is none."""
-        replica = self._replicas.get(id_)
+        replica = self._everyone.get(id_)
         return None if replica is None or not replica.admin_url else replica.pid
 
     def pids(self) -> dict[str, list[int]]:
-        """Process ids by role, the living ones."""
+        """Process ids by role, the living ones; without a role whose processes are not known."""
         roles = {"router": self.router, "manager": self.manager}
         by_role = {role: self._launcher.pids(service.pid if service else None) for role, service in roles.items()}
-        by_role["replicas"] = [pid for replica in self._replicas.values() for pid in self._launcher.pids(replica.pid)]
+        if self._outside is not None:
+            del by_role["router"]
+            by_role |= {"router": theirs} if (theirs := self._outside.pids()) else {}
+        pids = [replica.pid for replica in self._everyone.values()]
+        if self._tier is not None:  # its router is theirs: it works on nothing that comes from outside
+            pids.append(self._tier.router.pid)
+        if not self.config.replicas:
+            return by_role
+        by_role["replicas"] = [each for pid in pids for each in self._launcher.pids(pid)]
         return by_role
 
     async def sample(self) -> dict[str, Any]:
-        """Replicas ready and desired, requests in flight, and the router's lag, as they say; None = no answer."""
+        """Replicas ready, desired, provisioned, requests in flight and the router's lag; None = no answer."""
         ready: int | None
         in_flight: int | None = None
         lag_ms: float | None = None
         await self.look()
-        if self.router is None:
+        if not self.config.replicas:
+            ready = None
+        elif self.router is None:
             ready = sum(replica.pid is not None for replica in self._replicas.values())
         else:
             stats = await self._get(self.router, "admin", "/stats")
@@ -185,6 +231,7 @@ class Stack:
         return {
             "replicas_ready": ready,
             "replicas_desired": self.desired,
+            "replicas_provisioned": None if self.desired is None else provisioned(self._replicas.values()),
             "router_in_flight": in_flight,
             "router_lag_ms": lag_ms,
         }
@@ -196,47 +243,22 @@ class Stack:
             return None
         return round((self._lag_at[1] - before[1]) * 1e3, 3)
 
-    async def picks(self) -> dict[str, int] | None:
-        """Why the router's policy picked, as it has counted until now; None = no router, or no answer."""
-        stats = None if self.router is None else await self._get(self.router, "admin", "/stats")
-        return stats["picks"] if stats else None
+    async def stats(self) -> dict[str, Any] | None:
+        """What the router has counted until now, and which form of it that was; None = no router, or no answer."""
+        return None if self.router is None else await self._get(self.router, "admin", "/stats")
+
+    async def calls(self) -> Calls | None:
+        """What the router of the second tier has counted; None = there is none, or no answer."""
+        stats = None if self._tier is None else await self._get(self._tier.router, "admin", "/stats")
+        return counted(stats) if stats else None
 
     async def clock_offsets(self) -> dict[str, Offset | None]:
         """How far the clocks that stamp events are from the runner's, by service; None = no answer."""
-        offsets: dict[str, Offset | None] = {}
-        for name, process, where, path in (
-            ("router", self.router, "admin", "/stats"),
-            ("manager", self.manager, "url", "/status"),
-        ):
-            if process is None:
-                continue
-            exchanges = []
-            for _ in range(EXCHANGES):
-                asked = time.monotonic()
-                answer = await self._get(process, where, path)
-                if answer is None:
-                    break
-                exchanges.append((asked, float(answer["monotonic_s"]), time.monotonic()))
-            offsets[name] = estimate(exchanges) if exchanges else None
-        return offsets
+        return await clock_offsets(self._get, self._services())
 
     async def collect_events(self) -> None:
         """Hand the services' events since the last call to the sink."""
-        for source, process, where, path, key in (
-            ("router", self.router, "admin", "/events", "events"),
-            ("manager", self.manager, "url", "/decisions", "decisions"),
-        ):
-            if process is None or process.pid is None:
-                continue
-            answer = await self._get(process, where, f"{path}?since={self._seen[source]}")
-            if not answer:
-                continue
-            self._seen[source] = answer["next"]
-            for entry in answer[key]:
-                detail = {k: v for k, v in entry.items() if k not in ("seq", "monotonic_s", "unix_s", "event")}
-                if source == "router" or entry.get("changed"):
-                    word = entry.get("event", "scaling_decision")
-                    self._sink(source, word, monotonic_s=entry["monotonic_s"], **detail)
+        await self._events.collect(self._services())
 
     async def _get(self, process: Service, where: str, path: str) -> dict[str, Any] | None:
         assert self._session is not None
@@ -259,9 +281,10 @@ class Stack:
             KeyError: there is no such replica now.
         """
         assert self._session is not None
-        if self._replicas[id_].state == "starting":
+        replica = self._everyone[id_]
+        if replica.state == "starting":
             raise KeyError(id_)
-        url = self._replicas[id_].admin_url + "/faults"
+        url = replica.admin_url + "/faults"
         async with self._session.put(url, json=faults) as response:
             if response.status >= 400:
                 raise aiohttp.ClientError(f"{id_} refused the fault: {await response.text()}")
@@ -273,13 +296,13 @@ class Stack:
             KeyError: there is no such process now.
             EngineError: the engine does not do it.
         """
-        service = {"router": self.router, "manager": self.manager}.get(target)
+        service = self._services().get(target)
         if service is not None:
             if service.pid is None:
                 raise KeyError(target)
             ago_s = await service.send(number)
             return time.monotonic() - ago_s
-        pid = self._replicas[target].pid
+        pid = self._everyone[target].pid
         if pid is None:
             raise KeyError(target)
         ago_s = await self._launcher.send(target, pid, number)
@@ -293,19 +316,21 @@ class Stack:
         Raises:
             StartError: it did not come up again.
         """
-        if target == "router":
-            assert self.router is not None
-            await self.router.stop()
-            self._seen["router"] = 0
-            await self.router.start(self.config.engine.startup_timeout_s)
-        elif self._engine is not None:
-            await self._engine.stop_process(target)
-            await self._engine.start(target)
+        tier = self._tier
+        if target in ("router", "tier_router"):
+            router = self._services()[target]
+            assert router is not None
+            await router.stop()
+            self._events.began_anew(target)
+            await router.start(self.config.engine.startup_timeout_s)
+        elif (engine := tier.engine if tier is not None and target in tier.replicas else self._engine) is not None:
+            await engine.stop_process(target)
+            await engine.start(target)
             await self.look()
         elif target == "manager":
             assert self.manager is not None
             await self.manager.stop()
-            self._seen["manager"] = 0
+            self._events.began_anew("manager")
             await self.manager.start(manager_startup_s(self.config))
         else:
             assert self.manager is not None and self._session is not None
@@ -317,9 +342,9 @@ class Stack:
 
     async def resume_all(self) -> None:
         """Continue whatever is paused and clear the replicas' faults, so that nothing outlives the run."""
-        for target in ("router", "manager", *self._replicas):
+        for target in (*self._services(), *self._everyone):
             with contextlib.suppress(KeyError, ProcessLookupError, EngineError):
                 await self.signal(target, signal.SIGCONT)
-        for id_ in [id_ for id_, replica in self._replicas.items() if replica.pid is not None]:
+        for id_ in [id_ for id_, replica in self._everyone.items() if replica.pid is not None]:
             with contextlib.suppress(KeyError, aiohttp.ClientError, OSError):  # it may have gone meanwhile
                 await self.set_faults(id_, {})

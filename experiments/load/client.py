@@ -15,6 +15,7 @@ from gevent.monkey import get_original
 from geventhttpclient.connectionpool import ConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 
+from experiments.load.asking import Asking
 from record.schema import HEDGES
 from services.descriptors import own_fault
 
@@ -61,8 +62,13 @@ class Pool(ConnectionPool):
 class Target:
     """A base URL with its pool of connections; a pool never makes a request wait for a connection."""
 
-    def __init__(self, url: str, timeout_s: float, size: int, deadline_ms: float | None = None) -> None:
-        """`size` is the largest number of requests in flight; `deadline_ms` is what every request says, if anything."""
+    def __init__(
+        self, url: str, timeout_s: float, size: int, deadline_ms: float | None = None, asking: Asking | None = None
+    ) -> None:
+        """`size` is the largest number of requests in flight; `deadline_ms` is what every request says, if anything.
+
+        `asking` is what they have in common; None = as Aegis' own replicas are asked.
+        """
         parts = urlsplit(url)
         host, port = parts.hostname or "127.0.0.1", parts.port or 80
         self._pool = Pool(
@@ -74,25 +80,47 @@ class Target:
             network_timeout=timeout_s,
             connection_timeout=timeout_s,
         )
-        self._head = f"GET /work HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: aegis\r\n"
-        if deadline_ms is not None:
-            self._head += f"X-Aegis-Deadline-Ms: {deadline_ms:g}\r\n"
+        self._asking = asking = asking or Asking()
+        self._path = asking.path if asking.is_one_path else None
+        self._head = f" HTTP/1.1\r\n{asking.head_of(f'[{host}]:{port}' if ':' in host else f'{host}:{port}')}"
+        self._deadline_ms = deadline_ms
         self._timeout_s = timeout_s
 
-    def get(self, request_id: int, demand_s: float, key: str) -> Answer:
-        """Send request `request_id`, wait for the whole answer or the timeout."""
+    def ask(
+        self, request_id: int, demand_s: float, key: str, method: str = "GET",
+        size: int | None = None, *, send: int = 1, waited_s: float = 0.0, limit_s: float | None = None,
+    ) -> Answer:  # fmt: skip
+        """Send request `request_id`, wait for the whole answer or the timeout.
+
+        Args:
+            request_id: of the schedule, like the next four.
+            demand_s: seconds of service.
+            key: what it asks for.
+            method: GET or POST.
+            size: of a POST request's body, bytes; None = that of all.
+            send: how often it is sent by now.
+            waited_s: since it was sent for the first time, seconds.
+            limit_s: the timeout, seconds; None = the target's.
+        """
         sock = None
         response = None
+        more = ""
+        if self._deadline_ms is not None:
+            more = f"X-Aegis-Deadline-Ms: {max(0.0, self._deadline_ms - waited_s * 1e3):g}\r\n"
+        if send > 1:
+            more += f"X-Aegis-Send: {send}\r\n"
         try:
-            with gevent.Timeout(self._timeout_s):
+            with gevent.Timeout(self._timeout_s if limit_s is None else limit_s):
                 # The pool replaces an idle connection that the server has closed: nothing was sent on it.
                 sock = self._pool.get_socket()
-                sock.sendall(
-                    f"{self._head}X-Request-Id: {request_id}\r\nX-Aegis-Demand-Ms: {demand_s * 1e3:.3f}\r\n"
-                    f"X-Aegis-Key: {key}\r\n\r\n".encode()
+                path = self._path or self._asking.path_of(request_id, key)
+                head = (
+                    f"{method} {path}{self._head}{more}X-Request-Id: {request_id}\r\n"
+                    f"X-Aegis-Demand-Ms: {demand_s * 1e3:.3f}\r\nX-Aegis-Key: {key}\r\n"
                 )
+                sock.sendall(head.encode() + self._asking.rest_of(method, size))
                 taken, sock = sock, None  # from here on the response gives it back
-                response = HTTPSocketPoolResponse(taken, self._pool, method="GET")
+                response = HTTPSocketPoolResponse(taken, self._pool, method=method)
                 response.read()
                 return _answer(response)
         except gevent.Timeout:

@@ -42,11 +42,11 @@ if path := os.environ.get("AEGIS_LOAD"):
             gevent.spawn(self.environment.runner.quit)
             gevent.sleep(60)
 
-        def _report(self, latency_s: float, answer: Answer) -> None:
+        def _report(self, latency_s: float, answer: Answer, method: str) -> None:
             """Tell Locust's own statistics the latency from the scheduled moment."""
             failure = None if answer.outcome == "ok" else RuntimeError(answer.outcome)
             self.environment.events.request.fire(
-                request_type="GET",
+                request_type=method,
                 name="/work",
                 response_time=latency_s * 1e3,
                 response_length=0,

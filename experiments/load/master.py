@@ -237,8 +237,8 @@ class Master:
             if self._stop:
                 return write_json(output.with_suffix(".json"), {**peer.record(), "stopped": self._stop})
             tell(say=f"{error}; the run goes on, but is not valid")
-            rows = Rows()
-            for request_id, scheduled_s, _, _ in share:
+            rows = Rows(has_sends=config.retries is not None)
+            for request_id, scheduled_s, *_ in share:
                 rows.drop(request_id, scheduled_s, None)
             rows.write(output)
             about = {"dropped": len(share), "stopped": "lost", "reason": str(error)}

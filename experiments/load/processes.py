@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from experiments.load.command import locust_command
 from record.files import write_json
@@ -34,6 +35,12 @@ class LoadProcesses:
     """Closed-loop users; 0 = open loop."""
     deadline_ms: float | None = None
     """What every request says of how long it is waited for."""
+    body_bytes: int = 0
+    """Of a POST request."""
+    asking: dict[str, Any] = field(default_factory=dict)
+    """What is asked for otherwise than of Aegis' own replicas (`Asking.of`)."""
+    retries: dict[str, Any] | None = None
+    """What clients do about a request that failed, and the seed of their pauses; None = nothing."""
     off: tuple[str, ...] = ()
     """Measures against lateness to leave off (`sender.MEASURES`)."""
     on_line: Callable[[int, str], None] = lambda _shard, _line: None
@@ -71,6 +78,9 @@ class LoadProcesses:
                 "grace_s": GRACE_S,
                 "users": self.users,
                 "deadline_ms": self.deadline_ms,
+                "body_bytes": self.body_bytes,
+                "asking": self.asking,
+                "retries": self.retries,
                 "off": self.off,
             },
         )

@@ -4,6 +4,7 @@ Sharding, configurations, ready files, start file and rows are those of local pr
 the workers and back (`master`).
 """
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -11,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from experiments.load.asking import PATH
 from experiments.load.processes import LEAD_S, LoadProcesses
-from experiments.plan.config import LoadConfig
+from experiments.plan.config import Config, LoadConfig
 from record.files import write_json
 from services.door.access import is_loopback
 from services.processes import ServiceProcess, python_module
@@ -112,8 +114,14 @@ class RemoteLoad(LoadProcesses):
             await process.stop(STOP_S)
 
 
+def asking_of(load: LoadConfig) -> dict[str, Any]:
+    """What the generators ask for otherwise than of Aegis' own replicas, for `Asking.of`."""
+    files = {name: getattr(load, name) for name in ("headers_file", "body_file") if getattr(load, name) is not None}
+    return files if load.path == PATH else {"path": load.path, **files}
+
+
 def generators(
-    load: LoadConfig,
+    config: Config,
     say: Callable[[str], None],
     *,
     schedule: Path,
@@ -123,7 +131,9 @@ def generators(
     ready_s: float,
     on_line: Callable[[int, str], None],
 ) -> LoadProcesses:
-    """What sends the schedule as `load` says: processes of this machine, or workers of others."""
+    """What sends the schedule as `config` says: processes of this machine, or workers of others."""
+    load = config.load
+    retries = {**dataclasses.asdict(load.retries), "seed": config.seed} if load.retries.max_attempts > 1 else None
     common: dict[str, Any] = {
         "schedule": schedule,
         "targets": targets,
@@ -133,6 +143,9 @@ def generators(
         "max_in_flight": load.max_in_flight,
         "users": load.users if load.loop == "closed" else 0,
         "deadline_ms": load.deadline_ms,
+        "body_bytes": config.workload.body_bytes,
+        "asking": asking_of(load),
+        "retries": retries,
         "on_line": on_line,
     }
     if not load.remote_workers:

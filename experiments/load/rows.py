@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from record.files import whole
-from record.schema import ROW_COLUMNS
+from record.schema import ROW_COLUMNS, SENDS
 
 if TYPE_CHECKING:
     from experiments.load.client import Answer  # of gevent, which whoever simulates does without
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SCHEMA = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in ROW_COLUMNS.items()])
 
 
-def are_of(content: bytes, share: Sequence[tuple[int, float, float, str]]) -> bool:
+def are_of(content: bytes, share: Sequence[tuple[Any, ...]]) -> bool:
     """Whether a file of rows holds each request of `share` once, at its planned moment, and no other.
 
     Args:
@@ -31,7 +31,9 @@ def are_of(content: bytes, share: Sequence[tuple[int, float, float, str]]) -> bo
 class Rows:
     """Collects one row a request, in the order of their ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_sends: bool = False) -> None:
+        """`has_sends`: each says how often its request was sent."""
+        self._schema = SCHEMA.append(pa.field(SENDS, pa.int16())) if has_sends else SCHEMA
         self._rows: list[tuple[Any, ...]] = []
         self.failed = 0
         self.dropped = 0
@@ -40,8 +42,10 @@ class Rows:
         """How many there are."""
         return len(self._rows)
 
-    def add(self, request_id: int, scheduled_s: float, sent_s: float, completed_s: float, answer: "Answer") -> None:
-        """A request that was sent and ended."""
+    def add(
+        self, request_id: int, scheduled_s: float, sent_s: float, completed_s: float, answer: "Answer", sends: int = 1
+    ) -> None:
+        """A request that was sent, so often, and ended."""
         self.failed += answer.outcome != "ok"
         self._rows.append(
             (
@@ -57,6 +61,7 @@ class Rows:
                 answer.service_s,
                 answer.router_s,
                 answer.hedge,
+                sends,
             )
         )
 
@@ -64,11 +69,11 @@ class Rows:
         """A request that was not sent, or was given up when the run broke off."""
         self.dropped += 1
         self.failed += 1
-        self._rows.append((request_id, scheduled_s, sent_s, None, None, "dropped", *[None] * 6))
+        self._rows.append((request_id, scheduled_s, sent_s, None, None, "dropped", *[None] * 7))
 
     def write(self, path: Path) -> None:
         """Write them whole or not at all."""
-        columns = list(zip(*self._rows, strict=True)) or [()] * len(SCHEMA)
-        arrays = [pa.array(column, type=field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+        columns = list(zip(*self._rows, strict=True))[: len(self._schema)] or [()] * len(self._schema)
+        arrays = [pa.array(column, type=field.type) for column, field in zip(columns, self._schema, strict=True)]
         with whole(path) as partial:
-            pq.write_table(pa.table(arrays, schema=SCHEMA), partial)
+            pq.write_table(pa.table(arrays, schema=self._schema), partial)

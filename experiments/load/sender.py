@@ -22,9 +22,13 @@ import gevent.event
 import pyarrow.parquet as pq
 
 from experiments.load.alarm import Alarm
+from experiments.load.asking import Asking
 from experiments.load.client import Answer, Target
+from experiments.load.retries import ClientRetries
 from experiments.load.rows import Rows
+from experiments.plan.client_retries import ClientRetrySettings
 from record.files import write_json
+from record.schema import METHOD, SIZE
 from services.descriptors import raise_limit
 
 NICE = -20
@@ -34,8 +38,10 @@ MEASURES = ("gc", "priority", "timer")
 """Against lateness; `python -m experiments.lateness` leaves each off: no garbage collection while the load runs,
 priority over the system under test, an exact timer."""
 
-Planned = tuple[int, float, float, str]
-"""A request of the schedule: request_id, scheduled_s, demand_s, key."""
+Planned = tuple[int, float, float, str, str, int | None]
+"""A request of the schedule: request_id, scheduled_s, demand_s, key, method, size; None = all bodies are alike."""
+Asked = tuple[int, float, str, str, int | None]
+"""Of these what a server is told: all but the moment."""
 
 
 @dataclass
@@ -59,6 +65,12 @@ class LoadConfig:
     """Measures to leave off, of `MEASURES`."""
     deadline_ms: float | None = None
     """What every request says of how long it is waited for."""
+    body_bytes: int = 0
+    """Of a POST request."""
+    asking: dict[str, Any] = field(default_factory=dict)
+    """What is asked for otherwise than of Aegis' own replicas (`Asking.of`)."""
+    retries: dict[str, Any] | None = None
+    """What clients do about a request that failed (`ClientRetrySettings`), and the seed of their pauses, `seed`."""
 
     @classmethod
     def read(cls, path: str) -> "LoadConfig":
@@ -68,9 +80,27 @@ class LoadConfig:
             SystemExit: it cannot be read, or its keys are wrong.
         """
         try:
-            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+            config = cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+            config.asked()  # its files may be missing on this machine
+            return config
         except (OSError, ValueError, TypeError) as error:
             raise SystemExit(f"AEGIS_LOAD={path}: {error}") from error
+
+    def asked(self) -> Asking:
+        """What its requests have in common.
+
+        Raises:
+            ValueError: a file of it cannot be read.
+        """
+        return Asking.of(self.asking, self.body_bytes)
+
+    def client_retries(self) -> ClientRetries | None:
+        """What is sent once more; None = nothing is."""
+        if self.retries is None:
+            return None
+        settings = dict(self.retries)
+        seed = settings.pop("seed")
+        return ClientRetries(ClientRetrySettings(**settings), self.timeout_s, seed, self.deadline_ms)
 
     def read_share(self) -> list[Planned]:
         """This process' part of the schedule.
@@ -79,22 +109,28 @@ class LoadConfig:
             SystemExit: the schedule cannot be read.
         """
         try:
-            table = pq.read_table(self.schedule, columns=["request_id", "scheduled_s", "demand_s", "key"])
+            table = pq.read_table(self.schedule)
         except (OSError, ValueError) as error:
             raise SystemExit(f"{self.schedule}: cannot read the schedule: {error}") from error
         every = slice(self.shard, None, self.shards)
-        return list(zip(*(column.to_pylist()[every] for column in table.columns), strict=True))
+        known = ("request_id", "scheduled_s", "demand_s", "key")
+        columns = [table[name].to_pylist()[every] for name in known]
+        for name, plain in ((METHOD, "GET"), (SIZE, None)):
+            has = name in table.column_names
+            columns.append(table[name].to_pylist()[every] if has else [plain] * len(columns[0]))
+        return list(zip(*columns, strict=True))
 
 
 class Replay:
     """One generator process' share of a schedule."""
 
-    def __init__(self, config: LoadConfig, share: list[Planned], report: Callable[[float, Answer], None]) -> None:
-        """`report` is told of every end: latency from the scheduled moment in seconds, and the answer."""
+    def __init__(self, config: LoadConfig, share: list[Planned], report: Callable[[float, Answer, str], None]) -> None:
+        """`report` is told of every end: latency from the scheduled moment in seconds, the answer, and the method."""
         self._config = config
         self._share = share
         self._report = report
-        self._rows = Rows()
+        self._retries = config.client_retries()
+        self._rows = Rows(has_sends=self._retries is not None)
         self._open: dict[int, tuple[float, float]] = {}
         self._recent: list[float] = []
         self._lacked: Counter[str] = Counter()
@@ -114,7 +150,8 @@ class Replay:
         """Wait for the start, replay, write the rows."""
         config = self._config
         self._descriptors = raise_limit()
-        targets = [Target(url, config.timeout_s, config.max_in_flight, config.deadline_ms) for url in config.targets]
+        about = (config.timeout_s, config.max_in_flight, config.deadline_ms, config.asked())
+        targets = [Target(url, *about) for url in config.targets]
         off = self._config.off
         nice = _raise_priority("priority" not in off)
         if "gc" not in off:
@@ -151,7 +188,7 @@ class Replay:
         t0, now = self._t0, time.monotonic
         limit = self._config.max_in_flight
         alarm = Alarm(exact="timer" not in self._config.off)
-        for request_id, scheduled_s, demand_s, key in self._share:
+        for request_id, scheduled_s, demand_s, key, method, size in self._share:
             alarm.until(t0 + scheduled_s)
             if len(self._open) >= limit:
                 self._rows.drop(request_id, scheduled_s, None)
@@ -159,7 +196,8 @@ class Replay:
             sent_s = now() - t0
             self._open[request_id] = (scheduled_s, sent_s)
             self._sent += 1
-            gevent.spawn(self._send, targets[request_id % len(targets)], request_id, scheduled_s, demand_s, key)
+            target = targets[request_id % len(targets)]
+            gevent.spawn(self._send, target, scheduled_s, (request_id, demand_s, key, method, size))
         alarm.close()
 
     def _ask(self, targets: list[Target]) -> None:
@@ -173,11 +211,11 @@ class Replay:
 
         def user() -> None:
             this = _User(time.perf_counter())
-            for request_id, _, demand_s, key in rows:
+            for request_id, _, demand_s, key, method, size in rows:
                 sent_s = time.monotonic() - self._t0
                 self._open[request_id] = (sent_s, sent_s)
                 self._sent += 1
-                self._send(targets[request_id % len(targets)], request_id, sent_s, demand_s, key)
+                self._send(targets[request_id % len(targets)], sent_s, (request_id, demand_s, key, method, size))
                 gevent.sleep(pause(this))  # type: ignore[arg-type]
                 if self._stop or time.monotonic() >= end:
                     return
@@ -186,9 +224,14 @@ class Replay:
         # One after another within a pause, as a spawn rate would spread them.
         gevent.joinall([gevent.spawn_later(number / rate, user) for number in range(self._config.users)])
 
-    def _send(self, target: Target, request_id: int, scheduled_s: float, demand_s: float, key: str) -> None:
+    def _send(self, target: Target, scheduled_s: float, what: Asked) -> None:
         sent_s = time.monotonic() - self._t0
-        answer = target.get(request_id, demand_s, key)
+        request_id, method = what[0], what[3]
+        if self._retries is None:
+            sends, ends_s = 1, sent_s + self._config.timeout_s
+            answer = target.ask(*what)
+        else:
+            answer, sends, ends_s = self._persist(self._retries, target, sent_s, what)
         completed_s = time.monotonic() - self._t0
         if self._open.pop(request_id, None) is None:
             return  # given up when the run broke off
@@ -196,14 +239,34 @@ class Replay:
             self._lacked[answer.lacks] += 1
             self._sent -= 1
             self._rows.drop(request_id, scheduled_s, None)
-            self._report(completed_s - scheduled_s, answer)
+            self._report(completed_s - scheduled_s, answer, method)
             return
         if answer.outcome == "timeout":
-            completed_s = sent_s + self._config.timeout_s
-        self._rows.add(request_id, scheduled_s, sent_s, completed_s, answer)
+            completed_s = ends_s
+        self._rows.add(request_id, scheduled_s, sent_s, completed_s, answer, sends)
         if answer.outcome == "ok":  # a fast refusal would pass for a fast answer
             self._recent.append(completed_s - scheduled_s)
-        self._report(completed_s - scheduled_s, answer)
+        self._report(completed_s - scheduled_s, answer, method)
+
+    def _persist(
+        self, retries: ClientRetries, target: Target, sent_s: float, what: Asked
+    ) -> tuple[Answer, int, float]:
+        """Send a request until one attempt is the last; returns its answer, its number, and when it would time out."""
+        retries.on_request(sent_s)
+        sends, began_s = 1, sent_s
+        while True:
+            waited_s = began_s - sent_s
+            limit_s = retries.limit_s(waited_s)
+            answer = target.ask(*what, send=sends, waited_s=waited_s, limit_s=limit_s)
+            now_s = time.monotonic() - self._t0
+            pause_s = retries.pause_s(
+                what[0], sends, answer.outcome, answer.status, now_s - sent_s, now_s, is_post=what[3] == "POST"
+            )
+            if pause_s is None or self._stop:
+                return answer, sends, began_s + limit_s
+            gevent.sleep(pause_s)
+            began_s = time.monotonic() - self._t0
+            sends += 1
 
     def _await_answers(self) -> None:
         wait = self._config.grace_s if self._stop else self._config.timeout_s + 1

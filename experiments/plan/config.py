@@ -11,17 +11,14 @@ from typing import Annotated, Any
 from omegaconf import MISSING
 
 from analysis.comparison.compared import PRIMARY
+from experiments.plan.client_retries import ClientRetrySettings
 from experiments.plan.delays import Delay, StartUp
 from experiments.plan.fault_plan import Fault, FaultPlanSettings
+from experiments.plan.tiers import ReplicaConfig, TierConfig
 from experiments.plan.workload import WorkloadSettings
-from services.backend.settings import CHECKS, KINDS, ON_HANGUP
-from services.backend.work_queue import DISCIPLINES
 from services.bounds import Bounds, Choices
 from services.manager.settings import ScalingSettings
 from services.router.settings import RouterSettings
-
-BY_SPEED = "by_speed"
-"""Of `replica.weights`."""
 
 
 class ConfigError(ValueError):
@@ -36,30 +33,6 @@ def require(holds: bool, key: str, value: object, must: str) -> None:
     """
     if not holds:
         raise ConfigError(f"{key}={value}: must be {must}")
-
-
-@dataclass
-class ReplicaConfig:
-    """What one replica can do."""
-
-    concurrency: Annotated[int, Bounds(1, 1024)] = 2
-    """Requests served at the same time (slots)."""
-    queue_limit: Annotated[int, Bounds(0, 100_000)] = 100
-    """Requests that may wait; one more is answered 503."""
-    speeds: list[float] = field(default_factory=list)
-    """One factor a replica (service time = demand / speed); empty = all 1.0. Typed without `replicas`, it says how many
-    replicas there are; where that is another number than the scenario's, a line tells."""
-    weights: Any = field(default_factory=list)
-    """One a replica, its share of the requests relative to the others, as every policy takes it; `by_speed` = the
-    speeds; empty = all 1.0."""
-    kind: Annotated[str, Choices(*KINDS)] = "sleep"
-    """How the demand is spent: `sleep` or `cpu`."""
-    discipline: Annotated[str, Choices(*DISCIPLINES)] = "fifo"
-    """`fifo`, or `ps`: processor sharing, all requests at once at min(1, slots / requests) of the speed."""
-    on_hangup: Annotated[str, Choices(*ON_HANGUP)] = "cancel"
-    """Work whose client has hung up is given up (`cancel`), or done for nobody (`finish`)."""
-    checks: Annotated[str, Choices(*CHECKS)] = "aside"
-    """Health checks are answered at once (`aside`), or stand in the work queue (`queue`)."""
 
 
 @dataclass
@@ -87,10 +60,22 @@ class LoadConfig:
     remote_wait_s: Annotated[float, Bounds(above=0, most=86_400)] = 60.0
     """Seconds that the run waits for its workers to connect; then it fails."""
     timeout_s: Annotated[float, Bounds(above=0, most=600)] = 10.0
-    """Seconds after sending at which the client gives up."""
+    """Seconds after sending at which the client gives up; `load.retries` have them together."""
+    path: str = "/work"
+    """What is asked for, with router.url; `{id}` and `{key}` in it become those of the request. Aegis' own replicas
+    answer `/work`."""
+    headers_file: str | None = None
+    """With router.url: a file of lines `Name: value` that every request has besides, as a token that no command line
+    and no manifest is to show. Unset = none."""
+    body_file: str | None = None
+    """With router.url: the body of each POST request (`workload.post_share`); unset = `workload.body_bytes` zeros."""
+    allow_external: bool = False
+    """Send the load of router.url, or the commands of `faults`, to what is not on this machine's loopback: only to
+    what is yours."""
     deadline_ms: Annotated[float | None, Bounds(1, 600_000)] = None
     """Every request says that it is waited for so long (`X-Aegis-Deadline-Ms`): router and replicas drop what is late
     by then. The client itself waits `timeout_s` all the same. Unset = nothing is said."""
+    retries: ClientRetrySettings = field(default_factory=ClientRetrySettings)
     max_in_flight: Annotated[int, Bounds(least=1)] = 2000
     """Open requests per generator process; beyond it a request is dropped, and the run is invalid."""
     ui: bool = False
@@ -149,6 +134,8 @@ class ComparisonConfig:
     """Likewise for the difference of a share (failed requests), absolute."""
     smallest_seconds: Annotated[float, Bounds(above=0, most=86_400)] = 1.0
     """Likewise for metrics that are compared by their difference in seconds (recovery, violation of the SLO)."""
+    smallest_count: Annotated[float, Bounds(above=0, most=86_400)] = 1.0
+    """Likewise for those that are counted otherwise (a scaler's actions)."""
 
 
 @dataclass
@@ -175,10 +162,32 @@ class TrackingConfig:
 
 @dataclass
 class RouterConfig(RouterSettings):
-    """The router, and how many of it there are."""
+    """The router, and how many of it there are; or where a proxy or service of one's own listens (docs/external.md)."""
 
     count: Annotated[int, Bounds(1, 1000)] = 1
     """Routers that know nothing of each other; request i goes to number i mod count. More than one: engine=sim."""
+    url: str | None = None
+    """Of router=external: where a proxy or service that runs already listens, as `http://127.0.0.1:8000`. Unset = Aegis
+    starts its own router."""
+    replica_port: Annotated[int | None, Bounds(1, 65_535)] = None
+    """With router.url: the port of replica r1, which the proxy knows; r2 has the next, and so on. Unset = nothing of
+    Aegis is behind it, replicas=0."""
+    ports: list[int] = field(default_factory=list)
+    """With router.url: further ports of this machine at which the system under test listens. Who listens there belongs
+    to it, as who listens at router.url does: its CPU is `cpu_router_cores`, and no foreign process's."""
+
+
+@dataclass
+class AutoscalingConfig(ScalingSettings):
+    """Bounds, tolerance, windows and rate limits around a scaler's wish; of one that has windows and rates of its own
+    the bounds alone (docs/scaling.md). And what its decisions are held against."""
+
+    capacity: str | None = None
+    """A file of `aegis capacity`: what so many replicas stand, by which `demand.parquet` says how many the load needs.
+    Unset = by Erlang's formula, where something scales or the rate changes."""
+    shortage_price: Annotated[float, Bounds(1, 1_000_000)] = 10.0
+    """Replica-seconds that a second with a replica too few costs, by which `scaling_regret` is reckoned. 10: a service
+    that spends a tenth of what it earns on replicas loses what ten cost where one is missing (docs/autoscaling.md)."""
 
 
 @dataclass
@@ -208,7 +217,8 @@ class EngineConfig:
     """Of engine=sim."""
     startup_timeout_s: Annotated[float, Bounds(least=1)] = 20.0
     """A service, or one of the first replicas, that is not ready after so many seconds fails the run; one that the
-    manager adds is given up, and tried again. Of engine=sim: the most that `engine.delays.startup.median_ms` may be."""
+    manager adds is given up, and tried again (`autoscaling.starts.backoff_s`). Of engine=sim also: the most that
+    `engine.delays.startup.median_ms` may be."""
 
 
 @dataclass
@@ -220,7 +230,7 @@ class Config:
     seed: Annotated[int, Bounds(0, 2**63 - 1)] = 1
     """Schedule, demands, random faults and every other draw follow from it: runs of one seed are asked the same."""
     replicas: int = 4
-    """How many replicas a run begins with; how many there can be, the engine says."""
+    """How many replicas a run begins with; how many there can be, the engine says. 0 = none, with router.url alone."""
     replica: ReplicaConfig = field(default_factory=ReplicaConfig)
     workload: WorkloadSettings = field(default_factory=WorkloadSettings)
     load: LoadConfig = field(default_factory=LoadConfig)
@@ -229,7 +239,8 @@ class Config:
     """Which replica a request goes to, and the options of that policy."""
     scaler: dict[str, Any] = MISSING
     """How many replicas there are to be, and the options of that scaler; `none` = as many as `replicas` says."""
-    autoscaling: ScalingSettings = field(default_factory=ScalingSettings)
+    autoscaling: AutoscalingConfig = field(default_factory=AutoscalingConfig)
+    tier: TierConfig = field(default_factory=TierConfig)
     faults: list[Fault] = field(default_factory=list)
     """What is done to the system, and when: a list of `{at_s: 5, action: kill, target: r1, for_s: 3}`."""
     random_faults: FaultPlanSettings = field(default_factory=FaultPlanSettings)
@@ -243,6 +254,11 @@ class Config:
     """Simulate each run with faults once more, without the router's retries, health checks and passive ejection:
     `always`; `never`; or `auto`: runs that are no job of a sweep, of 200,000 requests at most. `counterfactual.json`
     holds it, and the page shows it."""
+    ledger: Annotated[str, Choices("auto", "always", "never")] = "auto"
+    """Replicas write down every attempt that comes to them, and what became of it (`work.parquet`): `always`; `never`;
+    or `auto`: where something may be done twice or in vain, in runs with faults, POST requests or clients that ask
+    again, of 200,000 requests at most, but not in the simulated ones of a sweep. With engine=compose and before a
+    second tier none do."""
     comparison: ComparisonConfig = field(default_factory=ComparisonConfig)
     repeat: RepeatConfig = field(default_factory=RepeatConfig)
     expect: list[str] = field(default_factory=list)
@@ -251,12 +267,31 @@ class Config:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     @property
+    def is_external(self) -> bool:
+        """Whether the load goes to a proxy or service that is not of Aegis."""
+        return self.router is not None and self.router.url is not None
+
+    @property
+    def own_router(self) -> RouterConfig | None:
+        """Aegis' own; None = there is none, or another one stands in its place."""
+        return None if self.is_external else self.router
+
+    @property
     def has_manager(self) -> bool:
         """Whether a manager starts and scales the replicas."""
         return bool(self.scaler["name"] != "none")
 
     @property
+    def has_demand(self) -> bool:
+        """Whether it is said how many replicas the load needs: where something scales, where a curve of capacity is
+        named, and where a fixed fleet has to stand a rate that changes, which scalers are compared with."""
+        is_fixed = self.own_router is not None and self.workload.rate_changes()
+        return (self.has_manager or self.autoscaling.capacity is not None or is_fixed) and not self.load.ui
+
+    @property
     def replica_ids(self) -> list[str]:
         """The ids that replicas can have in this run."""
-        count = max(self.replicas, self.autoscaling.max_replicas) if self.has_manager else self.replicas
+        count = self.replicas
+        if self.has_manager:
+            count = max(count, self.autoscaling.max_replicas) + self.autoscaling.starts.warm
         return [f"r{number}" for number in range(1, count + 1)]

@@ -37,7 +37,9 @@ class Delay:
 
     def back_at(self, u: float) -> float:
         """The way back at the quantile `u`: the rest, seconds."""
-        return max(0.0, self.at(u) - self.there_s)
+        median_s, sigma = self.median_ms / 1e3, self.sigma  # as `at` does, without a call: every retry comes by
+        at_s = median_s if sigma == 0 else round(median_s * math.exp(sigma * _NORMAL.inv_cdf(u)), 7)
+        return max(0.0, at_s - median_s / 2)
 
     def back(self, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
         """`count` independent ways back: the rest, seconds, shape (count,)."""

@@ -53,7 +53,10 @@ class Execution(Protocol):
 
 class Engine(Protocol):
     """The shape of every engine. `based_on`, where a class has it, names the engine whose entry of the configuration
-    (`conf/engine/<name>.yaml`) that of a file outside the tree begins with."""
+    (`conf/engine/<name>.yaml`) that of a file outside the tree begins with. `has_paths`, likewise, says whether it
+    plays what happens on the way from the router to a replica (`experiments.relay.faults`), `has_starts` whether it
+    plays starts (`autoscaling.starts`), `has_external` whether it sends the load to a proxy or service that nobody here
+    has started (`router.url`)."""
 
     name: ClassVar[str]
     """Of its file."""

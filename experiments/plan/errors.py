@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, get_args, get_type_hints
 
+from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
@@ -57,6 +58,9 @@ def one_line(error: BaseException) -> str:
     for cause in chain:
         if isinstance(cause, OmegaConfBaseException) and (told := _told(cause)):
             return told
+        if isinstance(cause, MissingConfigException) and cause.missing_cfg_file and cause.options:
+            group, _, name = cause.missing_cfg_file.rpartition("/")
+            return f"{group}={name}: must be one of {', '.join(cause.options)}.{_meant(name, list(cause.options))}"
     seen: list[str] = []
     for cause in chain:
         text = str(cause)

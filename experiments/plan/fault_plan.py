@@ -1,16 +1,19 @@
 """What is done to the system during a run: a fault, as it is typed and as it is carried out, live and simulated."""
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
+from experiments.plan.fault_command import COMMAND, LINES, PARAMETER, SYSTEM, WITHIN_S
 from experiments.process_faults import PROCESS_FAULTS, ProcessFault
+from experiments.relay import faults as path_faults
 from services.backend.faults import PARAMETERS, parse
 
 T = TypeVar("T")
 ALL = "all"
 """The target that is every replica, also those that start later."""
-SERVICES = ("router", "manager")
+SERVICES = ("router", "manager", "tier_router")
 """Targets that are no replicas."""
 
 
@@ -22,8 +25,9 @@ def parameters_of(action: str) -> list[str]:
 
 def taker_of(parameter: str) -> str:
     """The first action that takes it, of those on replicas first; `slow` where none does."""
-    taken = [*PARAMETERS.items(), *((name, parameters_of(name)) for name in PROCESS_FAULTS.usable())]
-    return next((action for action, names in taken if parameter in names), "slow")
+    taken: dict[str, Collection[str]] = {**PARAMETERS, **path_faults.PARAMETERS}
+    taken |= {name: parameters_of(name) for name in PROCESS_FAULTS.usable()} | {COMMAND: [PARAMETER]}
+    return next((action for action, names in taken.items() if parameter in names), "slow")
 
 
 def with_parameters(settings: type[T]) -> type[T]:
@@ -46,8 +50,9 @@ class Fault:
     action: str = ""
     """What is done, see the table of actions."""
     target: Any = None
-    """A replica id, a list of them, `all`, `router` or `manager`. One on a replica that does not run waits for it; one
-    that the replicas play on themselves on `all` is taken over by those that start while it lasts."""
+    """A replica id, a list of them, `all`, `router`, `manager`, or of a second tier `b1`, ... or `tier_router` (`all`
+    are those before it); of `command` none. One on a replica that does not run waits for it; one that the replicas play
+    on themselves on `all` is taken over by those that start while it lasts."""
     for_s: float | None = None
     """Seconds until it is healed; unset = at the run's end (a killed process stays dead)."""
     rate: float | None = None
@@ -57,10 +62,10 @@ class Fault:
     factor: float | None = None
     """Of `slow`: how many times as long the work takes."""
     added_ms: float | None = None
-    """Of `latency`: what is added to an answer, milliseconds."""
+    """Of `latency`: what is added to an answer, milliseconds; of `delay`: to each way."""
     sigma: float | None = None
-    """Of `latency`: the standard deviation of the logarithm of what is added, whose mean stays `added_ms`; 0 = always
-    the same."""
+    """Of `latency` and `delay`: the standard deviation of the logarithm of what is added, whose mean stays `added_ms`;
+    0 = always the same."""
     tail_index: float | None = None
     """Of `latency`: what is added has a Pareto tail of this index, above 1, its mean `added_ms`; 0 = it has none."""
     share: float | None = None
@@ -70,11 +75,23 @@ class Fault:
     0 = one that lasts."""
     pause_ms: float | None = None
     """Of `pause` with a period: of each stop, milliseconds."""
+    idle_s: float | None = None
+    """Of `half_open`: while it lasts, connections on which nothing moves for so many seconds are forgotten; 0 = those
+    that there are when it begins."""
+    delay_s: float | None = None
+    """Of `late_membership`: how much later the router hears of who comes, drains and leaves, seconds."""
+    inject: str | None = None
+    """Of `command`: a line for `/bin/sh` that hurts the system under test (docs/external.md)."""
+    heal: str | None = None
+    """Of `command`: the line that ends it, after `for_s` or at the run's end; unset = it is not ended."""
+    within_s: float | None = None
+    """Of `command`: seconds that each of the two lines may take; one that takes longer is killed, and has failed."""
 
     @property
     def parameters(self) -> dict[str, float]:
         """The parameters that were given, as `PUT /faults` takes them."""
-        own = [each.name for each in dataclasses.fields(self) if each.name not in ("at_s", "action", "target", "for_s")]
+        core = ("at_s", "action", "target", "for_s", *LINES)
+        own = [each.name for each in dataclasses.fields(self) if each.name not in core]
         return {name: value for name in own if (value := getattr(self, name)) is not None}
 
     @property
@@ -82,16 +99,20 @@ class Fault:
         """All that it has, defaults included."""
         if self.action in PARAMETERS:
             return parse({self.action: self.parameters})[self.action]
+        if is_on_path(self.action):
+            return path_faults.parse({self.action: self.parameters})[self.action]
+        if self.action == COMMAND:
+            return {PARAMETER: WITHIN_S} | self.parameters
         return {name: float(getattr(self.process, name)) for name in parameters_of(self.action)}
 
     @property
     def process(self) -> ProcessFault | None:
-        """What is done to the process; None = the replica plays it on itself.
+        """What is done to the process; None = the replica plays it on itself, it is one of the path's, or a command.
 
         Raises:
             ValueError: there is no such fault, or a parameter is wrong.
         """
-        if self.action in PARAMETERS:
+        if not is_on_process(self.action):
             return None
         return cast(ProcessFault, PROCESS_FAULTS.find(self.action)(**self.parameters))
 
@@ -100,8 +121,12 @@ class Fault:
         """Whether it starts a process of its own accord, so that nobody else may."""
         if self.process is None:
             return False
-        healed_by_start = self.process.heal() == "restart" and self.for_s is not None
-        return healed_by_start or next(self.process.steps()).act == "restart"
+        return self.begins_anew or (self.process.heal() == "restart" and self.for_s is not None)
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether to land it is to start its target again, which takes a while."""
+        return self.process is not None and next(self.process.steps()).act == "restart"
 
     @property
     def end_s(self) -> float:
@@ -113,12 +138,17 @@ class Fault:
     @property
     def lasts(self) -> bool:
         """Whether it is a state of its target until it is healed, and no moment as `restart`."""
-        return self.action in PARAMETERS or bool(PROCESS_FAULTS.find(self.action).lasts)
+        return not is_on_process(self.action) or bool(PROCESS_FAULTS.find(self.action).lasts)
 
     @property
     def is_on_replica(self) -> bool:
-        """Whether its target is a replica, for which it waits."""
-        return self.target not in SERVICES
+        """Whether its target is a replica."""
+        return self.target not in (*SERVICES, SYSTEM)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for its replica to run: a path is there anyway."""
+        return self.is_on_replica and not is_on_path(self.action)
 
     def ends_s(self, began_s: float) -> float:
         """When it is over, given when it began: it lasts as long as it was to, however long it waited."""
@@ -127,7 +157,8 @@ class Fault:
     def as_dict(self) -> dict[str, Any]:
         """What stands in the manifest: unset parameters left out."""
         core = {"at_s": self.at_s, "action": self.action, "target": self.target, "for_s": self.for_s}
-        return core | self.parameters
+        lines = {name: line for name in LINES if (line := getattr(self, name)) is not None}
+        return core | lines | self.parameters
 
 
 class FaultOnAll(Fault):
@@ -138,7 +169,6 @@ class FaultOnAll(Fault):
         return self.end_s
 
 
-
 def on_each(fault: Fault, targets: list[str]) -> list[Fault]:
     """The parts of a fault on `all`, one a replica."""
     values = {each.name: getattr(fault, each.name) for each in dataclasses.fields(fault)}
@@ -146,9 +176,15 @@ def on_each(fault: Fault, targets: list[str]) -> list[Fault]:
 
 
 def clash(one: Fault, other: Fault) -> bool:
-    """Whether two faults cannot last at the same time: a process takes one from outside, and one of a kind."""
-    either = is_on_process(one.action) or is_on_process(other.action)
-    return one.target == other.target and (either or one.action == other.action)
+    """Whether two faults cannot last at the same time: a process takes one from outside, and one of a kind.
+
+    What happens on the path to a replica goes with anything that happens to the replica, and a command with all.
+    """
+    if COMMAND in (one.action, other.action):
+        return False
+    on_path = is_on_path(one.action) or is_on_path(other.action)
+    on_process = is_on_process(one.action) or is_on_process(other.action)
+    return one.target == other.target and (one.action == other.action or (on_process and not on_path))
 
 
 def enders() -> dict[str, list[str]]:
@@ -162,11 +198,16 @@ def enders() -> dict[str, list[str]]:
 
 def is_on_process(action: str) -> bool:
     """Whether it is done to a process from outside, a replica's or another's."""
-    return action not in PARAMETERS
+    return action not in PARAMETERS and not is_on_path(action) and action != COMMAND
+
+
+def is_on_path(action: str) -> bool:
+    """Whether it is done to what goes between the router and a replica."""
+    return action in path_faults.PARAMETERS
 
 
 class ActiveFaults:
-    """The set that each replica is to play, as faults come and go."""
+    """The set that each replica is to play, or the path to it, as faults come and go."""
 
     def __init__(self) -> None:
         self._sets: dict[str, dict[str, dict[str, float]]] = {}

@@ -1,6 +1,6 @@
 """What a run's folder says of how to run it again, held against the code and the machine of now."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments.plan.config import ConfigError
 from experiments.plan.errors import one_line
+from experiments.plan.fault_command import COMMAND
+from experiments.plan.fault_plan import Fault
+from experiments.plan.inputs import inputs_of
 from experiments.plan.resolve import Plan, as_composed, resolve
 from experiments.plan.schedule import build_schedule
 from record.files import FolderError, read_manifest
@@ -21,9 +24,20 @@ NEEDED = ("scenario", "seed", "exit_reason", "schedule_hash", "faults", "overrid
 """Keys of a manifest without which it cannot be replayed."""
 
 
+COMMANDS = "--commands"
+"""Lets what a folder says run lines for the shell."""
+
 
 class ReplayError(ValueError):
     """The run cannot be replayed; the text is one line that says why."""
+
+
+def refused(folder: Path, faults: Iterable[Fault]) -> str | None:
+    """The line that refuses faults that have a shell do something, of a folder from anybody; None = they do not."""
+    line = next((fault.inject for fault in faults if fault.action == COMMAND), None)
+    if line is None:
+        return None
+    return f"{folder}: its faults run commands ({line!r}, ...); read them, then add {COMMANDS}"
 
 
 @dataclass
@@ -65,6 +79,9 @@ def read_original(folder: Path) -> Original:
         raise ReplayError(f"{folder}: {other}: {one_line(error)}") from error
     if [fault.as_dict() for fault in plan.faults] != manifest["faults"]:
         raise ReplayError(f"{folder}: {other}: the planned faults come out otherwise")
+    for then, now in zip(manifest.get("inputs") or [], inputs_of(plan.config), strict=False):
+        if then["sha256"] != now["sha256"]:
+            raise ReplayError(f"{folder}: {then['key']}={then['file']}: its content is not what it was (sha256)")
     if schedule_hash(build_schedule(plan.config.workload, plan.config.seed)) != manifest["schedule_hash"]:
         raise ReplayError(f"{folder}: {other}: the schedule comes out otherwise (schedule_hash)")
     return Original(folder, manifest, plan)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from experiments.plan.arrivals import ARRIVALS
 from experiments.plan.config import Config
 from experiments.plan.engines import ENGINES
 from experiments.plan.fault_plan import Fault
@@ -14,9 +15,10 @@ from services.router.policies import POLICIES
 def plugins_of(config: Config, faults: Sequence[Fault]) -> list[dict[str, str]]:
     """The plugins outside the tree that a run takes, each with its `key`, `name`, `file` and `sha256`."""
     chosen = [
-        (POLICIES, str(config.policy["name"])),
+        *((POLICIES, name) for name in sorted({str(each["name"]) for each in (config.policy, config.tier.policy)})),
         (SCALERS, str(config.scaler["name"])),
         (PROFILES, config.workload.profile),
+        (ARRIVALS, config.workload.arrivals),
         (ENGINES, config.engine.name),
         *((PROCESS_FAULTS, action) for action in sorted({fault.action for fault in faults})),
     ]

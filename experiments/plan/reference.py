@@ -15,9 +15,12 @@ from experiments.plan.check import check
 from experiments.plan.choices import GROUPS, Choice, choices
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.engines import ENGINES
+from experiments.plan.fault_command import COMMAND as LINE_OF_SHELL
+from experiments.plan.fault_command import LINES, PARAMETER, WITHIN_S
 from experiments.plan.fault_plan import Fault, FaultPlanSettings, taker_of
 from experiments.plan.keys import Key, about, keys_of, meaning
 from experiments.process_faults import PROCESS_FAULTS
+from experiments.relay import faults as path_faults
 from services.backend.faults import PARAMETERS
 from services.bounds import Choices
 from services.manager.scalers import SCALERS
@@ -82,7 +85,8 @@ def sections() -> list[Section]:
         elif "." not in key.path and key.section is not None:
             parts.append(Section(key.path, said[key.path], []))
         else:
-            of_section = said.get(key.path.rpartition(".")[0].removesuffix("[]"), "") if key.path.count(".") > 1 else ""
+            parent = key.path.rpartition(".")[0]
+            of_section = said.get(parent, "") if parent.count(".") else ""
             text = f"{of_section} {said[key.path]}".strip()
             parts[-1 if "." in key.path else 0].lines.append(_line(key, text))
     return parts
@@ -200,8 +204,12 @@ def _actions() -> Iterator[tuple[str, str]]:
     for name, parameters in PARAMETERS.items():
         taken = (f"`{key}={'as rate' if value is None else format(value, 'g')}`" for key, value in parameters.items())
         yield f"`{name}`, by the replica on itself", ", ".join(taken)
+    for name, defaults in path_faults.PARAMETERS.items():
+        yield f"`{name}`, on the path to it", ", ".join(f"`{key}={value:g}`" for key, value in defaults.items())
     for name, kind in PROCESS_FAULTS.usable().items():
         yield f"`{name}`, on its process", ", ".join(f"`{field.name}`" for field in fields(kind))
+    lines = ", ".join(f"`{name}`" for name in LINES)
+    yield f"`{LINE_OF_SHELL}`, by lines for the shell", f"{lines}, `{PARAMETER}={WITHIN_S:g}`"
 
 
 def _table(heads: tuple[str, ...], rows: Any) -> Iterator[str]:  # noqa: ANN401 - tuples of as many words

@@ -6,12 +6,15 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
+from experiments.plan.capacity import check_capacity
 from experiments.plan.check import check, check_repeat
 from experiments.plan.config import Config, ConfigError, require
 from experiments.plan.errors import check_keys
 from experiments.plan.fault_plan import Fault
+from experiments.plan.inputs import make_absolute, take_over
 from experiments.plan.installed import missing
-from services.bounds import Bounds
+from experiments.plan.of_trace import with_trace
+from experiments.plan.too_short import cautions
 
 PRIMARY_WITH_FAULTS = "served_share"
 """Failing cannot buy it; a latency alone says nothing of those that a fault left without an answer."""
@@ -69,22 +72,36 @@ def resolve(composed: DictConfig, typed: Sequence[str] = ()) -> Plan:
         ConfigError: it is wrong; one line that names the key, its value and what it may be.
         OmegaConfBaseException: a value is of the wrong type, or cannot be interpolated.
     """
-    check_keys(cast(dict[str, Any], OmegaConf.to_container(composed)))
-    config = _filled(cast(Config, OmegaConf.to_object(composed)), typed)
+    content = cast(dict[str, Any], OmegaConf.to_container(composed))
+    check_keys(content)
+    notes: list[str] = []
+    config = cast(Config, OmegaConf.to_object(composed))
+    make_absolute(config)
+    config = _filled(config, typed, notes)
     faults = check(config)
+    notes += cautions(config.workload)
     if config.comparison.primary is None:
         primary = PRIMARY_WITH_FAULTS if faults else PRIMARY_WITHOUT_FAULTS
         config = replace(config, comparison=replace(config.comparison, primary=primary))
     check_repeat(config)
-    resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
-    notes = []
+    resolved = content  # of a plan's cost a fifth, where nothing is left to be interpolated
+    if "${" in str(content):
+        resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
     if resolved["replicas"] != config.replicas:
         was, now = resolved["replicas"], config.replicas
-        notes.append(f"replica.speeds lists {now} replicas: replicas={now} instead of {was}")
+        lists = f"replica.speeds lists {now} replicas: replicas={now} instead of {was}"
+        alone = f"replicas=0 instead of {was}: router.url alone; router.replica_port=9001 starts them behind it"
+        notes.append(lists if now else alone)
     resolved["replicas"] = config.replicas
-    resolved["workload"]["rate_rps"] = config.workload.rate_rps
+    for key in ("rate_rps", "duration_s"):
+        resolved["workload"][key] = getattr(config.workload, key)
+    if config.workload.trace is not None:
+        resolved["workload"]["utilisation"] = None
+    take_over(config, resolved)
     resolved["tracking"]["enabled"] = config.tracking.enabled
     resolved["comparison"]["primary"] = config.comparison.primary
+    if config.autoscaling.capacity is not None:
+        notes += check_capacity(config, resolved)
     return Plan(config, faults, resolved, tuple(notes))
 
 
@@ -99,11 +116,11 @@ def as_composed(content: dict[str, Any]) -> DictConfig:
     return cast(DictConfig, OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(content)))
 
 
-def _filled(config: Config, typed: Sequence[str]) -> Config:
-    """With what follows from other keys, and from what is installed.
+def _filled(config: Config, typed: Sequence[str], notes: list[str]) -> Config:
+    """With what follows from other keys, from what is installed, and from a trace; what is to be said is noted.
 
-    `replica.speeds` typed without `replicas` says how many replicas there are; `workload.utilisation` sets the rate;
-    runs are logged where MLflow is.
+    `replica.speeds` typed without `replicas` says how many replicas there are, `router.url` without a port for them
+    that there are none; `workload.utilisation` sets the rate; runs are logged where MLflow is.
     """
     if config.tracking.enabled is None:
         config = replace(config, tracking=replace(config.tracking, enabled=missing("tracking") is None))
@@ -112,13 +129,29 @@ def _filled(config: Config, typed: Sequence[str]) -> Config:
     require(isinstance(speeds, list), "replica.speeds", speeds, "a list of numbers")  # an interpolation may be anything
     if "replica.speeds" in keys and "replicas" not in keys and speeds and not config.has_manager:
         config = replace(config, replicas=len(speeds))
-    share, mean_ms = config.workload.utilisation, config.workload.demand.mean_ms
+    if config.is_external:
+        config = _outside(config, keys)
+    if config.workload.trace is not None:
+        config, told = with_trace(config, keys)
+        notes += told
+        return config
+    share = config.workload.utilisation
     if share is None:
         return config
     try:
-        Bounds(above=0, most=10).check("workload.utilisation", share)
-        Bounds(least=0.01).check("workload.demand.mean_ms", mean_ms)
+        config.workload.validate()
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    require(config.replicas > 0, "workload.utilisation", share, "left out with replicas=0; workload.rate_rps says it")
     slots = sum(speeds[: config.replicas] or [1.0] * config.replicas) * config.replica.concurrency
-    return replace(config, workload=replace(config.workload, rate_rps=round(share * slots / (mean_ms / 1e3), 6)))
+    rate = round(share * slots / config.workload.mean_demand_s(), 6)
+    return replace(config, workload=replace(config.workload, rate_rps=rate))
+
+
+def _outside(config: Config, keys: set[str]) -> Config:
+    """With what `router.url` makes of keys that the scenario and the groups have set, but nobody typed."""
+    for key in sorted(keys):
+        if key.partition(".")[0] == "policy":
+            raise ConfigError(f"{key}: is of Aegis' own router; leave it out with router.url")
+    is_alone = config.router is not None and config.router.replica_port is None and "replicas" not in keys
+    return replace(config, replicas=0) if is_alone else config

@@ -1,18 +1,20 @@
-"""The schedule: what will be asked and when, from configuration and seed alone. Pure, no clock.
+"""The schedule: what will be asked and when, from configuration, seed and the files that it names. Pure, no clock.
 
-Arrivals are a unit-rate process mapped through the inverse of the cumulative rate L(t) = integral of the rate
-(the time change of an inhomogeneous Poisson process: Cinlar, Introduction to Stochastic Processes, 1975, 4.7).
 Every column has a stream of its own, so that changing one option leaves the others' draws as they were.
 """
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from experiments.plan.demands import drawn
 from experiments.plan.workload import WorkloadSettings
+from record.schema import CLASS, METHOD, SIZE
 
 Floats = NDArray[np.float64]
-STREAMS = {"arrivals": 1, "demand": 2, "keys": 3}
+STREAMS = {"arrivals": 1, "demand": 2, "keys": 3, "methods": 4, "trace": 5, "classes": 6}
 
 
 def _generator(seed: int, stream: str) -> np.random.Generator:
@@ -20,43 +22,11 @@ def _generator(seed: int, stream: str) -> np.random.Generator:
 
 
 def _arrivals(workload: WorkloadSettings, seed: int) -> Floats:
-    times, counts = workload.knots()
-    total = float(counts[-1])
-    if workload.arrivals == "uniform":
-        unit = np.arange(int(np.floor(total + 1e-9)), dtype=np.float64) + 0.5
-    else:
-        rng = _generator(seed, "arrivals")
-        # Enough gaps to pass the end in all but one of 10^15 cases; the loop covers that one.
-        size = int(total + 8 * np.sqrt(total) + 16)
-        unit = np.cumsum(rng.standard_exponential(size))
-        while unit[-1] < total:
-            unit = np.concatenate([unit, unit[-1] + np.cumsum(rng.standard_exponential(size))])
-    unit = unit[unit < total]
-    rising = np.concatenate([[True], np.diff(counts) > 0])  # where the rate is zero, time passes without requests
-    arrivals: Floats = np.interp(unit, counts[rising], times[rising])
-    flat = np.flatnonzero(~rising)
-    for knot in flat:  # an interval of rate zero: what comes after it starts at its end
-        later = unit > counts[knot]
-        step = np.searchsorted(counts, counts[knot], side="right")
-        if later.any() and step < len(counts):
-            within = later & (unit <= counts[step])
-            share = (unit[within] - counts[knot]) / (counts[step] - counts[knot])
-            arrivals[within] = times[knot] + share * (times[step] - times[knot])
-    return np.round(arrivals, 6)
+    return np.round(workload.process().times(workload.knots(), _generator(seed, "arrivals")), 6)
 
 
 def _demand(workload: WorkloadSettings, seed: int, count: int) -> Floats:
-    demand = workload.demand
-    mean = demand.mean_ms / 1e3
-    rng = _generator(seed, "demand")
-    match demand.distribution:
-        case "exponential":
-            drawn = rng.standard_exponential(count) * mean
-        case "lognormal":
-            drawn = np.exp(rng.standard_normal(count) * demand.sigma - demand.sigma**2 / 2) * mean
-        case _:
-            drawn = np.full(count, mean)
-    return np.round(drawn, 6)
+    return drawn(workload.demand, _generator(seed, "demand"), count)
 
 
 def build_schedule(workload: WorkloadSettings, seed: int) -> pd.DataFrame:
@@ -68,23 +38,87 @@ def build_schedule(workload: WorkloadSettings, seed: int) -> pd.DataFrame:
 
     Returns:
         One row a request: `request_id` int64 (0..n-1), `scheduled_s` float64 (ascending, rounded to 1 us),
-        `demand_s` float64 (rounded to 1 us), `key` string.
+        `demand_s` float64 (rounded to 1 us), `key` string; with classes of requests also `class` string, with POST
+        requests `method` string, and where their bodies differ `size` int64.
 
     Raises:
-        ValueError: no request falls into the run.
+        ValueError: no request falls into the run, or a file cannot be taken as it is.
     """
+    if workload.trace is not None:
+        return _recorded(workload, seed)
     scheduled = _arrivals(workload, seed)
     count = len(scheduled)
     if count == 0:
         raise ValueError("workload: no request falls into the run; raise workload.rate_rps or workload.duration_s")
-    keys = _generator(seed, "keys").integers(0, workload.keys, count)
-    drawn, which = np.unique(keys, return_inverse=True)  # a text a key, not a text a request
-    names = np.array([f"k{key}" for key in drawn], dtype=object)
-    return pd.DataFrame(
-        {
-            "request_id": np.arange(count, dtype=np.int64),
-            "scheduled_s": scheduled,
-            "demand_s": _demand(workload, seed, count),
-            "key": names[which],
-        }
-    )
+    if workload.classes:
+        return _of_classes(workload, seed, scheduled)
+    demand, keys = _demand(workload, seed, count), _keys(workload, seed, count)
+    return _table({"scheduled_s": scheduled, "demand_s": demand, "key": keys}, _methods(workload, seed, count))
+
+
+def _of_classes(workload: WorkloadSettings, seed: int, scheduled: Floats) -> pd.DataFrame:
+    """A request has its quantile of the demand of whatever class it is."""
+    count = len(scheduled)
+    bounds = np.cumsum(workload.shares())
+    which = np.searchsorted(bounds[:-1], _generator(seed, "classes").random(count), side="right")
+    demand = np.empty(count)
+    for number, each in enumerate(workload.classes):
+        demand[which == number] = drawn(each.demand, _generator(seed, "demand"), count)[which == number]
+    names = np.array([each.name or str(number) for number, each in enumerate(workload.classes, 1)], dtype=object)
+    is_post = np.array([each.method == "POST" for each in workload.classes])
+    sizes = np.array([each.body_bytes for each in workload.classes], dtype=np.int64)
+    columns = {"scheduled_s": scheduled, "demand_s": demand, "key": _keys(workload, seed, count), CLASS: names[which]}
+    return _table(columns, is_post[which] if is_post.any() else None, sizes[which])
+
+
+def _recorded(workload: WorkloadSettings, seed: int) -> pd.DataFrame:
+    """The trace's requests; what its file does not say of them is drawn."""
+    from experiments.plan.traces.scaling import played
+
+    recorded = workload.recorded()
+    rng = _generator(seed, "trace")
+    scheduled, rows = played(recorded.scheduled_s, workload.scaling(), workload.duration_s, rng)
+    count = len(scheduled)
+    if count == 0:
+        raise ValueError("workload: no request falls into the run; raise workload.trace_height or workload.duration_s")
+    demand, keys, is_post, size = recorded.demand_s, recorded.key, recorded.is_post, recorded.size
+    columns = {
+        "scheduled_s": np.round(scheduled, 6),
+        "demand_s": _demand(workload, seed, count) if demand is None else np.round(demand[rows], 6),
+        "key": _keys(workload, seed, count) if keys is None else keys[rows],
+    }
+    if is_post is None:
+        return _table(columns, _methods(workload, seed, count), None if size is None else size[rows])
+    return _table(columns, is_post[rows] if is_post.any() else None, None if size is None else size[rows])
+
+
+def _keys(workload: WorkloadSettings, seed: int, count: int) -> NDArray[np.object_]:
+    rng = _generator(seed, "keys")
+    if workload.key_skew > 0:
+        shares = np.cumsum(np.arange(1, workload.keys + 1, dtype=np.float64) ** -workload.key_skew)
+        keys = np.searchsorted(shares[:-1], rng.random(count) * shares[-1], side="right")
+    else:
+        keys = rng.integers(0, workload.keys, count)
+    asked, which = np.unique(keys, return_inverse=True)  # a text a key, not a text a request
+    names: NDArray[np.object_] = np.array([f"k{key}" for key in asked], dtype=object)[which]
+    return names
+
+
+def _methods(workload: WorkloadSettings, seed: int, count: int) -> NDArray[np.bool_] | None:
+    """Which requests are POST; None = there are to be none."""
+    if workload.post_share == 0:
+        return None
+    return _generator(seed, "methods").random(count) < workload.post_share
+
+
+def _table(
+    columns: dict[str, Any], is_post: NDArray[np.bool_] | None, size: NDArray[np.int64] | None = None
+) -> pd.DataFrame:
+    """Where there are to be no POST requests, schedules stay what they were, and so do their hashes."""
+    count = len(columns["scheduled_s"])
+    schedule = pd.DataFrame({"request_id": np.arange(count, dtype=np.int64), **columns})
+    if is_post is not None:
+        schedule[METHOD] = np.where(is_post, "POST", "GET").astype(object)
+        if size is not None:
+            schedule[SIZE] = np.where(is_post, size, 0)
+    return schedule

@@ -2,14 +2,15 @@
 
 It holds the read end of a pipe whose other end the runner holds. When the runner dies, however it dies
 (SIGKILL included), the pipe closes; the guardian then takes the run's folder, lets the load write its rows, ends
-every process that carries the run's mark in its environment (also stopped ones, and the manager's replicas), and
-closes the folder. Where the next run has the folder already nothing is written there any more: the processes are
-ended at once. An orderly runner says `done` first, and the guardian goes at once.
+every process that carries the run's mark in its environment (also stopped ones, and the manager's replicas), heals
+what commands of `faults` have hurt, and closes the folder. Where the next run has the folder already nothing is written
+there any more: the processes are ended at once. An orderly runner says `done` first, and the guardian goes at once.
 
 A process that plays many simulated runs, which start no processes, has one guardian for all: it is told the folder of
 each further run on a line, and closes the last.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -19,16 +20,27 @@ from pathlib import Path
 
 import psutil
 
+from experiments.runner.healing import heal_owed
 from record.files import FolderError, read_manifest
 from record.place import Claim, give_back, hold
+from services.door.access import FILE_VARIABLE, TOKEN_VARIABLE
 
 MARK = "AEGIS_RUN"
 """Environment variable that every process of a run inherits."""
+OURS = (MARK, TOKEN_VARIABLE, FILE_VARIABLE)
 DONE = "done"
 LOAD_DEADLINE_S = 2.5
 """Longest wait for the load to write what it has measured."""
 WRITERS = ("locust", "experiments.load.master")
 """In the command lines of the processes that do."""
+
+
+def for_others() -> dict[str, str]:
+    """The environment of a command of the user's.
+
+    Without the mark by which what it leaves running would be ended, and without the token of the run's services.
+    """
+    return {key: value for key, value in os.environ.items() if key not in OURS}
 
 
 def project_of(mark: str) -> str:
@@ -41,7 +53,8 @@ def marked(mark: str) -> list[psutil.Process]:
     processes = []
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+            is_ours = process.pid != os.getpid() and process.environ().get(MARK) == mark
+            if is_ours and process.status() != psutil.STATUS_ZOMBIE:
                 processes.append(process)
         except (psutil.Error, OSError):
             continue
@@ -51,7 +64,7 @@ def marked(mark: str) -> list[psutil.Process]:
 def kill_marked(mark: str) -> int:
     """SIGKILL every process of the run, until none is left; return how many there were."""
     ended: set[int] = set()
-    while processes := [p for p in marked(mark) if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]:
+    while processes := marked(mark):
         for process in processes:
             ended.add(process.pid)
             try:
@@ -96,6 +109,8 @@ def main(folder: Path, mark: str | None, cleanup: str | None = None) -> None:
             os.environ.pop(MARK, None)
             subprocess.run([sys.executable, "-m", cleanup, project_of(mark)], check=False)
     if claim is not None:
+        with contextlib.suppress(OSError):
+            heal_owed(claim.folder, for_others())
         _close(claim)
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from analysis.metrics.counterfactual import unserved_per_s
 from analysis.metrics.measured import InNumbers
 from experiments.plan.config import Config, RouterConfig
+from experiments.plan.fault_command import COMMAND
 from experiments.plan.resolve import as_composed, resolve
 from experiments.simulator.twin import NAME, TwinError, twin
 from record.counterfactual import write
@@ -46,7 +47,8 @@ def is_asked_for(config: Config, *, has_faults: bool, is_single: bool, requests:
         requests: of its schedule.
     """
     if config.counterfactual == "auto":
-        return has_faults and is_single and requests <= MOST_REQUESTS and bool(handling(config.router))
+        can_be = is_single and requests <= MOST_REQUESTS and not any(f.action == COMMAND for f in config.faults)
+        return has_faults and can_be and bool(handling(config.own_router))
     return has_faults and config.counterfactual == "always"
 
 
@@ -63,8 +65,8 @@ def add(folder: Path) -> Counterfactual:
     """
     run = read(folder)
     config = resolve(as_composed(run.manifest["config"])).config
-    parts = handling(config.router)
-    if config.router is None:
+    parts = handling(config.own_router)
+    if config.own_router is None:
         raise TwinError("router=none has no failure handling to be simulated without")
     if not parts:
         raise TwinError("retries, health checks and passive ejection are switched off already")

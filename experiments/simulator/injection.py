@@ -4,14 +4,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from experiments.plan.delays import Delay
-from experiments.plan.fault_plan import ActiveFaults, Fault, FaultOnAll, clash, is_on_process
+from experiments.plan.fault_plan import ActiveFaults, Fault, FaultOnAll, clash, is_on_path, is_on_process
 from experiments.process_faults import Act, Step
+from experiments.relay import faults as path_faults
+from experiments.relay.faults import Weather
 from experiments.simulator.agenda import Agenda
 from experiments.simulator.manager import VirtualManager
+from experiments.simulator.path import RemoteReplica
 from experiments.simulator.replica import VirtualReplica
 from experiments.simulator.router import VirtualRouter
 from services.backend import faults as replica_faults
-from services.backend.draws import uniform
+from services.draws import uniform
 from services.router.settings import DRAIN_S, SETTLE_S
 
 Sink = Callable[..., None]
@@ -53,6 +56,7 @@ class VirtualFaults:
         self._startup = startup
         self._seed = seed
         self._active = ActiveFaults()
+        self._paths = ActiveFaults()
         self._kinds = [fault.process for fault in faults]
         self._waiting: set[int] = set()
         self._open: set[int] = set()
@@ -76,7 +80,7 @@ class VirtualFaults:
         lasting = {other for other in self._open if self._faults[other].lasts}
         if any(other < index and clash(self._faults[other], fault) for other in self._waiting | lasting):
             return
-        if self._runs(fault.target):
+        if is_on_path(fault.action) or self._runs(fault.target):
             self._waiting.discard(index)
             self._inject(index, now)
         elif isinstance(fault, FaultOnAll) and is_on_process(fault.action):
@@ -186,6 +190,11 @@ class VirtualFaults:
         self._go_on_waiting(fault.target, now)
 
     def _set(self, fault: Fault, now: float, *, active: bool) -> None:
+        if is_on_path(fault.action):
+            node = self._targets[fault.target]
+            assert isinstance(node, RemoteReplica)
+            node.set_path(Weather(path_faults.parse(self._paths.change(fault, active=active))), now)
+            return
         faults = self._active.change(fault, active=active)
         if self._targets[fault.target].is_up:
             self._put(fault.target, faults, now)

@@ -7,16 +7,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from experiments.load.retries import ClientRetries
 from experiments.plan.config import Config, DelaysConfig
 from experiments.simulator.agenda import Agenda
 from experiments.simulator.replica import VirtualReplica
 from experiments.simulator.request import HTTP_ERROR, NEVER, OK, REFUSED, RESET, TIMEOUT, Flight, Owner, Records
+from record.schema import METHOD
 from services.backend import work_queue
 
 CHUNK = 65_536
 """Requests that are taken from the schedule at a time."""
 STREAM = 101
-"""Of the delays' draws; the schedule's streams are 1 to 3 (experiments/plan/schedule.py)."""
+"""Of the delays' draws; the schedule's streams are 1 to 4 (experiments/plan/schedule.py)."""
 
 
 class DirectClient(Owner):
@@ -56,7 +58,13 @@ class VirtualLoad:
     """Sends a schedule to whom it concerns: request i to number i mod n of them."""
 
     def __init__(
-        self, config: Config, schedule: pd.DataFrame, owners: Sequence[Owner], agenda: Agenda, records: Records
+        self,
+        config: Config,
+        schedule: pd.DataFrame,
+        owners: Sequence[Owner],
+        agenda: Agenda,
+        records: Records,
+        retries: ClientRetries | None = None,
     ) -> None:
         """Nothing has been asked.
 
@@ -66,7 +74,10 @@ class VirtualLoad:
             owners: routers, or the client itself.
             agenda: the simulation's.
             records: what becomes of the requests.
+            retries: what clients do about those that fail; None = nothing.
         """
+        self._retries = retries
+        self._limit_s = config.load.timeout_s if retries is None else retries.limit_s(0.0)
         self.asked = 0
         """Requests that have been sent."""
         self.asked_s: array[float] | None = None
@@ -79,14 +90,15 @@ class VirtualLoad:
         self._delays = config.engine.delays or DelaysConfig()
         deadline_ms = config.load.deadline_ms
         self._deadline_s = None if deadline_ms is None else deadline_ms / 1e3
+        self._is_post = None if METHOD not in schedule else (schedule[METHOD] == "POST").tolist()
         self._to_node_s = 0.0 if config.router is None else self._delays.replica.there_s
 
     def run(self) -> None:
         """Open loop: every request at its moment; returns when the last one is on its way."""
         agenda, heap, owners = self._agenda, self._agenda.heap, self._owners
-        timeout_s, to_node_s, count = self._config.load.timeout_s, self._to_node_s, len(owners)
+        timeout_s, to_node_s, count, retries = self._limit_s, self._to_node_s, len(owners), self._retries
         to_owner_s, to_client_s, from_node_s = self.drawn(len(self._schedule))
-        deadline_s = self._deadline_s
+        deadline_s, is_post = self._deadline_s, self._is_post
         for begin in range(0, len(to_client_s), CHUNK):
             end = begin + CHUNK
             rows = self._schedule.iloc[begin:end]
@@ -100,10 +112,14 @@ class VirtualLoad:
                 flight = Flight(number, key, demand_s, scheduled_s + timeout_s, client_s, to_node_s, node_s, owner)
                 if deadline_s is not None:
                     flight.expires = at + deadline_s
+                if is_post is not None and is_post[number]:
+                    flight.is_idempotent = False
                 if heap and heap[0][0] <= at:
                     agenda.run_before(at)
                 agenda.now = at
                 self.asked += 1
+                if retries is not None:
+                    retries.on_request(at)
                 owner.arrive(flight, at)
         agenda.done += self.asked
 
@@ -147,7 +163,9 @@ class VirtualLoad:
         self._closed_s[number] = now
         to_owner_s, to_client_s, from_node_s = self._delayed
         row = self._schedule.iloc[number]
-        client_limit_at = now + self._config.load.timeout_s
+        client_limit_at = now + self._limit_s
+        if self._retries is not None:
+            self._retries.on_request(now)
         owner = self._owners[number % len(self._owners)]
         flight = Flight(
             number,
@@ -161,6 +179,8 @@ class VirtualLoad:
         )
         if self._deadline_s is not None:
             flight.expires = now + to_owner_s + self._deadline_s
+        if self._is_post is not None:
+            flight.is_idempotent = not self._is_post[number]
         self._agenda.at(now + to_owner_s, owner.arrive, flight)
 
     def _answered(self, flight: Flight, at: float) -> None:

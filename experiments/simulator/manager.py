@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
+from experiments.plan.delays import Delay
 from experiments.simulator.agenda import Agenda
 from experiments.simulator.process import Process
 from experiments.simulator.replica import VirtualReplica
 from experiments.simulator.router import VirtualRouter
-from services.backend.draws import uniform
+from experiments.simulator.starting import Starting
+from record.schema import SCALING_DECISION
 from services.backend.settings import PARENT_S
+from services.draws import uniform
 from services.manager.deciding import Deciding
-from services.manager.engines import Running
+from services.manager.engines import Running, provisioned
+from services.manager.starts import Start
 
 MakeDeciding = Callable[[], Deciding]
 NOT_AN_EVENT = ("seq", "monotonic_s", "unix_s")
@@ -31,8 +34,10 @@ class VirtualManager:
         router: VirtualRouter,
         nodes: Mapping[str, VirtualReplica],
         agenda: Agenda,
-        sink: Callable[[dict[str, Any], float], None],
+        sink: Callable[..., None],
         seed: int,
+        startup: Delay,
+        startup_timeout_s: float,
     ) -> None:
         """It runs, and so do the replicas that it begins with.
 
@@ -41,10 +46,14 @@ class VirtualManager:
             router: whose statistics it reads.
             nodes: the replicas that there can be, by id.
             agenda: the simulation's.
-            sink: hears of every decision that changes something.
+            sink: hears of every decision that changes something, and of every start that fails, as
+                `sink("manager", event, now, **detail)`.
             seed: of the moments at which replicas notice that their parent has gone.
+            startup: of a replica's process.
+            startup_timeout_s: a start that takes longer is given up.
         """
         self._make_deciding = make_deciding
+        self.deciding: Deciding
         self._router = router
         self._nodes = nodes
         self._agenda = agenda
@@ -53,15 +62,20 @@ class VirtualManager:
         self.process = Process(agenda)
         self._known: list[str] = []
         self._draining: set[str] = set()
+        self._first: set[str] = set()
+        """Those that this process begins with: their starts are as the processes have them."""
+        self._starting = Starting(self, nodes, startup, seed, startup_timeout_s)
         self._begin(agenda.now)
         self._known += [f"r{number}" for number in range(1, self.deciding.desired + 1)]
+        self.deciding.planning.starts.begun(self._known)
 
     def _begin(self, now: float) -> None:
         self._known.clear()
         self._draining.clear()
+        self._starting.clear()
         self.deciding = self._make_deciding()
         self.process.begin()
-        self._seen = 0
+        self._seen = self._heard = 0
         self.process.at_even_paused(now, self._step)
 
     @property
@@ -100,7 +114,9 @@ class VirtualManager:
 
     def _start(self, _: None, now: float) -> None:
         self._begin(now)
-        self._reconcile(now)
+        self._first = {f"r{number}" for number in range(1, self.deciding.desired + 1)}
+        self.deciding.planning.starts.begun(self._first)
+        self.reconcile(now)
 
     def pause(self, now: float) -> None:
         """SIGSTOP."""
@@ -129,12 +145,17 @@ class VirtualManager:
         self._seen = new["next"]
         for decision in new["decisions"]:
             if decision["changed"]:
-                self._sink({k: v for k, v in decision.items() if k not in NOT_AN_EVENT}, now)
-        self._reconcile(now)
+                about = {k: v for k, v in decision.items() if k not in NOT_AN_EVENT}
+                self._sink("manager", SCALING_DECISION, now, **about)
+        self.reconcile(now)
 
     def has(self, id_: str) -> bool:
         """Whether there is such a replica."""
         return id_ in self._known
+
+    def provisioned(self) -> int:
+        """Its replicas that are paid for."""
+        return provisioned(self._running())
 
     def _running(self) -> list[Running]:
         return [self._describe(self._nodes[id_]) for id_ in self._known]
@@ -142,35 +163,69 @@ class VirtualManager:
     def _describe(self, node: VirtualReplica) -> Running:
         if node.id in self._draining:  # one that somebody else has end is none of these
             state = "draining"
+        elif (waiting := self._starting.state(node.id)) is not None:
+            return Running(node.id, node.url, "", 1, waiting)
         else:
             state = "running" if node.is_up else "starting" if node.is_starting else "dead"
         return Running(node.id, node.url, "", 1 if node.is_up or node.is_starting else None, state)
 
-    def _reconcile(self, now: float) -> None:
+    def reconcile(self, now: float) -> None:
         """Make it so."""
         if not self.process.runs:
             return
-        plan = self.deciding.plan(self._running())
+        plan = self.deciding.plan(self._running(), now)
         epoch = self.process.epoch
+        for id_ in plan.join:
+            self._starting.end(id_)
+            self._nodes[id_].begin(now, 0.0)
         for id_ in plan.drain:
+            if self._starting.end(id_):  # there is no process of it yet
+                self.forget(id_)
+                continue
             self._draining.add(id_)
             self._nodes[id_].drain(now, lambda _, id_=id_: self._forget(epoch, id_))  # type: ignore[misc]
         for id_ in plan.start:
-            if id_ not in self._known:
+            is_new = id_ not in self._known
+            if is_new:
                 self._known.append(id_)
-            self._nodes[id_].start(now, lambda moment, id_=id_: self._started(epoch, id_, moment))  # type: ignore[misc]
+            is_first = id_ in self._first
+            self._first.discard(id_)
+            drawn = Start() if is_first else self.deciding.planning.starts.draw(id_, now)
+            self._starting.begin(id_, drawn, now, is_new=is_new)
+        self.tell(now)
+
+    def tell(self, now: float) -> None:
+        """Say what has happened to replicas since the last time."""
+        happened = self.deciding.planning.events(self._heard)
+        self._heard = happened["next"]
+        for event in happened["events"]:
+            about = {k: v for k, v in event.items() if k not in NOT_AN_EVENT}
+            self._sink("manager", about.pop("event"), now, **about)
+
+    def start(self, id_: str, now: float) -> None:
+        """Start its process."""
+        epoch = self.process.epoch
+        self._nodes[id_].start(now, lambda moment: self._started(epoch, id_, moment))
 
     def _started(self, epoch: int, id_: str, now: float) -> None:
         """It serves, or has ended before."""
         if epoch != self.process.epoch:  # its parent has gone meanwhile
             self._nodes[id_].drain(now, _nothing)
         elif self._nodes[id_].is_up:
-            self._reconcile(now)  # others may have waited for it
+            self._starting.is_up(id_, now)
+            self.reconcile(now)  # others may have waited for it
+        else:
+            self._starting.is_over(id_)
+
+    def forget(self, id_: str) -> None:
+        """There is no such replica any more."""
+        self._draining.discard(id_)
+        self._known.remove(id_)
 
     def _forget(self, epoch: int, id_: str) -> None:
         if epoch == self.process.epoch:
-            self._draining.discard(id_)
-            self._known.remove(id_)
+            self._starting.end(id_)
+            self.forget(id_)
 
 
 def _nothing(_: float) -> None:

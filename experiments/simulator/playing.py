@@ -5,8 +5,8 @@ from collections.abc import Callable
 from experiments.simulator.agenda import Action, Agenda
 from experiments.simulator.process import Process
 from services.backend import faults
-from services.backend.draws import uniform
 from services.backend.settings import ReplicaSettings
+from services.draws import uniform
 
 PASSED = (True, "status 200")
 REFUSED = (False, "connection refused")

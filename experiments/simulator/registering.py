@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from experiments.plan.delays import Delay
+from experiments.relay.propagation import Propagation, Word
 from experiments.simulator.agenda import Agenda
 from experiments.simulator.process import Process
 from services.backend.renewal import Renewal
@@ -11,6 +12,8 @@ from services.backend.settings import DRAIN_S, ReplicaSettings
 
 ANSWER_TIMEOUT_S = 1.0
 """How long a replica waits for the router's answer to its registration, as the live one does."""
+TAKEN = 200
+"""The answer to what the router has not heard yet."""
 Registration = tuple[str, dict[str, Any]]
 """The replica's id, and the body of `PUT /replicas/{id}`."""
 
@@ -58,6 +61,40 @@ class Registering:
         self._agenda = agenda
         self._routers = routers
         self._round_trip = round_trip
+        self._late_s = 0.0
+        self._news: dict[Registry, Propagation] = {}
+        """What is on its way to each, once something was late."""
+
+    def set_late(self, late_s: float, now: float) -> None:
+        """The routers hear of changes so many seconds later; 0 = at once, also of what is on its way."""
+        self._late_s = late_s
+        if late_s == 0:
+            for router, news in self._news.items():
+                self._tell(router, news.hurry(), now)
+
+    def _say(self, router: Registry, word: Word, now: float) -> int | None:
+        """The status of the answer; None where there is none."""
+        if self._late_s == 0 and router not in self._news:
+            return self._tell(router, [word], now)
+        news = self._news.setdefault(router, Propagation())
+        heard = news.say(word, self._late_s, now)
+        status = self._tell(router, heard, now)
+        if heard == [word]:
+            return status
+        self._agenda.at(now + self._late_s, self._arrives, router)
+        return TAKEN
+
+    def _arrives(self, router: Registry, now: float) -> None:
+        self._tell(router, self._news[router].arrived(now), now)
+
+    def _tell(self, router: Registry, words: Sequence[Word], now: float) -> int | None:
+        status: int | None = None
+        for word in words:
+            if word.body is None:
+                router.forget(self._settings.id, word.url, now)
+            else:
+                status = router.register((self._settings.id, word.body), now)
+        return status
 
     def begin(self, now: float) -> None:
         """Register now, and renew from then on."""
@@ -67,18 +104,18 @@ class Registering:
 
     def _renew(self, renewing: tuple[Registry, Renewal], now: float) -> None:
         router, renewal = renewing
-        if router.is_paused:
-            took_s, status = ANSWER_TIMEOUT_S, None
-        else:
-            took_s, status = self._round_trip.median_s, router.register((self._settings.id, renewal.body()), now)
+        took_s = ANSWER_TIMEOUT_S if router.is_paused else self._round_trip.median_s
+        status = self._say(router, Word(self.url, renewal.body()), now)
         self._process.at(now + took_s + renewal.pause_s(status), self._renew, renewing)
 
     def announce_drain(self, now: float) -> float:
         """Ask every router to send nothing more; returns when the answers are there."""
         for router in self._routers:
-            farewell = Renewal({"url": self.url}).farewell(DRAIN_S)
-            self._agenda.at(now + self._round_trip.median_s / 2, router.register, (self._settings.id, farewell))
+            self._agenda.at(now + self._round_trip.median_s / 2, self._say_farewell, router)
         return now + self._round_trip.median_s
+
+    def _say_farewell(self, router: Registry, now: float) -> None:
+        self._say(router, Word(self.url, Renewal({"url": self.url}).farewell(DRAIN_S)), now)
 
     def coming(self) -> int | None:
         """Requests that the routers count as under way here; None where none of them answers."""
@@ -88,4 +125,4 @@ class Registering:
     def leave(self, now: float) -> None:
         """Deregister."""
         for router in self._routers:
-            router.forget(self._settings.id, self.url, now)
+            self._say(router, Word(self.url, None), now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from experiments.plan.delays import Delay
@@ -12,12 +13,13 @@ from experiments.simulator.process import Process
 from experiments.simulator.registering import Registering, Registry
 from experiments.simulator.request import Flight, Node
 from services.backend import work_queue
-from services.backend.draws import attempt_demand_ms, uniform
+from services.backend.draws import attempt_demand_ms
 from services.backend.faults import Effects, FaultSet
 from services.backend.load import Load
 from services.backend.renewal import Leaving, may_leave
 from services.backend.settings import ReplicaSettings
 from services.backend.work_queue import Job, QueueFullError
+from services.draws import uniform
 
 POLL_S = 0.01
 """How often a replica that drains looks whether it may go, as the live one does."""
@@ -58,6 +60,7 @@ class VirtualReplica(Node):
         self._playing = Playing(settings, self.process, agenda)
         self.queue = self._empty()
         self._jobs: dict[Job, Flight] = {}
+        self._for_nobody: deque[Job] = deque()  # it goes on though its client has hung up, in the order of that
         self._checks = QueuedChecks(self, self.process, agenda)
         self.load: Load | None = None
         """What it knows of its own load, where a policy hears of it."""
@@ -86,8 +89,7 @@ class VirtualReplica(Node):
 
     def begin(self, now: float, within_s: float) -> None:
         """Serve from a moment within the next `within_s` seconds on: it was started before."""
-        u = uniform(self.settings.seed, self.id, self.id, "0", "begin")
-        self._start(now + u * within_s, None)
+        self._start(now + uniform(self.settings.seed, self.id, self.id, "0", "begin") * within_s, None)
 
     def start(self, now: float, then: Callable[[float], None] | None = None) -> None:
         """Start the process; `then` is called when it serves, or has ended before. One that lives is left alone."""
@@ -129,6 +131,7 @@ class VirtualReplica(Node):
         self.process.end()
         self.is_starting = self.is_draining = False
         self.queue = self._empty()
+        self._for_nobody.clear()
         self._checks.clear()
         self._cut_all(now)
         self._call(now)
@@ -266,6 +269,8 @@ class VirtualReplica(Node):
             self._work(flight, now)
 
     def _work(self, flight: Flight, now: float) -> None:
+        while self._for_nobody and self._for_nobody[0].end <= now:  # as the queue knows by itself
+            self.queue.finish(self._for_nobody.popleft())
         demand_s = flight.demand_s
         if self._is_noisy:
             demand_s = attempt_demand_ms(self.settings, demand_s * 1e3, flight.id, flight.attempt) / 1e3
@@ -281,20 +286,22 @@ class VirtualReplica(Node):
         self._jobs[job] = flight
         if self.load is not None:
             self._found[job] = self.in_flight - 1
+        self._take_up(flight, job, now)
+        if changed:
+            self.rearm(changed, now)
+
+    def _take_up(self, flight: Flight, job: Job, now: float) -> None:
         at = job.end + flight.from_node_s
         if at > flight.limit_at:
             flight.await_limit(now, self._agenda)
         else:  # as `reply_comes` does, without a call: here every request comes by
             flight.reply, flight.is_late, flight.due = 504 if job.is_dropped else 200, False, at
             self._agenda.at(at, flight.owner.settle, flight)
-        if changed:
-            self.rearm(changed, now)
 
     def rearm(self, jobs: Iterable[Job], now: float) -> None:
         """The ends of these have changed."""
         for job in jobs:
-            flight = self._jobs.get(job)
-            if flight is None:
+            if (flight := self._jobs.get(job)) is None:
                 self._checks.again(job, now)
                 continue
             at = max(job.end + flight.from_node_s, now)
@@ -336,13 +343,7 @@ class VirtualReplica(Node):
         if self.settings.on_hangup == "cancel":
             self.rearm(self.queue.cancel(job, now), now)
         else:
-            self._agenda.at(max(job.end, now), self._for_nobody, job)
+            self._go_on_for_nobody(job, now)
 
-    def _for_nobody(self, job: Job, now: float) -> None:
-        """Work went on after its client had hung up; it may have been planned anew."""
-        if self.process.paused_at is not None:
-            self.process.hold(self._for_nobody, job)
-        elif job.end > now:
-            self._agenda.at(job.end, self._for_nobody, job)
-        else:
-            self.queue.finish(job)
+    def _go_on_for_nobody(self, job: Job, now: float) -> None:
+        self._for_nobody.append(job)

@@ -23,6 +23,8 @@ DROPPED: Final = 5
 WON: Final = 0
 LOST: Final = 1
 """Likewise in `record.schema.HEDGES`."""
+UNREACHABLE: Final = "unreachable"
+"""Why an attempt has no reply: there was no connection in time, though nobody refused one."""
 IDLE: Final = 0
 UNDER_WAY: Final = 1
 PAUSING: Final = 2
@@ -55,13 +57,20 @@ class Node(Protocol):
         """Its sender has the reply, or (not `served`) has hung up."""
 
 
+class Place(Protocol):
+    """Where a request stands in its owner's line."""
+
+    def leave(self, now: float) -> None:
+        """Its client waits no longer."""
+
+
 class Flight:
     """A request under way, or a second attempt of one beside the first; all moments in seconds from the run's start."""
 
     __slots__ = (
         "attempts", "began", "beside", "client_limit_at", "count", "demand_s", "due", "expires", "from_node_s",
-        "hard_limit_at", "id", "is_hedge", "is_late", "is_over", "job", "key", "lead", "limit_at", "node", "number",
-        "owner", "reply", "state", "target", "to_client_s", "to_node_s", "turn_by",
+        "hard_limit_at", "id", "is_hedge", "is_idempotent", "is_late", "is_over", "job", "key", "lead", "limit_at",
+        "node", "number", "owner", "reply", "send", "state", "target", "to_client_s", "to_node_s", "turn_by",
     )  # fmt: skip
 
     def __init__(
@@ -88,13 +97,17 @@ class Flight:
         self.to_client_s = to_client_s
         self.to_node_s = to_node_s
         self.from_node_s = from_node_s
+        self.send = 1
+        """How often its client has sent it by now."""
+        self.is_idempotent = True
+        """Whether it may be made again once it was sent."""
         self.is_over = False
         """Whether the client has an answer, or has given up."""
         self.attempts: Attempts | None = None
         self.node: Node | None = None
         self.job: Job | None = None
         self.reply: int | str = 0
-        """A status, or why there is none: `connect`, `reset`."""
+        """A status, or why there is none: `connect`, `reset`, `unreachable`."""
         self.state = IDLE
         self.count = 0
         """The number of its attempt, from 1 on; 0 = nobody counts."""
@@ -121,13 +134,17 @@ class Flight:
 
     @property
     def attempt(self) -> str:
-        """The number of the attempt under way, as random draws have it."""
-        return str(self.count) if self.count else "1"
+        """Which attempt is under way, as random draws have it."""
+        number = str(self.count) if self.count else "1"
+        return number if self.send == 1 else f"{self.send}.{number}"
 
     def other(self) -> Flight | None:
         """The one beside it that is under way, or that waits for its turn."""
         other = self.lead if self.lead is not None else self.beside
         return other if other is not None and other.state != IDLE else None
+
+    def stands(self, place: Place) -> None:
+        """It stands in its owner's line."""
 
     def second(self) -> Flight:
         """One for an attempt of the same request beside this one."""
@@ -138,7 +155,7 @@ class Flight:
                 self.from_node_s, self.owner,
             )  # fmt: skip
             other.id, other.attempts, other.lead, self.beside = self.id, self.attempts, self, other
-            other.expires = self.expires
+            other.expires, other.send = self.expires, self.send
         return other
 
     def reply_comes(self, at: float, reply: int | str, agenda: Agenda) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from experiments.plan.delays import Delay
@@ -17,6 +18,7 @@ from experiments.simulator.request import RESET, Records
 from experiments.simulator.serving import Serving
 from services.router.dispatch import Dispatcher
 from services.router.fleet import Emit, Fleet, NotOwnerError
+from services.router.latencies import Latencies
 from services.router.policy import Policy
 from services.router.replica import describe
 from services.router.settings import TICK_S, RouterSettings
@@ -62,6 +64,7 @@ class VirtualRouter(Serving):
         """What a new process knows."""
         self.process.begin()
         self._began_at = self._agenda.now
+        self.arrived, self.latencies = 0, None
         self.fleet = Fleet(self.settings.health, self.settings.ejection, self._emit)
         rng = random.Random(self._seed)
         checks = VirtualChecks(self.settings.health, self.fleet, self._nodes, self.process, self._agenda, rng)
@@ -129,6 +132,8 @@ class VirtualRouter(Serving):
         """A replica registers, renews or says farewell; the status of the answer, None where there is none."""
         id_, fields = registration
         if not self.process.runs:
+            if self.is_paused:  # the kernel keeps it, though nobody waits for the answer any more
+                self.process.hold(self.register, registration)
             return None
         try:
             return 201 if self.fleet.put(id_, now, **fields) else 200
@@ -142,8 +147,15 @@ class VirtualRouter(Serving):
 
     def forget(self, id_: str, url: str, now: float) -> None:
         """A replica deregisters."""
-        if self.process.runs and id_ in self.fleet.replicas:
-            self.fleet.remove(id_, now, url)
+        self._forget((id_, url), now)
+
+    def _forget(self, deregistration: tuple[str, str], now: float) -> None:
+        id_, url = deregistration
+        if self.is_paused:  # as in `register`
+            self.process.hold(self._forget, deregistration)
+        elif self.process.runs:
+            with suppress(NotOwnerError):
+                self.fleet.remove(id_, now, url)
 
     def _tick(self, _: None, now: float) -> None:
         if self.process.runs:
@@ -154,10 +166,14 @@ class VirtualRouter(Serving):
         """What the manager reads of `/stats`; None = no answer."""
         if not self.process.runs:
             return None
+        if self.latencies is None:  # nobody has asked until now
+            self.latencies = Latencies()
         return {
             "monotonic_s": now,
             "began_s": self._began_at,
             "work_seconds_total": round(self._dispatcher.work_seconds(now), 6),
+            "requests_total": self.arrived,
+            "latencies_ms": self.latencies.told(),
             "replicas": [describe(r, now) for r in self.fleet.replicas.values()],
         }
 

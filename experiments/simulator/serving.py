@@ -18,15 +18,17 @@ from experiments.simulator.request import (
     REFUSED,
     TIMEOUT,
     UNDER_WAY,
+    UNREACHABLE,
     Flight,
     Owner,
     Records,
 )
 from experiments.simulator.standing import Standing
 from services.backend import work_queue
-from services.backend.draws import uniform
+from services.draws import uniform
 from services.router.dispatch import FAILURE_STATUS, Dispatcher, outcome_of
 from services.router.fleet import NOBODY_LISTENS
+from services.router.latencies import Latencies
 from services.router.patience import NEVER_S, SUPERSEDED
 from services.router.patience import TIMEOUT as TIMED_OUT
 from services.router.policy import Outcome
@@ -53,6 +55,10 @@ class Serving(Owner):
         self._records = records
         self._round_trip = round_trip
         self._open: dict[Flight, None] = {}
+        self.arrived = 0
+        """Requests that have come."""
+        self.latencies: Latencies | None = None
+        """Of their answers, where somebody reads them."""
 
     def arrive(self, flight: Flight, now: float) -> None:
         """A request is here."""
@@ -60,7 +66,8 @@ class Serving(Owner):
             self._arrive_in_vain(flight, now)
             return
         self._open[flight] = None
-        flight.attempts = self._dispatcher.open(now, idempotent=True, expires=flight.expires)
+        self.arrived += 1
+        flight.attempts = self._dispatcher.open(now, idempotent=flight.is_idempotent, expires=flight.expires)
         if flight.is_over:  # its client has gone while the process was paused
             del self._open[flight]
         else:
@@ -258,6 +265,15 @@ class Serving(Owner):
         self._records.end(lead, lead.client_limit_at, TIMEOUT)
         del self._open[lead]
 
+    def abandon(self, flight: Flight, now: float) -> None:
+        """The client of a request has hung up."""
+        flight.is_over = True
+        if self.process.paused_at is not None:
+            self.process.hold(self.abandon, flight)
+        elif flight in self._open:
+            self._cancel(flight, now)
+            del self._open[flight]
+
     def _cancel(self, lead: Flight, now: float) -> None:
         """End what is under way, and try nothing more."""
         assert lead.attempts is not None
@@ -273,9 +289,9 @@ class Serving(Owner):
             self.settle(flight, now)
 
     def _failed(self, flight: Flight, replica: Replica, reason: str, now: float) -> None:
-        sent = reason != "connect"
-        again = self._again(flight, "error", now, sent=sent)
-        self._finish(replica, "error", flight, now, reason if sent else NOBODY_LISTENS)
+        refused, reason = reason == "connect", "connect" if reason == UNREACHABLE else reason
+        again = self._again(flight, "error", now, sent=reason != "connect")
+        self._finish(replica, "error", flight, now, NOBODY_LISTENS if refused else reason)
         if again:
             self._follow(flight, now)
         elif flight.other() is None:
@@ -286,6 +302,8 @@ class Serving(Owner):
 
     def _answer(self, flight: Flight, now: float, status: int, node: int = -1, *, is_hedge: bool = False) -> None:
         at = now + flight.to_client_s
+        if self.latencies is not None and flight.attempts is not None:
+            self.latencies.add(status, now - flight.attempts.opened)
         if at > flight.client_limit_at:
             self._records.end(flight, flight.client_limit_at, TIMEOUT)
         else:

@@ -1,28 +1,28 @@
 """One run in virtual time: the same schedule in, the same files out as of a measurement."""
 
 import asyncio
-import sys
 import time
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from experiments.load.rows import SCHEMA
 from experiments.plan.config import Config
 from experiments.plan.engines import Readiness, RunError
 from experiments.plan.fault_plan import Fault
 from experiments.runner.progress import Progress
-from experiments.simulator import compiled
 from experiments.simulator.agenda import PastEventError
+from experiments.simulator.clients import PersistentRecords
 from experiments.simulator.manager import ScalerError
 from experiments.simulator.request import DROPPED
 from experiments.simulator.stack import Stopped, VirtualStack
-from record.parquet import read_frame
-from record.schema import HEDGES, OUTCOMES, SCHEDULE
+from record import work
+from record.parquet import as_frame, read_arrow
+from record.schema import HEDGES, OUTCOMES, SCHEDULE, SENDS
 from record.writing import Recorder
+from services import compiled
 
 EVERY_S = 0.2
 """How often the progress is shown, seconds."""
@@ -61,10 +61,9 @@ class Simulation:
 
     def _simulate(self) -> None:
         recorder = self.recorder
-        if (note := compiled.state.note()) is not None:
-            print(f"note: {note}", file=sys.stderr)
-        (recorder.folder / "raw").mkdir()
-        schedule = read_frame(recorder.folder / SCHEDULE)
+        if recorder.schedule is None:
+            recorder.schedule = read_arrow(recorder.folder / SCHEDULE)
+        schedule = as_frame(recorder.schedule)
         recorder.begin(None)
         stack = VirtualStack(self.config, self.faults, schedule, self._event)
         self.progress.begin_virtual(self.config.workload.duration_s)
@@ -77,9 +76,10 @@ class Simulation:
             wall_s = max(1e-3, time.monotonic() - began)
             for sample in stack.samples:
                 recorder.sample(sample)
-            columns = rows(stack, schedule)
+            recorder.rows = rows(stack, schedule)
             recorder.give_back()
-            pq.write_table(columns, recorder.folder / "raw" / "load-0.parquet")
+            if stack.work is not None:
+                recorder.work = work.write(recorder.folder, stack.work)
             recorder.manifest["engine"] = {
                 "name": self.config.engine.name,
                 "compiled": compiled.state.is_compiled,
@@ -91,7 +91,8 @@ class Simulation:
             }
             if stack.routers:
                 recorder.manifest["picks"] = stack.picks()
-            recorder.write_manifest()
+            if stack.tier is not None:
+                recorder.manifest["tier"] = stack.tier.calls()
 
     def _event(self, source: str, event: str, t_s: float, **detail: object) -> None:
         self.recorder.event(source, event, monotonic_s=t_s, **detail)
@@ -133,7 +134,11 @@ def rows(stack: VirtualStack, schedule: pd.DataFrame) -> pa.Table:
         "router_s": pa.nulls(count, pa.float64()),
         "hedge": _words(hedge, hedge < 0, list(HEDGES)),
     }
-    return pa.table([pa.array(columns[f.name]).cast(f.type) for f in SCHEMA], schema=SCHEMA)
+    schema = SCHEMA
+    if isinstance(records, PersistentRecords):
+        columns[SENDS] = np.frombuffer(records.sends, dtype=np.int16)[:count]
+        schema = SCHEMA.append(pa.field(SENDS, pa.int16()))
+    return pa.table([pa.array(columns[f.name]).cast(f.type) for f in schema], schema=schema)
 
 
 def _known(column: Any, count: int) -> pa.Array:  # noqa: ANN401 - an array of doubles

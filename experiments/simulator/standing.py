@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from experiments.simulator.agenda import Agenda
-from experiments.simulator.request import Flight
+from experiments.simulator.request import Flight, Place
 from services.router.dispatch import Dispatcher
 from services.router.replica import Replica
 from services.router.waiting import Bound, Ticket, UnboundError, Waiter
@@ -27,7 +27,7 @@ class Sender(Protocol):
         """Whether the router runs, and has the request still; a paused one looks as soon as it goes on."""
 
 
-class Standing(Waiter):
+class Standing(Waiter, Place):
     """One request."""
 
     def __init__(self, router: Sender, dispatcher: Dispatcher, flight: Flight, agenda: Agenda) -> None:
@@ -50,6 +50,7 @@ class Standing(Waiter):
         if not isinstance(bound, Ticket):
             return bound
         self._ticket = bound
+        flight.stands(self)
         self._agenda.at(max(now, min(bound.until, flight.client_limit_at)), self.look, None)
         return None
 
@@ -63,6 +64,11 @@ class Standing(Waiter):
             self._router.left(self._flight, now)
         else:
             self._dispatcher.expire(ticket, now)
+
+    def leave(self, now: float) -> None:
+        """Its client waits no longer."""
+        if self._ticket is not None and self._ticket.is_in_line:
+            self._dispatcher.leave(self._ticket, now)
 
     def bound(self, replica: Replica, limit_s: float, now: float) -> None:
         """It has a slot."""

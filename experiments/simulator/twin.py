@@ -1,6 +1,7 @@
 """A run again in virtual time: the same schedule, faults and seed, as it was configured or otherwise."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import yaml
@@ -19,7 +20,9 @@ from experiments.simulator.simulation import rows
 from experiments.simulator.stack import VirtualStack
 from record.reading import Run
 from record.schedule_hash import schedule_hash
+from record.schema import METHOD
 from record.shapes import Event
+from record.work import as_table
 from record.writing import phases
 
 NAME = "sim"
@@ -48,10 +51,11 @@ def twin(run: Run, changes: Mapping[str, Any] | None = None) -> InNumbers:
 
 def _twin(run: Run, changes: Mapping[str, Any]) -> InNumbers:
     composed = as_composed(_in_virtual_time(run.manifest["config"]))
+    composed.autoscaling.capacity = None  # of the run as it was; by it nothing is decided
     for key, value in changes.items():
         OmegaConf.update(composed, key, value)
     plan = resolve(composed)
-    config = plan.config
+    config = replace(plan.config, ledger="never" if run.work is None else "always")
     schedule = build_schedule(config.workload, config.seed)
     if schedule_hash(schedule) != run.manifest.get("schedule_hash"):
         raise TwinError("this version of the code makes another schedule of it (schedule_hash)")
@@ -68,9 +72,9 @@ def _twin(run: Run, changes: Mapping[str, Any]) -> InNumbers:
     requests["phase"] = phases(requests["scheduled_s"].to_numpy(), config.workload.warmup_s, events)
     planned = schedule if stack.load.asked_s is None else requests
     manifest = run.manifest | {"config": plan.resolved, "virtual_time": True}
-    return numbers_of(
-        Run(run.folder, manifest, requests, events, stack.samples, planned["scheduled_s"], schedule["demand_s"])
-    )
+    work = None if stack.work is None else as_table(stack.work).to_pandas()
+    about = (planned["scheduled_s"], schedule["demand_s"], schedule.get(METHOD), work)
+    return numbers_of(Run(run.folder, manifest, requests, events, stack.samples, *about))
 
 
 def _in_virtual_time(config: dict[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Load:
     requests: float
     """Expected, warm-up included."""
     utilisation: float | None
-    """Offered work over what the slots can do, mean over the run; None where the fleet scales."""
+    """Offered work over what the slots can do, mean over the run; None where the fleet scales, or is not Aegis'."""
     peak: float | None
     """Likewise at the highest rate of the profile."""
 
@@ -41,11 +41,11 @@ class Load:
 def expected_load(config: Config) -> Load:
     """The load of a run, from its configuration alone."""
     workload, replica = config.workload, config.replica
-    requests = float(workload.knots()[1][-1])
-    if config.has_manager:
+    requests = workload.expected_requests()
+    if config.has_manager or not config.replicas:
         return Load(requests, None, None)
     slots = sum(replica.speeds or [1.0] * config.replicas) * replica.concurrency
-    work_s = workload.demand.mean_ms / 1e3
+    work_s = workload.mean_demand_s()
     return Load(requests, requests / workload.duration_s * work_s / slots, workload.peak_rps() * work_s / slots)
 
 

@@ -62,7 +62,7 @@ def _finish(folder: Path, status: int, since: float | None) -> int:
         is_met = not expected  # a gate that was not looked at does not stand open
     if judged is not None:
         try:
-            _draw(folder, judged)
+            _draw(folder, judged, since)
         except Exception as error:
             print(f"warning: not all is drawn ({one_line(error)}); later: {_later(folder)}", file=sys.stderr)
     return status if is_met else ExitStatus.of_all([status, ExitStatus.UNMET])
@@ -116,14 +116,14 @@ def _judge(folder: Path, first: "Manifest | None", expected: list[str], since: f
     return _Judged(runs, comparison, why_not, unread, is_met, is_map)
 
 
-def _draw(folder: Path, judged: _Judged) -> None:
+def _draw(folder: Path, judged: _Judged, since: float | None) -> None:
     """Picture of the comparison, page of the runs, and report; or the map."""
     if judged.is_map:
         from analysis.comparison.gathering import read_each
         from analysis.report import write_map
         from analysis.storm_map import NAME, draw
 
-        runs = list(read_each([folder]))
+        runs = list(read_each([folder], since=since))
         draw(runs, folder / NAME)
         print(f"map: {folder / NAME}", flush=True)
         _write_page(folder, lambda path: write_map(runs, path, [folder], []))

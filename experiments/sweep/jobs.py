@@ -10,6 +10,7 @@ import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 
 from experiments.plan.config import Config, ConfigError
 from experiments.plan.engines import engine_of
@@ -179,6 +180,26 @@ def consecutive(jobs: Iterable[Job]) -> list[list[Job]]:
     ordered = sorted(jobs, key=lambda job: job.number)
     runs = groupby(enumerate(ordered), key=lambda pair: pair[1].number - pair[0])
     return [[job for _, job in group] for _, group in runs]
+
+
+def spread(arguments: list[str]) -> list[str]:
+    """`arguments` for Hydra, which sets what is not swept in the scenario's own policy or scaler, whatever follows:
+    where one of them is swept, a plain option of it is, too, over its one value.
+    """
+    parser = OverridesParser.create()
+    try:
+        overrides = {text: parser.parse_override(text) for text in arguments if not text.startswith("-")}
+    except HydraException:
+        return arguments  # Hydra says what is wrong
+    swept = {each.key_or_group for each in overrides.values() if each.is_sweep_override()} & {"policy", "scaler"}
+
+    def is_plain(text: str) -> bool:
+        each = overrides.get(text)
+        if each is None or each.is_sweep_override() or each.is_delete() or "." not in each.key_or_group:
+            return False
+        return each.key_or_group.partition(".")[0] in swept
+
+    return ["{0}=choice({2})".format(*text.partition("=")) if is_plain(text) else text for text in arguments]
 
 
 def place(arguments: list[str]) -> list[str]:

@@ -4,7 +4,7 @@ Hydra's launchers compose each job a second time, which costs more than to simul
 that was made when it was checked.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from experiments.plan.written import as_yaml
 from experiments.runner.supervision import supervise
+from experiments.sweep.at_once import play_at_once
 from experiments.sweep.course import Course
 from experiments.sweep.ending import note_status
 from experiments.sweep.job import Job
@@ -27,22 +28,26 @@ class Played:
     course: Course
     may_rename: bool
     """Whether a run may take another folder where its own is that of a complete run."""
-    joblib: dict[str, Any] | None = None
-    """Settings of `joblib.Parallel`, where they are played at the same time."""
+    processes: int = 1
+    """In how many they are played."""
 
-    def play(self, jobs: Sequence[Job]) -> Iterator[int]:
-        """Play them; yields their exit statuses in the order of the jobs.
+    def play(self, jobs: Sequence[Job]) -> Generator[tuple[Job, int], None, None]:
+        """Play them; yields each with its exit status, in the order in which they end.
 
         Raises:
             Interrupted: by a signal.
+            LostError: one of several processes has died.
         """
-        if self.joblib is None:
+        if self.processes == 1 or len(jobs) == 1:
             for job in jobs:
-                yield self.play_one(job)
+                yield job, self.play_one(job)
             return
-        from joblib import Parallel, delayed
+        # Once, in place of in each of the processes, for which these are what takes longest.
+        import analysis.summary  # noqa: F401
+        import experiments.session
+        import experiments.simulator.simulation  # noqa: F401
 
-        yield from Parallel(**self.joblib, return_as="generator")(delayed(self.play_one)(job) for job in jobs)
+        yield from play_at_once(self.play_one, jobs, self.processes)
 
     def play_one(self, job: Job) -> int:
         """Play a job; return its exit status."""
@@ -67,16 +72,14 @@ class Played:
         return status
 
 
-def joblib_settings(launcher: dict[str, Any]) -> dict[str, Any] | None:
-    """What Hydra's joblib launcher hands on to joblib; None of another launcher.
+def processes_of(launcher: dict[str, Any]) -> int:
+    """In how many processes a launcher would play jobs: `n_jobs` of the joblib launcher, one of another.
 
     Args:
         launcher: the configuration below `hydra.launcher`.
     """
     if launcher["_target_"] != JOBLIB:
-        return None
-    from hydra_plugins.hydra_joblib_launcher._core import process_joblib_cfg
+        return 1
+    from joblib import effective_n_jobs
 
-    settings = {key: value for key, value in launcher.items() if key != "_target_"}
-    process_joblib_cfg(settings)
-    return settings
+    return int(effective_n_jobs(launcher["n_jobs"]))

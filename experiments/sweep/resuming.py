@@ -1,4 +1,4 @@
-"""Goes on with a sweep: `python -m experiments.run repeat.resume=DIR [repeat.max=N]`.
+"""Goes on with a sweep: `python -m experiments.run repeat.resume=DIR [repeat.max=N] [--commands]`.
 
 First what it was to measure and has not (interrupted, killed or failed runs), then more pairs, their seeds counting on
 upwards, until there are N an arm. Everything else is as it was: scenario, arms and settings come from the folder.
@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from experiments.plan.config import ConfigError
+from experiments.plan.original import COMMANDS
 from experiments.runner.supervision import say
 from experiments.sweep.job import Job, key_of
 from experiments.sweep.jobs import drawn
@@ -57,7 +58,7 @@ def resumed(arguments: list[str]) -> list[str]:
     Raises:
         ConfigError: there is nothing to go on with.
     """
-    typed = [text for text in arguments if text not in ("-m", "--multirun")]
+    typed = [text for text in arguments if text not in ("-m", "--multirun", COMMANDS)]
     for text in typed:
         if key_of(text) not in (KEY, *BESIDE):
             raise ConfigError(
@@ -86,6 +87,8 @@ def resumed(arguments: list[str]) -> list[str]:
     asked = ["hydra.sweeper.resume=true", f"hydra.sweeper.pairs={pairs}"]
     if "tracking.enabled" in values:
         asked.append(f"hydra.sweeper.tracking={tracked}")
+    if COMMANDS in arguments:
+        asked.append("hydra.sweeper.commands=true")
     return ["--multirun", *task, *kept, *launcher, f"hydra.sweep.dir='{place}'", *asked]
 
 

@@ -5,6 +5,7 @@ what differs: so the reference stays the arm named first.
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,13 +15,15 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from experiments.plan.config import ConfigError
+from experiments.plan.original import refused
 from experiments.runner.exit_status import ExitStatus
 from experiments.runner.supervision import say, warn
 from experiments.sweep import optuna
 from experiments.sweep.course import course_of
 from experiments.sweep.job import Job
 from experiments.sweep.jobs import by_seed, consecutive, planned
-from experiments.sweep.playing import Played, joblib_settings
+from experiments.sweep.playing import Played, processes_of
 from experiments.sweep.resuming import recorded_params, what_is_missing
 from experiments.sweep.sweep import NAME, PLAN, Sweep, begun
 from experiments.tracking.companion import SweepCompanion
@@ -46,6 +49,9 @@ def sweep_asked_for(loader: ConfigLoader, hydra: DictConfig, task: Sequence[str]
     sweep = begun(planned(loader, [*(f"{key}={value}" for key, value in params.items()), *task]))
     if settings.resume:
         sweep = what_is_missing(sweep, folder, settings.pairs)
+        faults = (fault for job in sweep.jobs for fault in job.plan.faults)
+        if not settings.commands and (why_not := refused(folder, faults)) is not None:
+            raise ConfigError(why_not)
         if settings.tracking is not None:
             sweep.adds = [f"tracking.enabled={str(settings.tracking).lower()}"]
     sweep.folder = folder
@@ -118,7 +124,7 @@ class SeedBySeed(Sweeper):
             sweep.jobs = [job.with_tracking(sweep.adds == ["tracking.enabled=true"]) for job in sweep.jobs]
         if any(job.config.tracking.enabled for job in sweep.jobs):
             SweepCompanion(sweep.folder, warn)
-        return Played(sweep.folder, self._course, may_rename=self._may_rename, joblib=joblib_settings(launcher))
+        return Played(sweep.folder, self._course, may_rename=self._may_rename, processes=processes_of(launcher))
 
     @property
     def _may_rename(self) -> bool:
@@ -150,16 +156,18 @@ class SeedBySeed(Sweeper):
 def _play(played: Played, jobs: list[Job]) -> list[int]:
     """Play simulated jobs and have them logged; return their exit statuses."""
     companion = SweepCompanion.of(played.folder)
-    untold = [played.folder / job.folder for job in jobs]
+    untold = {job.number: played.folder / job.folder for job in jobs}
     statuses: list[int] = []
     try:
-        for status in played.play(jobs):
-            statuses.append(status)
-            if companion is not None:
-                companion.ended(untold.pop(0))
+        with closing(played.play(jobs)) as ended:
+            for job, status in ended:
+                statuses.append(status)
+                folder = untold.pop(job.number)
+                if companion is not None:
+                    companion.ended(folder)
         return statuses
     finally:  # one that was interrupted is closed, too
-        for folder in untold:
+        for folder in untold.values():
             if companion is not None:
                 companion.ended(folder)
 

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from experiments.plan.installed import missing
 from experiments.tracking.address import VIEW_TAG, shown_uri, tracking_uri, view, write_note
+from experiments.tracking.creating import create
 from experiments.tracking.naming import run_name
 from experiments.tracking.values import LOGGED, Entry, Point, inside, milliseconds, read_entry, run_tags
 from record.files import one_line, read_manifest
@@ -108,6 +109,8 @@ class Store:
         mlflow.set_tracking_uri(self.uri)
         limit = _deadline(CONNECT_DEADLINE_S) if self.is_remote else contextlib.nullcontext()
         with limit, self.lock():
+            if self._database is not None:
+                create(self._database, mlflow.__version__)
             self.client = mlflow.MlflowClient(tracking_uri=self.uri)
             self.experiment_id = self._experiment(experiment)
             self._offer_view()

@@ -84,9 +84,7 @@ def verdict(rows: list[Row]) -> str:
     primary = [row for row in rows if row.is_primary and row.sentence]
     if not primary:
         return "INCONCLUSIVE. No pair of valid runs."
-    best = primary[0].best_set
-    told = [f"Best, or not distinguishable from it: {', '.join(best)}."] if best else []
-    return " ".join([*told, *(str(row.sentence) for row in primary)])
+    return " ".join(str(said) for said in (primary[0].best, *(row.sentence for row in primary)) if said)
 
 
 def effects(rows: list[Row]) -> dict[str, float]:

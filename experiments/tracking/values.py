@@ -190,17 +190,25 @@ def series(folder: Path) -> Iterator[tuple[str, float, int]]:
         return
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path)
+    with pq.ParquetFile(path) as file:
+        table = file.read(use_threads=False)
     clock = next((name for name in ("second", "t_s") if name in table.column_names), None)
     if clock is None:
         return
     seconds = [int(second) for second in table[clock].to_pylist()]
     for name, column in zip(table.column_names, table.columns, strict=True):
-        if name == clock or column.null_count == len(column):
+        if name == clock or not _is_of_numbers(column.type):
             continue
+        key = series_key(name)
         for second, value in zip(seconds, column.to_pylist(), strict=True):
-            if isinstance(value, bool | int | float) and math.isfinite(value):
-                yield series_key(name), float(value), second
+            if value is not None and math.isfinite(value):
+                yield key, float(value), second
+
+
+def _is_of_numbers(kind: Any) -> bool:  # noqa: ANN401 - a type of Arrow's
+    import pyarrow as pa
+
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind))
 
 
 def artifacts(folder: Path) -> list[Path]:

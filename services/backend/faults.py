@@ -1,7 +1,7 @@
 """The faults a replica plays on itself: which are set, and what they do to one request. Pure."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from random import Random
 from statistics import NormalDist
@@ -17,6 +17,7 @@ PARAMETERS: dict[str, dict[str, float | None]] = {
     "refuse": {},
     "flap": {"period_s": 2.0},
     "lie": {"rate": 1.0, "check_rate": 0.0},
+    "cache_loss": {},
 }
 """Every kind with its parameters and their defaults; None = as `rate`. `rate` is the share of the requests that fail,
 `check_rate` that of the health checks: 0 spares them, and with `rate` 0 they alone are hit."""
@@ -59,18 +60,29 @@ def parse(body: object) -> FaultSet:
             raise ValueError(f"{kind}: there are {', '.join(PARAMETERS)}")
         if not isinstance(given, dict):
             raise ValueError(f"{kind}: must be an object of parameters, {{}} for the defaults")
-        for name, value in given.items():
-            if name not in PARAMETERS[kind]:
-                raise ValueError(f"{kind}.{name}: {kind} takes {', '.join(PARAMETERS[kind]) or 'no parameters'}")
-            low, high = BOUNDS[name]
-            if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-                raise ValueError(f"{kind}.{name}={value}: must be a number between {low:g} and {high:g}")
+        check_parameters(kind, given, PARAMETERS[kind], BOUNDS)
         filled = parsed[kind] = {}
         for name, default in PARAMETERS[kind].items():
             filled[name] = float(given.get(name, filled["rate"] if default is None else default))
         if kind == "latency":
             _check_spread(filled["sigma"], filled["tail_index"])
     return parsed
+
+
+def check_parameters(
+    kind: str, given: Mapping[str, object], known: Collection[str], bounds: Mapping[str, tuple[float, float]]
+) -> None:
+    """Hold the parameters `given` to a fault against those that its kind has, and their smallest and largest values.
+
+    Raises:
+        ValueError: an unknown one, or a value out of bounds; names the choices.
+    """
+    for name, value in given.items():
+        if name not in known:
+            raise ValueError(f"{kind}.{name}: {kind} takes {', '.join(known) or 'no parameters'}")
+        low, high = bounds[name]
+        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"{kind}.{name}={value}: must be a number between {low:g} and {high:g}")
 
 
 def _check_spread(sigma: float, tail_index: float) -> None:
@@ -130,7 +142,7 @@ def effects(active: FaultSet, draw: Callable[[str], float], elapsed_s: float, *,
     """What the active faults do to a request.
 
     Args:
-        active: the set, as `parse` returns it (`slow` and `refuse` act elsewhere).
+        active: the set, as `parse` returns it (`slow`, `refuse` and `cache_loss` act elsewhere).
         draw: a uniform number for a purpose.
         elapsed_s: seconds since the set was put, for `flap` (good in the first half of each period).
         check: whether it is a health check, for which `error` and `lie` have a rate of their own.

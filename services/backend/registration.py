@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -55,15 +56,15 @@ class Registration:
             tell("registered", router=self._url)
 
     def start(self) -> None:
-        """Register, and renew from now on; a router that is away is asked again."""
-        self._task = asyncio.create_task(self._renew())
+        """Register, and renew from now on, once; a router that is away is asked again."""
+        self._task = self._task or asyncio.create_task(self._renew())
 
     async def _renew(self) -> None:
         while (about := await asyncio.to_thread(self._about)) is None:  # noqa: ASYNC110 - a name is asked for again
             await asyncio.sleep(RENEW_S / 4)
         self._renewal = Renewal(about)
         while True:
-            status = await self._put(self._renewal.body())
+            status = await self._put({**self._renewal.body(), "cpu_s": time.process_time()})
             await asyncio.sleep(self._renewal.pause_s(status))
 
     async def drain(self, longest_s: float) -> None:

@@ -12,14 +12,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from services.backend import faults
-from services.backend.draws import attempt_demand_ms, uniform
+from services.backend.asking import Asking, CallsFailedError
+from services.backend.draws import attempt_demand_ms
 from services.backend.faults import Effects, FaultSet
+from services.backend.ledger import Entry, Ledger
 from services.backend.listener import Listener, cut
 from services.backend.load import Load
 from services.backend.settings import MAX_DEADLINE_MS, MAX_DEMAND_MS, ReplicaSettings
 from services.backend.telemetry import Telemetry
-from services.backend.work import CpuWork, Served, SleepWork, Work
+from services.backend.work import CpuWork, HeldWork, Served, SleepWork, Then, Work
 from services.backend.work_queue import NEVER, QueueFullError
+from services.draws import uniform
 from services.journal import tell
 
 GONE = 499
@@ -29,9 +32,12 @@ GONE = 499
 class Replica:
     """State and behaviour behind the HTTP routes."""
 
-    def __init__(self, settings: ReplicaSettings) -> None:
-        """Needs a running event loop."""
+    def __init__(
+        self, settings: ReplicaSettings, ledger: Ledger | None = None, downstream: str | None = None
+    ) -> None:
+        """Needs a running event loop; `downstream` is the URL of the router whose replicas it calls."""
         self.settings = settings
+        self._ledger = ledger
         self._telemetry = Telemetry(settings.concurrency)
         self.in_flight = 0
         self.draining = False
@@ -40,7 +46,11 @@ class Replica:
         self.faults: FaultSet = {}
         self._faults_since = 0.0
         size = (settings.concurrency, settings.queue_limit, settings.speed)
-        self._work: Work = SleepWork(*size, settings.discipline) if settings.kind == "sleep" else CpuWork(*size)
+        self.calls = None if downstream is None or not settings.fanout else Asking(downstream, settings)
+        if self.calls is not None and settings.slot == "held":
+            self._work: Work = HeldWork(*size)
+        else:
+            self._work = SleepWork(*size, settings.discipline) if settings.kind == "sleep" else CpuWork(*size)
         self._load = Load(settings.concurrency)
         self._numbers = itertools.count(1)
 
@@ -116,6 +126,8 @@ class Replica:
         headers = request.headers
         request_id = headers.get("x-request-id") or f"own-{next(self._numbers)}"
         attempt = headers.get("x-aegis-attempt", "1")
+        if (send := headers.get("x-aegis-send")) is not None:  # its client has asked before
+            attempt = f"{send}.{attempt}"
         try:
             demand = self._demand_ms(headers.get("x-aegis-demand-ms"), request_id, attempt)
             expires = time.monotonic() + _within_s(headers.get("x-aegis-deadline-ms"))
@@ -141,19 +153,41 @@ class Replica:
         self, request: Request, request_id: str, attempt: str, demand: float, expires: float
     ) -> Response:
         found, came = self.in_flight - 1, time.monotonic()
-        answer = await self._play(self._effects(request, request_id, attempt, check=False), request)
+        entry = self._entry(request, request_id)
+        effects = self._effects(request, request_id, attempt, check=False)
+        if entry is not None and (effects.added_s or effects.hang):
+            entry.taken(NEVER)
+        try:
+            answer = await self._play(effects, request)
+        except asyncio.CancelledError:
+            if entry is not None:
+                entry.ended("failed" if effects.reset else "cancelled")
+            raise
         if answer is not None:
+            if entry is not None:
+                entry.ended("failed")
             self._telemetry.ended("fault", str(answer.status_code))
             self._load.failed(time.monotonic())
             answer.headers.update(self._metrics())
             return answer
         try:
-            serving = self._work.serve(demand / 1e3, expires - time.monotonic())
+            then = self._then(request, request_id, attempt, expires)
+            serving = self._work.serve(demand / 1e3, expires - time.monotonic(), entry, then)
             served = await (serving if self.settings.on_hangup == "cancel" else asyncio.shield(serving))
+        except asyncio.CancelledError:
+            if entry is not None:
+                entry.is_unread = True
+            raise
         except QueueFullError:
+            if entry is not None:
+                entry.ended("refused")
             self._telemetry.ended("overloaded", "503")
             self._load.failed(time.monotonic())
             return self._answer(503, {"error": "the queue is full"}, self._metrics())
+        except CallsFailedError as error:
+            self._telemetry.ended("downstream", str(error.status))
+            self._load.failed(time.monotonic())
+            return self._answer(error.status, {"error": str(error)}, self._metrics())
         if served.is_dropped:
             self._telemetry.ended("expired", "504")
             self._load.failed(time.monotonic())
@@ -167,6 +201,20 @@ class Replica:
             {"request_id": request_id, "queue_ms": float(queue_ms), "service_ms": float(service_ms)},
             {"X-Aegis-Queue-Ms": queue_ms, "X-Aegis-Service-Ms": service_ms, **self._metrics()},
         )
+
+    def _entry(self, request: Request, request_id: str) -> Entry | None:
+        """The attempt in the ledger, where there is one."""
+        if self._ledger is None:
+            return None
+        send, attempt = (request.headers.get(name, "1") for name in ("x-aegis-send", "x-aegis-attempt"))
+        return self._ledger.entry(request_id, send, attempt, request.method)
+
+    def _then(self, request: Request, request_id: str, attempt: str, expires: float) -> Then | None:
+        """The calls that follow its own work; None = it makes none."""
+        calls = self.calls
+        if calls is None:
+            return None
+        return lambda: calls.ask(request_id, attempt, request.headers.get("x-aegis-key"), expires, self.faults)
 
     def _observe(self, served: Served) -> None:
         self._telemetry.ended("ok", "200")

@@ -21,6 +21,7 @@ DRAIN_S = 5.0
 SETTLE_S = 0.1
 """Shortest wait after SIGTERM: requests of those that ask a replica directly may be on their way, seconds."""
 DISTRIBUTIONS = ("exponential", "lognormal", "constant")
+SLOTS = ("held", "free")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,21 @@ class ReplicaSettings:
     """Standard deviation of the logarithm; lognormal only."""
     weight: Annotated[float, Bounds(0.001, 1000)] = 1.0
     """Announced to the router."""
+    fanout: Annotated[int, Bounds(0, 1000)] = 0
+    """Calls that a request makes of a second tier; 0 = none."""
+    wait: Annotated[int, Bounds(0, 1000)] = 0
+    """How many of them have to be answered ok before the request goes on: a quorum; 0 = all."""
+    hit_rate: Annotated[float, Bounds(0, 1)] = 0.0
+    """Share of the calls that a look-aside cache spares."""
+    slot: Annotated[str, Choices(*SLOTS)] = "held"
+    """While a request waits for its calls, its slot is `held`, as a thread is, or `free` for another one."""
+    call_timeout_s: Annotated[float, Bounds(0.01, 600)] = 10.0
+    """A call is given up after so many seconds."""
+    call_mean_ms: Annotated[float, Bounds(0.01, MAX_DEMAND_MS)] = 50.0
+    """Mean of a call's demand, milliseconds."""
+    call_distribution: Annotated[str, Choices(*DISTRIBUTIONS)] = "exponential"
+    call_sigma: Annotated[float, Bounds(0.01, 3)] = 1.0
+    """Standard deviation of the logarithm; lognormal only."""
 
     def validate(self) -> None:
         """Check choices and bounds.
@@ -65,3 +81,17 @@ class ReplicaSettings:
         hold(self)
         if self.discipline != "fifo" and self.kind != "sleep":
             raise ValueError(f"discipline={self.discipline}: goes with kind=sleep only")
+        self.check_calls()
+
+    def check_calls(self) -> None:
+        """What does not go with calls of a second tier.
+
+        Raises:
+            ValueError: with the option, its value and what it may be.
+        """
+        if self.wait > self.fanout:
+            raise ValueError(f"wait={self.wait}: must be at most fanout={self.fanout}, the calls that there are")
+        if self.fanout and self.slot == "held":
+            for option, only in (("kind", "sleep"), ("discipline", "fifo"), ("checks", "aside")):
+                if (value := getattr(self, option)) != only:
+                    raise ValueError(f"{option}={value}: must be {only} where slots are held, or slot=free")

@@ -10,12 +10,13 @@ ENDS = {
     "fault": ("500", "503"),
     "overloaded": ("503",),
     "expired": ("504",),
+    "downstream": ("502", "503", "504"),
     "invalid": ("422",),
     "cancelled": ("",),
 }
 """How a request of work ends, with the statuses of its answer: an injected fault, a full queue, a turn that came after
-the request's deadline, a header out of bounds, a client that hung up (or that a fault cut off), who is answered
-nothing."""
+the request's deadline, a second tier that failed, a header out of bounds, a client that hung up (or that a fault cut
+off), who is answered nothing."""
 
 
 class Telemetry:

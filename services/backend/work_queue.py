@@ -39,8 +39,8 @@ class Job:
 
     @property
     def is_dropped(self) -> bool:
-        """Whether its turn comes too late."""
-        return self.start >= self.expires
+        """Whether its turn comes too late; not while nobody knows when it comes."""
+        return self.expires <= self.start < NEVER
 
 
 class Queue(Protocol):

@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvicorn
 import uvloop
@@ -27,7 +28,12 @@ from services.manager.settings import ScalingSettings
 from services.plugins import check_folders
 from services.processes import StartError
 from services.startup import announce, listen, read_config, url_of
+from services.units import must_be
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 SECTIONS = ("scaling", "scaler", "replica")
 
 
@@ -57,6 +63,7 @@ async def serve(
         engine,
         arguments.router,
         content.get("replicas", arguments.replicas),
+        arguments.seed,
     )
     app = build_app(control, engine, name)
     server = _Server(
@@ -123,6 +130,7 @@ def parse() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     parser.add_argument("--router", default="http://127.0.0.1:8081", help="the router's admin URL")
     parser.add_argument("--scaler", default="target_tracking", help=f"one of {SCALERS.listed()}; options by --config")
     parser.add_argument("--replicas", type=int, default=1, help="to begin with")
+    parser.add_argument("--seed", type=int, default=0, help="of which samples never come, and how starts go")
     parser.add_argument(
         "--startup-timeout",
         type=_seconds,
@@ -145,6 +153,38 @@ def parse() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     return parser, parser.parse_args()
 
 
+def _scaling(content: dict[str, Any]) -> ScalingSettings:
+    """The limits that `content` describes.
+
+    Raises:
+        ValueError: an unknown key, or a wrong value.
+    """
+    settings = _settings(ScalingSettings(), content, "scaling")
+    settings.validate()
+    return settings
+
+
+def _settings(settings: T, content: dict[str, Any], section: str) -> T:
+    """The settings with what `content` says. Raises ValueError: an unknown key, or a value of the wrong kind."""
+    known = [each.name for each in fields(settings)]
+    for key, value in content.items():
+        path = f"{section}.{key}"
+        if key not in known:
+            raise ValueError(f"{path}: there is no such key; there are {', '.join(known)}")
+        default = getattr(settings, key)
+        if is_dataclass(default) and not isinstance(default, type):
+            if not isinstance(value, dict):
+                raise ValueError(f"{path}={value}: must be a section")
+            setattr(settings, key, _settings(default, value, path))
+            continue
+        kind = type(default)
+        accepted = (int, float) if kind is float else kind
+        if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(f"{path}={value}: {must_be(path, value, kind, default)}")
+        setattr(settings, key, value)
+    return settings
+
+
 def main() -> None:
     """Read the command line and serve."""
     parser, arguments = parse()
@@ -156,15 +196,20 @@ def main() -> None:
         unknown = set(content) - {*SECTIONS, "replicas"}
         if unknown:
             raise ValueError(f"{', '.join(sorted(unknown))}: there are scaling, scaler, replica, replicas")
-        scaling = ScalingSettings(**content.get("scaling", {}))
-        scaling.validate()
-        choice = {"name": arguments.scaler, **content.get("scaler", {})}
-        scalers.create(choice.pop("name"), choice)
         replicas = content.get("replicas", arguments.replicas)
         if not isinstance(replicas, int) or not all(isinstance(content.get(k, {}), dict) for k in SECTIONS):
             raise ValueError(f"--config: {', '.join(SECTIONS)} must be objects, replicas a whole number")
+        scaling = _scaling(content.get("scaling", {}))
+        choice = {"name": arguments.scaler, **content.get("scaler", {})}
+        scalers.create(choice.pop("name"), choice)
+        if scaling.starts.needs_engine and not getattr(ENGINES.find(arguments.engine), "has_starts", False):
+            raise ValueError(f"scaling.starts: --engine {arguments.engine} does not play it; take --engine local")
         if not scaling.min_replicas <= replicas <= scaling.max_replicas:
             raise ValueError(f"replicas={replicas}: must be between {scaling.min_replicas} and {scaling.max_replicas}")
+        first = replicas + scaling.starts.warm
+        if 0 < scaling.starts.supply < first:
+            must = f"0, or at least replicas + scaling.starts.warm = {first}"
+            raise ValueError(f"scaling.starts.supply={scaling.starts.supply}: must be {must}")
         access_log = configure("manager", arguments)
     except (OSError, ValueError, TypeError) as error:
         parser.error(" ".join(str(error).split()))

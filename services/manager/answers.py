@@ -12,7 +12,8 @@ class ReplicaStatus(BaseModel):
     url: str
     admin_url: str
     pid: int | None
-    state: Literal["starting", "running", "draining", "dead"]
+    state: Literal["starting", "running", "warm", "draining", "dead"]
+    """`warm`: it stands by, out of rotation."""
 
 
 class Status(BaseModel):
@@ -47,6 +48,12 @@ class Seen(BaseModel):
     slots: int
     in_flight: float | None
     """Mean requests under way since the look before; null = not known."""
+    rate_rps: float | None
+    """Requests a second that were sent to replicas since then; likewise."""
+    signals: dict[str, float | None]
+    """What else the scaler was told to read (`services.manager.signals`); null likewise."""
+    age_s: float | None
+    """How old these numbers are (`autoscaling.signal`); null = there was nothing to see."""
 
 
 class DecisionMade(BaseModel):
@@ -59,7 +66,7 @@ class DecisionMade(BaseModel):
     previous: int
     reason: str
     raw_desired: float | None
-    """What the scaler asked for, before every limit; null = it could not tell."""
+    """What the scaler asked for, before every limit but its own; null = it could not tell."""
     changed: bool
     observation: Seen
 
@@ -68,6 +75,28 @@ class Decisions(BaseModel):
     """The decisions asked for."""
 
     decisions: list[DecisionMade]
+    next: int
+    """The number to ask with next."""
+
+
+class Happening(BaseModel):
+    """What became of a replica."""
+
+    seq: int
+    monotonic_s: float
+    event: Literal["start_failed", "replica_ended"]
+    replica: str
+    reason: str
+    in_a_row: int
+    """How often it has failed without going well in between."""
+    again_in_s: float
+    """After so many seconds it is started again, if it is still wanted."""
+
+
+class Events(BaseModel):
+    """The events asked for."""
+
+    events: list[Happening]
     next: int
     """The number to ask with next."""
 

@@ -4,7 +4,7 @@ import time
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi import FastAPI, HTTPException, Path, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,7 +14,7 @@ from services.door.guard import REFUSALS, Guard, documented_token
 from services.door.health import Health
 from services.door.wrong_input import WRONG_INPUT, answer_wrong_input
 from services.exposition import exposed
-from services.manager.answers import Decisions, Failed, Scaled, Status
+from services.manager.answers import Decisions, Events, Failed, Scaled, Status
 from services.manager.control import Control
 from services.manager.engines import Engine, EngineError
 from services.manager.telemetry import Telemetry
@@ -22,6 +22,7 @@ from services.processes import StartError
 
 HELD = 'the autoscaler is off, so that this number holds; PUT /autoscaler {"enabled": true} lets it decide again'
 
+PathId = Annotated[str, Path(alias="id")]
 
 TAGS = [
     {"name": "scaling", "description": "How many there are to be, and why"},
@@ -115,6 +116,11 @@ def build_app(control: Control, engine: Engine, scaler: str) -> FastAPI:
         """Every decision after number `since`, with its reason and the numbers behind it."""
         return control.decisions(since)
 
+    @app.get("/events", response_model=Events, responses=WRONG_INPUT, tags=["replicas"])
+    async def events(since: Annotated[int, Query(ge=0)] = 0) -> dict[str, Any]:
+        """Which starts have failed and which replicas have ended by themselves, after number `since`."""
+        return control.deciding.planning.events(since)
+
     @app.put("/scale", response_model=Scaled, dependencies=token, responses=answers | fixed, tags=["scaling"])
     async def scale(body: Scale) -> dict[str, Any]:
         """Set the number by hand; it holds until `PUT /autoscaler` with `enabled: true` releases it."""
@@ -147,8 +153,8 @@ def build_app(control: Control, engine: Engine, scaler: str) -> FastAPI:
         "tags": ["replicas"],
     }
 
-    @app.post("/replicas/{id_}/restart", **restarting)
-    async def restart(id_: str) -> dict[str, Any]:
+    @app.post("/replicas/{id}/restart", **restarting)
+    async def restart(id_: PathId) -> dict[str, Any]:
         """End a replica in order if it lives, and start it again with the same id and address."""
         refuse_where_fixed()
         if id_ not in {r.id for r in await engine.running()}:

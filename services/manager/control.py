@@ -6,14 +6,15 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 
 from services.journal import tell
 from services.manager.deciding import Deciding
-from services.manager.engines import Engine, EngineError, Running
+from services.manager.engines import Engine, EngineError, Running, StagingEngine
 from services.manager.limits import Limits
+from services.manager.news import News, read
 from services.manager.scalers import Observation, Scaler
 from services.manager.settings import ScalingSettings
 from services.manager.starting import give_up, start_all
@@ -23,9 +24,11 @@ from services.processes import StartError
 class Control:
     """Looks at the router, has `Deciding` decide, and makes the engine follow."""
 
-    def __init__(self, scaler: Scaler, limits: Limits, engine: Engine, router: str, replicas: int) -> None:
-        """`replicas` is the number to begin with; `router` the router's admin URL."""
-        self.deciding = Deciding(scaler, limits, replicas)
+    def __init__(
+        self, scaler: Scaler, limits: Limits, engine: Engine, router: str, replicas: int, seed: int = 0
+    ) -> None:
+        """`replicas` is the number to begin with; `router` the router's admin URL; `seed` as for `Deciding`."""
+        self.deciding = Deciding(scaler, limits, replicas, seed)
         self.enabled = True
         self.engine = engine
         self._stats_url = router.rstrip("/") + "/stats"
@@ -40,10 +43,13 @@ class Control:
         self._restarting: set[str] = set()
         self._lost: set[str] = set()
         """Those that were found dead, and have not been started since."""
+        self._news = News()
         self._answered = True
         """Whether the router did at the last look."""
+        self._recommended: int | None = None
+        """The number that was told last where the engine does not act; None once nothing is recommended any more."""
         self.counts: Counter[str] = Counter()
-        """`failed_looks` at the router, `engine_errors`, `starts` that were begun, `failed_starts`."""
+        """`failed_looks` at the router, `engine_errors`, `starts` that were begun."""
 
     @property
     def desired(self) -> int:
@@ -61,12 +67,15 @@ class Control:
         Raises:
             StartError, EngineError: one did not come up.
         """
-        states = [replica.state for replica in await self.engine.running() if replica.state != "draining"]
-        if set(states) & {"starting", "running"} or not self.engine.acts:
-            self.deciding.take_over(len(states), time.monotonic(), time.time())
+        there = [replica for replica in await self.engine.running() if replica.state != "draining"]
+        if {replica.state for replica in there} & {"starting", "running"} or not self.engine.acts:
+            self.deciding.take_over(len(there), time.monotonic(), time.time())
+            if self.engine.acts:
+                self.deciding.planning.starts.begun(replica.id for replica in there)
             self._tell_decision()
             return
         first = [f"r{number}" for number in range(1, self.desired + 1)]
+        self.deciding.planning.starts.begun(first)
         await start_all(self._start, first, self.limits.settings.max_starting)
 
     async def replicas(self) -> list[Running]:
@@ -75,12 +84,18 @@ class Control:
         Raises:
             EngineError: it cannot tell.
         """
+        under_way = set(self._starts)  # also those that are over before the engine has answered: it may not know yet
         by_id = {replica.id: replica for replica in await self.engine.running()}
-        for id_ in self._starts:
+        for id_ in under_way | set(self._starts):
             shown = by_id.get(id_)
             if shown is None:
                 by_id[id_] = Running(id_, "", "", None, "starting")
             elif shown.state != "draining":
+                by_id[id_] = replace(shown, state="starting")
+        for id_, shown in by_id.items():
+            if shown.state == "running" and id_ in self.deciding.planning.standby:
+                by_id[id_] = replace(shown, state="warm")
+            elif shown.state == "dead" and id_ in self._restarting:
                 by_id[id_] = replace(shown, state="starting")
         self._notice(by_id.values())
         return list(by_id.values())
@@ -107,6 +122,8 @@ class Control:
         if self.enabled:
             self.deciding.decide(observation, time.monotonic(), time.time())
             self._tell_decision()
+        else:
+            self.deciding.watch(observation, time.monotonic())
         self._reconcile_soon()
 
     def scale(self, replicas: int) -> None:
@@ -154,12 +171,15 @@ class Control:
     async def _observe(self) -> Observation | None:
         try:
             async with self._session.get(self._stats_url) as response:
-                observation = self.deciding.observe(await response.json(), await self.replicas())
+                response.raise_for_status()
+                stats = await response.json(loads=read)
+            self._news.check(stats)
+            observation = self.deciding.observe(stats, await self.replicas())
             self._tell_router(None)
             return observation
         except EngineError as error:
             self._complain(error)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError) as error:
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError, AttributeError) as error:
             self.counts["failed_looks"] += 1
             self._tell_router(error)
         self.deciding.ready = None
@@ -168,17 +188,23 @@ class Control:
     def _tell_router(self, error: Exception | None) -> None:
         """Say that the router no longer answers as it should, or does so again."""
         if error is not None and self._answered:
-            tell("router_away", logging.WARNING, router=self._stats_url, error=str(error) or type(error).__name__)
+            said = f"{type(error).__name__}: {error}".removesuffix(": ")
+            tell("router_away", logging.WARNING, router=self._stats_url, error=said)
         elif error is None and not self._answered:
             tell("router_back", router=self._stats_url)
         self._answered = error is None
 
     def _tell_decision(self) -> None:
-        """Say what was decided last: where it changes the number, else to whom wants to know everything."""
+        """Say what was decided last: where it changes the number, else to whom wants to know everything.
+
+        Where nobody follows what is recommended, it is decided anew at every look, and told once.
+        """
         last = self.deciding.last
         event, level = ("scaled", logging.INFO) if last["changed"] else ("decided", logging.DEBUG)
-        if not self.engine.acts and last["changed"]:
-            event = "recommended"
+        if not self.engine.acts:
+            known, self._recommended = self._recommended, last["desired"] if last["changed"] else None
+            if last["changed"]:
+                event, level = ("decided", logging.DEBUG) if known == last["desired"] else ("recommended", logging.INFO)
         numbers = {"from": last["previous"], "to": last["desired"], "why": last["reason"]}
         seen = last["observation"] if last["observation"]["replicas"] else {}
         tell(event, level, **numbers, demanded=last["raw_desired"], **seen)
@@ -204,37 +230,51 @@ class Control:
                     self._complain(error)
 
     async def _make_it_so(self) -> None:
-        plan = self.deciding.plan(await self.replicas())
+        plan = self.deciding.plan(await self.replicas(), time.monotonic())
+        for id_ in plan.refused:
+            tell("start_refused", logging.WARNING, replica=id_, supply=self.limits.settings.starts.supply)
+        for id_ in plan.join:
+            tell("joins", replica=id_)
+            self._staging.join(id_)
         for id_ in plan.drain:
             if id_ in self._starts:  # what it leaves behind is drained at the next look
                 give_up(self._starts[id_])
             else:
                 self._drain_soon(id_)
         for id_ in plan.start:
-            self._start_soon(id_).add_done_callback(self._started)
+            options = self.deciding.planning.starts.draw(id_, time.monotonic()).options()
+            self._start_soon(id_, options).add_done_callback(self._started)
 
-    def _start_soon(self, id_: str) -> asyncio.Task[None]:
+    @property
+    def _staging(self) -> StagingEngine:
+        """The engine, which has said that it is one where it is asked to be."""
+        return cast(StagingEngine, self.engine)
+
+    def _start_soon(self, id_: str, options: dict[str, object] | None = None) -> asyncio.Task[None]:
         """Start in the background: others start beside it, and a slow one must not stop the looking."""
         if id_ not in self._starts:
-            task = self._starts[id_] = asyncio.create_task(self._start(id_))
+            task = self._starts[id_] = asyncio.create_task(self._start(id_, options))
             task.add_done_callback(lambda _: self._starts.pop(id_, None))
         return self._starts[id_]
 
-    async def _start(self, id_: str) -> None:
+    async def _start(self, id_: str, options: dict[str, object] | None = None) -> None:
+        """`options` are those of this start alone."""
         self.counts["starts"] += 1
         began = time.monotonic()
         tell("starting", replica=id_)
+        if id_ in self.deciding.planning.standby:
+            options = {**(options or {}), "joins": "on_signal"}
         try:
-            await self.engine.start(id_)
+            await (self._staging.start(id_, options) if options else self.engine.start(id_))
         except (StartError, EngineError) as error:
-            self.counts["failed_starts"] += 1
+            self.deciding.planning.failed(id_, str(error).partition("\n")[0], time.monotonic())
             tell("start_failed", logging.ERROR, replica=id_, after_s=time.monotonic() - began, error=str(error))
             raise
         self._lost.discard(id_)
         tell("started", replica=id_, took_s=time.monotonic() - began)
 
     def _started(self, task: asyncio.Task[None]) -> None:
-        """Go on with those that had to wait for it; a failed one is tried again at the next look."""
+        """Go on with those that had to wait for it; a failed one is tried again once its pause is over."""
         if task.cancelled():
             return
         error = task.exception()

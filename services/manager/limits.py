@@ -58,6 +58,20 @@ class Limits:
         self._was_full = is_full
         return decision
 
+    def hold(self, wish: float | None, current: int) -> Decision:
+        """The decision where a scaler has windows and rates of its own: the next whole number up, within the bounds."""
+        if wish is None or math.isnan(wish):
+            return Decision(self._bound(current), "no_numbers", "cannot tell: the scaler has no numbers")
+        whole = math.ceil(min(max(wish, 0.0), 1e6) - 1e-9)
+        desired = self._bound(whole)
+        if desired == current:
+            kind: Kind = "steady" if whole == desired else "bounded"
+            word = "stays" if kind == "steady" else "bounded"
+            return Decision(desired, kind, f"wish {wish:.2f}: {word} at {current}")
+        way: Kind = "up" if desired > current else "down"
+        bounded = "" if whole == desired else ", bounded"
+        return Decision(desired, way, f"wish {wish:.2f}: {way} from {current} to {desired}{bounded}")
+
     def _decide(self, wish: float, whole: int, current: int, now: float) -> Decision:
         """What bounds, windows and rates leave of it."""
         s = self.settings

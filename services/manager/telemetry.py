@@ -32,7 +32,7 @@ class Telemetry(Collector):
         demanded = deciding.demanded if control.enabled else None
         for name, text, value in (
             ("desired", "Replicas wanted, within the limits", control.desired),
-            ("demanded", "Replicas that the scaler asked for last, before any limit", demanded),
+            ("demanded", "Replicas that the scaler asked for last, before any limit but its own", demanded),
             ("ready", "The manager's replicas that the router had in rotation at the last look", deciding.ready),
             ("running", "Replicas that the engine runs", self._running),
             ("min", "Fewest replicas that the limits allow", limits.min_replicas),
@@ -56,6 +56,10 @@ class Telemetry(Collector):
             ("failed_looks", "Looks that the router did not answer, or answered with nonsense"),
             ("engine_errors", "Times that what runs the replicas did not do what it was asked"),
             ("starts", "Starts of replicas that were begun"),
-            ("failed_starts", "Starts of replicas that did not come up"),
         ):
             yield CounterMetricFamily(f"aegis_manager_{name}", text, control.counts[name])
+        for name, text, event in (
+            ("failed_starts", "Starts of replicas that did not come up, or were refused", "start_failed"),
+            ("ended_replicas", "Replicas whose process ended by itself", "replica_ended"),
+        ):
+            yield CounterMetricFamily(f"aegis_manager_{name}", text, deciding.planning.counts[event])

@@ -21,7 +21,7 @@ def log_request(
         client=peer.decode("latin-1"),
         request_id=None if id_ is None else id_.decode("latin-1"),
         replica=replica,
-        attempts=None if attempts is None else str(attempts),
+        attempts=attempts,
     )
 
 

@@ -4,6 +4,7 @@ import logging
 import time
 
 from services.journal import tell
+from services.router.latencies import Latencies
 from services.router.telemetry import CLIENTS, Telemetry
 from services.tracing import RequestTrace
 
@@ -25,6 +26,8 @@ class Accounts:
         """Every answer is now the last on its connection, and says so."""
         self.totals: dict[str, int] = dict.fromkeys(COUNTED, 0)
         self.responses: dict[str, int] = {}
+        self.latencies = Latencies()
+        """Of the requests that were answered, from their arrival here."""
 
     def came(self) -> None:
         """A request is here."""
@@ -34,7 +37,9 @@ class Accounts:
     def answered(self, status: int, began: float, trace: RequestTrace | None) -> None:
         """It has been answered."""
         self.in_flight -= 1
-        self._answered(status, time.monotonic() - began, trace)
+        seconds = time.monotonic() - began
+        self.latencies.add(status, seconds)
+        self._answered(status, seconds, trace)
 
     def _answered(self, status: int, seconds: float, trace: RequestTrace | None = None) -> None:
         status_class = CLASSES[status]

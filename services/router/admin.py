@@ -9,6 +9,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from services import compiled
 from services.door.access import ID, admin_token
 from services.door.gate import BODY_DEADLINE_S, MAX_BODY_BYTES, Gate
 from services.exposition import exposed
@@ -111,6 +112,7 @@ class Admin:
                 "monotonic_s": now,
                 "unix_s": time.time(),
                 "policy": self._policy,
+                "compiled": compiled.state.is_compiled,
                 "began_s": self._began_at,
                 "in_flight": proxy.in_flight,
                 "waiting": proxy.waiting,
@@ -121,6 +123,7 @@ class Admin:
                 "work_seconds_total": round(proxy.work_seconds(now), 6),
                 **{f"{name}_total": count for name, count in proxy.totals.items()},
                 "responses": proxy.responses,
+                "latencies_ms": proxy.latencies.told(),
                 "picks": self._fleet.picks,
                 "probes_total": 0 if proxy.prober is None else proxy.prober.sent,
                 "probes_unanswered_total": 0 if proxy.prober is None else proxy.prober.unanswered,
@@ -185,7 +188,7 @@ def _number(body: dict[str, Any], key: str, low: float, high: float) -> float | 
 
 def _checked(body: object) -> dict[str, Any]:
     """The fields of a replica, held against their types and bounds."""
-    keys = ("url", "admin_url", "weight", "state", "lease_s", "concurrency")
+    keys = ("url", "admin_url", "weight", "state", "lease_s", "concurrency", "cpu_s")
     if not isinstance(body, dict):
         raise Rejected("the body must be a JSON object")
     for key in body:
@@ -203,6 +206,7 @@ def _checked(body: object) -> dict[str, Any]:
         "state": body.get("state"),
         "weight": _number(body, "weight", 0.001, 1000),
         "lease_s": _number(body, "lease_s", 0.1, 86_400),
+        "cpu_s": _number(body, "cpu_s", 0, 1e12),
         "concurrency": None if concurrency is None else int(concurrency),
     }
 

@@ -160,8 +160,13 @@ class Attempting(ABC):
 
     def bound(self, replica: Replica, limit_s: float, now: float) -> None:
         """It stood in line, and an attempt has begun."""
-        self._ticket = None
+        self._out_of_line(now)
         self._begin(replica, limit_s, now, beside=False)
+
+    def _out_of_line(self, now: float) -> None:
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None and self._trace is not None:
+            self._trace.waited(now - ticket.since)
 
     def has_gone(self) -> bool:
         """Whether its client has, without a word: one that is read no further cannot say so."""
@@ -169,7 +174,7 @@ class Attempting(ABC):
 
     def unbound(self, error: UnboundError, now: float) -> None:
         """There is no attempt to be had: the one under way decides, or that is the answer."""
-        self._ticket = None
+        self._out_of_line(now)
         self._attempts.forgo()
         if isinstance(error, PolicyError):
             tell("policy_failed", logging.ERROR, error=str(error))
@@ -201,7 +206,7 @@ class Attempting(ABC):
             self._arm()
         if self._trace is not None:
             self._trace.begins(replica.id, replica.url, number)
-        connection = means.pool.idle(replica.url)
+        connection = None if attempts.is_wary else means.pool.idle(replica.url)
         if connection is not None:
             self._ask(attempt, connection)
         else:

@@ -6,14 +6,13 @@
 """
 
 from collections import deque
-from typing import Protocol
 
 from services.router.policy import Outcome
 from services.router.settings import RetrySettings
 
 
-class Budget(Protocol):
-    """The shape of each; told the time, seconds."""
+class Budget:
+    """The shape of each; told the time, seconds. What means nothing to one is left as it is here: nothing is done."""
 
     attends: bool
     """Whether it wants to hear of attempts that begin and end."""
@@ -27,6 +26,7 @@ class Budget(Protocol):
         `ends`: how the attempt that it follows ends, which counts already though `on_finish` is told of it later (None:
         none ends); `is_retry`: that one was withdrawn itself.
         """
+        raise NotImplementedError
 
     def withdraw(self, now: float) -> None:
         """One retry."""
@@ -53,7 +53,7 @@ class WindowBudget(Budget):
 
     Finagle's RetryBudget(ttl, minRetriesPerSec, percentCanRetry): a request puts in 1, a retry takes 1 / share out,
     both are forgotten after the ttl, and there is a reserve of minRetriesPerSec x ttl retries. Its defaults are 10 s,
-    10 a second and 0.2. Both slide in steps of a tenth.
+    10 a second and 0.2. Both slide in steps of a tenth. As there, a retry that is not made stays taken out.
     """
 
     attends = False
@@ -93,14 +93,14 @@ class WindowBudget(Budget):
         self._slot(now)[2] += 1
         self._retries += 1
 
-    def give_back(self) -> None:
-        """What was withdrawn stays so, as in Finagle."""
-
-    def on_start(self) -> None:
-        """Nothing to it."""
-
-    def on_finish(self, outcome: Outcome, *, is_retry: bool) -> None:
-        """Nothing to it."""
+    def take(self, now: float, ends: Outcome | None = None, *, is_retry: bool = False) -> bool:
+        """Both at once."""
+        slot = self._slot(now)
+        if self._retries + 1 > self._ratio * self._requests + self._floor:
+            return False
+        slot[2] += 1
+        self._retries += 1
+        return True
 
 
 class ConcurrentBudget(Budget):
@@ -119,9 +119,6 @@ class ConcurrentBudget(Budget):
         self._least = least
         self._attempts = 0
         self._retries = 0
-
-    def on_request(self, now: float) -> None:
-        """Nothing to it: attempts count."""
 
     def allows(self, now: float, ends: Outcome | None = None, *, is_retry: bool = False) -> bool:
         """Whether there are fewer, once the attempt has ended."""
@@ -163,9 +160,6 @@ class ThrottleBudget(Budget):
         self._ratio = ratio
         self.tokens = most
 
-    def on_request(self, now: float) -> None:
-        """Nothing to it: ends count."""
-
     def allows(self, now: float, ends: Outcome | None = None, *, is_retry: bool = False) -> bool:
         """Whether more than half are there, once the attempt has ended."""
         return self._after(ends) > self._most / 2
@@ -175,15 +169,6 @@ class ThrottleBudget(Budget):
         if ends == "ok":
             return min(self._most, self.tokens + self._ratio)
         return self.tokens if ends in (None, "cancelled") else max(0.0, self.tokens - 1)
-
-    def withdraw(self, now: float) -> None:
-        """A retry costs nothing by itself."""
-
-    def give_back(self) -> None:
-        """Nothing was taken."""
-
-    def on_start(self) -> None:
-        """Nothing to it."""
 
     def on_finish(self, outcome: Outcome, *, is_retry: bool) -> None:
         """A success or a failure."""

@@ -129,7 +129,8 @@ class Dispatcher(Calling):
             PolicyError: the policy raised, or returned something that it was not offered.
             UnboundError: there is no room, or no time left.
         """
-        self._admit(attempts, now)
+        if self.limit is not None or now >= attempts.expires:
+            self._admit(attempts, now)
         waiting = 0 if self.line is None else len(self.line)
         if beside and not self._fleet.has_others(attempts.tried):
             raise NoReplicaError("every replica has been tried")

@@ -238,6 +238,7 @@ class Exchange(Following):
         elif time.monotonic() >= self._attempts.expires:
             self._late()
         else:
+            self._suspect(attempt)
             detail = f"the replica did not answer within {attempt.limit_s:.3g} s"
             self._failed(attempt, Failure("timeout", detail, sent=connection is not None))
 
@@ -246,7 +247,9 @@ class Exchange(Following):
         while self.attempt is not None:
             self._finish(self.attempt, "cancelled", "")
         if self._ticket is not None:
-            self._means.dispatcher.leave(self._ticket, time.monotonic())
+            now = time.monotonic()
+            self._means.dispatcher.leave(self._ticket, now)
+            self._out_of_line(now)
         if self._attempts is not None:
             self._attempts.forgo()
         self._means.accounts.unanswered("cancelled", self._began, self._trace)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from services.router.policy import Outcome
 from services.router.replica import Replica, may_work
-from services.router.settings import EjectionSettings, HealthCheckSettings
+from services.router.settings import TICK_S, EjectionSettings, HealthCheckSettings
 from services.router.work import Departed
 
 ROUNDING = 1e-6
@@ -48,6 +48,7 @@ class Fleet:
         self.panics = False
         """Whether the checks are ignored: so many fail that they, or the way to the replicas, may be what is broken."""
         self._departed = Departed()
+        self._ticked: float | None = None
         self.watch: Callable[[str], None] = lambda _: None
         """Called with the id of a replica whose health is to be checked from now on."""
         self.left: Callable[[str], object] = lambda _: None
@@ -68,6 +69,7 @@ class Fleet:
         concurrency: int | None = None,
         state: Literal["ready", "draining"] | None = None,
         lease_s: float | None = None,
+        cpu_s: float | None = None,
     ) -> bool:
         """Register, renew or change a replica; what is not given stays. Returns whether it is new.
 
@@ -95,9 +97,13 @@ class Fleet:
         assert replica is not None
         replica.admin_url = admin_url if admin_url is not None else replica.admin_url
         replica.weight = weight if weight is not None else replica.weight
-        replica.concurrency = concurrency if concurrency is not None else replica.concurrency
+        if concurrency is not None and concurrency != replica.concurrency:
+            replica.pass_time(now)
+            replica.concurrency = replica.slots = concurrency
+        if cpu_s is not None:
+            replica.cpu_s, replica.cpu_at = cpu_s, now
         if lease_s is not None:
-            replica.lease_until = now + lease_s
+            replica.lease_s, replica.lease_until = lease_s, now + lease_s
         elif url is not None:
             replica.lease_until = None
         if state == "draining" and not replica.draining:
@@ -144,8 +150,16 @@ class Fleet:
         return True
 
     def tick(self, now: float) -> None:
-        """Let leases and ejections run out."""
+        """Let leases and ejections run out; to be called every `TICK_S`.
+
+        Where it is called late, the router stood still, and renewals lie unread: leases last so much longer, but no
+        longer than one that is renewed now, as some may have been since.
+        """
+        late_s = 0.0 if self._ticked is None else now - self._ticked - TICK_S
+        self._ticked = now
         for replica in list(self.replicas.values()):
+            if late_s > TICK_S and replica.lease_until is not None:
+                replica.lease_until = min(replica.lease_until + late_s, now + replica.lease_s)
             if replica.lease_until is not None and now >= replica.lease_until:
                 del self.replicas[replica.id]
                 self._part_from(replica, now, works_on=replica.draining)
@@ -242,8 +256,7 @@ class Fleet:
 
     def on_start(self, replica: Replica, now: float) -> None:
         """An attempt begins."""
-        replica.in_flight_s += replica.in_flight * (now - replica.in_flight_at)
-        replica.in_flight_at = now
+        replica.pass_time(now)
         replica.in_flight += 1
         replica.requests_total += 1
 
@@ -252,8 +265,7 @@ class Fleet:
 
         `overloaded` and `cancelled` say nothing of health; a `latency_s` of 0: nothing is known of it.
         """
-        replica.in_flight_s += replica.in_flight * (now - replica.in_flight_at)
-        replica.in_flight_at = now
+        replica.pass_time(now)
         replica.in_flight -= 1
         if outcome == "ok":
             replica.failures_in_row = 0
@@ -302,6 +314,9 @@ class Fleet:
         """
         replica = self.replicas.get(id_)
         if replica is None:
+            return
+        if passed and replica.healthy:  # as nearly every one: nothing changes
+            replica.passes, replica.fails = replica.passes + 1, 0
             return
         replica.passes, replica.fails = (replica.passes + 1, 0) if passed else (0, replica.fails + 1)
         was, healthy_before = replica.state, replica.healthy

@@ -188,12 +188,19 @@ class Following(Attempting):
     def _give_up(self, attempt: Attempt) -> None:
         """It takes too long: elsewhere, if the request may; else it keeps its time."""
         attempt.give_up_at = NEVER_S
+        self._suspect(attempt)
         if not _is_heard(attempt) and self._again(attempt, "error", sent=attempt.connection is not None):
             now = time.monotonic()
             self._finish(attempt, "error", TIMEOUT)
             if self._is_alone():
                 self._waited(now)
             self._follow()
+
+    def _suspect(self, attempt: Attempt) -> None:
+        """No answer in time: where its connection had been idle before, that may be what is dead."""
+        connection = attempt.connection
+        if connection is not None and not _is_heard(attempt) and self._means.pool.silent(connection, attempt.began):
+            self._attempts.is_wary = True
 
 
 def _is_heard(attempt: Attempt) -> bool:

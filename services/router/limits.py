@@ -9,6 +9,7 @@ times a tolerance, over the last one, between 0.5 and 1:
 
 While latency stays where it is the limit grows by smoothing * queue a window; where it rises above the tolerance the
 limit shrinks in proportion. The long mean follows in the end, so that after an hour of overload that is normal.
+A limit that begins far below what it will be doubles until then (`SlowStart`).
 """
 
 from typing import Final
@@ -25,6 +26,8 @@ STEEPEST: Final = 0.5
 """The least gradient: an outlier takes no more than half."""
 SAMPLES: Final = 10
 """Of fewer answers a mean says nothing (WindowedLimit)."""
+LATER: Final = 10
+"""So many windows after a limit has doubled, a rise of latency has another cause."""
 
 
 class Gradient2:
@@ -78,3 +81,46 @@ class Gradient2:
         target = gradient * self.value + settings.queue
         self.value += settings.smoothing * (target - self.value)
         self.value = max(float(settings.least), min(float(settings.most), self.value))
+
+
+class SlowStart(Gradient2):
+    """Gradient2 from a guess: while latency stays where it is, the limit doubles with every window that reaches it.
+
+    TCP's slow start (Jacobson, Congestion avoidance and control, SIGCOMM 1988), which ends before anything is lost, as
+    soon as latency rises (Ha and Rhee, Hybrid slow start, PFLDNet 2008; RFC 9406). Two windows in a row must say so,
+    since the mean of a few times scatters. Where all is taken, latency rises in proportion to what is too much: the
+    limit falls back to what there is. Before the last doubling latency was within the tolerance, so that at most twice
+    that is too much, and the rest of a rise is a fault's. One that comes later is a fault's, and Gradient2's matter.
+    """
+
+    def __init__(self, settings: LimitSettings) -> None:
+        """At `settings.initial`."""
+        super().__init__(settings)
+        self._is_starting = True
+        self._since = self._risen = 0
+        """Windows since the limit doubled; those of the last ones that reached it, and in which latency had risen."""
+
+    def update(self, latency_s: float, in_flight: int) -> None:
+        """A window has ended, as of Gradient2."""
+        settings = self._settings
+        if not self._is_starting:
+            super().update(latency_s, in_flight)
+            return
+        is_reached = in_flight >= int(self.value)
+        self._since += 1
+        if not self._windows or latency_s <= settings.tolerance * self._long_s:
+            self._risen = 0
+            super().update(latency_s, 0)  # for the long mean alone
+            if is_reached:
+                self._since = 0
+                self.value = min(float(settings.most), 2 * self.value)
+        elif is_reached:
+            self._risen += 1
+            if self._risen < 2:
+                return
+            self._is_starting = False
+            if self._since > LATER:
+                super().update(latency_s, in_flight)
+            else:
+                there_is = max(self.value * self._long_s / latency_s, self.value / (2 * settings.tolerance))
+                self.value = max(float(settings.least), there_is + settings.queue)

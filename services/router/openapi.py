@@ -61,6 +61,9 @@ SCHEMAS: dict[str, Schema] = {
             "in_flight": COUNT,
             "in_flight_seconds_total": NUMBER,
             "work_seconds_total": NUMBER,
+            "busy_seconds_total": {**NUMBER, "description": "Slot-seconds in use"},
+            "cpu_seconds_total": {**_or_null(NUMBER), "description": "Of its process, as it last said"},
+            "cpu_at_s": {**_or_null(NUMBER), "description": "When that was, on the router's clock"},
             "requests_total": COUNT,
             "failures_total": COUNT,
             "latency_ewma_ms": _or_null(NUMBER),
@@ -76,14 +79,19 @@ SCHEMAS: dict[str, Schema] = {
             "state": {"enum": ["ready", "draining", None]},
             "lease_s": _or_null({"type": "number", "minimum": 0.1, "maximum": 86_400}),
             "concurrency": _or_null({"type": "number", "minimum": 1, "maximum": 1e6}),
+            "cpu_s": {
+                **_or_null({"type": "number", "minimum": 0, "maximum": 1e12}),
+                "description": "CPU seconds that its process has used",
+            },
         },
-        optional=("url", "admin_url", "weight", "state", "lease_s", "concurrency"),
+        optional=("url", "admin_url", "weight", "state", "lease_s", "concurrency", "cpu_s"),
     ),
     "Stats": _object(
         {
             "monotonic_s": NUMBER,
             "unix_s": NUMBER,
             "policy": TEXT,
+            "compiled": {"type": "boolean", "description": "Whether this is the form that `make fast` makes"},
             "began_s": NUMBER,
             "in_flight": COUNT,
             "waiting": {**COUNT, "description": "Requests in line for a free slot"},
@@ -97,6 +105,11 @@ SCHEMAS: dict[str, Schema] = {
                 for name in (*COUNTED, "probes", "probes_unanswered")
             },
             "responses": {"type": "object", "additionalProperties": COUNT},
+            "latencies_ms": {
+                "type": "object",
+                "additionalProperties": COUNT,
+                "description": "Answers below 500 by the upper edge of their latency's bin, which is 2 % wide",
+            },
             "picks": {
                 "type": "object",
                 "additionalProperties": COUNT,

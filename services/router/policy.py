@@ -144,9 +144,12 @@ def sample(candidates: Sequence[Candidate], count: int, rng: random.Random) -> l
 
 def drawn(weights: list[float], u: float) -> int:
     """Which of the weights a uniform number of [0, 1) falls on; the last where rounding leaves none."""
+    count = len(weights)
+    if weights.count(1.0) == count:  # the same: to take a 1 off is exact
+        return min(int(u * count), count - 1)
     left = u * sum(weights)
     for number, weight in enumerate(weights):
         left -= weight
         if left < 0:
             return number
-    return len(weights) - 1
+    return count - 1

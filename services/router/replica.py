@@ -12,9 +12,9 @@ class Replica(Worker):
     """One replica as the router sees it."""
 
     __slots__ = (
-        "admin_url", "concurrency", "draining", "ejected_until", "ejections_in_row", "ejections_total", "fails",
-        "failures_in_row", "failures_total", "healthy", "id", "latency_s", "lease_until", "passes", "requests_total",
-        "url", "weight",
+        "admin_url", "concurrency", "cpu_at", "cpu_s", "draining", "ejected_until", "ejections_in_row",
+        "ejections_total", "fails", "failures_in_row", "failures_total", "healthy", "id", "latency_s", "lease_s",
+        "lease_until", "passes", "requests_total", "url", "weight",
     )  # fmt: skip
 
     def __init__(self, id: str, url: str) -> None:
@@ -25,11 +25,16 @@ class Replica(Worker):
         self.admin_url: str | None = None
         self.weight = 1.0
         self.concurrency: int | None = None
+        self.cpu_s: float | None = None
+        """CPU seconds that its process has used, as it said at `cpu_at`; None = it says nothing of it."""
+        self.cpu_at = 0.0
         self.requests_total = 0
         self.failures_total = 0
         self.ejections_total = 0
         self.latency_s: float | None = None
         self.lease_until: float | None = None
+        self.lease_s = 0.0
+        """How long it was when it was last renewed."""
         self.draining = False
         self.healthy: bool | None = None
         """None until the first check has answered."""
@@ -62,6 +67,9 @@ def describe(replica: Replica, now: float) -> dict[str, Any]:
         "in_flight": replica.in_flight,
         "in_flight_seconds_total": round(replica.in_flight_seconds(now), 6),
         "work_seconds_total": round(replica.work_seconds(now), 6),
+        "busy_seconds_total": round(replica.busy_seconds(now), 6),
+        "cpu_seconds_total": replica.cpu_s,
+        "cpu_at_s": None if replica.cpu_s is None else replica.cpu_at,
         "requests_total": replica.requests_total,
         "failures_total": replica.failures_total,
         "latency_ewma_ms": None if latency is None else round(latency * 1e3, 3),

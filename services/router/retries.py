@@ -56,6 +56,8 @@ class Attempts:
         """How long the retry that may follow has to wait, seconds."""
         self.owes = False
         """Whether a retry is paid for that has not begun."""
+        self.is_wary = False
+        """Whether the next one goes by a new connection: one that had been idle gave no answer."""
         self._is_hedging = False
         """Whether the next attempt is one beside another, which is paid for when it begins."""
         budget.on_request(now)

@@ -12,6 +12,10 @@ DRAIN_S = 5.0
 SETTLE_S = 0.1
 """Nothing must have been in flight for so long before a router ends: the next request may be on its way, seconds."""
 
+KEEPALIVE_S = 15.0
+"""Idle connections to replicas are closed by the router first: the replicas wait for 75 s (caddy #6452), what lies
+between for minutes (Azure's load balancer 240 s, AWS' NLB 350 s)."""
+
 
 @dataclass
 class HealthCheckSettings:
@@ -171,17 +175,20 @@ class RouterSettings:
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
 
-    def validate(self) -> None:
+    def validate(self, name: str = "router") -> None:
         """Check every bound, and that no key caps another one without a word.
+
+        Args:
+            name: what the keys begin with.
 
         Raises:
             ValueError: with the key, its value and its bounds.
         """
-        hold(self, "router")
+        hold(self, name)
         if self.ejection.max_share == 0:
             raise ValueError(
-                "router.ejection.max_share=0: must be above 0, since one replica always may be ejected; "
-                "router.ejection.enabled=false turns ejection off"
+                f"{name}.ejection.max_share=0: must be above 0, since one replica always may be ejected; "
+                f"{name}.ejection.enabled=false turns ejection off"
             )
         caps = (
             ("timeouts", "attempt_s", "overall_s"),
@@ -195,6 +202,6 @@ class RouterSettings:
             value, most = getattr(settings, key), getattr(settings, cap)
             if value > most:
                 raise ValueError(
-                    f"router.{section}.{key}={written(value)}: must be at most router.{section}.{cap}={written(most)}; "
+                    f"{name}.{section}.{key}={written(value)}: must be at most {name}.{section}.{cap}={written(most)}; "
                     "set both"
                 )

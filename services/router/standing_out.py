@@ -11,8 +11,10 @@ condemns nobody. The fleet's time is the lower median of the replicas' means, so
 
 import math
 from bisect import bisect_left
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
+
+from services.router.policy import SPARE, Candidate
 
 RATIO: Final = 2.5
 LIMIT: Final = 5.0
@@ -31,9 +33,6 @@ PRIOR: Final = 2.0
 """Answers at the fleet's time that an estimate of slowness begins with."""
 REFRESH_S: Final = 0.1
 """How often the fleet's time is looked at."""
-KEEP_S: Final = 600.0
-"""So long a replica is remembered that has left and has nothing under way."""
-
 
 ALIKE: Final = 1.0, False
 """What is said of one that nothing speaks against."""
@@ -84,12 +83,14 @@ class StandingOut:
         """When the fleet is to be looked at again."""
 
     def refresh(self, ids: Collection[str], now: float) -> None:
-        """Look at what the fleet `ids` takes."""
+        """Look at what the fleet `ids` takes; of those that have left only the latest are remembered."""
         self.due = now + REFRESH_S
-        if len(self.known) > 2 * len(ids) + SAMPLES:
-            for id_, each in list(self.known.items()):
-                if id_ not in ids and not each.starts and now - each.idle_since > KEEP_S:
-                    del self.known[id_]
+        beyond = len(self.known) - 2 * len(ids) - SPARE
+        if beyond > 0:
+            still = set(ids)
+            left = [(each.idle_since, id_) for id_, each in self.known.items() if id_ not in still and not each.starts]
+            for _, id_ in sorted(left)[:beyond]:
+                del self.known[id_]
         known = [self.known[id_] for id_ in ids if id_ in self.known]
         means = sorted(each.mean_s for each in known if each.answers >= SAMPLES)
         self.fleet_s = means[(len(means) - 1) // 2] if means else 0.0
@@ -186,6 +187,19 @@ class StandingOut:
             return ALIKE
         slow = (known.total_s + pending_s + PRIOR * fleet_s) / ((max(known.count, 1) + PRIOR) * fleet_s)
         return max(1.01, slow), True
+
+
+def told_speeds(candidates: Sequence[Candidate]) -> dict[str, float]:
+    """Of replicas a slot of which is to do less than one of the best, by their weights: what share of it.
+
+    That such a one takes longer is no news. Nobody's where somebody has not said how many slots it has: a weight may
+    then stand for those.
+    """
+    shares = [(each.id, each.weight / each.concurrency) for each in candidates if each.concurrency]
+    if len(shares) < len(candidates):
+        return {}
+    most = max(share for _, share in shares)
+    return {id_: share / most for id_, share in shares if share < most}
 
 
 def _nearest(starts: list[tuple[float, float]], moment: float) -> int:

@@ -60,15 +60,17 @@ class Standing(Waiter):
 class Ticket:
     """A place in the line."""
 
-    __slots__ = ("attempts", "is_in_line", "key", "place", "request_id", "until", "waiter")
+    __slots__ = ("attempts", "is_in_line", "key", "place", "request_id", "since", "until", "waiter")
 
     def __init__(
-        self, attempts: Attempts, request_id: str, key: str | None, until: float, place: tuple[float, int]
+        self, attempts: Attempts, request_id: str, key: str | None, since: float, until: float, place: tuple[float, int]
     ) -> None:
         """`place` orders the line."""
         self.attempts = attempts
         self.request_id = request_id
         self.key = key
+        self.since = since
+        """When it came, seconds."""
         self.until = until
         """When it leaves in any case, seconds."""
         self.place = place
@@ -135,7 +137,7 @@ class Line:
             place = (-attempts.opened, -self._number)
         else:
             place = (attempts.deadline, self._number)
-        ticket = Ticket(attempts, request_id, key, until, place)
+        ticket = Ticket(attempts, request_id, key, now, until, place)
         ticket.is_in_line = True
         insort(self._line, ticket)
         return ticket

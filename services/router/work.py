@@ -10,7 +10,7 @@ from services.router.policy import Candidate
 class Worker(Candidate):
     """What a replica has in flight, and has had."""
 
-    __slots__ = ("aside_at_s", "aside_s", "in_flight", "in_flight_at", "in_flight_s")
+    __slots__ = ("aside_at_s", "aside_s", "busy_s", "in_flight", "in_flight_at", "in_flight_s", "slots")
 
     def __init__(self) -> None:
         """It has nothing, and is not in rotation yet."""
@@ -18,10 +18,25 @@ class Worker(Candidate):
         self.in_flight_s = 0.0
         """Integral of `in_flight` over time, request-seconds, until `in_flight_at`."""
         self.in_flight_at = 0.0
+        self.slots = 1
+        """Requests that it serves at the same time, as far as it has said; the others wait there."""
+        self.busy_s = 0.0
+        """Of `in_flight_s`, what was spent in slots: the integral of those in flight, no more than slots."""
         self.aside_s = 0.0
         """Of it, what was spent while it neither was in rotation nor drained: requests that hang there, not work."""
         self.aside_at_s: float | None = 0.0
         """The integral when that began; None = it is in rotation, or drains."""
+
+    def pass_time(self, now: float) -> None:
+        """Count what was in flight until now: before that changes, or the slots do."""
+        passed_s = now - self.in_flight_at
+        self.in_flight_s += self.in_flight * passed_s
+        self.busy_s += (self.in_flight if self.in_flight < self.slots else self.slots) * passed_s
+        self.in_flight_at = now
+
+    def busy_seconds(self, now: float) -> float:
+        """Slot-seconds in use here until `now`."""
+        return self.busy_s + min(self.in_flight, self.slots) * (now - self.in_flight_at)
 
     def in_flight_seconds(self, now: float) -> float:
         """Request-seconds spent here until `now`."""

@@ -64,7 +64,9 @@ def manifest(**changes: Any) -> Manifest:
     return cast(Manifest, made)
 
 
-def sample(t_s: float, ready: int | None = 4, desired: int | None = 4, **cpu: float) -> Sample:
+def sample(
+    t_s: float, ready: int | None = 4, desired: int | None = 4, provisioned: int | None = None, **cpu: float
+) -> Sample:
     """A line of samples.jsonl."""
     used = {
         "generator": 0.1,
@@ -75,8 +77,8 @@ def sample(t_s: float, ready: int | None = 4, desired: int | None = 4, **cpu: fl
         "foreign": 0.0,
         "steal": 0.0,
     }
-    seen = {"replicas_ready": ready, "replicas_desired": desired, "router_in_flight": 3, "router_lag_ms": 2.0}
-    return cast(Sample, {"t_s": t_s, "cpu": used | cpu, **seen})
+    counts = {"replicas_ready": ready, "replicas_desired": desired, "replicas_provisioned": provisioned}
+    return cast(Sample, {"t_s": t_s, "cpu": used | cpu, **counts, "router_in_flight": 3, "router_lag_ms": 2.0})
 
 
 def even_requests(
@@ -166,9 +168,9 @@ def healed(fault: int, t_s: float, target: str = "r2", action: str = "kill", **m
     return injected(fault, t_s, target, action, event="fault_healed", **more)
 
 
-def router(event: str, t_s: float, replica: str = "r2") -> Event:
+def router(event: str, t_s: float, replica: str = "r2", source: str = "router") -> Event:
     """A word of the router on a replica."""
-    return {"t_s": t_s, "source": "router", "event": event, "replica": replica}
+    return {"t_s": t_s, "source": source, "event": event, "replica": replica}
 
 
 def realistic(
@@ -314,7 +316,7 @@ def realistic(
             "router": 0.1 + 0.03 * rng.random() if has_router else 0.0,
             "foreign": 0.02,
         }
-        samples.append(sample(second + 0.001, count - down, count, **cpu))
+        samples.append(sample(second + 0.001, count - down, count, None, **cpu))
     if scale is not None:
         events += [
             {

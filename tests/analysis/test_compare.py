@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from analysis.compare import main, show
+from analysis.compare import _table, main, show
 from analysis.comparison.gathering import compare_runs, read_runs
 from analysis.comparison.sequential import look
 from analysis.comparison.statistics import paired
 from analysis.comparison.text import effect
+from analysis.tables.export import Sheet
 from tests.analysis import synthetic
 
 pytestmark = pytest.mark.slow
@@ -67,6 +68,17 @@ def test_the_table_fits_the_terminal_and_no_figure_is_cut(tmp_path, capsys, colu
     for row in comparison.rows:
         assert effect(row).replace("percentage points", "pp") in words
     assert "failed requests runs 0.0 % 0.0 % " in words
+
+
+def test_a_metrics_name_is_not_broken_within_a_word(capsys):
+    columns = ("metric", "about", "policy=round_robin", "policy=least_request", "effect [interval]", "verdict")
+    lost = "+0.000 [-0.077, +0.077] percentage points 99.7 %"
+    rows = [
+        (name, "these runs", "12.0 %", "12.0 %", lost, "inconclusive")
+        for name in ("failed requests", "replica-seconds")
+    ]
+    Console(width=80).print(_table(Sheet("", columns, rows), 80))
+    assert "replica-seconds " in capsys.readouterr().out
 
 
 def test_the_arm_named_first_is_the_reference(tmp_path):

@@ -17,7 +17,7 @@ LINES = {
 }
 
 
-def sent_to(replicas, moments, demands, attempts=None, queue_s=None):
+def sent_to(replicas, moments, demands, attempts=None, queue_s=None, sends=None):
     """Requests that were answered by these replicas, in a run of two with one slot each."""
     count = len(replicas)
     rows = pd.DataFrame(
@@ -36,6 +36,8 @@ def sent_to(replicas, moments, demands, attempts=None, queue_s=None):
             "phase": "steady",
         }
     )
+    if sends is not None:
+        rows["sends"] = sends
     return rows, schedule_at(np.array(moments, float), np.array(demands, float))
 
 
@@ -57,9 +59,10 @@ def test_who_takes_the_shorter_line_regrets_nothing_and_a_slow_replica_is_a_long
     assert regrets(tmp_path / "slow", ["r2", "r1"], [1, 1], [0.5, 0.5], slow) == pytest.approx([4500, 0])
 
 
-def test_a_retried_request_fills_a_line_and_is_no_decision(tmp_path):
+@pytest.mark.parametrize("again", [{"attempts": [2, 1]}, {"sends": [2, 1]}], ids=["by the router", "by its client"])
+def test_a_request_that_was_sent_again_fills_a_line_and_is_no_decision(tmp_path, again):
     # it came to r1 at 5 - 0 - 2 = 3 s; who joins it there waits for its end at 5 s
-    found = regrets(tmp_path, ["r1", "r1"], [0, 4], [2, 1], attempts=[2, 1])
+    found = regrets(tmp_path, ["r1", "r1"], [0, 4], [2, 1], **again)
     assert found == pytest.approx([1000])
 
 
@@ -82,6 +85,7 @@ def test_time_in_panic_and_false_ejections_are_counted_from_events(tmp_path):
         injected(0, 3.0, "r2", "kill"), healed(0, 4.0, "r2", "kill"),
         router("ejected", 3.5, "r2"), router("ejected", 6.9, "r2"),  # its fault, within 3 s of its end
         router("ejected", 3.5, "r1"), router("ejected", 7.1, "r2"), router("ejected", -0.5, "r3"),
+        router("ejected", 5.0, "b1", source="tier"),
     ]  # fmt: skip
     metrics = in_numbers(write(tmp_path / "run", even_requests(), about=manifest(), events=events)).metrics
     assert (metrics["time_in_panic_s"], metrics["false_ejections"]) == (3.5, 2)
@@ -120,6 +124,7 @@ def test_a_router_that_has_used_its_core_up_is_a_finding(tmp_path):
 
 def test_a_little_lag_and_what_is_done_to_the_router_itself_invalidate_nothing(tmp_path):
     assert lagging(tmp_path / "little", 20.0, 0.4)["valid"]
-    stopped = [injected(0, 2.0, "router", "pause"), healed(0, 10.0, "router", "pause")]
+    # The last second before it is asked of a router that has been stopped.
+    stopped = [injected(0, 3.003, "router", "pause"), healed(0, 10.0, "router", "pause")]
     metrics = lagging(tmp_path / "stopped", 900.0, 0.1, stopped)
     assert metrics["router_starved_ms"] is None and not any("stood still" in why for why in metrics["invalid_reasons"])

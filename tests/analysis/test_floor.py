@@ -54,6 +54,19 @@ def test_a_late_answer_keeps_no_slot():
     assert best([0, 0], [1, 1], [Course(1.0, delayed=((0, 9, 0.5),))]) == [1.5, 2.5]
 
 
+def test_nothing_comes_back_through_a_partition_before_it_is_healed():
+    cut = Course(1.0, closed=((2, 9),), held=((2, 9),))
+    assert best([0, 1, 3], [1, 3, 1], [cut], slots=2) == [1, 8, 7]
+    assert best([1], [3], [Course(1.0, closed=((2, math.inf),), held=((2, math.inf),))]) == [math.inf]
+    assert best([1], [3], [cut, Course(0.5)]) == [6]  # the slower one is sooner
+
+
+def test_an_answer_that_a_firewall_does_not_wait_for_is_had_when_it_remembers_again():
+    forgets = Course(1.0, forgetful=((2, 9, 2.0),))
+    assert best([0, 1, 3], [3, 2, 1], [forgets], slots=3) == [9 + 3, 2, 1]
+    assert best([6], [4], [forgets]) == [4]  # it ends after that
+
+
 def test_what_would_come_too_late_is_dropped_and_costs_the_others_nothing():
     assert best([0, 0, 0], [4, 4, 1], [STEADY], timeout_s=5) == [4, math.inf, 5]
 
@@ -133,6 +146,11 @@ def test_replicas_of_a_manager_are_there_from_their_registration_until_they_drai
         ("slow", {"factor": 4.0}, {"slowed": ((5.0, 8.0, 4.0),)}),
         ("latency", {"added_ms": 200.0, "share": 1.0}, {"delayed": ((5.0, 8.0, 0.2),)}),
         ("flap", {"period_s": 2.0}, {"closed": ((6.0, 7.0),)}),
+        ("partition", {}, {"closed": ((5.0, 8.0),), "held": ((5.0, 8.0),)}),
+        ("lost_answers", {}, {"closed": ((5.0, 8.0),), "held": ((5.0, 8.0),)}),
+        ("lost_requests", {}, {"closed": ((5.0, 8.0),)}),
+        ("half_open", {"idle_s": 0.0}, {"deaths": (5.0,)}),
+        ("half_open", {"idle_s": 2.0}, {"forgetful": ((5.0, 8.0, 2.0),)}),
     ],
 )
 def test_each_fault_takes_what_it_takes(tmp_path, action, parameters, noted):

@@ -70,6 +70,7 @@ def test_requests_that_find_the_queue_full_are_a_share_of_their_own(tmp_path):
 WITHOUT: dict[str, dict[str, Any]] = {
     "a router": {"config": {"router": {}}},
     "cpu work": {"config": {"replica": {**CONFIG["replica"], "kind": "cpu"}}},
+    "clients that ask again": {"config": {"load": {"retries": {"max_attempts": 3}}}},
     "a fault": {"faults": [{"at_s": 1.0, "action": "slow", "target": "r1"}]},
     "replica noise": {
         "config": {"workload": {**CONFIG["workload"], "demand": {**CONFIG["workload"]["demand"], "replica_noise": 0.5}}}
@@ -91,3 +92,10 @@ def test_a_queue_that_is_not_markovian_has_no_closed_form_but_an_exact_one(tmp_p
     assert found["theory_latency_mean_ms"] is None
     assert found["exact_error_p99_ms"] is not None
     assert json.dumps(found)
+
+
+def test_a_trace_is_exact_but_has_no_closed_form_whatever_arrivals_were_configured(tmp_path):
+    config = {"workload": {**CONFIG["workload"], "trace": "/somewhere/requests.csv"}}
+    found = made(tmp_path, config=config)
+    assert found["exact_error_p99_ms"] == pytest.approx(0.0, abs=1e-6)
+    assert found["theory_latency_p99_ms"] is None and found["theory_blocked_share"] is None

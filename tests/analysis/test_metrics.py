@@ -250,6 +250,7 @@ def test_the_timeline_counts_by_second_and_survives_a_broken_last_one(tmp_path):
     assert rows["cpu_router_cores"].tolist()[:2] == [0.5, 0.2]
 
 
+@pytest.mark.slow  # pictures
 def test_metrics_json_is_sorted_free_of_nan_and_the_same_every_time(tmp_path):
     requests = synthetic.even_requests(10, 10)
     requests[["queue_s", "service_s", "router_s", "attempts"]] = np.nan
@@ -274,3 +275,26 @@ def test_metrics_json_is_sorted_free_of_nan_and_the_same_every_time(tmp_path):
 def test_a_nan_that_slips_through_is_an_error_and_not_written():
     with pytest.raises(ValueError, match="Out of range"):
         dump({"x": float("nan")})
+
+
+def test_calls_are_unknown_where_their_router_took_its_counts_with_it_unless_it_was_simulated(tmp_path):
+    counts = {"calls": 300, "attempts": 330, "hedged": 3, "failed": 1}
+    requests = synthetic.even_requests()
+    known = compute(tmp_path / "known", requests, about=synthetic.manifest(tier=counts))
+    assert (known["tier_calls"], known["tier_calls_per_request"], known["tier_attempts_per_call"]) == (300, 3.0, 1.1)
+    restarted = [synthetic.injected(0, 5.0, "tier_router", "restart")]
+    lost = compute(tmp_path / "lost", requests, about=synthetic.manifest(tier=counts), events=restarted)
+    assert lost["tier_calls"] is lost["tier_calls_per_request"] is lost["tier_attempts_per_call"] is None
+    assert "restart of tier_router at 5.0 s took what it had counted" in " ".join(lost["warnings"])
+    virtual = synthetic.manifest(tier=counts, virtual_time=True)
+    assert compute(tmp_path / "virtual", requests, about=virtual, events=restarted)["tier_calls_per_request"] == 3.0
+
+
+def test_starts_that_failed_and_replicas_that_ended_are_counted_where_something_scales(tmp_path):
+    told = [("start_failed", 3.0), ("start_failed", 4.0), ("replica_ended", 5.0)]
+    events = [{"t_s": at, "source": "manager", "event": event, "replica": "r2"} for event, at in told]
+    scaled = synthetic.manifest(config={"scaler": {"name": "hpa"}})
+    found = compute(tmp_path / "scaled", synthetic.even_requests(), about=scaled, events=events)
+    assert (found["failed_starts"], found["ended_replicas"]) == (2, 1)
+    found = compute(tmp_path / "fixed", synthetic.even_requests())
+    assert found["failed_starts"] is found["ended_replicas"] is None

@@ -13,8 +13,8 @@ from tests.analysis import synthetic
 pytestmark = pytest.mark.slow  # a page is drawn for each
 TREE = ["Latency", "Replicas in rotation and faults", "Rates", "Replicas", "CPU", "Requests that took longer"]
 TREE += ["Requests per replica", "In numbers"]
-OF_SOME_RUNS = {"counterfactual", "counterfactual_numbers"}
-"""Panels that this page has nothing for (tests/experiments/test_counterfactual.py)."""
+OF_SOME_RUNS = {"counterfactual", "counterfactual_numbers", "scaling"}
+"""Panels that this page has nothing for (tests/experiments/test_counterfactual.py, test_scaling_pages.py)."""
 ATTEMPTS = '''
 from analysis.pages.panels import Source
 from analysis.pages.style import BLUE, dress

@@ -5,15 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from analysis.metrics.queueing import (
+from analysis.distributions.queues import (
     erlang_b,
     erlang_c,
     mmc_sojourn_exceeds,
     mmc_sojourn_mean_s,
     mmc_sojourn_quantile_s,
     mmck_blocking,
-    sojourn_s,
 )
+from analysis.metrics.queueing import sojourn_s
 
 
 def markovian(arrival_rate, service_rate, n, seed=1):
@@ -58,6 +58,32 @@ def test_erlang_c_is_the_load_on_one_server_and_certain_beyond_capacity():
     assert erlang_c(1, 0.7) == pytest.approx(0.7)
     assert erlang_c(2, 1.2) == pytest.approx(0.45)
     assert erlang_c(3, 3.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "service", "servers", "waits"),
+    [
+        (0.1, 0.0033, 35, 0.3121925015328496),
+        (0.1, 0.0033, 40, 0.06278834613535761),
+        (120, 5, 35, 0.023521116861458607),
+        (90, 3.0033, 35, 0.2816872350258893),
+    ],
+)
+def test_erlang_c_is_that_of_a_library_of_others(arrivals, service, servers, waits):
+    # FelixKleineBoesing/queuingSystem, tests/modelling/test_erlangc.py, commit 20f4c0e.
+    assert erlang_c(servers, arrivals / service) == pytest.approx(waits, rel=1e-9)
+
+
+@pytest.mark.parametrize(("servers", "within"), [(35, 0.7710233599946846), (40, 0.9668921807646333)])
+def test_a_sojourn_is_a_wait_and_a_service(servers, within):
+    # Whoever waits at most 20 s, likewise there; the sojourn by numbers, over the wait's density.
+    arrivals, service, t_s = 0.1, 0.0033, 20.0
+    waits, spare = erlang_c(servers, arrivals / service), servers * service - arrivals
+    assert 1 - waits * math.exp(-spare * t_s) == pytest.approx(within, rel=1e-9)
+    wait_s = np.linspace(0.0, 500.0, 200_001)
+    density = waits * spare * np.exp(-spare * wait_s) * np.exp(-service * (500.0 - wait_s))
+    exceeds = (1 - waits) * math.exp(-service * 500.0) + np.trapezoid(density, wait_s) + waits * math.exp(-spare * 500.0)
+    assert mmc_sojourn_exceeds(500.0, arrivals, service, servers) == pytest.approx(exceeds, rel=1e-7)
 
 
 def test_one_server_has_an_exponential_sojourn():

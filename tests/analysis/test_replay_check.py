@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from analysis.comparison.compared import BY_KEY
 from analysis.comparison.replay_check import cells, check
 from analysis.comparison.statistics import paired, prediction_interval, prediction_p, same_rate_p
 from analysis.comparison.verdicts import Smallest
@@ -16,6 +17,7 @@ OFFERED = 1000
 
 def metrics(latency=1.0, failed=0, detection=0.8, valid=True, offered=OFFERED, **changes):
     return {
+        **dict.fromkeys(BY_KEY),
         "latency_p50_ms": 40.0 * latency,
         "latency_p90_ms": 110.0 * latency,
         "latency_p99_ms": 240.0 * latency,
@@ -56,7 +58,7 @@ def drawn(rng, mean_failed, burst):
 
 
 def verdict(old, repeats):
-    return check(old, repeats, "latency_p99_ms", Smallest(0.05, 0.001, 1.0))
+    return check(old, repeats, "latency_p99_ms", Smallest(0.05, 0.001, 1.0, 1.0))
 
 
 def of(found, key):
@@ -106,6 +108,21 @@ def test_failures_that_come_in_bursts_are_held_against_the_bursts():
     bursts = [metrics(failed=10), metrics(failed=60), metrics(failed=25)]
     assert verdict(metrics(failed=90), bursts).verdict == "agrees"
     assert verdict(metrics(failed=700), bursts).verdict == "differs"
+
+
+def test_the_interval_of_a_share_is_that_of_all_counts_tried_one_by_one():
+    rng = np.random.default_rng(4)
+    for mean_failed, burst in [(0.0, 0), (0.7, 0), (40.0, 0), (5.0, 1.0), (300.0, 0.3), (999.0, 0)]:
+        old, *repeats = (drawn(rng, mean_failed, burst) for _ in range(4))
+        row = of(verdict(old, repeats), "error_rate")
+        shares = [each["error_rate"] for each in repeats]
+        counts = np.arange(OFFERED + 1)
+        sample = paired([math.asin(math.sqrt(share)) for share in shares])
+        by_spread = prediction_p(sample, np.array([math.asin(math.sqrt(count / OFFERED)) for count in counts]))
+        events = sum(round(share * OFFERED) for share in shares)
+        ps = np.maximum(by_spread, same_rate_p(counts, OFFERED, events, 3 * OFFERED))
+        inside = counts[ps > row.level] / OFFERED
+        assert (row.low, row.high, row.p) == (inside[0], inside[-1], ps[round(old["error_rate"] * OFFERED)])
 
 
 def test_a_difference_below_the_smallest_effect_is_agreement_however_narrow_the_interval():

@@ -12,6 +12,7 @@ from record.files import FolderError, find
 from record.reading import read
 from tests.analysis import synthetic
 from tests.analysis.synthetic import sample
+from tests.running import AT_MOST_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,7 +64,7 @@ def test_a_damaged_folder_is_one_line_and_exit_status_1(tmp_path, capsys, damage
 def test_the_command_itself_exits_1_with_one_line(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "analysis.summary", str(tmp_path / "nowhere")],
-        capture_output=True, text=True, cwd=ROOT, env=dict(os.environ), timeout=60,
+        capture_output=True, text=True, cwd=ROOT, env=dict(os.environ), timeout=AT_MOST_S,
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1

@@ -37,6 +37,12 @@ def queue_run(rho, *, seed=1, duration_s=60.0, warmup_s=10.0, speeds=(), router=
     return Run(None, about, requests, [], samples, pd.Series(arrivals), pd.Series(demand))
 
 
+def moment_ratio(alpha, spread):
+    """E[X^2] / E[X]^2 of the bounded Pareto distribution, by numerical integration of its quantiles."""
+    quantiles = (1 - (np.arange(2_000_000) + 0.5) / 2_000_000 * (1 - spread**-alpha)) ** (-1 / alpha)
+    return (quantiles**2).mean() / quantiles.mean() ** 2
+
+
 def compute(run):
     return metrics.compute(run, timeline.build(run))
 
@@ -99,3 +105,25 @@ def test_few_requests_a_busy_router_and_a_closed_loop_are_noted():
     assert "its 95 % interval needs 368" in text
     assert "the router used 0.95 cores" in text
     assert "closed loop: 5 planned requests were never asked" in text
+
+
+@pytest.mark.parametrize(
+    ("demand", "factor"),
+    [
+        ({"distribution": "hyperexponential", "cv": 3.0}, 5.0),
+        ({"distribution": "pareto", "alpha": 1.5, "spread": 1000.0}, moment_ratio(1.5, 1000.0) / 2),
+        ({"distribution": "pareto", "alpha": 2.0, "spread": 50.0}, moment_ratio(2.0, 50.0) / 2),
+        ({"distribution": "constant"}, 1.0),
+    ],
+)
+def test_a_queue_with_longer_demands_remembers_longer(demand, factor):
+    plain, found = queue_run(0.5), queue_run(0.5)
+    found.manifest["config"]["workload"]["demand"] = demand
+    ratio = compute(found)["relaxation_s"] / compute(plain)["relaxation_s"]
+    assert ratio == pytest.approx(factor, rel=1e-3)
+
+
+def test_of_a_trace_it_is_not_said_whether_it_was_steady():
+    run = queue_run(0.5)
+    run.manifest["config"]["workload"]["trace"] = "/somewhere/requests.csv"
+    assert compute(run)["steady"] is None

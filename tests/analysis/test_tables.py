@@ -64,7 +64,7 @@ def test_a_run_is_tables_whose_columns_have_units(sweep):
 
 
 def test_every_number_of_a_run_has_a_unit_but_counts_of_versions():
-    words = {"schema_version", "valid", "recovered", "fault_harm", "steady", "invalid_reasons", "warnings", "detected_by"}
+    words = {"schema_version", "valid", "recovered", "fault_harm", "steady", "invalid_reasons", "warnings", "detected_by", "scaling_not_judged"}
     assert {key for key in Metrics.__annotations__ if not unit_of(key)} == words
     named = {"p50_ms": "ms", "offered_rps": "requests/s", **{f"cpu_{role}_cores": "cores" for role in CPU_ROLES}}
     assert {name: unit_of(name) for name in named} == named

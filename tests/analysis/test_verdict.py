@@ -38,6 +38,13 @@ CASES = [
         f"restart; {FAILED}",
     ),
     (
+        "noticed within a hundredth of a second",
+        (injected(0, 10.0), {**router("ejected", 10.009), "cause": "refused"}, healed(0, 15.0)),
+        (KILL,),
+        "VALID. r2 was out of rotation 9 ms after it was killed (by a refused connection); recovered 1.0 s after its "
+        f"restart; {FAILED}",
+    ),
+    (
         "noticed by its lease",
         (injected(0, 10.0), router("expired", 12.0), healed(0, 15.0)),
         (KILL,),

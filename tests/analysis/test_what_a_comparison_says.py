@@ -28,6 +28,18 @@ def test_a_run_that_stands_apart_is_named_with_its_folder():
     assert even.outlying == []
 
 
+def test_runs_of_a_compiled_router_beside_others_are_told():
+    def told(*forms):
+        arms = [
+            arm(name, {**settings(), "router_compiled": form}, runs_of([100.0, 101.0, 102.0]))
+            for name, form in zip("ab", forms, strict=True)
+        ]
+        return [note for note in notes(compare(arms)) if "compiled router" in note]
+
+    assert len(told(True, False)) == 1
+    assert told(True, True) == told(False, False) == told(None, False) == []
+
+
 def test_student_and_sign_flips_that_disagree_are_both_told():
     skewed = [1.001] * 9 + [40.0]
     found = compared(runs_of([100.0] * 10), runs_of([100.0 * f for f in skewed]))

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import ROOT
+from tests.running import AT_MOST_S, ROOT
 
 IMAGE = "aegis-services"
 os.environ.setdefault("DOCKER_BUILDKIT", "0")  # an engine without the buildx plugin
 
 
-def docker(*arguments, check=True, env=None, timeout_s=120):
+def docker(*arguments, check=True, env=None, timeout_s=AT_MOST_S):
     """What `docker ...` prints."""
     done = subprocess.run(
         ["docker", *arguments],

@@ -81,21 +81,21 @@ def scaled_and_hurt(url, manager, token, replicas, kill_one, is_out):
         states = list(replicas().values())
         return states.count("ready") == count and len(states) == count
 
-    wait_for(lambda: ready(2), 90, "two replicas ready")
-    wait_for(lambda: seen(f"{manager}/status"), 60, "the manager up")
+    wait_for(lambda: ready(2), "two replicas ready")
+    wait_for(lambda: seen(f"{manager}/status"), "the manager up")
     assert fetch(f"{manager}/scale", {"replicas": 5})[0] == 401
     assert fetch(f"{manager}/autoscaler", {"enabled": False}, token)[0] == 200
     with Light(url) as light:
         assert fetch(f"{manager}/scale", {"replicas": 5}, token)[0] == 200
-        wait_for(lambda: ready(5), 90, "five replicas ready")
-        wait_for(lambda: len(light.answered_by) == 5, 90, "all five answer")
+        wait_for(lambda: ready(5), "five replicas ready")
+        wait_for(lambda: len(light.answered_by) == 5, "all five answer")
         killed = kill_one()
-        wait_for(lambda: is_out(killed), 90, f"{killed} out of rotation")
-        wait_for(lambda: ready(5), 90, f"{killed} replaced")
+        wait_for(lambda: is_out(killed), f"{killed} out of rotation")
+        wait_for(lambda: ready(5), f"{killed} replaced")
         assert fetch(f"{manager}/scale", {"replicas": 2}, token)[0] == 200
-        wait_for(lambda: ready(2), 90, "two replicas left")
+        wait_for(lambda: ready(2), "two replicas left")
         enough = light.sent + 25
-        wait_for(lambda: light.sent >= enough, 90, "requests after it")
+        wait_for(lambda: light.sent >= enough, "requests after it")
     assert light.lost == [], f"{len(light.lost)} of {light.sent} lost"
     assert light.sent >= 100
     status, found = fetch(f"{manager}/status")
@@ -110,4 +110,4 @@ def until_gone(docker, label):
         networks = docker("network", "ls", "--quiet", "--filter", f"label={label}")
         return not containers and not networks
 
-    wait_for(gone, 60, f"containers and networks of {label} removed")
+    wait_for(gone, f"containers and networks of {label} removed")

@@ -11,7 +11,7 @@ import pytest
 from tests.containers.conftest import docker, missing
 from tests.containers.deployed import answers, fetch, scaled_and_hurt, seen, until_gone
 from tests.ports import free_ports
-from tests.running import ROOT, wait_for
+from tests.running import AT_MOST_S, ROOT, wait_for
 
 FIXED, SCALED = ["docker-compose.yml"], ["docker-compose.yml", "docker-compose.autoscale.yml"]
 
@@ -44,7 +44,7 @@ class Project:
             env={**os.environ, **self.env},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=AT_MOST_S,
         )
         assert not check or done.returncode == 0, done.stderr[-3000:]
         return done
@@ -97,21 +97,21 @@ def test_replicas_keep_their_names_when_up_makes_them_anew_and_no_volume_is_left
         states = project.replicas()
         return sorted(states) if list(states.values()) == ["ready", "ready"] else None
 
-    before = wait_for(ready, 60, "both replicas ready")
+    before = wait_for(ready, "both replicas ready")
     old = set(project.containers("replica"))
     project("up", "-d", "--force-recreate", "--no-deps", "replica")
-    wait_for(lambda: len(set(project.containers("replica")) - old) == 2, 60, "two new containers")
+    wait_for(lambda: len(set(project.containers("replica")) - old) == 2, "two new containers")
     events = fetch(f"{project.admin}/events")[1]["events"]
-    wait_for(lambda: ready() == before, 60, f"the names of before, {before}: {events}")
+    wait_for(lambda: ready() == before, f"the names of before, {before}: {events}")
     assert [re.split("[-_]replica[-_]", name) for name in before] == [[project.name, "1"], [project.name, "2"]]
     assert docker("volume", "ls", "--quiet", "--filter", f"label={project.label}") == ""
 
 
 @pytest.mark.parametrize("project", [FIXED], indirect=True)
 def test_a_fixed_stack_serves_keeps_its_admin_side_apart_and_has_no_root(project, token):
-    wait_for(lambda: answers(project.url), 60, "a request served")
-    wait_for(lambda: list(project.replicas().values()) == ["ready", "ready"], 60, "both replicas ready")
-    found = wait_for(lambda: seen(f"{project.manager}/status"), 60, "the manager up")
+    wait_for(lambda: answers(project.url), "a request served")
+    wait_for(lambda: list(project.replicas().values()) == ["ready", "ready"], "both replicas ready")
+    found = wait_for(lambda: seen(f"{project.manager}/status"), "the manager up")
     assert found["ready"] == 2 and found["acts"] is False
     status, refused = fetch(f"{project.manager}/scale", {"replicas": 3}, token)
     assert status == 409 and "--engine" in refused["detail"]
@@ -143,7 +143,7 @@ def test_a_fixed_stack_serves_keeps_its_admin_side_apart_and_has_no_root(project
 
 @pytest.mark.parametrize("project", [SCALED], indirect=True)
 def test_the_manager_scales_containers_and_replaces_a_killed_one_and_no_request_is_lost(project, token):
-    wait_for(lambda: answers(project.url), 90, "a request served")
+    wait_for(lambda: answers(project.url), "a request served")
     manager = project.containers("manager")[0]
 
     def kill_one():
@@ -165,7 +165,7 @@ def test_the_manager_scales_containers_and_replaces_a_killed_one_and_no_request_
 
 @pytest.mark.parametrize("project", [SCALED], indirect=True)
 def test_a_manager_that_was_killed_finds_its_replicas_again(project, token):
-    wait_for(lambda: list(project.replicas().values()) == ["ready", "ready"], 90, "both replicas ready")
+    wait_for(lambda: list(project.replicas().values()) == ["ready", "ready"], "both replicas ready")
     before = set(docker("ps", "-q", "-f", f"label={project.label}", "-f", "label=org.aegis.replica").split())
     manager = project.containers("manager")[0]
     docker("kill", manager)
@@ -174,6 +174,6 @@ def test_a_manager_that_was_killed_finds_its_replicas_again(project, token):
     def back():
         return (seen(f"{project.manager}/decisions") or {}).get("decisions")
 
-    assert wait_for(back, 60, "the manager back")[0]["reason"] == "found running"
+    assert wait_for(back, "the manager back")[0]["reason"] == "found running"
     after = set(docker("ps", "-q", "-f", f"label={project.label}", "-f", "label=org.aegis.replica").split())
     assert after == before

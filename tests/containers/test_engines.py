@@ -16,6 +16,7 @@ from services.manager.engines.local import LocalEngine
 from services.manager.engines.swarm import SwarmEngine
 from tests.containers.conftest import docker
 from tests.containers.deployed import until_gone
+from tests.services.live import eventually
 
 REPLICA = {"concurrency": 2, "seed": 7}
 
@@ -114,15 +115,6 @@ def kind(request, one_swarm_at_a_time, tmp_path, token, monkeypatch):
     kind.close()
 
 
-async def until(condition, timeout_s=40.0):
-    """The condition's value as soon as it is true."""
-    deadline = asyncio.get_running_loop().time() + timeout_s
-    while not (value := await condition()):
-        assert asyncio.get_running_loop().time() < deadline, "not in time"
-        await asyncio.sleep(0.05)
-    return value
-
-
 async def ids(engine, state="running"):
     return [replica.id for replica in await engine.running() if replica.state == state]
 
@@ -155,14 +147,14 @@ async def test_every_engine_starts_counts_drains_and_brings_back_what_was_killed
 
         # the killed one comes back under its id: by a start, or by Swarm itself
         victim = (await engine.running())[0]
-        await until(lambda: kill_once(victim))
+        await eventually(lambda: kill_once(victim))
         await engine.start(victim.id)
-        await until(lambda: there(engine, victim.id))
+        await eventually(lambda: there(engine, victim.id))
 
         if not kind.outlives:
             return
     async with kind.engine() as other:
-        await until(lambda: there(other, victim.id))
+        await eventually(lambda: there(other, victim.id))
         await other.drain(victim.id)
         assert len(await ids(other)) == 1  # Swarm chooses who goes
 
@@ -198,6 +190,6 @@ async def test_a_swarm_whose_only_task_died_still_says_what_there_is(one_swarm_a
                 present = await engine.running()
                 return present if [one.state for one in present] == ["starting"] else None
 
-            assert [replica.id for replica in await until(waiting)] == ["r1"]
+            assert [replica.id for replica in await eventually(waiting)] == ["r1"]
     finally:
         kind.close()

@@ -49,9 +49,9 @@ def test_prometheus_finds_router_manager_and_every_replica_by_itself(project):
             "aegis-router",
         ]
 
-    wait_for(lambda: all_up(2), 60, f"two replicas, router and manager up: {targets()}")
+    wait_for(lambda: all_up(2), f"two replicas, router and manager up: {targets()}")
     project("--profile", "monitoring", "up", "-d", "--scale", "replica=3", "replica")
-    wait_for(lambda: all_up(3), 60, "a third replica found")
+    wait_for(lambda: all_up(3), "a third replica found")
 
 
 def test_locusts_workers_find_their_master(tools, project):
@@ -63,5 +63,5 @@ def test_locusts_workers_find_their_master(tools, project):
         found = got(f"http://127.0.0.1:{port}/stats/requests")
         return [worker["state"] for worker in found.get("workers") or []] if found else []
 
-    wait_for(lambda: workers() == ["ready", "ready"], 60, "two workers ready")
+    wait_for(lambda: workers() == ["ready", "ready"], "two workers ready")
     assert docker("exec", project.containers("load-master")[0], "id", "-u") == "10001"

@@ -56,7 +56,7 @@ def test_the_manager_scales_the_service_and_swarm_replaces_a_killed_task_and_no_
         env = {"AEGIS_PORT": str(data), "AEGIS_MANAGER_PORT": str(manager)}
         docker("stack", "deploy", "-c", "docker-stack.yml", stack, env=env)
         url = f"http://127.0.0.1:{data}"
-        wait_for(lambda: answers(url) and len(replicas()) == 2, 90, "a request served")
+        wait_for(lambda: answers(url) and len(replicas()) == 2, "a request served")
         scaled_and_hurt(url, f"http://127.0.0.1:{manager}", token, replicas, kill_one, is_out)
     finally:
         docker("stack", "rm", stack, check=False)

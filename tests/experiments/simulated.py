@@ -1,7 +1,8 @@
 """Short simulations for tests: a configuration in a line, without delays unless asked."""
 
-from experiments.plan.config import Config, EngineConfig, LoadConfig, ReplicaConfig, RouterConfig
+from experiments.plan.config import Config, EngineConfig, LoadConfig, RouterConfig
 from experiments.plan.schedule import build_schedule
+from experiments.plan.tiers import ReplicaConfig
 from experiments.plan.workload import DemandSettings, WorkloadSettings
 from experiments.simulator.stack import simulate
 from services.router.settings import TimeoutSettings

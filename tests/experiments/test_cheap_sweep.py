@@ -13,7 +13,7 @@ from experiments.plan.schedule import build_schedule
 from experiments.simulator.stack import VirtualStack
 from record.naming import number_of
 from tests.experiments.test_sweeper import jobs_of
-from tests.running import job_of, manifest, metrics, run, start, wait_for
+from tests.running import AT_MOST_S, job_of, manifest, metrics, run, start, wait_for
 from tests.system.tracked import measured, shown
 
 pytestmark = [
@@ -141,7 +141,7 @@ def test_a_sweep_is_gone_on_with_and_the_runs_that_were_missing_are_logged_too(s
     folder, _ = sweep
     for number in (3, 8):
         (job_of(folder, number) / "manifest.json").unlink()
-    done = run(f"repeat.resume={folder}", env=env, timeout_s=200)
+    done = run(f"repeat.resume={folder}", env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [manifest(job_of(folder, number))["exit_reason"] for number in (3, 8)] == ["complete"] * 2
     _, children = of_sweep(mlflow, folder)
@@ -164,14 +164,14 @@ def reasons(folder):
 def test_what_a_sweep_has_played_when_it_is_ended_early_is_closed_and_logged(tmp_path, env, mlflow, number):
     process = start("-m", *LOAD, "workload.duration_s=60", "seed=range(500)", f"hydra.sweep.dir={tmp_path}", env=env)
     try:
-        wait_for(lambda: len(begun(tmp_path)) >= 4, 120, "some runs have been played")
+        wait_for(lambda: len(begun(tmp_path)) >= 4, "some runs have been played, and what comes of them is told")
         process.send_signal(number)
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=AT_MOST_S)
     finally:
         process.kill()
     assert process.returncode == (130 if number == signal.SIGINT else -9), output
     ended = "interrupted" if number == signal.SIGINT else "killed"
-    wait_for(lambda: "running" not in reasons(tmp_path).values(), 30, "the guardian has closed the folder")
+    wait_for(lambda: "running" not in reasons(tmp_path).values(), "the guardian has closed the folder")
     found = reasons(tmp_path)
     assert set(found.values()) <= {"complete", ended}
     assert list(found.values()).count("complete") >= 3
@@ -180,7 +180,7 @@ def test_what_a_sweep_has_played_when_it_is_ended_early_is_closed_and_logged(tmp
         parents = [r for r in mlflow.search_runs(["1"]) if r.data.tags.get("aegis.sweep") == str(tmp_path)]
         return bool(parents) and parents[0].info.status == "KILLED"
 
-    wait_for(is_over, 60, "the sweep has ended in MLflow")
+    wait_for(is_over, "the sweep has ended in MLflow")
     _, children = of_sweep(mlflow, tmp_path)
     complete = [child for child in children if child.data.tags["exit_reason"] == "complete"]
     assert len(complete) == list(found.values()).count("complete")

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from experiments.live.launching import LocalLauncher
 from experiments.live.stack import Stack
+from experiments.live.told import manager_options
 from experiments.load.sender import LoadConfig
 from experiments.plan import store
 from experiments.plan.check import check
@@ -20,16 +21,20 @@ from experiments.plan.schedule import build_schedule
 from record.schedule_hash import schedule_hash
 from services.backend import __main__ as backend
 from services.backend.app import build_app
-from services.backend.draws import demand_ms, uniform
+from services.backend.draws import demand_ms
 from services.backend.faults import effects, parse
 from services.backend.replica import Replica
 from services.backend.settings import ReplicaSettings
+from services.draws import uniform
 from services.manager.engines.local import replica_command
 from tests.running import ROOT
 
 CONF = ROOT / "conf"
+OUTSIDE = ["router.url=http://127.0.0.1:8000", "router.replica_port=9001"]
+"""Where the proxy of `router=external` listens, and the replicas behind it."""
 ARMS = [
-    *([f"{group}={path.stem}"] for group in ("policy", "router", "scaler") for path in (CONF / group).iterdir()),
+    *([f"{group}={path.stem}", *(OUTSIDE if path.stem == "external" else [])]
+      for group in ("policy", "router", "scaler") for path in (CONF / group).iterdir()),
     ["replicas=2", "replica.concurrency=1", "replica.queue_limit=0", "replica.speeds=[1,0.5]"],
     ["load.workers=3", "load.timeout_s=1", "workload.demand.replica_noise=1"],
     ["faults=[{at_s: 6, action: kill, target: r2, for_s: 4}]", "random_faults.count=2"],
@@ -59,7 +64,8 @@ def test_however_many_processes_send_it_the_schedule_is_sent_whole(workers, tmp_
     schedule.to_parquet(tmp_path / "schedule.parquet", index=False)
     about = dict.fromkeys(LoadConfig.__dataclass_fields__) | {"schedule": str(tmp_path / "schedule.parquet")}
     shares = [LoadConfig(**about | {"shard": n, "shards": workers}).read_share() for n in range(workers)]
-    assert sorted(row for share in shares for row in share) == list(schedule.itertuples(index=False, name=None))
+    expected = [(*row, "GET", None) for row in schedule.itertuples(index=False, name=None)]
+    assert sorted(row for share in shares for row in share) == expected
 
 
 SCALED = ["scaler=target_tracking", "autoscaling.max_replicas=6"]
@@ -105,11 +111,10 @@ def told(command, monkeypatch):
 @pytest.mark.parametrize("starter", ["runner", "manager"])
 def test_whoever_starts_a_replica_it_has_the_runs_seed_and_noise(starter, tmp_path, monkeypatch):
     config = composed("+scenario=routed", *NOISY, *(SCALED if starter == "manager" else []))
-    stack = Stack(config, [], LocalLauncher(tmp_path), tmp_path, lambda *_, **__: None)
     options = replica_options(config)
     if starter == "manager":
-        stack._launcher.service("router", []).addresses = {"admin": "http://127.0.0.1:1"}
-        stack._manager_options()
+        stack = Stack(config, [], LocalLauncher(tmp_path), tmp_path, lambda *_, **__: None)
+        manager_options(config, [], stack._replica_options, "http://127.0.0.1:1", [], stack._write)
         options = json.loads((tmp_path / "manager.json").read_text())["replica"]
     found = told(replica_command("r2", options, None), monkeypatch)
     assert found == ReplicaSettings(

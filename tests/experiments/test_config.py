@@ -38,7 +38,9 @@ def planned(*overrides):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
-def test_every_file_begins_with_a_command_that_uses_it(file):
+def test_every_file_begins_with_a_command_that_uses_it(file, tmp_path, monkeypatch):
+    (tmp_path / "rates.txt").write_text("1\n2\n")
+    monkeypatch.chdir(tmp_path)
     first = (CONF / file).read_text().removeprefix("# @package _global_\n").splitlines()[0]
     if file == "hydra/help/aegis.yaml":
         assert first == "# python -m experiments.run --help"  # what that shows: test_keys.py

@@ -8,7 +8,9 @@ import pytest
 
 from analysis.metrics import timeline
 from analysis.metrics.counterfactual import bought, disagreement, lines
+from analysis.metrics.measured import in_numbers
 from analysis.pages import run_page
+from analysis.pages.html import of_run
 from experiments.plan.config import Config, RouterConfig
 from experiments.session import Session
 from experiments.simulator.counterfactual import MOST_REQUESTS, add, handling, is_asked_for
@@ -167,6 +169,14 @@ def test_the_page_has_its_panels_only_where_there_is_one(killed, tmp_path, monke
         "The same run without retries, health checks and passive ejection (simulated)",
         "What the failure handling bought",
     ]
+
+
+def test_the_report_says_it_too(killed):
+    folder, done = killed
+    told = of_run.describe(in_numbers(folder), [folder])
+    (section,) = [one for one in told.sections if one.title == "What the failure handling bought"]
+    assert section.paragraphs[0].removesuffix(".")[1:] in done.stdout
+    assert section.sheets[0].columns == ("what", "simulated", "simulated without")
 
 
 def measured(**other):

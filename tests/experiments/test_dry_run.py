@@ -2,6 +2,7 @@
 
 import pytest
 
+from experiments.compare_urls import sweep_of
 from experiments.plan import store
 from experiments.plan.config import ConfigError
 from experiments.sweep.dry_run import show
@@ -30,6 +31,14 @@ def test_a_run_is_told_by_its_utilisation_requests_and_minutes(capsys):
 def test_a_fleet_that_scales_has_no_utilisation(capsys):
     row = next(line for line in said(capsys, "+scenario=autoscale").splitlines() if line.startswith("+scenario"))
     assert row.split()[-2:] == ["-", "2,304"]
+
+
+def test_services_of_ones_own_have_no_known_utilisation_either(capsys):
+    show(sweep_of(["http://[::1]:8001", "http://127.0.0.1:8002"], 2))
+    lines = capsys.readouterr().out.splitlines()
+    row = next(line for line in lines if "[::1]:8001" in line)
+    assert row.split()[-2] == "-"
+    assert any(line.startswith("4 runs") for line in lines)
 
 
 def test_a_profile_shows_its_peak(capsys):

@@ -10,7 +10,7 @@ import pytest
 from experiments.plan.engines import ENGINES
 from experiments.runner.guardian import DONE, MARK
 from record.reading import read
-from tests.running import run
+from tests.running import AT_MOST_S, run
 
 SLOW = '''
 from dataclasses import replace
@@ -132,5 +132,5 @@ def test_what_an_engine_leaves_besides_processes_is_removed_where_the_runner_was
     (tmp_path / "tidying.py").write_text(f"import pathlib, sys\npathlib.Path({str(left)!r}).write_text(sys.argv[1])\n")
     command = [sys.executable, "-m", "experiments.runner.guardian", str(tmp_path), "tidying"]
     env = os.environ | {MARK: "cafe0000-engines", "PYTHONPATH": str(tmp_path)}
-    subprocess.run(command, input=word, env=env, text=True, capture_output=True, timeout=60, check=True)
+    subprocess.run(command, input=word, env=env, text=True, capture_output=True, timeout=AT_MOST_S, check=True)
     assert (left.read_text() if left.exists() else None) == told

@@ -14,7 +14,7 @@ from experiments.plan.config import ConfigError
 from experiments.runner.exit_status import ExitStatus
 from experiments.sweep.optuna import let_end
 from experiments.sweep.outcome import Outcome, check_direction, outcome_of, value_of
-from tests.running import ROOT, manifest, metrics, run
+from tests.running import AT_MOST_S, ROOT, manifest, metrics, run
 
 SIM = [
     "+scenario=routed", "engine=sim", "workload.duration_s=3", "workload.warmup_s=0", "tracking.enabled=false",
@@ -25,7 +25,7 @@ SIM = [
 def test_an_optimiser_finds_the_best_of_what_its_trials_measured(tmp_path):
     space = ["policy=peak_ewma", "policy.decay_s=interval(1.0,10)", "replicas=choice(2,4)"]
     search = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=4", "hydra.sweeper.sampler.seed=1"]
-    done = run("-m", *SIM, *search, *space, f"hydra.sweep.dir={tmp_path}", timeout_s=220)
+    done = run("-m", *SIM, *search, *space, f"hydra.sweep.dir={tmp_path}")
     assert done.returncode == 0, done.stderr
     measured = []
     for number in range(4):
@@ -40,7 +40,7 @@ def test_an_optimiser_finds_the_best_of_what_its_trials_measured(tmp_path):
 
 def test_a_trial_that_is_not_valid_has_no_value_and_does_not_end_the_search(tmp_path):
     search = ["hydra/sweeper=optuna", "hydra/sweeper/sampler=grid", "hydra.sweeper.n_trials=2"]
-    done = run("-m", *SIM, *search, "validity.min_sent_share=choice(0,2)", f"hydra.sweep.dir={tmp_path}", timeout_s=220)
+    done = run("-m", *SIM, *search, "validity.min_sent_share=choice(0,2)", f"hydra.sweep.dir={tmp_path}")
     assert done.returncode == ExitStatus.INVALID, done.stderr
     assert sorted(metrics(tmp_path / str(n))["valid"] for n in range(2)) == [False, True]
     best = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
@@ -73,7 +73,7 @@ def test_a_search_of_which_no_trial_counts_says_so(tmp_path):
 
 def test_another_sweepers_jobs_in_other_processes_say_how_they_ended(tmp_path):
     jobs = ["hydra/sweeper=basic", "hydra/launcher=joblib", "validity.min_sent_share=0,2"]
-    done = run("-m", *SIM, *jobs, f"hydra.sweep.dir={tmp_path}", timeout_s=220)
+    done = run("-m", *SIM, *jobs, f"hydra.sweep.dir={tmp_path}")
     assert done.returncode == ExitStatus.INVALID, done.stderr
 
 
@@ -166,7 +166,7 @@ def test_a_folder_that_is_another_runs_keeps_its_record(once):
 def script(*arguments, env=None):
     return subprocess.run(
         [sys.executable, "experiments/run.py", *arguments],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **(env or {})},
+        cwd=ROOT, capture_output=True, text=True, timeout=AT_MOST_S, check=False, env={**os.environ, **(env or {})},
     )  # fmt: skip
 
 
@@ -202,6 +202,6 @@ def test_tab_completes_scenarios_and_keys():
         env = {**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))}
         env["PATH"] = f"{os.path.dirname(sys.executable)}:{env['PATH']}"
         done = subprocess.run(
-            ["bash", "-c", press], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False
+            ["bash", "-c", press], cwd=ROOT, env=env, capture_output=True, text=True, timeout=AT_MOST_S, check=False
         )
         assert offered in done.stdout.split(), done.stderr

@@ -15,6 +15,7 @@ from experiments.plan.config import Config, ConfigError, DelaysConfig, EngineCon
 from experiments.plan.fault_plan import Fault, FaultPlanSettings, taker_of
 from experiments.plan.keys import find, keys_of, meaning
 from experiments.plan.reference import COMMAND, markdown, sections
+from experiments.plan.workload import RequestClass
 from services.manager.scalers import SCALERS
 from services.router.policies import POLICIES
 from services.units import must_be, unit_of
@@ -63,9 +64,10 @@ def refused(key, value):
     if key.path.startswith("engine.delays."):
         config.engine = EngineConfig(name="sim", delays=DelaysConfig())
     config.faults, config.random_faults = [Fault(5.0, taker_of(key.name), "r1")], FaultPlanSettings(count=1)
+    config.workload.classes = [RequestClass()]
     owner = config
     for part in key.path.split(".")[:-1]:
-        owner = owner.faults[0] if part == "faults[]" else getattr(owner, part)
+        owner = getattr(owner, part[:-2])[0] if part.endswith("[]") else getattr(owner, part)
     setattr(owner, key.name, [value] * len(config.replica_ids) if key.kind is list else value)
     with pytest.raises(ConfigError) as told:
         check(config)

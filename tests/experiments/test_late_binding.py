@@ -11,6 +11,7 @@ from experiments.plan.fault_plan import Fault
 from experiments.plan.schedule import build_schedule
 from experiments.simulator.request import OK, TIMEOUT
 from experiments.simulator.stack import VirtualStack
+from services.router.policies.late_binding import LateBinding
 from tests.experiments.simulated import configured, run
 
 MEAN_S = 0.1
@@ -79,6 +80,29 @@ def test_of_several_routers_each_fills_all_slots_and_requests_queue_at_replicas(
     config.router.count = 4
     queued = np.frombuffer(run(config).records.queue_s)
     assert not (alone > 1e-9).any() and (queued > 1e-9).mean() > 0.1
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_slots_that_nobody_has_said_are_found_before_the_line_is_long(seed):
+    """Ten a replica, of which eight are needed on average; two are begun with. What four seconds have put in line is
+    served within as many more; a doubling may go unnoticed once, and is taken back."""
+    config = configured(0.8, replicas=4, slots=10, mean_ms=50.0, requests=9600, seed=seed)
+    config.policy = {"name": "late_binding", "limit": 100_000, "slots": "found"}
+    stack = VirtualStack(config, [], build_schedule(config.workload, seed), lambda *_, **__: None)
+    (router,), seen = stack.routers, {}
+    policy = router._dispatcher._policy
+    assert isinstance(policy, LateBinding)
+
+    def look(_, now):
+        seen[now] = [policy.slots(each) for each in router.fleet.replicas.values()]
+
+    for moment in range(1, 15):
+        stack.agenda.at(float(moment), look, None)
+    stack.run(lambda _: True)
+    assert sum(seen[4.0]) >= 32 and max(map(max, seen.values())) <= 32
+    assert all(8 <= slots <= 20 for slots in seen[14.0]), seen[14.0]
+    later = waits_s(stack)[stack.load._schedule["scheduled_s"] > 8.0]
+    assert np.median(later) < 0.01 and np.isfinite(later).all()
 
 
 def expiring(policy, **more):

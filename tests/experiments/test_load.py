@@ -1,15 +1,12 @@
 """The load process as the runner starts it, against real servers: what it sends, when, and what it writes down."""
 
 import asyncio
-import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from resource import RLIMIT_NOFILE, setrlimit
 
 import numpy as np
 import pandas as pd
@@ -17,115 +14,8 @@ import pytest
 from aiohttp import web
 
 from experiments.load.command import locust_command
-from experiments.plan.schedule import build_schedule
-from experiments.plan.workload import WorkloadSettings
-from tests.running import ROOT, processes_of, wait_for
-
-
-class Server:
-    """An HTTP server in a thread; `handler` is a coroutine function of the request."""
-
-    def __init__(self, handler):
-        self.handler = handler
-        self.seen = []
-        self.loop = asyncio.new_event_loop()
-        started = threading.Event()
-        self.thread = threading.Thread(target=self.serve, args=(started,), daemon=True)
-        self.thread.start()
-        started.wait(10)
-
-    def serve(self, started):
-        async def handle(request):
-            self.seen.append((time.monotonic(), request.path, request.headers))
-            return await self.handler(request)
-
-        async def begin():
-            self.runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.1)
-            await self.runner.setup()
-            await web.TCPSite(self.runner, "127.0.0.1", 0).start()
-            self.url = f"http://127.0.0.1:{self.runner.addresses[0][1]}"
-
-        self.loop.run_until_complete(begin())
-        started.set()
-        self.loop.run_forever()
-        self.loop.run_until_complete(self.runner.cleanup())
-
-    def close(self):
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
-
-
-@contextlib.contextmanager
-def serving(handler):
-    server = Server(handler)
-    try:
-        yield server
-    finally:
-        server.close()
-
-
-class Load:
-    """Generator processes on one schedule, started and waited for as the runner does."""
-
-    def __init__(self, folder, targets, schedule, shards=1, parent_pid=None, descriptors=None, **settings):
-        self.folder = folder
-        schedule.to_parquet(folder / "schedule.parquet", index=False)
-        self.processes = []
-        for shard in range(shards):
-            config = {
-                "schedule": str(folder / "schedule.parquet"), "targets": targets, "timeout_s": 30.0, "shard": shard,
-                "shards": shards, "output": str(folder / f"load-{shard}.parquet"),
-                "ready_file": str(folder / f"load-{shard}.ready"), "start_file": str(folder / "start.json"),
-                "max_in_flight": 2000, "parent_pid": parent_pid or os.getpid(), "grace_s": 0.5, **settings,
-            }  # fmt: skip
-            path = folder / f"load-{shard}.config"
-            path.write_text(json.dumps(config))
-            self.processes.append(
-                subprocess.Popen(
-                    locust_command(), cwd=ROOT, env={**os.environ, "AEGIS_LOAD": str(path)}, stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT, text=True,
-                    preexec_fn=None if descriptors is None else lambda: setrlimit(RLIMIT_NOFILE, descriptors),
-                )
-            )  # fmt: skip
-
-    def start(self):
-        wait_for(
-            lambda: all((self.folder / f"load-{n}.ready").exists() for n in range(len(self.processes))), 90, "ready"
-        )
-        t0 = time.monotonic() + 0.3
-        partial = self.folder / "start.part"
-        partial.write_text(json.dumps({"t0": t0}))
-        partial.rename(self.folder / "start.json")
-        return t0
-
-    def end(self, timeout_s=90):
-        for process in self.processes:
-            said, _ = process.communicate(timeout=timeout_s)
-            assert process.returncode == 0, said
-        return self.rows()
-
-    def rows(self):
-        tables = [pd.read_parquet(self.folder / f"load-{n}.parquet") for n in range(len(self.processes))]
-        return pd.concat(tables).sort_values("request_id").reset_index(drop=True)
-
-    def about(self, shard=0):
-        return json.loads((self.folder / f"load-{shard}.json").read_text())
-
-
-def schedule(rate_rps=50.0, duration_s=2.0, seed=1, **settings):
-    return build_schedule(WorkloadSettings(rate_rps=rate_rps, duration_s=duration_s, **settings), seed)
-
-
-async def answer(request):
-    return web.Response(
-        headers={
-            "X-Aegis-Replica": "r7",
-            "X-Aegis-Attempts": "2",
-            "X-Aegis-Queue-Ms": "1.5",
-            "X-Aegis-Service-Ms": "20",
-            "X-Aegis-Router-Ms": "0.25",
-        }
-    )
+from tests.experiments.sending import Load, answer, schedule, serving
+from tests.running import AT_MOST_S, ROOT, processes_of, wait_for
 
 
 def test_every_request_leaves_at_its_moment_with_its_own_headers_and_the_answers_figures_are_kept(tmp_path):
@@ -159,6 +49,69 @@ def test_every_request_leaves_at_its_moment_with_its_own_headers_and_the_answers
     assert about["stopped"] == "complete" and about["sent"] == len(planned) and about["dropped"] == 0
 
 
+def test_a_post_is_sent_as_such_with_its_body_and_the_next_request_is_read_right_behind_it(tmp_path):
+    asked = {}
+
+    async def take(request):
+        asked[int(request.headers["X-Request-Id"])] = (request.method, len(await request.read()))
+        return await answer(request)
+
+    planned = schedule(post_share=0.5)
+    with serving(take) as server:
+        load = Load(tmp_path, [server.url], planned, body_bytes=70_000)
+        load.start()
+        rows = load.end()
+    assert (rows["outcome"] == "ok").all()
+    expected = [(method, 70_000 if method == "POST" else 0) for method in planned["method"]]
+    assert [asked[number] for number in planned["request_id"]] == expected
+
+
+def test_a_trace_says_how_long_each_body_is(tmp_path):
+    asked = {}
+
+    async def take(request):
+        asked[int(request.headers["X-Request-Id"])] = len(await request.read())
+        return await answer(request)
+
+    planned = schedule(post_share=0.5)
+    planned["size"] = (planned["method"] == "POST") * planned["request_id"] * 7
+    with serving(take) as server:
+        load = Load(tmp_path, [server.url], planned, body_bytes=70_000)
+        load.start()
+        rows = load.end()
+    assert (rows["outcome"] == "ok").all()
+    assert [asked[number] for number in planned["request_id"]] == planned["size"].tolist()
+
+
+def test_clients_ask_again_as_they_are_told_and_a_request_ends_with_its_last_attempt(tmp_path):
+    asked: dict[int, list[tuple[float, str | None]]] = {}
+
+    async def third_time_lucky(request):
+        number = int(request.headers["X-Request-Id"])
+        asked.setdefault(number, []).append((time.monotonic(), request.headers.get("X-Aegis-Send")))
+        if number % 4 == 0 and len(asked[number]) < 3:
+            return web.Response(status=503)
+        if number % 4 == 1 and len(asked[number]) < 2:
+            await asyncio.sleep(60)
+        return web.Response(status=500) if number % 4 == 2 else await answer(request)
+
+    planned = schedule(rate_rps=40.0, duration_s=1.0, arrivals="uniform")
+    retries = {"max_attempts": 3, "attempt_s": 2.0, "backoff_base_s": 0.05, "seed": 1}
+    with serving(third_time_lucky) as server:
+        load = Load(tmp_path, [server.url], planned, timeout_s=30.0, retries=retries)
+        t0 = load.start()
+        rows = load.end().set_index("request_id")
+    kinds = rows.index.to_numpy() % 4
+    assert [set(rows.loc[kinds == kind, "sends"]) for kind in range(4)] == [{3}, {2}, {3}, {1}]
+    assert [set(rows.loc[kinds == kind, "outcome"]) for kind in range(4)] == [{"ok"}, {"ok"}, {"http_error"}, {"ok"}]
+    for number, row in rows.iterrows():
+        moments, said = zip(*asked[number], strict=True)
+        assert said == (None, "2", "3")[: row["sends"]]
+        assert moments[0] - t0 >= row["sent_s"] - 1e-3 and row["completed_s"] >= moments[-1] - t0
+    again = [moments[1][0] - t0 - rows.loc[number, "sent_s"] for number, moments in asked.items() if number % 4 == 1]
+    assert min(again) > 2.0 - 1e-3  # the first attempt was given up after 2 s, whatever became of those beside it
+
+
 def test_a_server_that_stalls_does_not_hold_back_what_is_to_be_sent(tmp_path):
     release = threading.Event()
 
@@ -170,7 +123,7 @@ def test_a_server_that_stalls_does_not_hold_back_what_is_to_be_sent(tmp_path):
     with serving(stall) as server:
         load = Load(tmp_path, [server.url], planned, timeout_s=20.0)
         load.start()
-        wait_for(lambda: len(server.seen) == len(planned), 20, "all were sent while none was answered")
+        wait_for(lambda: len(server.seen) == len(planned), "all were sent while none was answered")
         release.set()
         rows = load.end()
     assert (rows["outcome"] == "ok").all()
@@ -253,7 +206,7 @@ def test_a_signal_keeps_what_was_measured(tmp_path, number):
     with serving(answer) as server:
         load = Load(tmp_path, [server.url], schedule(duration_s=60.0))
         load.start()
-        wait_for(lambda: len(server.seen) > 20, 60, "requests were sent")
+        wait_for(lambda: len(server.seen) > 20, "requests were sent")
         load.processes[0].send_signal(number)
         rows = load.end()
     assert 20 <= len(rows) < 3000 and (rows["outcome"] == "ok").sum() >= 20
@@ -280,14 +233,14 @@ def test_a_load_that_loses_its_parent_writes_its_rows_and_ends(tmp_path):
             [sys.executable, "-c", parent, str(tmp_path / "load-0.config"), *locust_command()],
             cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        wait_for((tmp_path / "load-0.ready").exists, 90, "ready")
+        wait_for((tmp_path / "load-0.ready").exists, "ready")
         (tmp_path / "start.part").write_text(json.dumps({"t0": time.monotonic() + 0.3}))
         (tmp_path / "start.part").rename(tmp_path / "start.json")
-        wait_for(lambda: len(server.seen) > 20, 60, "requests were sent")
+        wait_for(lambda: len(server.seen) > 20, "requests were sent")
         process.kill()
         process.wait()
-        wait_for((tmp_path / "load-0.json").exists, 30, "the rows were written before the schedule is over")
-        wait_for(lambda: not processes_of(tmp_path), 30, "the load has ended")
+        wait_for((tmp_path / "load-0.json").exists, "the rows were written before the schedule is over")
+        wait_for(lambda: not processes_of(tmp_path), "the load has ended")
     assert json.loads((tmp_path / "load-0.json").read_text())["stopped"] == "parent_gone"
     assert len(pd.read_parquet(tmp_path / "load-0.parquet")) >= 20
 
@@ -297,6 +250,6 @@ def test_a_schedule_that_cannot_be_read_is_said_in_one_line(tmp_path):
         load = Load(tmp_path, [server.url], schedule())
         (tmp_path / "schedule.parquet").write_text("no parquet")
         process = load.processes[0]
-        said, _ = process.communicate(timeout=90)
+        said, _ = process.communicate(timeout=AT_MOST_S)
     assert process.returncode == 1
     assert "schedule.parquet" in said and "Traceback" not in said

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from experiments.load.client import Pool
-from tests.experiments.test_load import Load, answer, schedule, serving
+from tests.experiments.sending import Load, answer, schedule, serving
 
 
 def test_what_the_generator_has_no_descriptor_for_is_dropped_and_named_and_nobody_elses_failure(tmp_path):

@@ -26,6 +26,7 @@ def test_the_default_router_does_what_the_scenario_expects(tmp_path, scenario):
     ("scenario", "without"),
     [
         ("blackhole", ["policy=round_robin"]),
+        ("cache_loss", ["router=default", "router@tier.router=default"]),
         ("check_outage", ["router.health.panic_threshold=0"]),
         ("cold_start", ["policy=least_request"]),
         ("correlated", ["router=no_retries"]),
@@ -35,9 +36,15 @@ def test_the_default_router_does_what_the_scenario_expects(tmp_path, scenario):
         ("hang", ["policy=round_robin"]),
         ("heterogeneous", ["policy=round_robin"]),
         ("lying_health", ["router=no_retries"]),
+        ("tail_at_scale", ["tier.router.hedging.enabled=false"]),
+        ("slow_dependency", ["scaler.metric=rate_rps", "scaler.target=10"]),
         ("starved", ["router=no_retries", "router.timeouts.attempt_s=0.5"]),
+        ("partition", ["policy=round_robin"]),
+        ("stale_connections", ["router=no_retries"]),
+        ("late_membership", ["router=no_retries"]),
         ("overload", ["router=default"]),
         ("probe_overload", ["router=default"]),
+        ("retry_storm", ["router=default"]),
         ("rolling_restart", ["router=no_retries", "faults=[{at_s: 8, action: kill, target: r1, for_s: 1}]"]),
     ],
 )

@@ -11,18 +11,21 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from experiments.plan.config import Config, DelaysConfig, EngineConfig, LoadConfig, ReplicaConfig, RouterConfig
+from experiments.plan.config import Config, DelaysConfig, EngineConfig, LoadConfig, RouterConfig
 from experiments.plan.delays import Delay, StartUp
 from experiments.plan.fault_plan import Fault, FaultPlanSettings
 from experiments.plan.fault_timeline import plan_faults
 from experiments.plan.schedule import build_schedule
-from experiments.plan.workload import DemandSettings, WorkloadSettings
+from experiments.plan.tiers import ReplicaConfig, TierConfig
+from experiments.plan.workload import CallDemandSettings, DemandSettings, WorkloadSettings
 from experiments.process_faults import PROCESS_FAULTS
+from experiments.relay import faults as path_faults
+from experiments.simulator.calling import CallingReplica
 from experiments.simulator.request import HTTP_ERROR, OK, REFUSED, RESET, TIMEOUT
 from experiments.simulator.stack import VirtualStack
 from services.backend.faults import BOUNDS, PARAMETERS
 from services.router.policies import POLICIES
-from services.router.settings import HedgingSettings, RetrySettings, TimeoutSettings
+from services.router.settings import HedgingSettings, RetrySettings, RouterSettings, TimeoutSettings
 from tests.experiments.simulated import configured
 
 pytestmark = pytest.mark.slow
@@ -30,23 +33,40 @@ pytestmark = pytest.mark.slow
 DURATION_S = 4.0
 CLIENT_S = 4.0
 REPLICAS = ["r1", "r2", "r3"]
+CALLED = ["b1", "b2"]
 AFTER_S = 30.0
 """All time-outs together, and a restart: what is still under way then is lost."""
 STRENGTHS = {"added_ms": st.floats(0, 1500), "factor": st.floats(0.5, 30), "period_s": st.floats(0.1, 3)}
 
+NETWORK_STRENGTHS = {
+    "added_ms": st.floats(0, 1500), "sigma": st.floats(0, 1), "idle_s": st.floats(0, 1), "delay_s": st.floats(0, 3),
+}  # fmt: skip
+
 
 @st.composite
-def faults(draw):
-    """One, with any of the parameters that its action takes."""
-    action = draw(st.sampled_from(sorted([*PARAMETERS, *PROCESS_FAULTS.usable()])))
+def faults(draw, tier=()):
+    """One, with any of the parameters that its action takes; `tier` are the replicas of a second one."""
+    actions = [*PARAMETERS, *PROCESS_FAULTS.usable()]
+    action = draw(st.sampled_from(sorted(each for each in actions if tier or each != "cache_loss")))
     at_s = draw(st.floats(0, DURATION_S - 0.5))
     lasts = action in PARAMETERS or PROCESS_FAULTS.find(action).lasts
     for_good = st.nothing() if action == "pause" else st.none()  # a run ends before what it has paused goes on
     for_s = draw(for_good | st.floats(0.05, DURATION_S)) if lasts else None
-    targets = [*REPLICAS, "all", *(["router"] if action in PROCESS_FAULTS.usable() else [])]
+    routers = ["router", *(["tier_router"] if tier else [])]
+    targets = [*REPLICAS, *tier, "all", *(routers if action in PROCESS_FAULTS.usable() else [])]
     taken = [name for name in PARAMETERS.get(action, {}) if draw(st.booleans())]
     parameters = {name: draw(STRENGTHS.get(name, st.floats(*BOUNDS[name]))) for name in taken if name in BOUNDS}
     return Fault(at_s, action, draw(st.sampled_from(targets)), for_s and min(for_s, DURATION_S - at_s), **parameters)
+
+
+@st.composite
+def faults_of_the_network(draw):
+    """One on the way to a replica, or to all of them."""
+    action = draw(st.sampled_from(sorted(path_faults.PARAMETERS)))
+    at_s = draw(st.floats(0, DURATION_S - 0.5))
+    for_s = draw(st.none() | st.floats(0.05, DURATION_S - at_s))
+    parameters = {name: draw(NETWORK_STRENGTHS[name]) for name in path_faults.PARAMETERS[action] if draw(st.booleans())}
+    return Fault(at_s, action, draw(st.sampled_from([*REPLICAS, "all"])), for_s, **parameters)
 
 
 @st.composite
@@ -93,6 +113,24 @@ def systems(draw):
     )  # fmt: skip
 
 
+@st.composite
+def tiers(draw):
+    """A second tier, whose calls take about as long as those before it."""
+    fanout = draw(st.integers(1, 4))
+    return TierConfig(
+        replicas=len(CALLED),
+        fanout=fanout,
+        wait=draw(st.none() | st.integers(1, fanout)),
+        hit_rate=draw(st.sampled_from([0.0, 0.5])),
+        slot=draw(st.sampled_from(["held", "free"])),
+        timeout_s=draw(st.sampled_from([0.5, 10.0])),
+        demand=CallDemandSettings(mean_ms=20.0, replica_noise=draw(st.sampled_from([0.0, 1.0]))),
+        replica=ReplicaConfig(draw(st.integers(1, 4)), draw(st.sampled_from([0, 5]))),
+        policy={"name": draw(st.sampled_from(sorted(POLICIES.files())))},
+        router=RouterSettings(hedging=HedgingSettings(enabled=draw(st.booleans()), percentile=0.5, budget_ratio=1.0)),
+    )
+
+
 class Counted:
     """A policy that also counts how often each attempt begins and ends."""
 
@@ -132,6 +170,37 @@ def test_no_schedule_of_faults_loses_a_request_or_counts_one_twice(config, plann
     hold(config, timeline)
 
 
+@settings(
+    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+@given(systems(), tiers(), st.lists(faults(CALLED), max_size=4))
+def test_nor_does_one_with_a_second_tier(config, tier, planned):
+    config.tier = tier
+    try:
+        timeline = plan_faults(
+            planned, FaultPlanSettings(), replicas=REPLICAS, initial=len(REPLICAS), has_router=True, has_manager=False,
+            tier=tier.ids, has_cache=True, duration_s=DURATION_S, warmup_s=0.0, seed=config.seed,
+        )  # fmt: skip
+    except ValueError:  # two that cannot last at the same time
+        assume(False)
+    hold(config, timeline)
+
+
+@settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+@given(systems(), st.lists(faults_of_the_network(), min_size=1, max_size=3), st.lists(faults(), max_size=2))
+def test_nor_does_one_of_the_network(config, network, planned):
+    try:
+        timeline = plan_faults(
+            [*network, *planned], FaultPlanSettings(), replicas=REPLICAS, initial=len(REPLICAS), has_router=True,
+            has_manager=False, duration_s=DURATION_S, warmup_s=0.0, seed=config.seed,
+        )  # fmt: skip
+    except ValueError:  # two that cannot last at the same time
+        assume(False)
+    hold(config, timeline)
+
+
 def hold(config, timeline):
     """Run it, and look at what every run must keep."""
     schedule = build_schedule(config.workload, config.seed)
@@ -158,14 +227,17 @@ def hold(config, timeline):
     served = np.frombuffer(records.service_s)
     assert (served[~np.isnan(served)] >= 0).all() and not np.isnan(served[outcome == OK]).any()
 
-    for router in stack.routers:
+    tier = stack.tier
+    for router in (*stack.routers, *([tier.router] if tier else ())):
         assert router.in_flight == 0
         if router.is_up:  # what a dead process knew does not matter
             assert not any(replica.in_flight for replica in router.fleet.replicas.values())
     if not any(fault.target in ("router", "all") for fault in timeline):  # a killed process forgets what it had begun
         assert not +counts
-    for node in stack.nodes.values():
+    for node in (*stack.nodes.values(), *(tier.nodes.values() if tier else ())):
         assert node.in_flight == 0 and not node._jobs
+        if isinstance(node, CallingReplica):
+            assert not node._asked
 
 
 def test_an_attempt_that_is_not_counted_as_ended_is_found(monkeypatch):

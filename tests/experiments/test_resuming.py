@@ -238,12 +238,22 @@ def test_what_goes_beside_it_is_checked(tmp_path, typed, words):
         go_on(tmp_path, *typed)
 
 
+def test_what_a_folder_would_have_a_shell_do_is_not_done_unasked(tmp_path):
+    commands = "faults=[{at_s: 1, action: command, inject: 'echo hurt'}]"
+    outside = ["router=external", "router.url=http://127.0.0.1:9", "load.path=/"]
+    live = [text for text in SIM if text != "engine=sim"]
+    left(tmp_path, [*live, *outside, commands, "seed=1,2", "load.timeout_s=1,2"], ("complete",) * 3)
+    with pytest.raises(ConfigError, match=r"its faults run commands \('echo hurt', \.\.\.\); read them, then add --commands"):
+        go_on(tmp_path)
+    assert [job.number for job in go_on(tmp_path, "--commands").jobs] == [3]
+
+
 def test_a_sweep_goes_on_as_it_is_typed_and_is_compared_anew(tmp_path):
     folder = tmp_path / "a sweep's folder"
-    first = run("-m", *SIM, "seed=1", "replicas=3,4", f"hydra.sweep.dir='{str(folder).replace(chr(39), chr(92) + chr(39))}'", timeout_s=220)
+    first = run("-m", *SIM, "seed=1", "replicas=3,4", f"hydra.sweep.dir='{str(folder).replace(chr(39), chr(92) + chr(39))}'")
     assert first.returncode == 0, first.stderr
     before = (folder / "multirun.yaml").read_text()
-    done = run(f"repeat.resume={folder}", "repeat.max=2", timeout_s=220)
+    done = run(f"repeat.resume={folder}", "repeat.max=2")
     assert done.returncode == 0, done.stderr
     runs = [manifest(job_of(folder, number)) for number in range(4)]
     assert [found["looks"] for found in runs] == [[], [], [1], [1]]

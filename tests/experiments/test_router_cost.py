@@ -9,12 +9,13 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from experiments import router_cost
 from experiments.data_planes import DATA_PLANES, Front
 from experiments.router_cost import Arm, Cost, settings_for, table
 from services.router.settings import RouterSettings
-from tests.running import ROOT
+from tests.running import AT_MOST_S, ROOT
 
 PEERS = ("nginx", "haproxy", "envoy")
 ASKED = {"nginx": ("-t",), "haproxy": ("-c",), "envoy": ("--mode", "validate")}
@@ -33,7 +34,7 @@ def planned(name, folder, **settings):
 
 def written(name, folder, **settings):
     planned(name, folder, **settings)
-    [path] = [path for path in folder.iterdir() if path.suffix in (".conf", ".cfg", ".json")]
+    [path] = [path for path in folder.iterdir() if path.suffix in (".conf", ".cfg", ".yaml")]
     return path.read_text()
 
 
@@ -47,7 +48,7 @@ def test_the_peer_itself_takes_its_configuration(tmp_path, name, checked):
         health=dataclasses.replace(defaults.health, enabled=checked),
         ejection=dataclasses.replace(defaults.ejection, enabled=checked),
     )
-    answer = subprocess.run([*command, *ASKED[name]], capture_output=True, text=True, timeout=60, check=False)
+    answer = subprocess.run([*command, *ASKED[name]], capture_output=True, text=True, timeout=AT_MOST_S, check=False)
     assert answer.returncode == 0, answer.stderr
 
 
@@ -67,7 +68,7 @@ def test_the_peers_are_told_what_the_router_is_told(tmp_path):
     haproxy = written("haproxy", folders["haproxy"], **told)
     for phrase in ("connect 250ms", "server 1750ms", "retries 3", "error-limit 7", "inter 500ms", "fall 2"):
         assert phrase in haproxy
-    resources = json.loads(written("envoy", folders["envoy"], **told))["static_resources"]
+    resources = yaml.safe_load(written("envoy", folders["envoy"], **told))["static_resources"]
     cluster, text = resources["clusters"][0], json.dumps(resources["listeners"])
     assert cluster["connect_timeout"] == "0.25s" and cluster["outlier_detection"]["consecutive_5xx"] == 7
     assert all(phrase in text for phrase in ('"timeout": "6.5s"', '"per_try_timeout": "1.75s"', '"num_retries": 3'))
@@ -120,7 +121,7 @@ def test_one_round_of_all_has_a_row_for_each():
         lacking("wrk", "wrk")
     command = [sys.executable, "-m", "experiments.router_cost", "--rounds", "1", "--seconds", "1"]
     answer = subprocess.run(
-        [*command, "--policies", "least_request"], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
+        [*command, "--policies", "least_request"], cwd=ROOT, capture_output=True, text=True, timeout=AT_MOST_S, check=False
     )
     assert answer.returncode == 0, answer.stderr
     rows = re.findall(r"^\| (\w[^|]*) \| (\d+) \(", answer.stdout, re.MULTILINE)

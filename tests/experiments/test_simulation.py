@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from analysis.regimes import main as regimes
-from experiments.agreement import Arm, rankings, table
+from experiments.agreement import Arm, rankings, table, values
 from experiments.agreement import main as agreement
 from record.metrics import Metrics
 from tests.running import events, manifest, metrics, run
@@ -132,7 +132,7 @@ def test_a_parallel_sweep_makes_a_map_of_who_wins(tmp_path):
     done = run(
         "-m", "+scenario=routed", "hydra/launcher=joblib", "seed=range(3)", "policy=random,least_request",
         "workload.utilisation=0.5,0.9", "replicas=2,6", *SIM, "workload.duration_s=150", "workload.warmup_s=10",
-        f"hydra.sweep.dir={tmp_path}", timeout_s=230,
+        f"hydra.sweep.dir={tmp_path}",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(list(tmp_path.glob("*/metrics.json"))) == 24
@@ -157,7 +157,10 @@ def test_a_parallel_sweep_fails_with_the_job_that_failed(tmp_path):
 
 def test_live_and_simulated_policies_are_ranked_alike_or_not():
     def arm(policy, live, twin):
-        nothing = Metrics(latency_p50_ms=None, error_rate=None, detection_s=None, recovery_s=None)
+        nothing = Metrics(
+            latency_p50_ms=None, error_rate=None, detection_s=None, recovery_s=None, times_floor_p99=None,
+            offered_requests=100, failed_requests=0, requests_fault=0, served_share=1.0,
+        )  # fmt: skip
         both = ((live, twin), (live * 1.1, twin * 1.1))
         pairs = [(nothing | {"latency_p99_ms": x}, nothing | {"latency_p99_ms": y}) for x, y in both]
         return Arm(f"routed policy={policy}", policy, pairs)
@@ -170,6 +173,23 @@ def test_live_and_simulated_policies_are_ranked_alike_or_not():
     failing.pairs[1][0]["latency_p99_ms"] = failing.pairs[1][1]["latency_p99_ms"] = None  # among the failed: the slowest
     assert rankings([*arms[:2], failing])["routed"] == (1.0, 3)
     assert "| routed policy=a | 2 | - | +10.0 (+10.0 to +10.0) % |" in table(arms)
+
+
+def test_agreement_tells_the_values_of_the_faults_phase_and_all_that_was_lost():
+    def found(scale, lost):
+        return Metrics(
+            latency_p50_ms_fault=40.0 * scale, latency_p99_ms_fault=300.0 * scale, times_floor_p99_fault=scale,
+            latency_p50_ms=1.0, latency_p99_ms=2.0, times_floor_p99=9.0, error_rate=None, detection_s=None,
+            recovery_s=None, requests_fault=50, offered_requests=1500, failed_requests=lost, served_share=1 - lost / 1500,
+        )  # fmt: skip
+
+    arm = Arm("hang", "adaptive", [(found(1.21, 2), found(1.0, 0)), (found(1.0, 1), found(1.0, 0))])
+    p99, floor, off, in_time, lost = values(arm)[1:]
+    assert (p99, floor) == ("330 (363), 300 (300)", "1.10 (1.21), 1.00 (1.00)")
+    assert off.startswith("-9.1 (") and (in_time, lost) == ("99.9, 100.0", "3, 0 of 3,000")
+    assert f"| hang | 44 (48), 40 (40) | {p99} | {floor} | {off} | {in_time} | {lost} |" in table([arm])
+    arm.pairs[0][0]["latency_p99_ms_fault"] = None  # among the failed
+    assert values(arm)[1] == "-, 300 (300)"
 
 
 def test_agreement_needs_a_live_run(tmp_path, capsys):

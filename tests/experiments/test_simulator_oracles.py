@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.metrics import queueing
+from analysis.distributions import queues
 from experiments.plan.fault_plan import Fault
 from experiments.plan.schedule import build_schedule
 from experiments.simulator.request import OK
@@ -55,7 +55,7 @@ def agrees(values, exact, within=0.01):
 
 @pytest.mark.parametrize(("load", "slots"), [(0.5, 1), (0.7, 1), (0.7, 4)])
 def test_mean_sojourn_of_m_m_1_and_m_m_c(load, slots):
-    exact = queueing.mmc_sojourn_mean_s(load * slots / SERVICE_S, 1 / SERVICE_S, slots)
+    exact = queues.mmc_sojourn_mean_s(load * slots / SERVICE_S, 1 / SERVICE_S, slots)
     agrees(means(load=load, slots=slots, requests=60_000, router=None), exact)
 
 
@@ -65,7 +65,7 @@ def test_blocking_of_m_m_c_k():
     for seed in SEEDS:
         stack = run(configured(load, slots=slots, limit=places, requests=30_000, router=None, seed=seed))
         shares.append((np.frombuffer(stack.records.outcome, np.int8) != OK).mean())
-    exact = queueing.mmck_blocking(load * slots / SERVICE_S, 1 / SERVICE_S, slots, places)
+    exact = queues.mmck_blocking(load * slots / SERVICE_S, 1 / SERVICE_S, slots, places)
     agrees(np.array(shares), exact, within=0.03)
 
 
@@ -77,7 +77,7 @@ def test_erlangs_loss_does_not_depend_on_the_distribution_of_the_service(distrib
             offered / slots, slots=slots, limit=0, requests=40_000, router=None, seed=seed, distribution=distribution
         )
         shares.append((np.frombuffer(run(config).records.outcome, np.int8) != OK).mean())
-    agrees(np.array(shares), queueing.erlang_b(slots, offered), within=0.03)
+    agrees(np.array(shares), queues.erlang_b(slots, offered), within=0.03)
 
 
 @pytest.mark.parametrize(

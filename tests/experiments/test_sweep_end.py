@@ -116,8 +116,8 @@ def test_effects_carry_their_bounds_under_keys_that_mlflow_takes():
 
 
 def test_the_verdict_is_a_sentence_an_arm_and_which_are_best_and_there_is_one_without_a_pair():
-    best = ["a=2", "a=1"]
-    rows = [row("a=2", sentence="BETTER. a=2 is.", best_set=best), row("a=2", "error_rate", is_primary=False)]
-    text = verdict([*rows, row("a=3", sentence="WORSE. a=3 is.", best_set=best)])
-    assert text == "Best, or not distinguishable from it: a=2, a=1. BETTER. a=2 is. WORSE. a=3 is."
+    best = "Best: a=2; a=1 equivalent to it (every pair of arms, together at 5 %)."
+    rows = [row("a=2", sentence="BETTER. a=2 is.", best=best), row("a=2", "error_rate", is_primary=False)]
+    text = verdict([*rows, row("a=3", sentence="WORSE. a=3 is.", best=best)])
+    assert text == f"{best} BETTER. a=2 is. WORSE. a=3 is."
     assert verdict([]).startswith("INCONCLUSIVE.")

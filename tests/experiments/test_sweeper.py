@@ -106,7 +106,7 @@ def test_several_scenarios_in_one_sweep_are_let_pass():
 
 
 def test_each_job_s_folder_begins_with_what_differs_and_orders_it_by_its_number_though_it_was_measured_in_another_order(tmp_path):
-    done = run("-m", *SIM, "seed=1,2", "replicas=3,4", f"hydra.sweep.dir={tmp_path}", timeout_s=220)
+    done = run("-m", *SIM, "seed=1,2", "replicas=3,4", f"hydra.sweep.dir={tmp_path}")
     assert done.returncode == 0, done.stderr
     runs = [manifest(job_of(tmp_path, number)) for number in range(4)]
     assert [found["config"]["replicas"] for found in runs] == [3, 4] * 2
@@ -124,7 +124,7 @@ def test_each_job_s_folder_begins_with_what_differs_and_orders_it_by_its_number_
 
 
 def test_parallel_jobs_go_in_one_launch_and_say_their_place(tmp_path):
-    done = run("-m", *SIM, "seed=1,2", "replicas=3,4", "hydra/launcher=joblib", f"hydra.sweep.dir={tmp_path}", timeout_s=220)
+    done = run("-m", *SIM, "seed=1,2", "replicas=3,4", "hydra/launcher=joblib", f"hydra.sweep.dir={tmp_path}")
     assert done.returncode == 0, done.stderr
     assert [manifest(job_of(tmp_path, number))["order"] for number in range(4)] == [0, 1, 0, 1]
 
@@ -136,7 +136,7 @@ def test_another_sweeper_can_be_chosen(tmp_path):
 
 
 def test_folders_that_are_named_on_the_command_line_are_named_so(tmp_path):
-    done = run("-m", *SIM, "replicas=3,4", f"hydra.sweep.dir={tmp_path}", "hydra.sweep.subdir='mine-${replicas}'", timeout_s=220)
+    done = run("-m", *SIM, "replicas=3,4", f"hydra.sweep.dir={tmp_path}", "hydra.sweep.subdir='mine-${replicas}'")
     assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"mine-3", "mine-4"}
     assert "replicas=4 and replicas=3" in done.stdout
@@ -147,7 +147,7 @@ def test_another_sweep_into_the_same_place_takes_the_folders_of_its_numbers(tmp_
     (tmp_path / "policy=random,seed=1,job=1").mkdir()
     for folder in tmp_path.iterdir():
         (folder / "manifest.json").write_text("{}")
-    done = run("-m", *SIM, "replicas=3,4", f"hydra.sweep.dir={tmp_path}", timeout_s=220)
+    done = run("-m", *SIM, "replicas=3,4", f"hydra.sweep.dir={tmp_path}")
     assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"replicas=3,seed=1,job=0", "replicas=4,seed=1,job=1"}
 

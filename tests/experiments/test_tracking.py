@@ -3,12 +3,16 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from experiments.tracking import creating
+from experiments.tracking.creating import create
 from experiments.tracking.describing import about, describe
 from tests.analysis.swept import swept
 from tests.running import ROOT
@@ -128,3 +132,75 @@ def test_a_sweep_s_description_says_where_its_report_lies_if_there_is_one(tmp_pa
     assert "Report" not in describe(about(tmp_path), None, None)
     (tmp_path / "report.html").touch()
     assert f"Report, also among the artifacts: `{tmp_path / 'report.html'}`" in describe(about(tmp_path), None, None)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Where nothing is kept yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "aegis"
+
+
+def in_order(sql):
+    """Its lines; a table's constraints, which alembic takes from a set, by their text."""
+    lines = [line.strip().rstrip(",") for line in sql.splitlines()]
+    return sorted(lines, key=lambda line: line if line.startswith("CONSTRAINT") else "")
+
+
+def schema(database):
+    with closing(sqlite3.connect(database)) as connection:
+        tables = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+        return [(name, in_order(sql or "")) for name, sql in tables], connection.execute("SELECT * FROM alembic_version").fetchall()
+
+
+def test_a_new_database_is_the_one_that_mlflow_makes_itself(tmp_path, cache):
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    SqlAlchemyStore(f"sqlite:///{tmp_path / 'own.db'}", str(tmp_path))
+    create(tmp_path / "made.db", "3")
+    (kept,) = cache.iterdir()
+    create(tmp_path / "copied.db", "3")
+    assert schema(tmp_path / "own.db") == schema(tmp_path / "made.db") == schema(tmp_path / "copied.db")
+    assert (tmp_path / "copied.db").read_bytes() == kept.read_bytes()
+    SqlAlchemyStore(f"sqlite:///{tmp_path / 'copied.db'}", str(tmp_path))  # which refuses another schema
+
+
+def test_a_database_that_is_there_is_left_alone_and_a_cache_that_cannot_be_written_costs_nothing(tmp_path, cache):
+    (tmp_path / "there.db").write_text("of the user")
+    create(tmp_path / "there.db", "3")
+    assert (tmp_path / "there.db").read_text() == "of the user"
+    cache.parent.write_text("no folder")
+    create(tmp_path / "new.db", "3")
+    assert not (tmp_path / "new.db").exists()
+
+
+@pytest.mark.parametrize("damage", [b"no database", b"SQLite format 3\0", None])
+def test_a_kept_database_that_is_damaged_is_made_anew_instead_of_being_copied(tmp_path, cache, monkeypatch, damage):
+    kept = cache / "mlflow-3.db"
+
+    def migrate(path):
+        with closing(sqlite3.connect(path)) as database, database:
+            database.executescript("CREATE TABLE alembic_version (version_num); INSERT INTO alembic_version VALUES (1)")
+
+    def make(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        migrate(path)
+
+    monkeypatch.setattr(creating, "_migrate", make)
+    cache.mkdir(parents=True)
+    migrate(kept)
+    kept.write_bytes(damage if damage is not None else kept.read_bytes()[:5000])
+    create(tmp_path / "new.db", "3")
+    with closing(sqlite3.connect(tmp_path / "new.db")) as database:
+        assert database.execute("SELECT * FROM alembic_version").fetchall() == [(1,)]
+
+
+def test_a_user_without_a_home_has_mlflow_make_its_database_itself(tmp_path, monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    create(tmp_path / "new.db", "3")
+    assert not (tmp_path / "new.db").exists()

@@ -162,7 +162,8 @@ def test_whatever_breaks_every_request_ends_once_and_nothing_stays_in_flight(on_
     assert {"ok", "refused", "reset"} <= {OUTCOMES[code] for code in set(stack.records.outcome)}
     assert all(replica.in_flight == 0 for router in stack.routers for replica in router.fleet.replicas.values())
     stack.agenda.run_before(stack.agenda.now + 5)  # work for nobody ends, too
-    assert all(node.in_flight == 0 and len(node.queue) == 0 for node in stack.nodes.values())
+    now = stack.agenda.now
+    assert all(n.in_flight == n.queue.busy(now) == n.queue.waiting(now) == 0 for n in stack.nodes.values())
     assert (stack.load.sojourn_s() <= config.load.timeout_s + 1e-9).all()
     assert [replica.state for replica in stack.routers[0].fleet.replicas.values()] == ["ready"] * 3
     again = run(config, FAULTS)
@@ -311,3 +312,35 @@ def test_virtual_time_stops_when_nobody_wants_more():
 def test_outcomes_are_numbered_as_the_record_writes_them():
     words = {OK: "ok", HTTP_ERROR: "http_error", TIMEOUT: "timeout", REFUSED: "refused", RESET: "reset", DROPPED: "dropped"}
     assert tuple(words[code] for code in sorted(words)) == OUTCOMES
+
+
+def test_a_router_that_was_stopped_for_longer_than_leases_last_has_all_its_replicas_and_their_renewals():
+    """As live: what came meanwhile lies in its sockets, and it does not take its own absence for theirs."""
+    config = configured(0.3, replicas=3, slots=2, requests=400)
+    stops = [Fault(at_s=at_s, action="pause", target="router", for_s=for_s) for at_s, for_s in ((4.3, 1.2), (6.7, 4.0))]
+    events = []
+    stack = VirtualStack(
+        config, stops, build_schedule(config.workload, 1), lambda _, event, t_s, **__: events.append(event)
+    )
+    stack.run(lambda _: True)
+    assert "expired" not in events and events.count("registered") == 3
+
+
+def test_a_stopped_router_hears_of_a_replica_that_has_left_meanwhile_when_it_goes_on():
+    """As live: the deregistration lies in its sockets as the registrations do."""
+    config = configured(0.3, replicas=3, slots=2, requests=400)
+    stack = VirtualStack(config, [], build_schedule(config.workload, 1), lambda *_, **__: None)
+    (router,) = stack.routers
+    left = []
+
+    def leaves(_, now):
+        router.pause(now)
+        router.forget("r1", "http://r1", now)
+        router.forget("r2", "http://elsewhere", now)
+        left.append(len(router.fleet.replicas))
+        router.resume(now + 0.5)
+        left.append(len(router.fleet.replicas))
+
+    stack.agenda.at(2.5, leaves)
+    stack.run(lambda _: True)
+    assert left == [3, 2]

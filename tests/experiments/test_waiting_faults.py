@@ -1,7 +1,11 @@
 """A fault and its replica in virtual time: it waits for one that does not run yet, and one on `all` is inherited."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
+from experiments.live.injection import Timeline
 from experiments.plan.config import ConfigError, DelaysConfig, EngineConfig
 from experiments.plan.delays import StartUp
 from experiments.plan.fault_plan import Fault, FaultOnAll
@@ -12,6 +16,7 @@ from experiments.simulator.stack import VirtualStack
 from services.manager import scalers
 from tests.experiments.simulated import configured
 from tests.experiments.test_config import planned
+from tests.running import AT_MOST_S
 
 STARTUP = DelaysConfig(startup=StartUp(500.0, 0.0))
 
@@ -73,6 +78,35 @@ def test_what_is_done_to_a_process_waits_for_it_too(monkeypatch, action):
     events, _ = played(monkeypatch, [Fault(at_s=5, action=action, target="r3")], (10, 3))
     assert told(events)[0][:2] == ("injected", "r3") and events[0]["t_s"] > 10
     assert "fault_failed" not in {event["event"] for event in events}
+
+
+async def test_a_fault_that_is_being_told_as_the_run_ends_has_failed_for_that_and_is_healed():
+    asked, told = asyncio.Event(), []
+
+    class Mute:
+        """A replica that does not answer whoever tells it its faults."""
+
+        manager = paths = None
+
+        def pid_of(self, _):
+            return 1
+
+        async def set_faults(self, *_):
+            asked.set()
+            await asyncio.Event().wait()
+
+        async def resume_all(self):
+            pass
+
+    fault = Fault(at_s=0, action="slow", target="r1", for_s=6)
+    stack: Any = Mute()
+    timeline = Timeline([fault], stack, lambda source, event, **detail: told.append((event, detail.get("reason"))))
+    running = asyncio.create_task(timeline.run(0.0))
+    await asyncio.wait_for(asked.wait(), AT_MOST_S)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await timeline.heal_all()
+    assert told == [("fault_failed", "the run ended before it had landed"), ("fault_healed", None)]
 
 
 def test_a_fault_whose_replica_never_ran_has_failed_at_the_end_of_the_run(monkeypatch):

@@ -1,6 +1,8 @@
 """Wrong configurations: refused before anything starts, in one line with the key, its value and what it may be."""
 
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,31 @@ WRONG = [
     (["replicas=three"], ["replicas", "three"]),
     (["workload.rate_rps=-1"], ["workload.rate_rps=-1", "between"]),
     (["workload.rate_rps=nan"], ["workload.rate_rps=nan"]),
-    (["policy=nope"], ["policy/nope", "least_request"]),
+    (["workload.post_share=1.5"], ["workload.post_share=1.5: must be between 0 and 1"]),
+    (["workload.body_bytes=1e9"], ["workload.body_bytes"]),
+    (["workload.trace=nowhere.csv"], ["workload.trace=", "nowhere.csv: there is no such file"]),
+    (["workload.trace_speed=2"], ["workload.trace_speed=2: goes with workload.trace=FILE"]),
+    (["workload.trace_repeat=0"], ["workload.trace_repeat=0: must be between 1"]),
+    (["workload.arrivals=bursty"], ["workload.arrivals=bursty: there is no bursty.py", "gamma, hawkes"]),
+    (["workload.hawkes.branching=1"], ["workload.hawkes.branching=1: must be between 0 and 0.99"]),
+    (
+        ["workload.arrivals=hawkes", "workload.hawkes.branching=0.99", "workload.hawkes.decay_s=3600"],
+        ["workload.hawkes.decay_s=3600: with branching=0.99", "lower either, or the rate"],
+    ),
+    (["workload=file"], ["workload.file.path=: must be a file with one number a line"]),
+    (["workload.demand.distribution=empirical"], ["workload.demand.file=: must be a file with one number a line"]),
+    (["tier.demand.distribution=pareto"], ["tier.demand.distribution=pareto: must be one of exponential"]),
+    (["ledger=always", "engine=sim", "tier.replicas=2"], ["ledger=always", "auto or never with a second tier"]),
+    (["load.retries.max_attempts=0"], ["load.retries.max_attempts=0: must be between 1 and 100"]),
+    (["load.retries.budget=0.1"], ["load.retries.budget=0.1: goes with load.retries.max_attempts above 1"]),
+    (
+        ["load.retries.max_attempts=3", "load.retries.attempt_s=20"],
+        ["load.retries.attempt_s=20.0: must be at most load.timeout_s=10, which all attempts have together"],
+    ),
+    (["load.retries.max_attempts=3", "load.ui=true"], ["load.ui=True: must be false where load.retries"]),
+    (["ledger=yes"], ["ledger=yes", "auto, always, never"]),
+    (["ledger=always", "engine=compose"], ["ledger=always: must be auto or never: no folder of its containers stays"]),
+    (["policy=nope"], ["policy=nope: must be one of", "least_request"]),
     (["policy.nope=1"], ["policy.nope: adaptive takes scan, choices, slow_start_s, error_penalty_s"]),
     (["policy=peak_ewma", "policy.decay=3"], ["policy.decay: peak_ewma takes decay_s", "did you mean policy.decay_s?"]),
     (["policy=peak_ewma", "+policy.decay=3"], ["policy.decay: peak_ewma takes decay_s", "did you mean policy.decay_s?"]),
@@ -39,7 +65,7 @@ WRONG = [
         ["policy=peak_ewma", "policy.choices=2"],
         ["policy.choices: peak_ewma takes", "choices goes with policy=adaptive and policy=least_request"],
     ),
-    (["scaler.target=2"], ["scaler.target: none takes no options", "target goes with scaler=target_tracking"]),
+    (["scaler.target=2"], ["scaler.target: none takes no options", "target goes with", "scaler=target_tracking"]),
     (["policy=peak_ewma", "policy.decay_s=50ms"], ["policy.decay_s=50ms: must be seconds, a number, as policy.decay_s=0.05"]),
     (["workload.demand.mean_ms=50ms"], ["=50ms: must be milliseconds, a number, as workload.demand.mean_ms=50"]),
     (["workload.demand.mean_ms=null"], ["mean_ms=null: must be milliseconds, a number"]),
@@ -56,6 +82,23 @@ WRONG = [
     (["replica.weights=[5,1,1]"], ["replica.weights=[5, 1, 1]", "4 numbers", "replicas=3"]),
     (["load.timeout_s=0"], ["load.timeout_s=0: must be above 0 and at most 600"]),
     (["router=none", "scaler=target_tracking"], ["scaler", "router"]),
+    (["tier.fanout=3"], ["tier.fanout=3: there is nobody to call; add tier.replicas=4"]),
+    (["tier.slot=free"], ["tier.slot=free: there is nobody to call; add tier.replicas=4"]),
+    (["tier.router.hedging.enabled=true"], ["tier.router.hedging.enabled=True: there is nobody to call; add"]),
+    (["+policy@tier.policy=round_robin"], ["tier.policy.name=round_robin: there is nobody to call; add tier.replicas=4"]),
+    (["tier.replicas=4", "tier.fanout=3", "tier.wait=4"], ["tier.wait=4: must be at most tier.fanout=3"]),
+    (["tier.replicas=99"], ["tier.replicas=99: must be at most 64 (engine=local)"]),
+    (["tier.replicas=2", "replica.discipline=ps"], ["replica.discipline=ps: must be fifo", "tier.slot=free"]),
+    (["tier.replicas=2", "tier.replica.speeds=[1]"], ["tier.replica.speeds=[1.0]", "2 numbers", "tier.replicas=1"]),
+    (["tier.replicas=2", "tier.policy.name=nope"], ["tier.policy=nope", "least_request"]),
+    (["tier.replicas=2", "tier.router.timeouts.attempt_s=9"], ["tier.router.timeouts.attempt_s=9: must be at most tier."]),
+    (["tier.replicas=2", "engine=compose"], ["tier.replicas=2: must be 0, or engine=local"]),
+    (["faults=[{at_s: 5, action: kill, target: b1}]"], ["faults[0].target=b1", "r1, r2, r3, r4"]),
+    (["faults=[{at_s: 5, action: cache_loss, target: r1}]"], ["cache_loss: there is no cache", "tier.hit_rate"]),
+    (
+        ["tier.replicas=2", "tier.hit_rate=0.5", "faults=[{at_s: 5, action: cache_loss, target: b1}]"],
+        ["faults[0].target=b1: cache_loss takes one of all, r1, r2, r3, r4"],
+    ),
     (["faults=[{at_s: 5, action: kill, target: r9}]"], ["faults[0].target=r9", "r1, r2, r3, r4"]),
     (["faults=[{at_s: 99, action: kill, target: r1}]"], ["faults[0].at_s=99", "duration_s=25"]),
     (["faults=[{at_s: 20, action: kill, target: r1, for_s: 9}]"], ["faults[0].for_s=9", "duration_s=25"]),
@@ -64,6 +107,12 @@ WRONG = [
     (["faults=[{at_s: 5, action: slow, target: router}]"], ["faults[0].target=router"]),
     (["faults=[{at_s: 5, action: resume, target: r1}]"], ["resume of r1", "no pause lasts then"]),
     (["faults=[{at_s: 5, action: kill, target: r1}, {at_s: 6, action: slow, target: r1}]"], ["slow of r1", "kill"]),
+    (["faults=[{at_s: 5, action: delay, target: r1, added_ms: -1}]"], ["faults[0].added_ms=-1", "0 and 60000"]),
+    (["faults=[{at_s: 5, action: delay, target: router}]"], ["faults[0].target=router", "r1, r2, r3, r4"]),
+    (["faults=[{at_s: 5, action: half_open, target: r1, delay_s: 1}]"], ["faults[0].delay_s", "half_open takes idle_s"]),
+    (["faults=[{at_s: 5, action: partition, target: r1}]", "engine=compose"], ["engine=compose does not play partition"]),
+    (["faults=[{at_s: 5, action: partition, target: r1}]", "tier.replicas=2", "engine=sim"], ["set tier.replicas=0"]),
+    (["faults=[{at_s: 5, action: partition, target: r1}]", "router=none"], ["partition", "add router=default"]),
     (["random_faults.count=50"], ["random_faults.count=50", "duration_s=25"]),
     (["random_faults.count=1", "random_faults.modes=[boom]"], ["random_faults.modes", "hang"]),
     (["autoscaling.max_replicas=2", "scaler=target_tracking"], ["replicas=4", "between 1 and 2"]),
@@ -99,14 +148,14 @@ UNCOMPOSED = [
     (["+scenario=baseline", "router.health.interval_s=5"], ["router.health.interval_s=5: baseline has no router"]),
     (["+scenario=mm1", "engine=sim", "router.count=2"], ["router.count=2: mm1 has no router; add router=default"]),
     (["+scenario=mmc", "router.retry=null"], ["router.retry=null: mmc has no router"]),
-    (["+scenario=baseline", "++router={count: 2}"], ["default, no_retries, none"]),
+    (["+scenario=baseline", "++router={count: 2}"], ["default, external, no_retries, none"]),
     (["+scenario=routed", "router=none", "router.count=2"], ["router.count=2: routed has no router"]),
     (["-m", "+scenario=routed,baseline", "router.retry.max_attempts=2"], ["baseline has no router"]),
     (["+scenario=routed", "engine.delays.client.median_ms=3"], ["routed has no engine.delays; add engine=sim"]),
     (["+scenario=routed", "++replica.speeds.x.y=1"], ["++replica.speeds.x.y=1: "]),
     (["+scenario=routed", "policy=null"], ["policy=null: must be one of adaptive"]),
-    (["+scenario=routed", "workload=3"], ["workload=3: must be one of constant"]),
-    (["+scenario=routed", "workload=[1]"], ["workload=[1]: must be one of constant"]),
+    (["+scenario=routed", "workload=3"], ["workload=3: must be one of composed"]),
+    (["+scenario=routed", "workload=[1]"], ["workload=[1]: must be one of composed"]),
 ]
 
 
@@ -147,20 +196,33 @@ def test_a_value_of_the_wrong_kind_is_refused_by_its_key(typed, words):
         planned("+scenario=routed", *typed)
 
 
+def spent_s():
+    """CPU of all processes that were started and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def to_import_s():
+    """CPU that Hydra and pandas take to be imported now; a wrong configuration took 1.8 times that on idle cores."""
+    before_s = spent_s()
+    subprocess.run([sys.executable, "-c", "import hydra, pandas"], check=True)
+    return spent_s() - before_s
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"), WRONG, ids=lambda value: " ".join(value) if isinstance(value, list) else None
 )
 def test_a_wrong_configuration_is_one_line_with_the_key_and_the_choices(overrides, words, tmp_path):
     if overrides[0].startswith("load.ui"):
         overrides = [*overrides, "scaler=none"]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before_s = spent_s()
     done = run("+scenario=routed", *overrides, f"hydra.run.dir={tmp_path / 'run'}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    said_s = spent_s() - before_s
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1 and done.stdout == "", done.stderr
     assert all(word in done.stderr for word in words), done.stderr
     assert not (tmp_path / "run").exists()
-    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 2
+    assert said_s < 2 or said_s < 3 * to_import_s()  # a busy machine's seconds are longer
 
 
 @pytest.mark.parametrize(
@@ -169,7 +231,8 @@ def test_a_wrong_configuration_is_one_line_with_the_key_and_the_choices(override
         ([], ["+scenario=", *SCENARIOS]),
         (["replicas=2"], ["+scenario=", *SCENARIOS]),
         (["scenario=routed"], ["scenario", "+scenario=routed"]),
-        (["+scenario=nope"], ["scenario/nope", *SCENARIOS]),
+        (["+scenario=nope"], ["scenario=nope: must be one of", *SCENARIOS]),
+        (["+scenario=failvoer"], ["scenario=failvoer: must be one of", *SCENARIOS, "Did you mean failover?"]),
         (["+scenario=routed", "not an override"], ["not an override"]),
     ],
 )

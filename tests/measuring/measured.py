@@ -13,7 +13,7 @@ def valid_run(folder, *overrides, holds=lambda found: True):
     """The metrics of the first valid run for which `holds`, else of the last one."""
     for attempt in range(TRIES):
         place = folder / str(attempt)
-        done = run(*overrides, *UNSEEN, f"hydra.run.dir={place}", timeout_s=200)
+        done = run(*overrides, *UNSEEN, f"hydra.run.dir={place}")
         assert done.returncode in (0, 3), done.stdout + done.stderr
         found = metrics(place)
         if found["valid"] and holds(found):
@@ -22,19 +22,31 @@ def valid_run(folder, *overrides, holds=lambda found: True):
     return found
 
 
+def expected_run(folder, *overrides):
+    """A run that shows what is expected of it; only one that the machine has spoilt is measured again."""
+    for attempt in range(TRIES):
+        done = run(*overrides, *UNSEEN, "counterfactual=never", f"hydra.run.dir={folder / str(attempt)}")
+        if done.returncode != 3:
+            break
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+
+
 def sweep(folder, *overrides, timeout_s=900):
     """The rows of a sweep's comparison. What the machine has spoilt is measured again, and only that."""
-    done = run(*overrides, *UNSEEN, f"hydra.sweep.dir={folder}", timeout_s=timeout_s)
-    for _ in range(TRIES - 1):
-        spoilt = [path.parent for path in folder.glob("*/metrics.json") if not metrics(path.parent)["valid"]]
+    typed = (*overrides, *UNSEEN, f"hydra.sweep.dir={folder}")
+    for _ in range(TRIES):
+        done = run(*typed, timeout_s=timeout_s)
+        found = {path.parent: metrics(path.parent) for path in folder.glob("*/metrics.json")}
+        spoilt = {place: judged["invalid_reasons"] for place, judged in found.items() if not judged["valid"]}
         assert done.returncode == (3 if spoilt else 0), done.stdout + done.stderr
         if not spoilt:
             break
         for place in spoilt:
             shutil.rmtree(place)
-        done = run(f"repeat.resume={folder}", "tracking.enabled=false", timeout_s=timeout_s)
-    assert done.returncode in (0, 3), done.stdout + done.stderr
-    return json.loads((folder / "comparison.json").read_text())
+        typed = (f"repeat.resume={folder}", "tracking.enabled=false")
+    rows = json.loads((folder / "comparison.json").read_text())
+    assert rows, spoilt
+    return rows
 
 
 def primary(rows):

@@ -26,7 +26,7 @@ def test_a_busy_loop_on_every_core_makes_the_run_invalid_and_is_named(tmp_path):
     with busy_cores():
         done = run(
             "+scenario=routed", "tracking.enabled=false", "workload.duration_s=8", "workload.warmup_s=2",
-            f"hydra.run.dir={tmp_path}", timeout_s=120,
+            f"hydra.run.dir={tmp_path}",
         )  # fmt: skip
     assert done.returncode == 3, done.stdout + done.stderr
     assert "INVALID" in done.stdout

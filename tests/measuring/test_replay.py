@@ -7,7 +7,7 @@ import sys
 import pandas as pd
 
 from tests.analysis.test_results_docs import check, documented
-from tests.running import ROOT, SHORT, manifest, run
+from tests.running import AT_MOST_S, ROOT, SHORT, manifest, run
 
 LAX = ["validity.max_lateness_p99_ms=5000", "validity.max_foreign_cpu_cores=64", "validity.max_steal_cores=64"]
 """What else goes on on the machine is not what is tested here."""
@@ -19,7 +19,7 @@ def test_a_run_is_replayed_with_the_same_load_and_the_verdict_is_written(tmp_pat
     assert done.returncode == 0, done.stderr + done.stdout
     done = subprocess.run(
         [sys.executable, "-m", "experiments.replay", old, "--repeats", "2", "--output", new],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=AT_MOST_S, check=False,
     )  # fmt: skip
     written = json.loads((new / "replay.json").read_text())
     assert done.returncode == {"agrees": 0}.get(written["verdict"], 3), done.stderr

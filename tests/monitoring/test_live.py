@@ -19,7 +19,7 @@ import yaml
 
 from analysis import boards
 from tests.ports import free_port
-from tests.running import ROOT, wait_for
+from tests.running import AT_MOST_S, ROOT, wait_for
 from tests.services.live import Service
 from tests.system.browsing import answers, binary, end, get, spawn
 
@@ -60,7 +60,7 @@ class Load(threading.Thread):
 
     def stop(self):
         self.stopping.set()
-        self.join(60)
+        self.join(AT_MOST_S)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def stack(tmp_path_factory):
         began = time.time()
         try:
             url = f"http://127.0.0.1:{port}"
-            wait_for(lambda: answers(f"{url}/-/ready"), 60, f"Prometheus: {(folder / 'prometheus.log').read_text()}")
+            wait_for(lambda: answers(f"{url}/-/ready"), f"Prometheus: {(folder / 'prometheus.log').read_text()}")
             yield SimpleNamespace(url=url, front=front, manager=manager, load=load, began=began)
         finally:
             load.stop()
@@ -131,21 +131,22 @@ def values(stack, expr):
 @pytest.fixture(scope="module")
 def hurt(stack):
     """The stack after a replica came, failed at work, and was killed; Prometheus has seen it all."""
-    wait_for(lambda: targets(stack) == dict.fromkeys(("router", "manager", "r1", "r2"), "up"), 60, "all are scraped")
+    wait_for(lambda: targets(stack) == dict.fromkeys(("router", "manager", "r1", "r2"), "up"), "all are scraped")
     guest = Service(
         "backend", "--port", 0, "--admin-port", 0, "--router", stack.front.admin, "--id", "guest", "--speed", 0.5
     )
     try:
-        wait_for(lambda: targets(stack).get("guest") == "up", 60, "the guest is scraped")
+        wait_for(lambda: targets(stack).get("guest") == "up", "the guest is scraped")
         put(f"{guest.admin}/faults", {"lie": {}})
-        wait_for(lambda: values(stack, 'aegis_router_replica_ejections_total{replica="guest"} > 0'), 60, "an ejection")
-        wait_for(lambda: values(stack, 'aegis_replica_fault_active{kind="lie"} == 1'), 60, "the fault is seen")
-        wait_for(lambda: 500 in stack.load.statuses, 60, "a request that is not retried has failed")
+        wait_for(lambda: values(stack, 'aegis_router_replica_ejections_total{replica="guest"} > 0'), "an ejection")
+        wait_for(lambda: values(stack, 'aegis_replica_fault_active{kind="lie"} == 1'), "the fault is seen")
+        wait_for(lambda: 500 in stack.load.statuses, "a request that is not retried has failed")
         guest.process.send_signal(signal.SIGKILL)
         # Its own lease may be over before the next scrape is; with this one it is seen to be down for sure.
-        put(f"{stack.front.admin}/replicas/guest", {"lease_s": 12})
-        wait_for(lambda: targets(stack).get("guest") == "down", 60, "the guest is seen to be down")
-        wait_for(lambda: "guest" not in targets(stack), 60, "the guest is no target any more")
+        put(f"{stack.front.admin}/replicas/guest", {"lease_s": 3000})
+        wait_for(lambda: targets(stack).get("guest") == "down", "the guest is seen to be down")
+        put(f"{stack.front.admin}/replicas/guest", {"lease_s": 1})
+        wait_for(lambda: "guest" not in targets(stack), "the guest is no target any more")
     finally:
         guest.stop()
     return stack
@@ -161,7 +162,7 @@ def test_a_replica_that_comes_and_goes_appears_in_the_targets_and_vanishes_with_
     def now(expr):
         return api(hurt, "query", query=expr)["result"]
 
-    wait_for(lambda: not now('{__name__=~"aegis_.+", replica="guest"}'), 60, "no series of the guest is left")
+    wait_for(lambda: not now('{__name__=~"aegis_.+", replica="guest"}'), "no series of the guest is left")
 
 
 def queries():
@@ -176,7 +177,7 @@ def queries():
 
 @pytest.mark.parametrize(("board", "title", "expr"), list(queries()), ids=lambda text: text[:50])
 def test_every_query_of_every_board_has_an_answer(hurt, board, title, expr):
-    wait_for(lambda: values(hurt, expr), 60, f"{board}, {title}: {expr} has values")
+    wait_for(lambda: values(hurt, expr), f"{board}, {title}: {expr} has values")
 
 
 @pytest.mark.parametrize("name", boards.names())
@@ -193,7 +194,7 @@ def test_every_rule_works_and_is_about_something_that_is_there(hurt):
     groups = yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"]
     for rule in (rule for group in groups for rule in group["rules"]):
         if "record" in rule:
-            wait_for(lambda name=rule["record"]: values(hurt, name), 60, f"{rule['record']} has values")
+            wait_for(lambda name=rule["record"]: values(hurt, name), f"{rule['record']} has values")
             assert values(hurt, rule["expr"]), rule
         else:  # what does not fire has no result; what is compared must have one
             compared = re.fullmatch(r"(.+) (==|!=|>|<) [\d.]+", rule["expr"], flags=re.S).group(1)
@@ -212,20 +213,20 @@ def test_every_metric_is_documented_and_every_documented_metric_is_there(hurt):
 
 def test_the_killed_replica_and_its_ejection_raise_alerts(hurt):
     for name in ("AegisReplicaEjected", "AegisReplicaLost"):
-        wait_for(lambda name=name: values(hurt, f'ALERTS{{alertname="{name}", alertstate="firing"}}'), 60, name)
+        wait_for(lambda name=name: values(hurt, f'ALERTS{{alertname="{name}", alertstate="firing"}}'), name)
 
 
 def test_a_board_is_drawn_as_a_picture(hurt, tmp_path):
     path = tmp_path / "board.png"
     command = [sys.executable, "-m", "analysis.boards", hurt.url, path, "--last", "60"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=AT_MOST_S, check=False)
     assert done.returncode == 0, done.stderr
     assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 50_000
 
 
 def test_what_prometheus_counts_is_what_the_clients_got(hurt):
     statuses = hurt.load.statuses
-    wait_for(lambda: len(statuses) > 200, 60, "many requests")
+    wait_for(lambda: len(statuses) > 200, "many requests")
     hurt.load.stop()
     assert {200, 422, 500} <= set(statuses)
     expected = Counter(f"{status // 100}xx" for status in statuses)
@@ -234,4 +235,4 @@ def test_what_prometheus_counts_is_what_the_clients_got(hurt):
         found = api(hurt, "query", query="sum by (outcome) (aegis_router_requests_total) > 0")["result"]
         return {series["metric"]["outcome"]: int(series["value"][1]) for series in found}
 
-    wait_for(lambda: counted() == expected, 60, f"{expected} is counted")
+    wait_for(lambda: counted() == expected, f"{expected} is counted")

@@ -15,7 +15,7 @@ from record.place import claim, reserve_space
 from record.reading import read
 from tests.analysis import synthetic
 from tests.analysis.synthetic import healed, injected, router
-from tests.running import ROOT
+from tests.running import AT_MOST_S, ROOT
 
 FOREIGN = "not to be touched\n"
 
@@ -185,7 +185,7 @@ def test_a_folder_that_is_whole_is_read_as_before(sweep):
 @pytest.mark.parametrize("module", ["experiments.run", "analysis.summary", "services.router"])
 def test_a_module_run_by_a_python_without_its_packages_says_so_in_a_line(module):
     command = [sys.executable, "-S", "-E", "-m", module, "--help"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=AT_MOST_S, check=False)
     assert done.returncode != 0
     assert done.stderr.count("\n") == 1 and ".venv/bin/python" in done.stderr
 
@@ -196,7 +196,7 @@ def test_without_docstrings_and_assertions_commands_have_their_help_and_a_run_is
 
     def done(*command):
         return subprocess.run(
-            [sys.executable, "-m", *command], cwd=ROOT, env=without, capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-m", *command], cwd=ROOT, env=without, capture_output=True, text=True, timeout=AT_MOST_S, check=False
         )
 
     for module in ("analysis.compare", "experiments.replay"):

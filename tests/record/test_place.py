@@ -18,7 +18,7 @@ from record.files import FolderError, write_json
 from record.place import PATIENCE_S, claim, hold, is_held, reserve_space
 from record.shapes import Manifest
 from record.writing import Recorder
-from tests.running import ROOT
+from tests.running import AT_MOST_S, ROOT
 
 RUNNER = """
 import sys
@@ -108,7 +108,7 @@ def test_what_a_killed_run_still_writes_does_not_come_among_the_next_run_s_files
     monkeypatch.setattr(guardian, "_is_writing", lambda process: awaited.append(process.pid))
     with load:
         guardian.main(tmp_path, mark)
-        assert load.wait(10) is not None
+        assert load.wait(AT_MOST_S) is not None
     assert awaited == ([] if is_taken else [load.pid])
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["exit_reason"] == ("running" if is_taken else "killed")

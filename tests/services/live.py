@@ -14,9 +14,8 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.running import ROOT
+from tests.running import AT_MOST_S, ROOT
 
-READY_S = 60
 JSON = {"AEGIS_LOG_FORMAT": "json"}
 TOKEN = "a-token-for-tests-0123456789"
 
@@ -35,7 +34,7 @@ class Service:
             env={**os.environ, **(env or {})},
             preexec_fn=None if descriptors is None else lambda: resource.setrlimit(resource.RLIMIT_NOFILE, descriptors),
         )
-        watchdog = threading.Timer(READY_S, self.process.kill)
+        watchdog = threading.Timer(AT_MOST_S, self.process.kill)
         watchdog.start()
         line = self.process.stdout.readline()
         watchdog.cancel()
@@ -55,7 +54,7 @@ class Service:
         lines = [json.loads(line) for line in self.said().splitlines()]
         return [line for line in lines if event in (None, line["event"])]
 
-    def stop(self, timeout_s=15):
+    def stop(self, timeout_s=AT_MOST_S):
         """SIGTERM; the exit status."""
         if self.process.poll() is None:
             self.process.terminate()
@@ -63,7 +62,7 @@ class Service:
             return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            return self.process.wait(30)
+            return self.process.wait(AT_MOST_S)
         finally:
             self.process.stdout.close()
 
@@ -91,14 +90,14 @@ def backend(*arguments, env=None, descriptors=None):
     return service("backend", "--port", 0, "--admin-port", 0, *arguments, env=env, descriptors=descriptors)
 
 
-async def eventually(condition, what="condition", timeout_s=30):
-    """The value of an async condition as soon as it is true; the deadline is for machines that stand still a while."""
-    deadline = time.monotonic() + timeout_s
+async def eventually(condition, what="condition"):
+    """The value of an async condition as soon as it is true; `what` names it where it never is."""
+    deadline = time.monotonic() + AT_MOST_S
     while time.monotonic() < deadline:
         if value := await condition():
             return value
         await asyncio.sleep(0.02)
-    raise AssertionError(f"not within {timeout_s} s: {what}")
+    raise AssertionError(f"not within {AT_MOST_S} s: {what}")
 
 
 async def json_of(session, url):

@@ -8,7 +8,7 @@ import pytest
 
 from services.door import access
 from services.door.access import TokenError, admin_token, auth_headers, check_bind, is_authorized, is_loopback
-from tests.running import ROOT, command
+from tests.running import AT_MOST_S, ROOT, command
 from tests.services.live import TOKEN, backend
 
 ALL = ("router", "backend", "manager")
@@ -129,7 +129,7 @@ def test_beyond_loopback_a_service_listens_with_a_token_only(monkeypatch, capsys
 def test_a_service_does_not_start_with_a_short_token(name):
     done = subprocess.run(
         [sys.executable, "-m", f"services.{name}", "--port", "0"],
-        cwd=ROOT, capture_output=True, text=True, timeout=90, env={**os.environ, "AEGIS_ADMIN_TOKEN": "hunter2"}, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=AT_MOST_S, env={**os.environ, "AEGIS_ADMIN_TOKEN": "hunter2"}, check=False,
     )  # fmt: skip
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.count("\n") == 1 and "16" in done.stderr and "hunter2" not in done.stderr
@@ -138,7 +138,7 @@ def test_a_service_does_not_start_with_a_short_token(name):
 def test_an_experiment_does_not_start_with_a_short_token():
     done = subprocess.run(
         command("+scenario=routed"),
-        cwd=ROOT, capture_output=True, text=True, timeout=60, env={**os.environ, "AEGIS_ADMIN_TOKEN": "hunter2"}, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=AT_MOST_S, env={**os.environ, "AEGIS_ADMIN_TOKEN": "hunter2"}, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "16" in done.stderr and "hunter2" not in done.stderr
@@ -156,6 +156,6 @@ def test_a_router_shows_neither_port_beyond_loopback_without_a_token(data, admin
     ports = ["--port", "0", "--admin-port", "0"]
     done = subprocess.run(
         [sys.executable, "-m", "services.router", "--host", data, "--admin-host", admin, *ports],
-        cwd=ROOT, capture_output=True, text=True, timeout=90, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=AT_MOST_S, check=False,
     )  # fmt: skip
     assert done.returncode == 2 and "refusing to listen on 0.0.0.0" in done.stderr

@@ -56,3 +56,14 @@ def test_what_is_not_is_refused_by_its_key_with_what_it_may_be(settings, line):
 def test_a_number_just_outside_is_not_rounded_into_its_bounds():
     with pytest.raises(ValueError, match=r"share=1\.0000001: must be between 0 and 1"):
         Bounds(0, 1).check("share", 1.0000001)
+
+
+@dataclass
+class Listed:
+    items: list[Inner] = field(default_factory=list)
+
+
+def test_the_sections_of_a_list_are_held_by_their_number():
+    hold(Listed([Inner(), Inner(0.5)]), "list")
+    with pytest.raises(ValueError, match=r"list\.items\[1\]\.share=1: must be above 0 and below 1"):
+        hold(Listed([Inner(), Inner(1.0)]), "list")

@@ -17,7 +17,7 @@ import yaml
 from services import journal
 from services.manager import containers
 from services.router.events import KINDS
-from tests.running import ROOT
+from tests.running import AT_MOST_S, ROOT
 from tests.services.live import JSON, backend, client, eventually, router, until
 
 HEAD = re.compile(r"(\S+Z) (debug|info|warning|error) (router|replica|manager) ([a-z_]+)( |$)")
@@ -185,7 +185,7 @@ def test_a_format_or_level_that_there_is_not_is_refused_with_the_choices(given, 
     arguments, env = ([], given) if isinstance(given, dict) else (given, {})
     done = subprocess.run(
         [sys.executable, "-m", "services.router", "--port", "0", "--admin-port", "0", *arguments],
-        cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, timeout=30, check=False,
+        cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, timeout=AT_MOST_S, check=False,
     )  # fmt: skip
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert all(word in done.stderr for word in words)

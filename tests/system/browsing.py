@@ -1,5 +1,6 @@
 """A real browser, and the pages it looks at: what the browser tests stand on."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -9,7 +10,7 @@ import urllib.request
 import psutil
 import pytest
 
-from tests.running import ROOT, wait_for
+from tests.running import ROOT, descendants, wait_for
 
 
 def binary(name, package):
@@ -45,10 +46,10 @@ def text(browser):
     return browser.execute_script("return document.body ? document.body.innerText : ''")
 
 
-def shows(browser, pattern, timeout_s=60):
+def shows(browser, pattern):
     """The match of the pattern in the page's text, as soon as there is one."""
     try:
-        return wait_for(lambda: re.search(pattern, text(browser)), timeout_s)
+        return wait_for(lambda: re.search(pattern, text(browser)))
     except AssertionError:
         raise AssertionError(f"{browser.current_url} does not show {pattern!r} but:\n{text(browser)[:2000]}") from None
 
@@ -64,11 +65,11 @@ def press(browser, word):
             word,
         )
 
-    wait_for(pressed, 60, f"a button {word!r} on {browser.current_url}")
+    wait_for(pressed, f"a button {word!r} on {browser.current_url}")
 
 
 def fill(browser, name, value):
-    field = wait_for(lambda: browser.find_elements("name", name), 60, f"a field {name}")[0]
+    field = wait_for(lambda: browser.find_elements("name", name), f"a field {name}")[0]
     field.send_keys("\ue009a\ue000", str(value))  # Ctrl-A, then the value
 
 
@@ -87,9 +88,10 @@ def answers(url):
 
 def end(process, timeout_s=20):
     """SIGTERM to a process of ours and all below it, SIGKILL to what remains."""
-    family = [*psutil.Process(process.pid).children(recursive=True), process] if process.poll() is None else []
+    family = [*descendants(process), process] if process.poll() is None else []
     for member in reversed(family):
-        member.terminate()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.terminate()
     for member in family:
         try:
             member.wait(timeout_s)
@@ -104,11 +106,11 @@ def spawn(arguments, log, cwd=ROOT, **env):
         return subprocess.Popen(arguments, cwd=cwd, stdout=file, stderr=subprocess.STDOUT, env=env)
 
 
-def line(process, log, pattern, timeout_s=60):
+def line(process, log, pattern):
     """The pattern's group in what the process printed, as soon as it is there."""
 
     def found():
         assert process.poll() is None, f"it ended:\n{log.read_text()}"
         return re.search(pattern, log.read_text())
 
-    return wait_for(found, timeout_s, f"{pattern!r} in {log}").group(1)
+    return wait_for(found, f"{pattern!r} in {log}").group(1)

@@ -6,21 +6,25 @@ import subprocess
 import sys
 
 import pandas as pd
-import psutil
 import pytest
 
 from record.place import claim
 from tests.running import (
+    AT_MOST_S,
     ROOT,
     SHORT,
     command,
+    command_of,
+    descendants,
     events,
+    is_alive,
     lost,
     manifest,
     measuring,
     metrics,
     processes_of,
     run,
+    run_until,
     start,
     wait_for,
 )
@@ -28,24 +32,20 @@ from tests.running import (
 LONG = [*SHORT, "workload.duration_s=40"]
 
 
-def descendants(process):
-    return psutil.Process(process.pid).children(recursive=True)
-
-
 def assert_all_gone(processes):
     def alive():
-        return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        return [p for p in processes if is_alive(p)]
 
-    wait_for(lambda: not alive(), 30, f"processes ended: {alive()}")
+    wait_for(lambda: not alive(), f"processes ended: {alive()}")
 
 
 def test_a_run_that_is_told_to_end_keeps_what_it_measured_and_leaves_no_process(tmp_path):
-    # Ctrl-C under load: test_tracking.py, test_load_workers.py.
+    # Ctrl-C under load: test_untracked.py, test_load_workers.py.
     process = start("+scenario=routed", *LONG, f"hydra.run.dir={tmp_path}")
-    wait_for(lambda: measuring(tmp_path), 90, "the load has begun")
+    wait_for(lambda: measuring(tmp_path), "the load has begun")
     children = descendants(process)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=120)
+    process.communicate(timeout=AT_MOST_S)
     assert process.returncode == 143
     assert_all_gone(children)
     assert manifest(tmp_path)["exit_reason"] == "interrupted"
@@ -57,10 +57,10 @@ def test_a_run_that_is_told_to_end_keeps_what_it_measured_and_leaves_no_process(
 
 def test_ctrl_c_while_services_start_leaves_no_process(tmp_path):
     process = start("+scenario=routed", *LONG, f"hydra.run.dir={tmp_path}")
-    wait_for(lambda: (tmp_path / "logs" / "r1.log").exists(), 90, "the first replica starts")
+    wait_for(lambda: (tmp_path / "logs" / "r1.log").exists(), "the first replica starts")
     children = descendants(process)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=120)
+    process.communicate(timeout=AT_MOST_S)
     assert process.returncode == 130
     assert_all_gone(children)
     assert manifest(tmp_path)["exit_reason"] == "interrupted"
@@ -68,17 +68,17 @@ def test_ctrl_c_while_services_start_leaves_no_process(tmp_path):
 
 def test_a_killed_runner_leaves_no_process_and_its_rows(tmp_path):
     process = start("+scenario=routed", *LONG, f"hydra.run.dir={tmp_path}")
-    wait_for(lambda: measuring(tmp_path), 90, "the load has begun")
+    wait_for(lambda: measuring(tmp_path), "the load has begun")
     children = descendants(process)
-    load = [p for p in children if "locust" in " ".join(p.cmdline())]
-    replica = next(p for p in children if "services.backend" in " ".join(p.cmdline()))
+    load = [p for p in children if "locust" in command_of(p)]
+    replica = next(p for p in children if "services.backend" in command_of(p))
     replica.suspend()  # a stopped process must go, too
     process.kill()
-    process.communicate(timeout=120)
+    process.communicate(timeout=AT_MOST_S)
     assert load
     assert_all_gone(load)
     assert_all_gone(children)
-    wait_for(lambda: manifest(tmp_path)["exit_reason"] == "killed", 30, "the manifest tells")
+    wait_for(lambda: manifest(tmp_path)["exit_reason"] == "killed", "the manifest tells")
     assert len(pd.read_parquet(tmp_path / "requests.parquet")) > 20
     assert processes_of(tmp_path) == []
 
@@ -86,12 +86,16 @@ def test_a_killed_runner_leaves_no_process_and_its_rows(tmp_path):
 @pytest.fixture(scope="module")
 def outages(tmp_path_factory):
     """A run whose router is killed, comes back, and is killed for good; the moments of all three, seconds."""
-    folder = tmp_path_factory.mktemp("outages")
-    done = run(
-        "+scenario=routed", *SHORT, "workload.duration_s=16", f"hydra.run.dir={folder}",
-        "faults=[{at_s: 4.5, action: kill, target: router, for_s: 2}, {at_s: 14, action: kill, target: router}]",
-    )  # fmt: skip
-    assert done.returncode in (0, 3), done.stderr
+
+    def overrides(duration_s):
+        first = "{at_s: 4.5, action: kill, target: router, for_s: 2}"
+        return ["+scenario=routed", *SHORT, f"faults=[{first}, {{at_s: {duration_s - 2}, action: kill, target: router}}]"]
+
+    def is_through(told):
+        words = [e["event"] for e in told if e["event"] in ("fault_injected", "fault_healed", "readmitted") and e["t_s"] > 4.5]
+        return words[:2] == ["fault_injected", "fault_healed"] and words[2:3] == ["readmitted"] and words[-1] == "fault_injected"
+
+    folder, _ = run_until(is_through, tmp_path_factory.mktemp("outages"), overrides, (16, 60))
     told = [(e["event"], e["t_s"]) for e in events(folder) if e["event"].startswith("fault_")]
     assert [word for word, _ in told] == ["fault_injected", "fault_healed", "fault_injected"]
     return folder, *(t_s for _, t_s in told)
@@ -142,7 +146,7 @@ def test_a_full_disk_is_an_error_before_the_load_starts(tmp_path):
 
     done = subprocess.run(
         command("+scenario=routed", *SHORT, f"hydra.run.dir={tmp_path}"),
-        cwd=ROOT, capture_output=True, text=True, timeout=120, preexec_fn=small_files_only, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=AT_MOST_S, preexec_fn=small_files_only, check=False,
     )  # fmt: skip
     assert done.returncode == 1
     assert "no room" in done.stderr
@@ -152,17 +156,17 @@ def test_a_full_disk_is_an_error_before_the_load_starts(tmp_path):
 def test_a_disk_that_fills_in_mid_run_ends_in_a_line_that_says_how_to_rescue_the_rows(tmp_path):
     if sys.platform != "linux":
         pytest.skip("no limit can be set for another process")
-    process = start("+scenario=routed", *SHORT, f"hydra.run.dir={tmp_path}")
-    wait_for(lambda: measuring(tmp_path), 90, "the load has begun")
+    process = start("+scenario=routed", *SHORT, "workload.duration_s=15", f"hydra.run.dir={tmp_path}")
+    wait_for(lambda: measuring(tmp_path), "the load has begun")
     _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1, hard))
-    printed, _ = process.communicate(timeout=120)
+    printed, _ = process.communicate(timeout=AT_MOST_S)
     assert process.returncode == 1, printed
     assert "Traceback" not in printed
     assert f"then python -m record.writing {tmp_path}" in printed
     assert manifest(tmp_path)["exit_reason"] == "running"
     close = [sys.executable, "-m", "record.writing", str(tmp_path), "--exit-reason", "failed"]
-    done = subprocess.run(close, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(close, cwd=ROOT, capture_output=True, text=True, timeout=AT_MOST_S, check=False)
     assert done.returncode == 0, done.stderr
     assert manifest(tmp_path)["exit_reason"] == "failed"
     assert len(pd.read_parquet(tmp_path / "requests.parquet")) > 100
@@ -175,7 +179,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(tmp_path):
         start("+scenario=routed", *SHORT, f"seed={n}", f"hydra.run.dir={folder}") for n, folder in enumerate(folders)
     ]
     for process in runs:
-        process.communicate(timeout=120)
+        process.communicate(timeout=AT_MOST_S)
         assert process.returncode in (0, 3)
     hashes = {manifest(folder)["schedule_hash"] for folder in folders}
     assert len(hashes) == 2
@@ -189,3 +193,12 @@ def test_a_folder_in_use_is_refused(tmp_path):
     mine.release()
     assert done.returncode == 1
     assert "another run" in done.stderr
+
+
+def test_a_restart_that_the_end_of_the_run_overtakes_has_landed(tmp_path):
+    late = "faults=[{at_s: 5.9, action: restart, target: r2}]"
+    assert run("+scenario=routed", *SHORT, late, f"hydra.run.dir={tmp_path}").returncode in (0, 3)
+    (landed,) = [event for event in events(tmp_path) if event["event"].startswith("fault_")]
+    assert (landed["event"], landed["target"]) == ("fault_injected", "r2") and landed["t_s"] >= 5.9
+    ends = [e["t_s"] for e in events(tmp_path) if e.get("replica") == "r2" and e["event"] in ("draining", "drained", "expired")]
+    assert all(landed["t_s"] <= t_s for t_s in ends), "it has landed when it begins"

@@ -9,12 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-import psutil
 import pytest
 
 from experiments.tracking.address import UI, pages
 from tests.ports import free_port, is_free
-from tests.running import command, manifest, processes_of, run, wait_for
+from tests.running import AT_MOST_S, command, descendants, is_alive, manifest, processes_of, run, wait_for
 from tests.system.browsing import (
     answers,
     end,
@@ -108,7 +107,7 @@ def mlflow_ui(logged, place):
 
     def answered():
         starting.result()
-        wait_for(lambda: started[0].poll() is not None or answers(url), ANSWERS_S, f"{url} answers")
+        wait_for(lambda: started[0].poll() is not None or answers(url), f"{url} answers")
         assert started[0].poll() is None, log.read_text()
         return url
 
@@ -133,23 +132,23 @@ def session(browser, mlflow_ui, place):
 
     try:
         url = begin(0)
-        wait_for(lambda: answers(url), 60, f"{url} answers")
+        wait_for(lambda: answers(url), f"{url} answers")
         with ThreadPoolExecutor() as pool:
             other = pool.submit(begin, 1)
             form, counted, failures = session_page(browser, url)
             other_url = other.result()
-        wait_for(lambda: answers(other_url), 60, f"{other_url} answers")
+        wait_for(lambda: answers(other_url), f"{other_url} answers")
         stats = json.loads(get(f"{url}/stats/requests"))
-        below = [child for process in started for child in psutil.Process(process.pid).children(recursive=True)]
+        below = [child for process in started for child in descendants(process)]
         for process in started:
             process.send_signal(signal.SIGINT)
-        status, other_status = (process.wait(40) for process in started)
+        status, other_status = (process.wait(AT_MOST_S) for process in started)
 
         def left():
-            alive = [p for p in below if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+            alive = [p for p in below if is_alive(p)]
             return alive + [p for folder in folders for p in processes_of(folder)]
 
-        wait_for(lambda: not left(), 30, f"no process is left: {left()}")
+        wait_for(lambda: not left(), f"no process is left: {left()}")
     finally:
         for process in started:
             process.kill()

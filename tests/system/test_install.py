@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from record import __version__
-from tests.running import ROOT
+from tests.running import AT_MOST_S, ROOT
 
 UV = Path(sys.executable).with_name("uv")
 MOST_MB = 450
@@ -26,7 +26,7 @@ def do(*command: object, cwd: Path, **env: str) -> subprocess.CompletedProcess[s
     # Nothing of this environment: no folder of modules, no settings of ours.
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "AEGIS", "MLFLOW"))}
     return subprocess.run(
-        [str(word) for word in command], cwd=cwd, capture_output=True, text=True, timeout=150, check=False,
+        [str(word) for word in command], cwd=cwd, capture_output=True, text=True, timeout=AT_MOST_S, check=False,
         env={**inherited, **env},
     )  # fmt: skip
 

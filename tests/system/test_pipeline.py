@@ -150,8 +150,8 @@ def test_plots_of_two_commits_stand_on_one_page_that_asks_no_other_machine(commi
     try:
         browser.get(page.as_uri())
         # A drawing a scenario, and the picture of each commit.
-        wait_for(lambda: len(browser.find_elements("css selector", ".vega-embed canvas, .vega-embed svg.marks")) == 2, 40)
+        wait_for(lambda: len(browser.find_elements("css selector", ".vega-embed canvas, .vega-embed svg.marks")) == 2)
         images = "return [...document.images].filter(image => image.naturalWidth > 1000).length"
-        wait_for(lambda: browser.execute_script(images) == 2, 20)
+        wait_for(lambda: browser.execute_script(images) == 2)
     finally:
         browser.quit()

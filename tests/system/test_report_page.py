@@ -9,10 +9,12 @@ import subprocess
 import pytest
 
 from experiments.plan.installed import missing
-from tests.running import ROOT, SHORT, command, wait_for
+from tests.running import AT_MOST_S, ROOT, SHORT, command, wait_for
 from tests.system.browsing import open_browser, text
 
 PHONE_PX = 375
+MOST_PAGES = 9
+"""On paper, of a sweep of two arms."""
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweep") / "a sweep <here>"
     arguments = ["-m", "+scenario=failover", "seed=range(2)", "policy=round_robin,peak_ewma", "engine=sim", *SHORT]
     arguments += ["faults=[{at_s: 2, action: kill, target: r1, for_s: 2}]", f"hydra.sweep.dir='{folder}'"]
-    done = subprocess.run(command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=AT_MOST_S, check=False)
     assert done.returncode == 0, done.stderr
     return folder / "report.html", done.stdout
 
@@ -33,7 +35,7 @@ def browser(page, tmp_path_factory):
     """On that page, with every chart drawn."""
     found = open_browser(tmp_path_factory.mktemp("profile"), logs=("browser", "performance"))
     found.get(page[0].as_uri())
-    wait_for(lambda: "drawing" not in states(found) and None not in states(found), 60, "all charts are drawn")
+    wait_for(lambda: "drawing" not in states(found) and None not in states(found), "all charts are drawn")
     yield found
     found.quit()
 
@@ -86,7 +88,7 @@ def test_the_pointer_on_a_chart_tells_what_is_there(browser):
             ActionChains(browser).move_to_element_with_offset(chart, step, -20).perform()
         return browser.execute_script("return document.querySelector('#vg-tooltip-element')?.innerText ?? ''")
 
-    tip = wait_for(lambda: re.search(r"policy=\w+", told()) and told(), 20, "a tooltip")
+    tip = wait_for(lambda: re.search(r"policy=\w+", told()) and told(), "a tooltip")
     assert "policy=round_robin" in tip and "policy=peak_ewma" in tip and "seconds from the run's start" in tip
 
 
@@ -95,7 +97,7 @@ def test_on_a_phone_nothing_but_tables_scrolls_sideways(browser):
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
     try:
         browser.refresh()
-        wait_for(lambda: set(states(browser)) == {"drawn"}, 60, "all charts are drawn")
+        wait_for(lambda: set(states(browser)) == {"drawn"}, "all charts are drawn")
         assert browser.execute_script("return document.documentElement.scrollWidth") <= PHONE_PX
         wide = "return [...document.querySelectorAll('.chart svg, p, pre, h1, h2')].filter(e => e.getBoundingClientRect().right > innerWidth).length"
         assert browser.execute_script(wide) == 0
@@ -105,15 +107,19 @@ def test_on_a_phone_nothing_but_tables_scrolls_sideways(browser):
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_on_paper_everything_is_open_and_nothing_is_cut(browser):
+def test_paper_has_what_is_open_without_the_table_of_runs(browser):
     browser.execute_script("for (const part of document.querySelectorAll('details')) part.open = false")
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     try:
-        printed = browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})["data"]
-        assert base64.b64decode(printed).startswith(b"%PDF")
-        assert browser.execute_script("return [...document.querySelectorAll('main details')].every(part => part.open)")
+        printed = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})["data"])
+        assert printed.startswith(b"%PDF")
+        assert 3 < len(re.findall(rb"/Type\s*/Page\b", printed)) <= MOST_PAGES
         shown = browser.execute_script("return getComputedStyle(document.querySelector('nav')).display")
         assert shown == "none"
-        assert "workload.rate_rps" in text(browser)
+        assert "4 rows, on the page itself." in text(browser) and "workload.key_skew" not in text(browser)
+        wide = "return [...document.querySelectorAll('.chart svg')].filter(e => e.getBoundingClientRect().right > innerWidth).length"
+        assert browser.execute_script(wide) == 0
+        browser.execute_script("for (const part of document.querySelectorAll('details')) part.open = true")
+        assert "workload.key_skew" in text(browser), "who opens a part has it on paper"
     finally:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

@@ -6,26 +6,30 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from services.backend.draws import demand_ms, uniform
+from services.backend.draws import demand_ms
 from services.backend.settings import ReplicaSettings
-from tests.running import SHORT, events, lost, manifest, metrics, run
+from services.draws import uniform
+from tests.running import SHORT, events, lost, manifest, metrics, run, run_until
 
 FILES = {
     "manifest.json", "schedule.parquet", "requests.parquet", "events.jsonl", "samples.jsonl", "timeline.parquet",
-    "metrics.json", "summary.png", "counterfactual.json",
+    "metrics.json", "summary.png", "counterfactual.json", "work.parquet",
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def failover(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("failover")
-    done = run(
-        "+scenario=failover", "tracking.enabled=false", f"hydra.run.dir={folder}", "workload.duration_s=14",
-        "workload.warmup_s=2", "faults=[{at_s: 4, action: kill, target: r2, for_s: 2}]",
-        "workload.demand.replica_noise=0.5", "workload.demand.distribution=lognormal", "workload.demand.sigma=0.5",
-    )  # fmt: skip
-    assert done.returncode in (0, 3), done.stderr
-    return folder, done
+    def is_through(told):
+        healed = [e["t_s"] for e in told if e["event"] == "fault_healed"]
+        back = [e["t_s"] for e in told if e["event"] == "readmitted" and e.get("replica") == "r2"]
+        return healed and back and max(back) > healed[0]
+
+    overrides = [
+        "+scenario=failover", "tracking.enabled=false", "workload.warmup_s=2",
+        "faults=[{at_s: 4, action: kill, target: r2, for_s: 2}]", "workload.demand.replica_noise=0.5",
+        "workload.demand.distribution=lognormal", "workload.demand.sigma=0.5",
+    ]  # fmt: skip
+    return run_until(is_through, tmp_path_factory.mktemp("failover"), lambda _: overrides, (14, 60))
 
 
 def test_failover_leaves_every_file_of_the_contract(failover):
@@ -121,23 +125,27 @@ def test_baseline_and_routed_share_a_schedule(tmp_path):
 
 
 def test_autoscale_goes_up_and_comes_down_again(tmp_path):
-    done = run(
-        "+scenario=autoscale", "tracking.enabled=false", f"hydra.run.dir={tmp_path}", "workload.duration_s=34",
-        "workload.spike.at=0.1", "workload.spike.lasts=0.4", "autoscaling.stabilization_down_s=3",
-        "autoscaling.max_replicas=3",
+    def is_through(told):
+        words = [e["event"] for e in told if e.get("replica", "r3") == "r3" == e.get("target", "r3")]
+        return "fault_healed" in words and "drained" in words[words.index("fault_healed") :]
+
+    overrides = [
+        "+scenario=autoscale", "tracking.enabled=false", "summary=never", "workload.spike.at=0.1", "workload.spike.lasts=0.4",
+        "autoscaling.stabilization_down_s=3", "autoscaling.max_replicas=3",
         "faults=[{at_s: 1, action: latency, target: all, added_ms: 1}, {at_s: 2, action: error, target: r3, rate: 0, for_s: 2}]",
-    )  # fmt: skip
-    assert done.returncode in (0, 3), done.stderr
-    ready = pd.read_parquet(tmp_path / "timeline.parquet")["replicas_ready"]
-    assert ready.max() >= 3
+    ]  # fmt: skip
+    folder, _ = run_until(is_through, tmp_path, lambda _: overrides, (34, 100))
+    timeline = pd.read_parquet(folder / "timeline.parquet")
+    ready = timeline["replicas_ready"]
+    assert ready.max() >= 3 and timeline["replicas_provisioned"].max() >= 3
     assert ready.iloc[-1] < ready.max()
-    decisions = [event for event in events(tmp_path) if event["event"] == "scaling_decision"]
+    decisions = [event for event in events(folder) if event["event"] == "scaling_decision"]
     assert all(decision["reason"] for decision in decisions)
-    assert {"router", "manager", "wall"} == {entry["clock"] for entry in manifest(tmp_path)["clocks"]}
+    assert {"router", "manager", "wall"} == {entry["clock"] for entry in manifest(folder)["clocks"]}
     # Before the new replicas are there a queue may be full (503). Nothing is lost on the way down.
     down = next(d["t_s"] for d in decisions if d["desired"] < d["previous"])
-    assert set(lost(tmp_path)["status"]) <= {503} and lost(tmp_path)["sent_s"].lt(down).all()
-    told = [event for event in events(tmp_path) if event["event"].startswith("fault_")]
+    assert set(lost(folder)["status"]) <= {503} and lost(folder)["sent_s"].lt(down).all()
+    told = [event for event in events(folder) if event["event"].startswith("fault_")]
     on_all = {event["target"]: event for event in told if (event["event"], event["action"]) == ("fault_injected", "latency")}
     assert on_all["r1"]["planned_s"] == 1 and {"r2", "r3"} <= on_all.keys()  # those that started later have it, too
     assert all(event["planned_s"] is None and event["waited_s"] > 0 for id_, event in on_all.items() if id_ != "r1")

@@ -8,7 +8,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from tests.running import ROOT, command, events, manifest, wait_for
+from tests.running import AT_MOST_S, ROOT, command, command_of, events, manifest, wait_for
 from tests.services.live import backend, router
 
 TOKEN = "sesame-0pen-4-the-test-7c1f"
@@ -20,13 +20,7 @@ RUN = [
 
 def family(process):
     """Command lines of a process and all that it has started."""
-    lines = []
-    for member in (process, *process.children(recursive=True)):
-        try:
-            lines.append(" ".join(member.cmdline()))
-        except psutil.Error:
-            continue
-    return lines
+    return [command_of(member) for member in (process, *process.children(recursive=True))]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +41,7 @@ def ran(tmp_path_factory):
                     process.wait(0.5)
         finally:
             process.terminate()
-            process.wait(90)
+            process.wait(AT_MOST_S)
     assert process.returncode in (0, 3), (place / "said.txt").read_text()
     return place, lines
 
@@ -84,7 +78,7 @@ def test_a_replica_with_another_token_complains_and_tells_neither():
     mine, other = "the-replicas-own-token-000001", "the-routers-own-token-000002"
     with router(env={"AEGIS_ADMIN_TOKEN": other}) as front:
         with backend("--router", front.admin, env={"AEGIS_ADMIN_TOKEN": mine, "AEGIS_LOG_LEVEL": "warning"}) as replica:
-            wait_for(lambda: "401" in replica.said(), 60, "the replica complains")
+            wait_for(lambda: "401" in replica.said(), "the replica complains")
             assert replica.said().count("\n") == 1
             said = replica.said() + front.said()
     assert mine not in said and other not in said

@@ -13,7 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.ports import free_port
-from tests.running import SHORT, run, wait_for
+from tests.running import AT_MOST_S, SHORT, run, wait_for
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
@@ -37,7 +37,7 @@ def postgres():
             capture_output=True,
             text=True,
             cwd=folder,
-            timeout=60,
+            timeout=AT_MOST_S,
         )
         assert done.returncode == 0, done.stderr
 
@@ -68,7 +68,7 @@ def server(postgres, tmp_path):
         yield f"http://127.0.0.1:{port}", tmp_path / "server.log"
     finally:
         os.killpg(process.pid, 15)
-        process.wait(30)
+        process.wait(AT_MOST_S)
 
 
 def test_a_run_is_logged_to_a_server_on_postgresql(server, tmp_path):
@@ -81,7 +81,7 @@ def test_a_run_is_logged_to_a_server_on_postgresql(server, tmp_path):
         except OSError:
             return False
 
-    wait_for(is_up, 90, f"the server, see {log}")
+    wait_for(is_up, f"the server, see {log}")
     overrides = [override for override in SHORT if not override.startswith(("tracking", "summary"))]
     done = run(
         "+scenario=routed",

@@ -7,7 +7,7 @@ import urllib.parse
 import urllib.request
 
 from tests.ports import free_port
-from tests.running import SHORT, events, manifest, processes_of, start, wait_for
+from tests.running import AT_MOST_S, SHORT, events, manifest, processes_of, start, wait_for
 
 FAULT = "faults=[{at_s: 2, action: kill, target: r2, for_s: 1}]"
 
@@ -24,6 +24,10 @@ def test_a_session_of_the_web_ui_plays_the_faults_and_keeps_locusts_report(tmp_p
     process = start(
         "+scenario=routed", *SHORT, FAULT, "load.ui=true", f"load.ui_port={free_port()}", f"hydra.run.dir={tmp_path}"
     )
+    def counted():
+        return next((int(row["Request Count"]) for row in rows(stats) if row["Name"] == "/work"), 0)
+
+    stats = tmp_path / "locust" / "load_stats.csv"
     try:
         said: list[str] = []
         while not (found := re.findall(r"web UI: (http://\S+)", said[-1] if said else "")):
@@ -32,13 +36,12 @@ def test_a_session_of_the_web_ui_plays_the_faults_and_keeps_locusts_report(tmp_p
         url = found[0]
         form = urllib.parse.urlencode({"user_count": 2, "spawn_rate": 2, "think_time_s": 0.1, "demand_mean_ms": 5})
         urllib.request.urlopen(f"{url}/swarm", form.encode(), timeout=30).close()
-        wait_for(lambda: "fault_healed" in told(tmp_path), 60, "the fault has landed and was healed")
-        stats = tmp_path / "locust" / "load_stats.csv"
-        wait_for(lambda: any(row["Name"] == "/work" for row in rows(stats)), 60, "Locust has written its statistics")
+        wait_for(lambda: "fault_healed" in told(tmp_path), "the fault has landed and was healed")
+        wait_for(lambda: counted() > 10, "Locust has counted some requests")
         process.send_signal(signal.SIGINT)
         # Not communicate(): it would lose what stands in the buffer that readline() has filled.
         printed = process.stdout.read()
-        process.wait(60)
+        process.wait(AT_MOST_S)
     finally:
         process.kill()
     printed = "".join(said) + printed
@@ -47,6 +50,6 @@ def test_a_session_of_the_web_ui_plays_the_faults_and_keeps_locusts_report(tmp_p
     assert "fault injected: kill on r2" in printed and "fault healed: kill on r2" in printed
     assert told(tmp_path).count("fault_injected") == 1
     assert "/work" in (tmp_path / "locust" / "report.html").read_text()
-    assert int(next(row for row in rows(stats) if row["Name"] == "/work")["Request Count"]) > 10
+    assert counted() > 10
     assert manifest(tmp_path)["exit_reason"] == "interrupted"
     assert processes_of(tmp_path) == []

@@ -3,16 +3,44 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
-
-import psutil
+from typing import NamedTuple
 
 from analysis.compare import main as compare
 from experiments.tracking.naming import metric_key
 from tests.analysis.swept import swept
-from tests.running import ROOT, manifest
+from tests.running import AT_MOST_S, ROOT, manifest, metrics, run
 
 POLICIES = "round_robin,peak_ewma"
+SHORT = ["+scenario=routed", "replicas=1", "workload.rate_rps=20", "workload.duration_s=2", "workload.warmup_s=0.5"]
+
+
+class Ran(NamedTuple):
+    folder: Path
+    done: subprocess.CompletedProcess
+    seconds: float
+
+
+def ran_at(folder, *arguments, **env):
+    """A short run, or a sweep with `-m`, into that folder, and how long it took."""
+    began = time.monotonic()
+    kind = "sweep" if "-m" in arguments else "run"
+    done = run(*arguments, *SHORT, f"hydra.{kind}.dir={folder}", env=env)
+    return Ran(folder, done, time.monotonic() - began)
+
+
+def database(place):
+    """The environment of runs that are logged to a database in that folder."""
+    return {"MLFLOW_TRACKING_URI": f"sqlite:///{place / 'mlflow.db'}"}
+
+
+def client_of(env):
+    """MLflow's own client, on the database that the first runs made."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=env["MLFLOW_TRACKING_URI"])
 
 
 def logged(client, folder):
@@ -21,6 +49,11 @@ def logged(client, folder):
     found = [run for run in client.search_runs(["1"]) if run.data.tags.get("aegis.started_at") == began]
     assert len(found) == 1, f"{folder}: {len(found)} runs in MLflow"
     return found[0]
+
+
+def status_of(folder):
+    """MLflow's status of a run that has ended by itself: one that does not count is no green one."""
+    return "FINISHED" if metrics(folder)["valid"] else "FAILED"
 
 
 def files(client, run_id, inside=None):
@@ -61,7 +94,7 @@ def compared_sweep(sweep, *, seeds=2, invalid=()):
 def log_later(*folders, env):
     return subprocess.run(
         [sys.executable, "-m", "experiments.tracking", *map(str, folders)],
-        cwd=ROOT, capture_output=True, text=True, timeout=200, env={**os.environ, **env}, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=AT_MOST_S, env={**os.environ, **env}, check=False,
     )  # fmt: skip
 
 
@@ -70,12 +103,8 @@ def log_sweep(sweep, *, env):
     told = [*sorted(path.parent for path in sweep.glob("*/manifest.json")), "end FINISHED"]
     return subprocess.run(
         [sys.executable, "-m", "experiments.tracking", "--of-sweep", str(sweep)], input="\n".join(map(str, told)) + "\n",
-        cwd=ROOT, capture_output=True, text=True, timeout=200, env={**os.environ, **env}, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=AT_MOST_S, env={**os.environ, **env}, check=False,
     )  # fmt: skip
-
-
-def of(process):
-    return psutil.Process(process.pid).children(recursive=True)
 
 
 def parent_and_children(client, folder):

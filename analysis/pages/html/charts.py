@@ -51,7 +51,7 @@ def chart(layers: Sequence[Spec], *, height_px: int = HEIGHT_PX, **more: Any) ->
             "axis": {"labelColor": MUTED, "titleColor": MUTED, "titleFontWeight": "normal", "gridOpacity": 0.5},
             "legend": {
                 "orient": "bottom",
-                "columns": 2,
+                "columns": {"expr": "width < 400 ? 1 : 2"},
                 "labelLimit": 150,
                 "title": None,
                 "labelColor": INK,
@@ -80,15 +80,15 @@ def coloured(series: Sequence[Series]) -> Spec:
         "type": "nominal",
         "scale": {"domain": [one.name for one in series], "range": [one.colour for one in series]},
         "sort": None,
-        **({} if len(series) > 1 else {"legend": None}),
+        "legend": {"symbolType": "stroke"} if len(series) > 1 else None,
     }
 
 
 def dashed(series: Sequence[Series]) -> Spec:
     """The stroke of each name."""
     scale = {"domain": [one.name for one in series], "range": [list(one.dash) for one in series]}
-    legend = {} if len(series) > 1 else {"legend": None}
-    return {"field": "name", "type": "nominal", "scale": scale, "sort": None, **legend}
+    legend = {"symbolType": "stroke"} if len(series) > 1 else None
+    return {"field": "name", "type": "nominal", "scale": scale, "sort": None, "legend": legend}
 
 
 def lines(

@@ -1,6 +1,5 @@
 """The page from its parts: template, style, script and Vega become one file, in which no text of a folder is markup."""
 
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import Any
 from analysis.pages.html.charts import Chart
 from analysis.tables.export import Sheet
 from record import __version__
-from record.files import write_text
+from record.files import cached, write_text
 
 HERE = Path(__file__).resolve().parent
 NEEDED = ("vl_convert", "jinja2")
@@ -37,6 +36,8 @@ class Section:
     commands: Sequence[str] = ()
     is_folded: bool = False
     """Whether all of it is behind its title."""
+    is_for_screens: bool = False
+    """Whether paper has its title and how much it is, and nothing more."""
 
     @property
     def name(self) -> str:
@@ -56,6 +57,11 @@ class Section:
         if alone:
             placed[-1] = (placed[-1][0], True)
         return placed
+
+    @property
+    def left_out(self) -> str:
+        """What paper says in place of it."""
+        return f"{sum(len(sheet.rows) for sheet in self.sheets)} rows, on the page itself."
 
     @property
     def is_empty(self) -> bool:
@@ -128,8 +134,7 @@ def bundle() -> str:
     """
     vl_convert = import_module("vl_convert")  # its types know neither its version nor that all has a default
 
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    kept = Path(root) / "aegis" / f"vega-{vl_convert.__version__}.js"
+    kept = cached(f"vega-{vl_convert.__version__}.js")
     try:
         return kept.read_text(encoding="utf-8")
     except (OSError, ValueError):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from analysis.comparison.compared import BY_KEY
 from analysis.comparison.comparison import Comparison, Row
 from analysis.comparison.text import effect, verdict_words
-from analysis.pages.comparison_page import COLOURS, Ends, arms_of, has_ratio, ratio_ticks, reach, scaled
+from analysis.pages.comparison_page import COLOURS, Ends, has_ratio, ratio_ticks, reach, scaled
 from analysis.pages.html.charts import HEIGHT_PX, Chart, Spec, chart, known
 from analysis.pages.style import BLUE, GREY, MUTED
 from record.metrics import value_of
@@ -45,8 +45,8 @@ def of_primary(comparison: Comparison, names: dict[str, str]) -> list[Chart]:
 def of_runs(comparison: Comparison, names: dict[str, str]) -> list[Chart]:
     """The primary metric of every run that was compared; a line joins the runs of one seed."""
     compared = BY_KEY[comparison.primary]
-    scale, unit = (100.0, "%") if compared.is_share else (1.0, compared.unit)
-    members = arms_of(comparison)
+    scale, unit = (100.0, "%") if compared.is_percent else (1.0, compared.unit)
+    members = comparison.arms
     values = [
         {"arm": names[label], "place": place, "seed": str(one.run.manifest.get("seed")), "value": scale * value}
         for place, (label, runs) in enumerate(members.items())
@@ -99,7 +99,7 @@ def _forest(rows: Sequence[tuple[str, Row]], comparison: Comparison) -> Spec:
     x["axis"] |= {"values": ratio_ticks(start, stop)} if is_ratio else {"tickCount": 6}
     x["axis"] |= {"labelOverlap": "greedy"}
     y = {"field": "name", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 150}}
-    words = list(dict.fromkeys(value["word"] for value in values))
+    words = list(dict.fromkeys(value["word"] for value in values if value["value"] is not None or "cut" in value))
     colour = {"field": "word", "type": "nominal", "scale": {"domain": words, "range": [COLOURS[w] for w in words]}}
     shape = {"field": "word", "type": "nominal", "scale": {"domain": words, "range": [SHAPES[w] for w in words]}}
     tips = [{"field": name, "type": "nominal"} for name in ("name", "effect", "verdict")]

@@ -67,7 +67,7 @@ def _drawn(served: dict[storm.At, list[float]], edge: float) -> Chart:
     ]  # fmt: skip
     colour: Spec = {
         "field": "share", "type": "quantitative", "scale": {"scheme": "cividis", "domain": [0, 1]},
-        "legend": {"title": SERVED, "format": ".0%", "gradientLength": 200},
+        "legend": {"title": SERVED, "format": ".0%", "gradientLength": 200, "values": [0, 0.5, 1]},
     }  # fmt: skip
     dark = {"test": "datum.share < 0.5", "value": "white"}
     layers: list[Spec] = [

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from analysis.metrics.counterfactual import lines, rows, sides
 from analysis.metrics.measured import InNumbers
 from analysis.metrics.verdict import verdict
 from analysis.pages.html import distributions, timelines
@@ -10,6 +11,8 @@ from analysis.pages.html.provenance import commands, methods, protocol, settings
 from analysis.pages.rows import policy, scenario
 from analysis.tables.export import Sheet
 from analysis.tables.lists import metrics_list, short_list
+from record.counterfactual import read
+from record.metrics import Metrics
 from record.reading import Run
 
 MOST_EVENTS = 400
@@ -23,6 +26,9 @@ def describe(measured: InNumbers, places: list[Path], expected: Section | None =
         measured: the run in numbers.
         places: as typed, for the commands.
         expected: what was expected of it, and what became of that.
+
+    Raises:
+        FolderError: what was simulated beside it is damaged.
     """
     run, timeline, metrics = measured
     manifest = run.manifest
@@ -30,6 +36,7 @@ def describe(measured: InNumbers, places: list[Path], expected: Section | None =
     sections = [] if expected is None else [expected]
     sections += [
         Section("The run over time", charts=timelines.of_run(run, timeline)),
+        *_handling(run, metrics),
         Section("Distribution of latency", charts=distributions.of_run(run)),
         Section("In numbers", sheets=[short_list(manifest, metrics)], folded=[metrics_list(metrics)]),
         Section("Faults and events", sheets=[faults] if faults.rows else [], folded=[_events(run)]),
@@ -49,6 +56,17 @@ def describe(measured: InNumbers, places: list[Path], expected: Section | None =
         sections=sections,
         notes=[f"{text[:1].upper()}{text[1:]}." for text in metrics["warnings"]],
     )
+
+
+def _handling(run: Run, metrics: Metrics) -> list[Section]:
+    """The same run without the router's failure handling, where it was simulated."""
+    simulated = read(run.folder, run.manifest)
+    if simulated is None:
+        return []
+    columns = ("what", *(side.name for side in sides(simulated, metrics)))
+    told = [f"{text[:1].upper()}{text[1:]}." for text in lines(simulated, metrics)]
+    side_by_side = Sheet("Side by side", columns, rows(simulated, metrics))
+    return [Section("What the failure handling bought", told, sheets=[side_by_side])]
 
 
 def _faults(run: Run) -> Sheet:

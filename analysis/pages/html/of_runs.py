@@ -8,14 +8,16 @@ import numpy as np
 
 from analysis.comparison.compared import BY_KEY, FAILED
 from analysis.comparison.comparison import Comparison
+from analysis.comparison.front import front_of
 from analysis.comparison.notes import left_out, notes
 from analysis.comparison.text import best, effect, headline, verdict_words
-from analysis.pages.comparison_page import arms_of, names_of
-from analysis.pages.html import distributions, effects, timelines
+from analysis.pages.comparison_page import names_of
+from analysis.pages.html import distributions, effects, fronts, timelines
 from analysis.pages.html.document import Document, Section
 from analysis.pages.html.provenance import commands, methods, protocol, settings, versions
 from analysis.pages.rows import Row, arrange
 from analysis.tables.export import Sheet
+from analysis.tables.fronts import front_list, in_words
 from analysis.tables.lists import effects_list, runs_list
 from analysis.tables.loading import arms_of as arms_by_run
 from record.metrics import Metrics
@@ -61,7 +63,7 @@ def describe(reported: Reported, places: list[Path]) -> Document:
     sections = [] if reported.expected is None else [reported.expected]
     sections += _of_rows(rows) if comparison is None else _of_arms(comparison)
     sections += [
-        Section("Every run", sheets=_every_run(runs, rows, comparison)),
+        Section("Every run", sheets=_every_run(runs, rows, comparison), is_for_screens=True),
         Section("What was left out", paragraphs=_left_out(runs, comparison, reported.unread)),
         Section("Protocol and versions", sheets=[protocol(only), versions(only)], folded=[settings(only)]),
         Section("Methods", paragraphs=methods(only, comparison)),
@@ -89,7 +91,7 @@ def _verdicts(comparison: Comparison) -> list[str]:
 
 
 def _of_arms(comparison: Comparison) -> list[Section]:
-    names, arms = names_of(comparison), arms_of(comparison)
+    names, arms = names_of(comparison), comparison.arms
     shown = {label: runs for label, runs in list(arms.items())[:MOST_ARMS] if runs}
     told = []
     if len(arms) > MOST_ARMS:
@@ -98,7 +100,11 @@ def _of_arms(comparison: Comparison) -> list[Section]:
         names[label]: np.concatenate([one.run.latencies for one in runs]) for label, runs in shown.items()
     }
     overview = effects.of_primary(comparison, names) if len(comparison.pairings) > 1 else []
-    sections = [
+    front = front_of(arms)
+    sections = [] if front is None else [
+        Section("Cost and broken promises", in_words(front), [fronts.of_front(front)], [front_list(front)])
+    ]
+    sections += [
         Section("Arms over each other", told, [
             *overview, *effects.of_runs(comparison, names), *distributions.of_many(latencies),
         ], [_arms(comparison, names)]),
@@ -121,11 +127,13 @@ def _of_arms(comparison: Comparison) -> list[Section]:
 def _arms(comparison: Comparison, names: dict[str, str]) -> Sheet:
     """Each arm with its effect on the primary metric and on lost requests."""
     keys = list(dict.fromkeys((comparison.primary, FAILED)))
-    columns = ["in charts", "arm", *(text for key in keys for text in (f"{BY_KEY[key].label} [interval]", "verdict"))]
+    is_short = any(name != arm for arm, name in names.items())
+    columns = ["in charts", "arm"] if is_short else ["arm"]
+    columns += [text for key in keys for text in (f"{BY_KEY[key].label} [interval]", "verdict")]
     reference = comparison.pairings[0].reference
-    rows = [[names[reference], reference, *("reference", "") * len(keys)]]
+    rows = [[*([names[reference]] if is_short else []), reference, *("reference", "") * len(keys)]]
     for pairs in comparison.pairings:
-        cells = [names[pairs.arm], pairs.arm]
+        cells = [*([names[pairs.arm]] if is_short else []), pairs.arm]
         for key in keys:
             row = comparison.row(pairs.arm, key)
             cells += ["no pair", ""] if row is None else [effect(row), verdict_words(row, comparison)]

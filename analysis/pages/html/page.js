@@ -39,8 +39,3 @@ drawVisible(document);
 for (const part of document.querySelectorAll("details")) {
   part.addEventListener("toggle", () => { if (part.open) drawVisible(part); });
 }
-
-// On paper nothing can be opened.
-window.addEventListener("beforeprint", () => {
-  for (const part of document.querySelectorAll("main section > details, main section details")) part.open = true;
-});

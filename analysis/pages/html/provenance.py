@@ -12,6 +12,7 @@ from analysis.comparison.text import look_of
 from analysis.tables.export import Sheet
 from record.reading import Run
 from record.settings import flatten
+from record.shapes import url_of_external
 
 SWEEP_CONFIG = "multirun.yaml"
 """Hydra's own record of a sweep, in its folder."""
@@ -28,6 +29,7 @@ SHOWN = (
     "workload.demand.mean_ms",
     "workload.demand.distribution",
     "workload.trace",
+    "router.url",
     "replicas",
     "replica.concurrency",
     "replica.queue_limit",
@@ -44,6 +46,8 @@ SHOWN = (
     "comparison.smallest_share",
 )
 """What tells most; the whole configuration stands below it."""
+FORMS = {None: None, True: "compiled (make fast)", False: "Python files"}
+"""Of the router; None = none, or not known."""
 MOST_VALUES = 4
 """Different values of a key that are named; of more, how many there are."""
 
@@ -51,6 +55,8 @@ MOST_VALUES = 4
 def protocol(runs: Sequence[Run]) -> Sheet:
     """What was asked of what: the keys that tell most, and the values that runs have."""
     values = _values(runs) | {"faults": _told(list(dict.fromkeys(_planned(run) for run in runs)))}
+    if all(url_of_external(run.manifest) for run in runs):
+        values.pop("policy.name", None)
     rows = [(key, values[key]) for key in SHOWN if values.get(key) not in (None, "none", "[]", "")]
     seeds = sorted({run.manifest.get("seed") for run in runs}, key=lambda seed: (seed is None, seed))
     hashes = dict.fromkeys(str(run.manifest.get("schedule_hash"))[:12] for run in runs)
@@ -92,6 +98,7 @@ def versions(runs: Sequence[Run]) -> Sheet:
         "platform": [run.manifest.get("platform") for run in runs],
         "CPU": [f"{run.manifest['cpu']}, {run.manifest.get('cores')} cores" for run in runs if run.manifest.get("cpu")],
         "packages": [_packages(run) for run in runs],
+        "router": [FORMS[run.manifest.get("router_compiled")] for run in runs],
         "plugins": [_plugins(run) for run in runs],
     }
     for label, values in known.items():

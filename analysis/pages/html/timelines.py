@@ -7,18 +7,21 @@ import pandas as pd
 
 from analysis.comparison.arms import Measured
 from analysis.metrics import timeline as rows_a_second
+from analysis.metrics.scaling import over_time
 from analysis.pages.html.charts import ARMS, DASHES, Chart, Series, bands, chart, lines, log_axis, numbers, warmup_of
 from analysis.pages.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, TIME, fault_spans
 from record.latency import quantiles_by, ranked_ms
 from record.reading import Run
 
+REPLICAS = ((GREY, (1, 0)), (GREEN, (6, 3)), (ORANGE, (1, 0)), (PURPLE, (2, 2)))
+"""Colour and stroke of those desired, ready, needed, and of hindsight."""
 CPU = (("replicas", GREEN), ("router", ORANGE), ("generator", PURPLE), ("foreign", INK))
 
 
 def of_run(run: Run, timeline: pd.DataFrame) -> list[Chart]:
     """Latency, rates, replicas and CPU of each second; what was not sampled is not there."""
     middle = numbers(timeline["second"] + 0.5)
-    end = numbers(timeline["second"] + 1)
+    begin = numbers(timeline["second"])  # a sample at a second's end holds for that second
     width = np.minimum(1.0, run.end_s - timeline["second"])
     charts = []
     if timeline["p99_ms"].notna().any():
@@ -35,9 +38,12 @@ def of_run(run: Run, timeline: pd.DataFrame) -> list[Chart]:
     drawn = lines(rates, _time(run), _axis("requests per second"))
     charts.append(Chart("Rates", _over_time([run], drawn), _marks(run)))
     if timeline[["replicas_ready", "replicas_desired"]].notna().any(axis=None):
+        known = {"desired": timeline["replicas_desired"], "ready": timeline["replicas_ready"]}
+        known |= {name: pd.Series(values) for name, values in over_time(run, timeline).items()}
         counts = [
-            _series(end, timeline["replicas_desired"], "desired", GREY),
-            _series(end, timeline["replicas_ready"], "ready", GREEN, (6, 3)),
+            _series(begin, values, name, *style)
+            for (name, values), style in zip(known.items(), REPLICAS, strict=False)
+            if values.notna().any()
         ]
         drawn = lines(counts, _time(run), _axis("replicas"), interpolate="step-after")
         charts.append(Chart("Replicas", _over_time([run], drawn), _marks(run)))

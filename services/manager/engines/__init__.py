@@ -6,6 +6,7 @@ An engine only starts and stops replicas; they register with the router themselv
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -33,11 +34,17 @@ class Running:
     admin_url: str
     pid: int | None
     state: str
-    """`starting`, `running`, `draining` or `dead`."""
+    """`starting`, `running`, `draining` or `dead`; `warm`: it stands by."""
+
+
+def provisioned(replicas: Iterable[Running]) -> int:
+    """How many of them are paid for: all that have not ended, in rotation or out of it, starting or draining."""
+    return sum(replica.state != "dead" for replica in replicas)
 
 
 class Engine(Protocol):
-    """The shape of every engine."""
+    """The shape of every engine. One that plays what is asked of single starts (`autoscaling.starts`) says
+    `has_starts = True`, and is a `StagingEngine`."""
 
     name: str
     """Of its file."""
@@ -89,6 +96,16 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """The manager ends."""
+
+
+class StagingEngine(Engine, Protocol):
+    """An engine that gives single starts options of their own, and has replicas that stand by."""
+
+    async def start(self, id_: str, more: Mapping[str, object] | None = None) -> None:
+        """Likewise; `more` are options of services.backend for this start alone, with underscores."""
+
+    def join(self, id_: str) -> None:
+        """Let one that stands by register."""
 
 
 def replica_flags(id_: str, replica: dict[str, Any]) -> list[str]:

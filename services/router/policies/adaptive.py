@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from services.router.policies import Candidate, Outcome, Pick, RequestInfo
 from services.router.policy import sample
-from services.router.standing_out import GAIN, LIMIT, LONGEST, Known, StandingOut
+from services.router.standing_out import GAIN, LIMIT, LONGEST, Known, StandingOut, told_speeds
 
 NOTHING: dict[str, Known] = {}
 
@@ -17,8 +17,9 @@ class Adaptive:
     Averages of latency cost more than they bring while replicas are alike: here one counts only where a replica stands
     out (services/router/standing_out.py). It is then so many times as dear, and its free slots no cheaper than the last
     of them: the shortest expected delay (Banawan and Zahorjan, Load sharing in heterogeneous queueing systems, INFOCOM
-    1989). Among equals the one that less speaks against is taken. A few of a large fleet are nearly as good as all
-    (Mitzenmacher, The power of two choices in randomized load balancing, IEEE TPDS 12, 2001).
+    1989); so are those of one that by its weight is slower. Among equals the one that less speaks against is taken. A
+    few of a large fleet are nearly as good as all (Mitzenmacher, The power of two choices in randomized load balancing,
+    IEEE TPDS 12, 2001).
     Slow start: a replica that joins later is looked at by a share of the requests that grows over `slow_start_s` from
     a tenth (Envoy's least share of a weight) to all; in Envoy the weight grows, which here, where the least of all is
     taken, would keep it out until the end, and then flood it.
@@ -51,6 +52,8 @@ class Adaptive:
         self._slow_start_s = slow_start_s
         self._outliers = StandingOut(error_penalty_s)
         self._since: dict[str, float] = {}
+        self._told: dict[str, float] = {}
+        """Of replicas that are slower by their weights: how fast beside the best."""
         self._settled: Sequence[Candidate] | None = None
         """A fleet nobody of which has joined of late; one that has changed is another tuple."""
 
@@ -63,7 +66,7 @@ class Adaptive:
             self._look(candidates, now)
         count = total if total <= self._scan else min(self._choices, total)
         best, least, reason = candidates[0], float("inf"), "least" if total <= self._scan else "sampled"
-        is_settled, fleet_s = candidates is self._settled, outliers.fleet_s
+        is_settled, fleet_s, told = candidates is self._settled, outliers.fleet_s, self._told
         known_of = (outliers.known if fleet_s else NOTHING).get
         drawn = sample(candidates, count, self._rng)
         for candidate in drawn:
@@ -71,6 +74,8 @@ class Adaptive:
                 reason = "slow_start"
                 continue
             load, known = candidate.in_flight + 1, known_of(candidate.id)
+            if told and candidate.id in told:
+                load = max(load, candidate.concurrency or 1)
             if known is None:
                 cost = load / candidate.weight
             elif known.starts and (
@@ -95,6 +100,7 @@ class Adaptive:
         """Look at the fleet: what it takes, who has left, and whether nobody has joined of late."""
         ids, since = [candidate.id for candidate in candidates], self._since
         self._outliers.refresh(ids, now)
+        self._told = told_speeds(candidates)
         if len(since) > 2 * len(ids) + self._scan:
             since = self._since = {id_: since.get(id_, now) for id_ in ids}
         has_settled = all(now - since.get(id_, now) >= self._slow_start_s for id_ in ids)
@@ -106,10 +112,11 @@ class Adaptive:
         return since_s < self._slow_start_s and self._rng.random() > max(0.1, since_s / self._slow_start_s)
 
     def on_start(self, replica: Candidate, now: float) -> None:
-        """A time at a replica whose slots are taken is that of several, one after another."""
+        """A time at a replica whose slots are taken is that of several, one after another; at a slow one likewise."""
         slots = replica.concurrency
         load = replica.in_flight + 1
-        self._outliers.begin(replica.id, 1.0 if slots is None or load <= slots else load / slots, now)
+        places = 1.0 if slots is None or load <= slots else load / slots
+        self._outliers.begin(replica.id, places / self._told.get(replica.id, 1.0) if self._told else places, now)
 
     def on_finish(self, replica: Candidate, outcome: Outcome, latency: float, now: float) -> None:
         """A failed attempt is no answer, and a cancelled one no sign of anything but its time."""

@@ -5,14 +5,14 @@ import random
 from collections.abc import Sequence
 from typing import ClassVar
 
-from services.router.limits import Gradient2
+from services.router.limits import SlowStart
 from services.router.policies import Candidate, Outcome, Pick, RequestInfo
 from services.router.settings import LimitSettings
-from services.router.standing_out import StandingOut
+from services.router.standing_out import StandingOut, told_speeds
 from services.router.waiting import ORDERS, Line
 
-FOUND = LimitSettings(initial=2, least=1, most=1000, queue=1.0)
-"""Slots that nobody has said: Gradient2 for each replica, with room for one more than latency says."""
+FOUND = LimitSettings(initial=2, least=1, most=1000, queue=1.0, window_s=0.5)
+"""Slots that nobody has said: a limit for each replica, with room for one more than latency says."""
 EVIDENCE = 7.0
 """From which on a replica stands out: more than `adaptive` asks for, since one that is left idle clears itself late."""
 
@@ -57,7 +57,9 @@ class LateBinding:
         self._is_told = slots == "registered"
         self.line = Line(order, limit, longest_s)
         self._outliers = StandingOut(error_penalty_s, EVIDENCE)
-        self._found: dict[str, Gradient2] = {}
+        self._told: dict[str, float] = {}
+        """Of replicas that are slower by their weights: how fast beside the best."""
+        self._found: dict[str, SlowStart] = {}
 
     def slots(self, replica: Candidate) -> int:
         """So many attempts at a time."""
@@ -73,6 +75,10 @@ class LateBinding:
             return None
         if now >= self._outliers.due:
             self._outliers.refresh([candidate.id for candidate in candidates], now)
+            self._told = told_speeds(candidates)
+            if self._found:  # candidates are only those with room, where room is bounded: these are not forgotten
+                known = self._outliers.known
+                self._found = {id_: found for id_, found in self._found.items() if id_ in known}
         self._rng.shuffle(free)
         best, least, reason = free[0], (math.inf, 0.0, 0.0), "free"
         for candidate in free:
@@ -96,12 +102,13 @@ class LateBinding:
 
     def on_start(self, replica: Candidate, now: float) -> None:
         """Beyond its slots, where others use them, too, it is served one after another."""
-        self._outliers.begin(replica.id, max(1.0, (replica.in_flight + 1) / self.slots(replica)), now)
+        places = max(1.0, (replica.in_flight + 1) / self.slots(replica))
+        self._outliers.begin(replica.id, places / self._told.get(replica.id, 1.0), now)
 
     def on_finish(self, replica: Candidate, outcome: Outcome, latency: float, now: float) -> None:
         """As `adaptive` sees it; an answer also says how many slots there are."""
         failed = outcome in ("error", "overloaded")
         self._outliers.end(replica.id, latency, now, answered=outcome == "ok", failed=failed)
         if outcome == "ok" and latency > 0 and not (self._is_told and replica.concurrency is not None):
-            found = self._found.setdefault(replica.id, Gradient2(FOUND))
+            found = self._found.setdefault(replica.id, SlowStart(FOUND))
             found.on_answer(latency, replica.in_flight + 1, now)

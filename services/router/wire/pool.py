@@ -6,13 +6,13 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from services.descriptors import NO_DESCRIPTOR, own_fault
+from services.router.idle_limit import IdleLimit
+from services.router.settings import KEEPALIVE_S
 from services.router.wire.outbox import Outbox
 from services.router.wire.replica import Connection
 
 TURN_S = 0.01
 """What has come by the end of a connection's time is dealt with in the loop's next turns, seconds."""
-KEEPALIVE_S = 15.0
-"""Idle connections to replicas are closed by the router first: the replicas wait for 75 s (caddy #6452)."""
 
 
 class Pool:
@@ -26,6 +26,8 @@ class Pool:
         self._most = most
         self._idle: dict[str, list[Connection]] = {}
         self._open: set[Connection] = set()
+        self._limit: IdleLimit | None = None
+        """What has been learnt of connections that were dead; None = none was."""
         self._sweeping: asyncio.TimerHandle | None = None
         self._connecting: set[asyncio.Task[None]] = set()
         self.missed_s: Callable[[float], float] = lambda _: 0.0
@@ -38,10 +40,31 @@ class Pool:
         stack = self._idle.get(url)
         while stack:
             connection = stack.pop()
-            if not connection.has_news():
+            if not connection.has_news() and (self._limit is None or self._trusts(connection, self._limit)):
                 return connection
             connection.close()
         return None
+
+    def _trusts(self, connection: Connection, limit: IdleLimit) -> bool:
+        now = time.monotonic()
+        return limit.trusts(now - connection.idle_at, now)
+
+    def silent(self, connection: Connection, asked_at: float) -> bool:
+        """There was no answer on it in time to what was asked at `asked_at`.
+
+        Returns whether it had been used before: then not the replica, but the connection may be dead, and those that
+        have been idle since then or longer with it. They are closed.
+        """
+        if not connection.idle_at:
+            return False
+        if self._limit is None:
+            self._limit = IdleLimit()
+        self._limit.silent(asked_at - connection.idle_at, time.monotonic())
+        stack = self._idle.get(connection.url, [])
+        for idle in [each for each in stack if each.idle_at < asked_at]:
+            stack.remove(idle)
+            idle.close()
+        return True
 
     def connect(self, url: str, then: Callable[[Connection | BaseException], None]) -> asyncio.Task[None]:
         """Make a new connection; `then` gets it, or why there is none. Cancelled, it calls nobody."""

@@ -6,8 +6,9 @@ from random import Random
 import pytest
 
 from services.backend import faults
-from services.backend.draws import demand_ms, uniform
+from services.backend.draws import demand_ms
 from services.backend.settings import ReplicaSettings
+from services.draws import uniform
 
 KINDS = list(faults.PARAMETERS)
 
@@ -137,6 +138,7 @@ def test_a_seed_draws_the_strengths_that_it_drew_in_earlier_runs():
         "refuse": {},
         "flap": {"period_s": 1.2},
         "lie": {},
+        "cache_loss": {},
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from services.backend.renewal import Leaving, may_leave
 from services.backend.settings import DRAIN_S, SETTLE_S
-from tests.running import ROOT
+from tests.running import AT_MOST_S, ROOT
 from tests.services.live import Service, backend, client, eventually, json_of, router, until
 
 
@@ -219,7 +219,7 @@ async def test_it_registers_renews_and_leaves_in_order_without_losing_a_request(
             assert {status for status, replica in answered if replica is None} <= {503}
             words = [event["event"] for event in (await json_of(session, f"{front.admin}/events"))["events"]]
             assert words == ["registered", "readmitted", "draining", "drained"]
-        assert started.process.wait(30) == 0
+        assert started.process.wait(AT_MOST_S) == 0
         started.stop()
 
 
@@ -292,7 +292,7 @@ async def test_a_renewal_leaves_weight_and_state_as_the_operator_set_them():
 def test_a_replica_that_could_never_register_does_not_start(arguments):
     done = subprocess.run(
         [sys.executable, "-m", "services.backend", "--port", "0", *arguments],
-        cwd=ROOT, capture_output=True, text=True, timeout=90, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=AT_MOST_S, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert arguments[0].removeprefix("--") in done.stderr.splitlines()[-1]

@@ -8,6 +8,8 @@ import signal
 import psutil
 import pytest
 
+from services.manager.__main__ import main
+from tests.running import AT_MOST_S, descendants, is_alive
 from tests.services.live import JSON, Service, client, eventually, json_of, router
 
 
@@ -148,9 +150,9 @@ async def test_it_drains_its_replicas_when_it_ends(tmp_path):
         manager = Service("manager", "--port", 0, "--router", front.admin, "--replicas", 1, "--log-dir", tmp_path)
         async with client() as session:
             await settled(session, (front, manager), 1)
-            children = psutil.Process(manager.process.pid).children(recursive=True)
+            children = descendants(manager.process)
             assert manager.stop() == 0
-            assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+            assert not [child for child in children if is_alive(child)]
             words = [event["event"] for event in (await json_of(session, f"{front.admin}/events"))["events"]]
             assert words[-2:] == ["draining", "drained"]
 
@@ -207,7 +209,7 @@ async def test_replicas_whose_manager_was_killed_leave_and_do_not_disturb_their_
         async with client() as session:
             orphan = psutil.Process((await status(session, first))["replicas"][0]["pid"])
             first.process.kill()
-            first.process.wait(30)
+            first.process.wait(AT_MOST_S)
             second = Service("manager", "--router", front.admin, *arguments)
             try:
                 new = (await status(session, second))["replicas"][0]["url"]
@@ -224,4 +226,23 @@ async def test_replicas_whose_manager_was_killed_leave_and_do_not_disturb_their_
 
 
 async def gone(process):
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    return not is_alive(process)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"scaler": 5}, "scaling, scaler, replica must be objects"),
+        ({"scaling": {"min_replicas": "a"}}, "scaling.min_replicas=a: must be a whole number"),
+        ({"scaling": {"least": 1}}, "scaling.least: there is no such key; there are min_replicas, max_replicas"),
+        ({"scaling": {"min_replicas": 9}}, "autoscaling.min_replicas=9: must not exceed max_replicas=6"),
+        ({"scaler": {"name": "hpa", "metrics": 5}}, "scaler.metrics=5: must be a list"),
+        ({"scaler": {"name": "hpa", "behavior": {"scaleUp": {"policies": [5]}}}}, "policies.0=5: must be a section"),
+    ],
+)
+def test_a_wrong_configuration_is_one_line_that_names_its_key(content, words, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["manager", "--config", json.dumps(content)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and words in said[-1] and "error: " in said[-1]

@@ -153,3 +153,15 @@ def test_settings_out_of_bounds_are_refused_by_name(settings, words):
 def test_a_target_that_makes_no_sense_is_refused(target):
     with pytest.raises(ValueError, match=r"scaler\.target"):
         scalers.create("target_tracking", {"target": target})
+
+
+def test_the_enhancement_proposals_own_example_comes_out_the_same():
+    """KEP 853 of kubernetes/enhancements: ten recommendations, the largest one counts; then one that is the last 10 is
+    out of the window, and 9 is the largest."""
+    recommended = [10, 9, 8, 9, 9, 8, 9, 8, 9, 8, 7]
+    held = limits(stabilization_down_s=9.0, max_replicas=10, max_down=5, tolerance=0.0)  # it is in these already
+    current, taken = 10, []
+    for minute, number in enumerate(recommended):
+        current = held.decide(float(number), current, float(minute)).desired
+        taken.append(current)
+    assert taken == [10] * 10 + [9]

@@ -75,8 +75,10 @@ class Wishing:
     """A scaler that wants a number."""
 
     wish = 2.0
+    asked = 0
 
     def decide(self, observation, now):
+        self.asked += 1
         return self.wish
 
 
@@ -133,7 +135,16 @@ async def test_the_first_replicas_start_side_by_side_and_one_that_fails_ends_the
         await beginning
     await control.close()
     assert sorted(engine.given_up) == ["r1", "r4"] and not engine.starting
-    assert control.counts["failed_starts"] == 1
+    assert control.deciding.planning.counts["start_failed"] == 1
+
+
+async def test_what_nobody_follows_is_recommended_once_and_not_at_every_look(held, caplog):
+    control, engine, scaler = held
+    engine.acts = False
+    caplog.set_level("INFO")
+    for scaler.wish in (9.0, 9.0, 9.0, 2.0, 9.0):
+        await control.step()
+    assert [record.fields["to"] for record in caplog.records if record.event == "recommended"] == [9, 9]
 
 
 async def test_what_is_wanted_starts_side_by_side_as_many_as_may(held):
@@ -156,7 +167,7 @@ async def test_a_start_that_fails_is_tried_again_and_keeps_no_other_waiting(held
     engine.let("r3", EngineError("no room"))
     await until(lambda: under_way(engine) == ["r4"])
     assert told(caplog, "start_failed") == [("r3", "no room")]
-    assert (control.counts["failed_starts"], control.counts["engine_errors"]) == (1, 1)
+    assert (control.deciding.planning.counts["start_failed"], control.counts["engine_errors"]) == (1, 1)
     await control.step()
     await until(lambda: under_way(engine) == ["r3", "r4"])
 
@@ -167,7 +178,7 @@ async def test_a_start_that_is_not_wanted_any_more_is_given_up(held):
     await until(lambda: under_way(engine) == ["r3", "r4", "r5"])
     control.scale(3)
     await until(lambda: under_way(engine) == ["r3"])
-    assert sorted(engine.given_up) == ["r4", "r5"] and control.counts["failed_starts"] == 0
+    assert sorted(engine.given_up) == ["r4", "r5"] and control.deciding.planning.counts["start_failed"] == 0
 
 
 async def test_a_start_that_is_given_up_ends_what_it_has_begun_however_often_it_is_not_wanted(held):
@@ -236,6 +247,7 @@ async def test_a_number_set_by_hand_holds_until_the_autoscaler_is_enabled_again(
     for _ in range(5):
         await control.step()
     assert control.desired == 4 and not control.enabled
+    assert scaler.asked == 5, "its windows go on"
     assert "until the autoscaler is enabled" in control.decisions(0)["decisions"][-1]["reason"]
     control.enabled = True
     await control.step()

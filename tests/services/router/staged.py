@@ -151,6 +151,10 @@ class Pool:
         self.waiting.append(connecting := Connecting(then))
         return connecting
 
+    def silent(self, connection, asked_at):
+        """None has been idle before."""
+        return False
+
     def refuse(self):
         """Tell those that wait for a connection that there is none."""
         waiting, self.waiting = self.waiting, []

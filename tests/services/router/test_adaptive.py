@@ -8,7 +8,8 @@ import pytest
 
 from services.router import policies
 from services.router.policies import RequestInfo
-from services.router.standing_out import FORGET_S, LIMIT, MOST, StandingOut
+from services.router.policy import SPARE
+from services.router.standing_out import FORGET_S, LIMIT, MOST, StandingOut, told_speeds
 from tests.services.router.test_policies import Candidate, create, fleet, picks
 
 REQUEST = RequestInfo("1", None, 1)
@@ -153,6 +154,29 @@ def test_the_free_slots_of_a_slow_replica_are_no_cheaper_than_its_last():
     assert set(bench.shares()) == {"r1"}
 
 
+def test_weights_say_how_fast_a_slot_is_where_slots_are_known():
+    fleet_of = fleet(1, 0.5, 2)
+    assert told_speeds(fleet_of) == {}
+    for candidate, slots in zip(fleet_of, (2, 2, 4), strict=True):
+        candidate.concurrency = slots
+    assert told_speeds(fleet_of) == {"r2": 0.5}
+
+
+def test_a_replica_that_is_as_slow_as_its_weight_says_does_not_stand_out():
+    bench = Bench(2)
+    slow, other = bench.fleet
+    slow.weight, slow.concurrency, other.concurrency = 0.25, 2, 2
+    for _ in range(100):
+        bench.policy.pick(bench.fleet, REQUEST, bench.now)
+        bench.serve(slow, bench.rng.expovariate(5))
+        bench.serve(other, bench.rng.expovariate(20))
+    assert bench.policy.pick(bench.fleet, REQUEST, bench.now).reason == "least"
+    other.in_flight = 6  # 2 / 0.25 > 6 + 1, though 1 / 0.25 < 6 + 1
+    assert set(bench.shares()) == {"r2"}
+    other.in_flight = 8
+    assert set(bench.shares()) == {"r1"}
+
+
 def test_a_wait_in_line_is_no_slowness():
     outliers = StandingOut(1.0)
     for step in range(200):
@@ -165,6 +189,15 @@ def test_a_wait_in_line_is_no_slowness():
         outliers.begin("r1", 10.0, 300.0 + step)  # the tenth in a line
         outliers.end("r1", 0.5, 300.5 + step, answered=True, failed=False)
     assert not outliers.times("r1", 500.0)[1]
+
+
+def test_of_those_that_have_left_the_latest_are_remembered_and_not_all_of_ten_minutes():
+    outliers = StandingOut(1.0)
+    for number in range(200):
+        outliers.begin(f"r{number}", 1.0, number)
+        outliers.end(f"r{number}", 0.05, number + 0.05, answered=True, failed=False)
+        outliers.refresh([f"r{number}"], number + 0.1)
+    assert set(outliers.known) == {f"r{number}" for number in range(200 - 2 - SPARE, 200)}
 
 
 def test_like_its_fleet_a_replica_stands_out_about_as_seldom_as_wald_says():

@@ -8,7 +8,7 @@ import sys
 import pytest
 from aiohttp import web
 
-from tests.running import ROOT
+from tests.running import AT_MOST_S, ROOT
 from tests.services.live import TOKEN, Service, client, eventually, json_of, router, until
 
 
@@ -164,7 +164,7 @@ async def test_what_changes_state_needs_the_token_where_there_is_one():
 
 def module(name, *arguments, env=None):
     command = [sys.executable, "-m", f"services.{name}", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90, check=False, env=env)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=AT_MOST_S, check=False, env=env)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from tests.services.live import client, eventually, json_of, router, until
 from tests.services.router.raw import raw_client
 
-IDLE_S = 0.6
+IDLE_S = 2.0
 SETTINGS = {
     "router": {
         "health": {"interval_s": 600},
@@ -101,7 +101,7 @@ async def test_an_upload_that_goes_on_keeps_its_answer_from_being_idle(started):
     async with client() as session, early(started, session, echoes_its_beginning), raw_client(started) as one:
         await one.send(UPLOAD)
         await asyncio.wait_for(one.reader.readuntil(b"2\r\nab\r\n"), 30)
-        for _ in range(8):  # three times as long as a pause may be
+        for _ in range(4):  # together longer than a pause may be
             await asyncio.sleep(IDLE_S * 3 / 8)
             await one.send(b"2\r\nab\r\n")
         await one.send(b"0\r\n\r\n")

@@ -60,6 +60,22 @@ def test_a_lease_that_is_not_renewed_runs_out_and_none_never_does():
     assert fleet.ids() == ["r2"]
 
 
+@pytest.mark.parametrize("state", [None, "draining"])
+@pytest.mark.parametrize("tick_is_first", [True, False])
+def test_a_lease_renewed_after_a_router_stood_still_lasts_as_long_wherever_its_next_tick_falls(tick_is_first, state):
+    fleet = ready_fleet(2)
+    fleet.tick(0.3)
+    for id_ in ("r1", "r2"):
+        fleet.put(id_, 0.35, lease_s=5.0)
+    if tick_is_first:
+        fleet.tick(60.0)
+    fleet.put("r1", 60.0, lease_s=5.0, state=state)
+    if not tick_is_first:
+        fleet.tick(60.0)
+    assert fleet.replicas["r1"].lease_until == 65.0
+    assert fleet.replicas["r2"].lease_until == pytest.approx(64.95), "its renewal lies unread: 59.6 s more"
+
+
 def test_two_failed_checks_in_a_row_eject_and_two_passed_ones_bring_back():
     fleet = ready_fleet()
     fleet.on_check("r1", False, 1.0)
@@ -170,6 +186,19 @@ def test_ejection_that_is_switched_off_ejects_nobody_and_checks_still_do():
     assert fleet.ids() == ["r2", "r3", "r4"]
 
 
+def test_a_router_that_stood_still_waits_so_much_longer_for_renewals_and_no_more():
+    fleet = Watched()
+    fleet.put("r1", 0.0, url="http://127.0.0.1:9001", lease_s=1.0)
+    fleet.put("r2", 0.0, url="http://127.0.0.1:9002")
+    for tenth in range(6):
+        fleet.tick(tenth / 10)
+    fleet.tick(3.5)  # three seconds late, less a tick: half a second is left
+    for tenth in range(1, 20):
+        fleet.tick(3.5 + tenth / 10)
+        assert ("r1" in fleet.replicas) == (tenth < 4), tenth
+    assert "r2" in fleet.replicas
+
+
 def test_without_checks_a_replica_serves_from_its_registration_on_and_its_lease_alone_takes_it_out():
     fleet, asked = Watched(HealthCheckSettings(enabled=False)), []
     fleet.watch = asked.append
@@ -266,76 +295,6 @@ def test_a_process_whose_id_another_one_has_taken_over_can_neither_renew_nor_dra
         fleet.remove("r1", 2.0, url="http://127.0.0.1:9001")
     assert fleet.replicas["r1"].url == "http://127.0.0.1:9999"
     assert fleet.remove("r1", 2.0, url="http://127.0.0.1:9999")
-
-
-def failing_checks(fleet, *ids, passed=False):
-    for id_ in ids:
-        fleet.on_check(id_, passed, 1.0)
-        fleet.on_check(id_, passed, 1.5)
-
-
-def test_checks_that_fail_for_more_than_half_are_ignored_until_half_pass_again():
-    fleet = ready_fleet(4)
-    failing_checks(fleet, "r1", "r2")
-    assert fleet.ids() == ["r3", "r4"] and not fleet.panics
-    failing_checks(fleet, "r3")
-    assert fleet.ids() == ["r1", "r2", "r3", "r4"] and fleet.panics
-    assert fleet.events[-1] == ("panic", "r3", {"healthy": 1, "of": 4})
-    failing_checks(fleet, "r4")
-    assert fleet.ids() == ["r1", "r2", "r3", "r4"]
-    failing_checks(fleet, "r1", passed=True)
-    assert fleet.panics
-    left = []
-    fleet.left = left.append
-    failing_checks(fleet, "r2", passed=True)
-    assert fleet.ids() == ["r1", "r2"] and fleet.events[-1] == ("panic_over", "r2", {"healthy": 2, "of": 4})
-    assert left == ["r3", "r4"], "who waits there has to be told"
-
-
-def test_in_a_panic_failures_at_work_still_keep_a_replica_out():
-    fleet = ready_fleet(4)
-    failing_checks(fleet, "r1", "r2", "r3")
-    fleet.fail("r1", 5)
-    assert fleet.ids() == ["r2", "r3", "r4"] and fleet.words()[-1] == "ejected"
-    fleet.fail("r2", 5)
-    fleet.fail("r3", 5)
-    assert fleet.ids() == ["r3", "r4"]  # half of the fleet, and no more
-    fleet.tick(2.0)
-    assert fleet.ids() == ["r1", "r2", "r3", "r4"]
-
-
-def test_neither_strangers_nor_those_who_leave_count_or_serve_in_a_panic():
-    fleet = ready_fleet(3)
-    fleet.put("r4", 0.0, url="http://127.0.0.1:9004")  # not checked yet
-    fleet.put("r3", 0.0, state="draining")
-    failing_checks(fleet, "r1")
-    assert fleet.ids() == ["r2"] and not fleet.panics
-    failing_checks(fleet, "r2")
-    assert fleet.ids() == ["r1", "r2"] and fleet.panics
-
-
-def test_a_panic_ends_when_those_that_failed_are_gone():
-    fleet = ready_fleet(4)
-    failing_checks(fleet, "r1", "r2", "r3")
-    fleet.remove("r1", 2.0)
-    fleet.remove("r2", 2.0)
-    assert fleet.ids() == ["r4"] and not fleet.panics
-
-
-def test_a_threshold_of_zero_never_ignores_a_check():
-    fleet = Watched(HealthCheckSettings(panic_threshold=0))
-    fleet.put("r1", 0.0, url="http://127.0.0.1:9001")
-    fleet.on_check("r1", True, 0.0)
-    failing_checks(fleet, "r1")
-    assert fleet.ids() == [] and not fleet.panics
-
-
-def test_what_is_done_in_a_panic_is_work():
-    fleet = ready_fleet(2)
-    failing_checks(fleet, "r1", "r2")
-    replica = fleet.replicas["r1"]
-    fleet.on_start(replica, 10.0)
-    assert fleet.work_seconds(12.0) == pytest.approx(2.0)
 
 
 def test_an_answer_of_which_no_time_is_known_is_no_answer_in_no_time():

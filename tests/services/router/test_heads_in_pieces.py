@@ -8,7 +8,7 @@ from services.router.wire.messages import MAX_HEAD_BYTES
 from tests.services.live import client, router
 from tests.services.router.raw import raw_client, raw_replica
 
-HEAD_S = 1.0
+HEAD_S = 2.0
 SETTINGS = {
     "router": {
         "health": {"interval_s": 600},

@@ -1,13 +1,16 @@
 """What may be in flight: Gradient2 by hand, and what a client hears beyond a limit."""
 
+import heapq
 import random
+from collections import deque
 
 import pytest
 
 from services.router import policies
 from services.router.dispatch import Dispatcher
 from services.router.fleet import Fleet
-from services.router.limits import Gradient2
+from services.router.limits import Gradient2, SlowStart
+from services.router.policies.late_binding import FOUND
 from services.router.settings import LimitSettings, RouterSettings
 from services.router.waiting import UnboundError
 
@@ -60,6 +63,78 @@ def test_a_window_is_averaged_and_one_of_a_few_answers_goes_on_until_they_are_en
     for number in range(5):
         limit.on_answer(0.1, 20, 6.0 + number)
     assert limit.value == pytest.approx(21.6), "ten answers in nine seconds: a service so slow has a limit that moves, too"
+
+
+def found(slots, windows):
+    """The limit after each window of a replica all of whose `slots` are taken, and that is asked for more."""
+    limit, values = SlowStart(LimitSettings(adaptive=True, initial=2, least=1, most=1000, queue=1)), []
+    for _ in range(windows):
+        in_flight = int(limit.value)
+        limit.update(0.1 * max(1.0, in_flight / slots), in_flight)
+        values.append(limit.value)
+    return values
+
+
+def test_a_limit_that_begins_far_too_low_doubles_until_latency_rises_and_falls_back_to_what_there_is():
+    """By hand, of ten slots: sixteen at a time take 1.6 times as long, which two windows must say; then there is room for
+    one more than latency says, and a fifth of one a window, as Gradient2 has it."""
+    assert found(10, 7) == pytest.approx([4, 8, 16, 16, 11, 11.2, 11.4])
+    assert found(200, 12)[6:9] == [256, 512, 512] and 201 < found(200, 12)[9] < 209  # 1.28 times counted as usual
+    assert found(1, 4) == pytest.approx([4, 4, 3, 3.2])
+
+
+def test_a_limit_that_is_not_reached_does_not_grow_and_one_slow_window_ends_nothing():
+    limit = SlowStart(LimitSettings(adaptive=True, initial=2, least=1, most=1000, queue=1))
+    for latency_s, in_flight, value in [(0.1, 2, 4), (0.1, 3, 4), (0.2, 4, 4), (0.1, 4, 8), (0.2, 8, 8), (0.2, 8, 5)]:
+        limit.update(latency_s, in_flight)
+        assert limit.value == pytest.approx(value, abs=1e-12)
+
+
+def test_a_slow_second_long_after_the_start_costs_a_limit_no_more_than_gradient2_takes():
+    """By hand: sixteen slots are found, then twelve are used for 500 s. Of two windows ten times as long, which reach the
+    limit, the second is a fault: long 0.1 + 0.9 * 2 / 601, g = 0.5, so 0.8 * 16 + 0.2 (8 + 1)."""
+    limit = SlowStart(LimitSettings(adaptive=True, initial=2, least=1, most=1000, queue=1))
+    for in_flight in [2, 4, 8] + 1000 * [12]:
+        limit.update(0.1, in_flight)
+    for latency_s, in_flight, value in [(1.0, 12, 16), (1.0, 12, 16), (1.0, 16, 16), (1.0, 16, 14.6), (0.1, 14, 14.8)]:
+        limit.update(latency_s, in_flight)
+        assert limit.value == pytest.approx(value)
+
+
+def test_a_fault_amid_the_start_takes_no_more_than_doubling_may_have_been_too_much():
+    limit = SlowStart(LimitSettings(adaptive=True, initial=2, least=1, most=1000, queue=1))
+    for latency_s, in_flight, value in [(0.1, 2, 4), (0.1, 4, 8), (0.1, 8, 16), (9.0, 16, 16), (9.0, 16, 16 / 3 + 1)]:
+        limit.update(latency_s, in_flight)
+        assert limit.value == pytest.approx(value)
+
+
+def waits_in_line(limit, seconds, *, slots=64, rate=400, service_s=0.05, slow=(20.0, 22.0)):
+    """Of one replica behind a line: the longest wait in the line, seconds, of those that came in each second."""
+    rng, line, under_way, busy = random.Random(1), deque(), [], []
+    waits, arrives = [0.0] * seconds, 0.0
+    while arrives < seconds:
+        if not under_way or arrives <= under_way[0][0]:
+            now, arrives = arrives, arrives + rng.expovariate(rate)
+            line.append(now)
+        else:
+            now, began = heapq.heappop(under_way)
+            limit.on_answer(now - began, len(under_way) + 1, now)
+        while line and limit.admits(len(under_way)):
+            came = line.popleft()
+            waits[int(came)] = max(waits[int(came)], now - came)
+            begins = now if len(busy) < slots else max(now, heapq.heappop(busy))
+            ends = begins + service_s * (10 if slow[0] <= begins < slow[1] else 1)
+            heapq.heappush(busy, ends)
+            heapq.heappush(under_way, (ends, now))
+    return waits
+
+
+def test_two_slow_seconds_of_a_replica_with_a_found_limit_are_over_soon_after_them():
+    """20 of its 64 slots are used. It caps at its 64 what the line sends for those two seconds; then that is drained."""
+    limit = SlowStart(FOUND)
+    waits = waits_in_line(limit, 30)
+    assert max(waits[5:20]) < 0.01 and 1 < max(waits[20:23]) < 1.5, "what the fault does"
+    assert max(waits[23:]) < 0.01 and 64 < limit.value < 80
 
 
 def dispatching(**limits):

@@ -12,6 +12,7 @@ from tests.services.metrics import metrics
 from tests.services.router.raw import raw_client, raw_replica
 
 STOOD_S = 0.6
+LEASE_S = 2.0
 
 
 @contextlib.asynccontextmanager
@@ -34,11 +35,17 @@ ASK = b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 async def test_a_request_that_came_while_the_router_stood_still_is_charged_to_the_router():
+    born = time.monotonic()
     with router(settings={"router": {"health": {"interval_s": 600}}}) as front:
         process = psutil.Process(front.process.pid)
         async with client() as session, raw_replica(front, session, at_once), raw_client(front) as one:
-            await one.send(ASK)
-            before = float((await one.answer())[1]["x-aegis-router-ms"])
+
+            async def quick():
+                await one.send(ASK)
+                return float((await one.answer())[1]["x-aegis-router-ms"]) / 1e3 < STOOD_S / 2
+
+            await eventually(quick, "before it stood still")
+            began = time.monotonic()
             async with stopped(process):
                 await one.send(ASK)
                 async with raw_client(front) as new:  # the kernel accepts it
@@ -46,15 +53,36 @@ async def test_a_request_that_came_while_the_router_stood_still_is_charged_to_th
                     await asyncio.sleep(STOOD_S)
                     process.resume()
                     took = [float((await each.answer())[1]["x-aegis-router-ms"]) / 1e3 for each in (one, new)]
-            assert all(STOOD_S * 0.8 < seconds < STOOD_S + 1.0 for seconds in took), took
-            await one.send(ASK)
-            after = float((await one.answer())[1]["x-aegis-router-ms"])
-            assert max(before, after) / 1e3 < STOOD_S / 2, "only what came meanwhile"
+                    over = time.monotonic()
+            assert all(STOOD_S * 0.8 < seconds < over - began + 0.1 for seconds in took), took
+            await eventually(quick, "only what came meanwhile")
             stats = await json_of(session, f"{front.admin}/stats")
-            assert STOOD_S * 0.8 < stats["loop_lag_worst_s"] < STOOD_S + 1.0
+            assert STOOD_S * 0.8 < stats["loop_lag_worst_s"] < time.monotonic() - born
             assert stats["loop_lag_worst_s"] <= stats["loop_lag_seconds_total"]
             counted = await metrics(session, front.admin)
             assert counted["aegis_router_loop_lag_seconds_sum",] >= STOOD_S * 0.8
+
+
+async def test_leases_that_were_renewed_while_the_router_stood_still_have_not_run_out():
+    """Of many replicas, or the one renewal may be read before it is looked at the clock."""
+    with router(settings={"router": {"health": {"enabled": False}}}) as front:
+        process = psutil.Process(front.process.pid)
+        async with client() as session:
+
+            async def tell(number, lease_s, **more):
+                async with session.put(f"{front.admin}/replicas/r{number}", json={"lease_s": lease_s, **more}) as response:
+                    return response.status
+
+            numbers = range(40)
+            told = [tell(number, LEASE_S, url=f"http://127.0.0.1:{9000 + number}", state="ready") for number in numbers]
+            assert set(await asyncio.gather(*told)) == {201}
+            over = time.monotonic() + LEASE_S
+            async with stopped(process):
+                renewals = asyncio.gather(*(tell(number, 600) for number in numbers))
+                await asyncio.sleep(over + STOOD_S - time.monotonic())
+            assert set(await renewals) == {200}
+            events = (await json_of(session, f"{front.admin}/events"))["events"]
+            assert "expired" not in [event["event"] for event in events]
 
 
 async def test_an_answer_that_came_while_the_router_stood_still_is_in_time_and_no_slow_replica():
@@ -63,7 +91,7 @@ async def test_an_answer_that_came_while_the_router_stood_still_is_in_time_and_n
         await asyncio.sleep(0.05)
         await at_once(head, writer)
 
-    timeouts = {"attempt_s": 0.3, "overall_s": 0.3}
+    timeouts = {"attempt_s": 0.5, "overall_s": 0.5}
     with router(settings={"router": {"health": {"interval_s": 600}, "timeouts": timeouts}}) as front:
         process = psutil.Process(front.process.pid)
         async with client() as session, raw_replica(front, session, a_little_later), raw_client(front) as one:
@@ -79,7 +107,7 @@ async def test_an_answer_that_came_while_the_router_stood_still_is_in_time_and_n
 
 
 async def test_a_router_that_stands_still_again_and_again_fails_no_check():
-    health = {"interval_s": 0.05, "timeout_s": 0.2, "unhealthy_threshold": 1}
+    health = {"interval_s": 0.05, "timeout_s": 0.5, "unhealthy_threshold": 1}
     with router(settings={"router": {"health": health}}) as front:
         process = psutil.Process(front.process.pid)
         async with client() as session, raw_replica(front, session, at_once):

@@ -262,3 +262,30 @@ def test_a_wrong_option_is_refused_with_the_choices(name, options, words):
     with pytest.raises(ValueError) as caught:
         create(name, **options)
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+class Offer(tuple):
+    """Candidates that are counted as they are looked at."""
+
+    looks = 0
+
+    def __getitem__(self, place):
+        self.looks += 1
+        return super().__getitem__(place)
+
+    def __iter__(self):
+        self.looks += len(self)
+        return super().__iter__()
+
+
+@pytest.mark.parametrize(("name", "options"), [("peak_ewma", {}), ("adaptive", {}), ("least_request", {"choices": 2})])
+def test_a_pick_of_a_thousand_replicas_looks_at_a_few_and_costs_what_one_of_a_small_fleet_does(name, options):
+    offer, policy = Offer(fleet(*[1.0] * 1000)), create(name, **options)
+    for candidate in offer:
+        policy.on_start(candidate, 0.0)
+        policy.on_finish(candidate, "ok", 0.1, 0.1)
+    policy.pick(offer, REQUEST, 1.0)  # who is new is looked at
+    offer.looks = 0
+    for _ in range(100):
+        policy.pick(offer, REQUEST, 1.01)
+    assert 200 <= offer.looks <= 500

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from aiohttp import web
 
+from tests.running import AT_MOST_S
 from tests.services.live import client, router
 from tests.services.router.upstreams import upstreams
 
@@ -48,7 +49,7 @@ async def conversation(started, request):
     writer.write(request)
     heard = b""
     try:
-        while piece := await asyncio.wait_for(reader.read(65_536), 0.5):
+        while piece := await asyncio.wait_for(reader.read(65_536), 0.5 if heard else AT_MOST_S):
             heard += piece
     except (TimeoutError, ConnectionError):
         pass

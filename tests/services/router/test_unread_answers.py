@@ -15,6 +15,7 @@ from services.router.wire.closing import LINGER_S
 from services.router.wire.heartbeat import Heartbeat
 from services.router.wire.server import DataServer
 from services.startup import listen, url_of
+from tests.running import AT_MOST_S
 from tests.services.live import client, eventually, json_of, router
 from tests.services.router.raw import port_of, raw_client, raw_replica
 
@@ -206,7 +207,7 @@ async def test_a_slow_client_gets_all_of_its_answer_from_a_router_that_ends():
             front.process.send_signal(signal.SIGTERM)
             await asyncio.sleep(DRAIN_S / 5)  # longer than a router waits that nobody asks anything
             assert await read_all(one, heard) > LONG_BYTES
-        assert await asyncio.to_thread(front.process.wait, 30) == 0
+        assert await asyncio.to_thread(front.process.wait, AT_MOST_S) == 0
 
 
 async def test_a_part_of_an_answer_that_ends_with_its_connection_is_not_taken_for_the_whole(started):

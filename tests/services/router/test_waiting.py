@@ -8,6 +8,7 @@ from services.router import policies
 from services.router.dispatch import Dispatcher, NoReplicaError
 from services.router.fleet import Fleet
 from services.router.policies import RequestInfo
+from services.router.policies.late_binding import LateBinding
 from services.router.settings import LimitSettings, RouterSettings
 from services.router.waiting import Ticket, UnboundError, Waiter
 
@@ -312,3 +313,22 @@ def test_now_or_never_does_not_stand_in_line():
 def test_a_wrong_option_is_refused_with_what_it_may_be(wrong, says):
     with pytest.raises(ValueError, match=says):
         policies.create("late_binding", wrong, random.Random(1))
+
+
+def test_in_a_large_fleet_the_slots_found_of_those_that_are_full_are_not_forgotten():
+    """Only those with room are candidates where room is bounded: here 2 of 80."""
+    bench = Bench(replicas=80, limits=LimitSettings(replica_requests=4), slots="found")
+    policy, everybody = bench.policy, list(bench.fleet.replicas.values())
+    assert isinstance(policy, LateBinding)
+    for replica in everybody:
+        for number in range(10):  # a window with both of its slots taken
+            replica.in_flight = 1
+            policy.on_start(replica, number)
+            policy.on_finish(replica, "ok", S, number + S)
+        replica.in_flight = 0
+    assert {policy.slots(replica) for replica in everybody} == {4}
+    for number in range(4 * 80 - 2):
+        bench.ask(number, 20)
+    full = [replica for replica in everybody if replica.in_flight == 4]
+    bench.ask("one more", 30)
+    assert len(full) == 78 and {policy.slots(replica) for replica in full} == {4}

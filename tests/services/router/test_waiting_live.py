@@ -8,6 +8,8 @@ from aiohttp import web
 
 from tests.services.live import client, eventually, json_of, router
 from tests.services.router.upstreams import upstreams
+from tests.services.test_tracing import SERVER, collector, running
+from tests.services.test_tracing import there as spans_there
 
 SETTINGS = {
     "router": {
@@ -149,7 +151,28 @@ async def test_replicas_are_told_what_is_left_and_what_has_expired_reaches_none(
 
 async def test_nobody_is_blamed_for_a_deadline_that_is_too_short(lined):
     async with client() as session, one_slot(lined, session) as (_, here):
-        status, body = await asked(lined, session, **{"X-Aegis-Deadline-Ms": "50"})
+        status, body = await asked(lined, session, **{"X-Aegis-Deadline-Ms": "1000"})
         assert status == 504 and '"reason": "deadline"' in body and len(here) == 1
         (replica,) = (await json_of(session, f"{lined.admin}/replicas"))["replicas"]
         assert replica["failures_total"] == 0 and replica["in_flight"] == 0
+
+
+async def test_a_trace_tells_how_long_its_request_stood_in_line_and_of_no_other_that_it_did():
+    async with collector() as (env, spans), client() as session, running(router, env=env, settings=SETTINGS) as traced:
+        async with one_slot(traced, session) as (go, here):
+            first = await begin(traced, session, here)
+            second = asyncio.create_task(asked(traced, session))
+            await waiting(traced, session, 1)
+            gone = asyncio.create_task(asked(traced, session))
+            await waiting(traced, session, 2)
+            gone.cancel()
+            await waiting(traced, session, 1)
+            go.set()
+            assert await asyncio.gather(first, second) == [(200, "1"), (200, "2")]
+            await spans_there(spans, 5)
+    served = sorted((span for span in spans if span.kind == SERVER), key=lambda span: span.began)
+    attempts = {span.parent: span for span in spans if span.kind != SERVER}
+    assert len(served) == 3 and len(attempts) == 2
+    assert ["aegis.line_ms" in span.about for span in served] == [False, True, True]
+    for span, end in ((served[1], attempts[served[1].id].began), (served[2], served[2].ended)):
+        assert 0 < span.about["aegis.line_ms"] <= (end - span.began) / 1e6 + 1

@@ -1,12 +1,12 @@
-"""Finds the compiled form of the simulator and of the decisions that it calls, where `make fast` has left one.
+"""Finds the compiled form of the router and of the simulator, where `make fast` has left one.
 
 The compiled modules know each other's memory layout: all of them are used, or none. They are used only where the Python
 files are those that they were compiled from, byte for byte, and for this Python's ABI; else the Python files are, and
-`note` says why. Services that run as processes of their own never look here: the router that a live run measures is the
-Python that one reads.
+`note` says why. Replicas and the manager never look here. A run's manifest says which form its router was.
 """
 
 import hashlib
+import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -18,13 +18,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 """Where the packages are."""
 FOLDER = Path(__file__).resolve().with_name("binaries")
 """Holds a folder for each Python ABI."""
 ABI = str(sysconfig.get_config_var("SOABI"))
 RECORD = "compiled.json"
 """What was compiled from what: `modules` (their binaries), `sources` and `binaries` (their hashes)."""
+SHARED = "__mypyc"
+"""How the name of the module ends that holds what all of them share."""
 INTERPRETED = "AEGIS_INTERPRETED"
 """Set to anything in the environment, the Python files are used."""
 
@@ -46,6 +48,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 class State:
     """Whether this process uses the compiled form."""
 
+    is_installed = False
     is_compiled = False
     why_not: str | None = None
     """Where there is one that is not used, the reason."""
@@ -56,7 +59,7 @@ class State:
         if self.why_not is None or self._is_said:
             return None
         self._is_said = True
-        return f"the compiled simulator is not used, the Python files are: {self.why_not}"
+        return f"the compiled form is not used, the Python files are: {self.why_not}"
 
 
 state = State()
@@ -83,9 +86,13 @@ def reason_against(folder: Path, root: Path) -> str | None:
 
 
 def install() -> None:
-    """Let this process import the compiled form, if there is one and it fits; call it before anything else is."""
-    if not FOLDER.is_dir() or os.environ.get(INTERPRETED):
+    """Let this process import the compiled form, if there is one and it fits; the first call decides.
+
+    It comes before anything else is imported.
+    """
+    if state.is_installed or not FOLDER.is_dir() or os.environ.get(INTERPRETED):
         return
+    state.is_installed = True
     folder = FOLDER / ABI
     if not folder.is_dir():
         built = [entry.name for entry in FOLDER.iterdir() if (entry / RECORD).exists()]
@@ -94,5 +101,12 @@ def install() -> None:
     state.why_not = reason_against(folder, ROOT)
     if state.why_not is None:
         modules = json.loads((folder / RECORD).read_text(encoding="utf-8"))["modules"]
-        sys.meta_path.insert(0, _Finder({name: folder / file for name, file in modules.items()}))
-        state.is_compiled = True
+        finder = _Finder({name: folder / file for name, file in modules.items()})
+        sys.meta_path.insert(0, finder)
+        try:
+            importlib.import_module(next(name for name in modules if name.endswith(SHARED)))
+        except (ImportError, StopIteration) as error:  # made for another system's libraries
+            sys.meta_path.remove(finder)
+            state.why_not = f"{error}; `make fast` compiles it anew"
+        else:
+            state.is_compiled = True

@@ -1,0 +1,54 @@
+"""Runs of a proxy or service that is not of Aegis: what of them is known, and what is not, with the reason.
+
+Such a one owes nobody a header, an event or a count. Latency, outcome, lateness and all that is made of them are the
+generator's own and as good as ever; what rests on the word of a router or of a replica is null where there is none.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from record.reading import Run
+from record.shapes import url_of_external
+
+EVENTS = "detection, ejections, panics and regret"
+"""What rests on the events of a router."""
+
+
+def knows_replicas(run: Run) -> bool:
+    """Whether it is known which replica served each request: each answer names one that the run has started.
+
+    With Aegis' router it is; a proxy of somebody else's may answer by itself, or ask others.
+    """
+    if url_of_external(run.manifest) is None:
+        return True
+    names = {f"r{number}" for number in range(1, int(run.manifest["config"]["replicas"]) + 1)}
+    replicas = run.columns["replica"][run.columns["outcome"] == "ok"].tolist()
+    return bool(replicas) and names.issuperset(replicas)
+
+
+def notes(run: Run) -> Iterator[str]:
+    """What a reader of such a run must know, a sentence each."""
+    url = url_of_external(run.manifest)
+    if url is None:
+        return
+    yield f"{url} is not of Aegis, which cannot know {'; '.join(_unknown(run))}: null"
+    status = run.columns["status"]
+    redirected = int(((status >= 300) & (status < 400)).sum())
+    if redirected:
+        yield f"{redirected:,} of {len(status):,} answers are redirects (3xx), which are not followed and count as ok"
+    if run.samples and not any("router" in (sample.get("cpu") or {}) for sample in run.samples):
+        why = "what it uses of this machine counts as foreign (router.ports names more ports of it)"
+        yield f"which processes {url} is, is not known: {why}"
+
+
+def _unknown(run: Run) -> Iterator[str]:
+    yield f"{EVENTS} (no events)"
+    if np.isnan(run.columns["attempts"]).all():
+        yield "retries and the router's own time (no X-Aegis-Attempts)"
+    named = ~pd.isna(run.columns["replica"][run.columns["outcome"] == "ok"])
+    if not named.any():
+        yield "who served what, queue and service times, utilisation and the floor (no X-Aegis-Replica)"
+    elif not knows_replicas(run):
+        yield f"utilisation and the floor (X-Aegis-Replica of this run in {named.mean():.1%} of the answers)"

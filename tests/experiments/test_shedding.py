@@ -1,0 +1,37 @@
+"""Why `router=shedding` is not the default: what it refuses that would have been served, and that with no limit all is."""
+
+import numpy as np
+import pytest
+
+from experiments.simulator.request import OK
+from services.router.settings import LimitSettings
+from tests.experiments.simulated import configured, run
+
+LIMITS = LimitSettings(adaptive=True)
+
+
+def served(config, *, sheds):
+    """Of each request whether it was, and the moments at which they came, seconds."""
+    assert config.router is not None
+    config.router.limits.adaptive = sheds
+    stack = run(config)
+    return np.frombuffer(stack.records.outcome, np.int8) == OK, stack.load._schedule["scheduled_s"].to_numpy()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_busy_fleet_in_steady_state_loses_requests_to_the_limit_and_none_without(seed):
+    """Utilisation 0.95, eight slots of 50 ms: the longest waits are those of chance, and look like an overload."""
+    config = configured(0.95, replicas=4, slots=2, mean_ms=50.0, requests=6000, policy={"name": "adaptive"}, seed=seed)
+    lost = [int((~served(config, sheds=sheds)[0]).sum()) for sheds in (False, True)]
+    assert lost[0] == 0 and lost[1] > 20
+
+
+def test_of_a_large_fleet_a_limit_that_begins_with_twenty_serves_what_littles_law_says():
+    """150 replicas of two slots at 0.7 need 210 in flight. The limit begins with 20 and grows by smoothing times queue a
+    window, so that after ten seconds at most 28 are, and of the requests as many in 210 are served."""
+    config = configured(0.7, replicas=150, slots=2, mean_ms=50.0, requests=42_000, policy={"name": "adaptive"})
+    config.router.limits = LimitSettings()
+    assert served(config, sheds=False)[0].all()
+    answered, at_s = served(config, sheds=True)
+    grown = LIMITS.initial + LIMITS.smoothing * LIMITS.queue * at_s[-1] / LIMITS.window_s / 2
+    assert answered.mean() == pytest.approx(grown / 210, rel=0.15)
