@@ -219,12 +219,13 @@ def test_a_run_of_100_000_requests_takes_less_than_10_s_of_cpu_and_1_gib(tmp_pat
         "used = resource.getrusage(resource.RUSAGE_SELF);"
         "print(status, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)"
     )
-    command = [sys.executable, "-c", program, str(folder)]
+    # Through a shell: on Linux a process that another forks begins with the other's peak, and this one's may be a GiB.
+    command = ["sh", "-c", '"$@"; exit', "sh", sys.executable, "-c", program, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=AT_MOST_S, check=True)
     status, cpu_s, rss_mib = done.stdout.splitlines()[-1].split()
     assert status == "0"
     assert float(cpu_s) < 10
-    assert float(rss_mib) < 1024
+    assert 0 < float(rss_mib) < 1024
 
 
 def test_the_pipelines_parameters_name_its_runs(results, tmp_path, monkeypatch, capsys):
