@@ -67,6 +67,8 @@ class Point:
     methods: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     """What a class must have."""
+    around: type | None = None
+    """A class that is put around an instance of each of them; its keyword arguments are options of all."""
 
     def __post_init__(self) -> None:
         """Look outside of the tree, too."""
@@ -152,9 +154,16 @@ class Point:
         parameters = inspect.signature(self.find(name)).parameters.values()
         return {p.name: None if p.default is p.empty else p.default for p in parameters if p.name not in fixed}
 
+    def shared(self) -> dict[str, Any]:
+        """The options of all of them, with their defaults."""
+        if self.around is None:
+            return {}
+        parameters = inspect.signature(self.around).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
+
     def lacks(self, name: str, option: str, *fixed: str) -> str:
         """One line on an option that the class called `name` does not take: what it takes, and which others take it."""
-        known = [each for each in self.options(name, *fixed) if each not in fixed]
+        known = [*(each for each in self.options(name, *fixed) if each not in fixed), *self.shared()]
         text = f"{self.kind}.{option}: {name} takes {', '.join(known) or 'no options'}"
         if others := [each for each in self.usable() if each != name and option in self.options(each, *fixed)]:
             return f"{text}; {option} goes with {' and '.join(f'{self.kind}={each}' for each in others)}"
@@ -174,7 +183,10 @@ class Point:
         """
         plugin = self.find(name)
         taken = inspect.signature(plugin).parameters
-        known = self.options(name, *fixed)
+        own, shared = self.options(name, *fixed), self.shared()
+        if both := sorted(own.keys() & shared.keys()):
+            raise ValueError(f"{self.kind}={name}: {plugin.__name__} must not take {both[0]}, an option of all of them")
+        known = own | shared
         for option, value in options.items():
             if option not in known:
                 raise ValueError(self.lacks(name, option, *fixed))
@@ -185,15 +197,17 @@ class Point:
             if not isinstance(value, accepted) or (isinstance(value, bool) and not isinstance(default, bool)):
                 key = f"{self.kind}.{option}"
                 raise ValueError(f"{key}={value}: {must_be(key, value, type(default), default)}")
-        for option in known:
+        for option in own:
             if option not in options and taken[option].default is inspect.Parameter.empty:
                 raise ValueError(f"{self.kind}.{option}: must be given, {name} has no default for it")
         try:
-            return plugin(**options, **{key: value for key, value in fixed.items() if key in taken})
+            made = plugin(**{key: value for key, value in (options | fixed).items() if key in taken})
         except TypeError as error:
             if not (hint := _extends_compiled(error)):
                 raise
             raise ValueError(f"{self.kind}={name}: {error}{hint}") from error
+        of_all = {key: value for key, value in options.items() if key in shared}
+        return made if self.around is None else self.around(made, **of_all)
 
     def outsiders(self) -> dict[str, Path]:
         """The names that only files outside the tree have, usable or not, with the file."""

@@ -28,6 +28,8 @@ METRICS = {
 quantile of the router's histogram; an adapter (prometheus-adapter) makes them metrics of pods, or external ones."""
 SYNC_S = 15.0
 """`--horizontal-pod-autoscaler-sync-period`."""
+MOST_S = 1800
+"""The longest period that a policy may have there."""
 TOLERANCE = 0.1
 """`--horizontal-pod-autoscaler-tolerance`."""
 GATE = "(--horizontal-pod-autoscaler-tolerance, or behavior's own with HPAConfigurableTolerance)"
@@ -49,15 +51,16 @@ class Hpa:
         if scaler["name"] == "target_tracking":
             signal = scaler.get("metric", "in_flight")  # runs of before there were others do not say it
             metrics = [_tracked(signal, scaler["target"], deployment.slots)]
+            interval_s = scaling.interval_s * _factor(scaler)
             behavior = {
-                "scaleUp": _rules(scaling.stabilization_up_s, scaling.max_up, scaling.interval_s),
-                "scaleDown": _rules(scaling.stabilization_down_s, scaling.max_down, scaling.interval_s),
+                "scaleUp": _rules(scaling.stabilization_up_s, scaling.max_up, interval_s),
+                "scaleDown": _rules(scaling.stabilization_down_s, scaling.max_down, interval_s),
             }
-            lost = tuple(_lost_by_tracking(signal, scaling))
+            lost = (*_lost_by_tracking(signal, scaling), *_lost_of_time(scaler, scaling))
         elif scaler["name"] == "hpa":
             metrics = [_metric(each, deployment.slots) for each in scaler["metrics"]]
             behavior = {way: _as_it_is({**DEFAULTS[way], **scaler["behavior"].get(way, {})}) for way in DEFAULTS}
-            lost = tuple(_lost_by_hpa(scaler, scaling))
+            lost = (*_lost_by_hpa(scaler), *_lost_of_time(scaler, scaling))
         else:
             raise ExportError(f"scaler={scaler['name']}: an HPA can carry scaler=hpa and scaler=target_tracking alone")
         manifest = {
@@ -73,6 +76,11 @@ class Hpa:
             },
         }
         return Exported(in_comments(lost) + yaml.safe_dump(manifest, sort_keys=False, width=120), lost)
+
+
+def _factor(scaler: Mapping[str, Any]) -> float:
+    """1 of runs of before it was an option of all."""
+    return float(scaler.get("time_factor", 1.0))
 
 
 def _quantity(amount: float) -> str:
@@ -112,29 +120,20 @@ def _as_it_is(rules: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rules(window_s: float, most: int, interval_s: float) -> dict[str, Any]:
-    policy = {"type": "Pods", "value": most, "periodSeconds": max(1, round(interval_s))}
+    policy = {"type": "Pods", "value": most, "periodSeconds": min(MOST_S, max(1, round(interval_s)))}
     return {"stabilizationWindowSeconds": math.ceil(window_s), "selectPolicy": "Max", "policies": [policy]}
 
 
 def _lost_by_tracking(metric: str, scaling: ScalingSettings) -> Iterator[str]:
     kind = "a metric of the pods" if metric in BY_REPLICA else "an external metric"
     yield f"{METRICS[metric]} must be {kind}: Prometheus and an adapter for it, whose delay comes on top"
-    if scaling.interval_s != SYNC_S:
-        yield (
-            f"decisions are {SYNC_S:g} s apart (--horizontal-pod-autoscaler-sync-period), "
-            f"not autoscaling.interval_s={scaling.interval_s:g}"
-        )
     if scaling.tolerance != TOLERANCE:
         yield f"the tolerance is {TOLERANCE:g} {GATE}, not autoscaling.tolerance={scaling.tolerance:g}"
     yield "a fleet that has just grown has tolerance, too, which here it has not until it was seen at its new size"
 
 
-def _lost_by_hpa(scaler: Mapping[str, Any], scaling: ScalingSettings) -> Iterator[str]:
-    names = sorted({METRICS[metric["name"]] for metric in scaler["metrics"]})
-    yield f"{' and '.join(names)} must be metrics: Prometheus and an adapter for it, whose delay comes on top"
-    if any(metric["type"] == "Resource" for metric in scaler["metrics"]):
-        yield "slots are no resource: a pod that is not ready, or has just become so, counts with what it has in flight"
-    factor = scaler["time_factor"]
+def _lost_of_time(scaler: Mapping[str, Any], scaling: ScalingSettings) -> Iterator[str]:
+    factor = _factor(scaler)
     if factor != 1:
         yield f"its seconds are Kubernetes'; those of the run passed {factor:g} times as fast (scaler.time_factor)"
     if scaling.interval_s * factor != SYNC_S:
@@ -142,5 +141,12 @@ def _lost_by_hpa(scaler: Mapping[str, Any], scaling: ScalingSettings) -> Iterato
             f"decisions are {SYNC_S:g} s apart (--horizontal-pod-autoscaler-sync-period), "
             f"not {scaling.interval_s * factor:g} (autoscaling.interval_s)"
         )
+
+
+def _lost_by_hpa(scaler: Mapping[str, Any]) -> Iterator[str]:
+    names = sorted({METRICS[metric["name"]] for metric in scaler["metrics"]})
+    yield f"{' and '.join(names)} must be metrics: Prometheus and an adapter for it, whose delay comes on top"
+    if any(metric["type"] == "Resource" for metric in scaler["metrics"]):
+        yield "slots are no resource: a pod that is not ready, or has just become so, counts with what it has in flight"
     if any(scaler["behavior"].get(way, {}).get("tolerance", TOLERANCE) != TOLERANCE for way in DEFAULTS):
         yield "behavior's tolerance takes the feature gate HPAConfigurableTolerance (Kubernetes 1.33)"

@@ -127,17 +127,26 @@ def _options(point: Point) -> Iterator[Line]:
     """The name, and the options of each class that can be chosen."""
     names = ", ".join(point.usable())
     yield Line(f"{point.kind}.name", "", "", f"one of {names}", f"A file of `{point.package.replace('.', '/')}/`.")
-    for name, plugin in point.usable().items():
-        said = dict(re.findall(r"`(\w+)`: (.*?)(?=[.;] `|\.?$)", " ".join((plugin.__init__.__doc__ or "").split())))
-        for option, default in point.options(name, "rng").items():
-            must = _asked_of(point, name, option, default)
-            is_word = isinstance(default, str) and must
-            kind = "" if is_word or type(default) not in KINDS else kind_of(option, type(default))
-            text = said.get(option, "")
-            yield Line(
-                f"{point.kind}.{option}", kind, typed(default), must,
-                f"Of {point.kind}={name}: {text}{'' if text.endswith('.') else '.'}",
-            )  # fmt: skip
+    by_name = point.usable()
+    if point.around is not None:
+        first = next(iter(by_name))
+        yield from _options_of(point, first, f"every {point.kind}", point.around, point.shared())
+    for name, plugin in by_name.items():
+        yield from _options_of(point, name, f"{point.kind}={name}", plugin, point.options(name, "rng"))
+
+
+def _options_of(point: Point, name: str, whose: str, kind: type, options: dict[str, Any]) -> Iterator[Line]:
+    """Those that the constructor of `kind` takes and tells of."""
+    said = dict(re.findall(r"`(\w+)`: (.*?)(?=[.;] `|\.?$)", " ".join((kind.__init__.__doc__ or "").split())))  # type: ignore[misc]
+    for option, default in options.items():
+        must = _asked_of(point, name, option, default)
+        is_word = isinstance(default, str) and must
+        word = "" if is_word or type(default) not in KINDS else kind_of(option, type(default))
+        text = said.get(option, "")
+        yield Line(
+            f"{point.kind}.{option}", word, typed(default), must,
+            f"Of {whose}: {text}{'' if text.endswith('.') else '.'}",
+        )  # fmt: skip
 
 
 def _asked_of(point: Point, name: str, option: str, default: object) -> str:

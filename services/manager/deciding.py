@@ -7,6 +7,7 @@ from typing import Any
 from services.manager.engines import Running
 from services.manager.limits import Decision, Limits
 from services.manager.observing import Observing
+from services.manager.pacing import Paced
 from services.manager.pipeline import Pipeline
 from services.manager.planning import CAPACITY, Plan, Planning
 from services.manager.scalers import Observation, Scaler
@@ -24,13 +25,13 @@ class Deciding:
         """`replicas` is the number to begin with; `seed` draws which samples of the metrics never come, and how
         starts go."""
         self.desired = replicas
+        self._scaler = scaler if isinstance(scaler, Paced) else Paced(scaler)
         self.limits = limits
-        self._scaler = scaler
+        limits.time_factor = self._scaler.time_factor
         self.planning = Planning(Starts(limits.settings.starts, seed))
         self._observing = Observing()
-        self._pipeline = Pipeline(limits.settings.signal, seed, float(getattr(scaler, "time_factor", 1.0)))
-        self._reads = sorted(set(getattr(scaler, "reads", ())) - set(ALWAYS_TOLD))
-        self._bounded_only = bool(getattr(scaler, "bounded_only", False))
+        self._pipeline = Pipeline(limits.settings.signal, seed, self._scaler.time_factor)
+        self._reads = sorted(self._scaler.reads - set(ALWAYS_TOLD))
         self._decisions: deque[dict[str, Any]] = deque(maxlen=CAPACITY)
         self._seq = 0
         self.counts: Counter[str] = Counter()
@@ -57,7 +58,7 @@ class Deciding:
             observation = self._pipeline.see(observation, now)
         wish = self._scaler.decide(observation, now) if observation is not None else None
         self.demanded = wish
-        if observation is not None and self._bounded_only:
+        if observation is not None and self._scaler.bounded_only:
             decision = self.limits.hold(wish, self.desired)
         elif observation is not None:
             there = {"ready": observation.ready, "present": len(observation.replicas)}
@@ -65,7 +66,7 @@ class Deciding:
         else:
             decision = self.limits.decide(None, self.desired, now)
             decision = Decision(decision.desired, "no_router", "cannot tell: the router does not answer")
-        if observation is not None and (why := getattr(self._scaler, "why", "")):
+        if observation is not None and (why := self._scaler.why):
             decision = Decision(decision.desired, decision.kind, f"{decision.reason} ({why})")
         self._note(decision, wish, observation, now, unix_s)
 

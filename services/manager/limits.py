@@ -29,6 +29,8 @@ class Limits:
 
     def __init__(self, settings: ScalingSettings) -> None:
         self.settings = settings
+        self.time_factor = 1.0
+        """The seconds of its windows pass so many times as fast, as the scaler's do whose limits these are."""
         self._wishes: deque[tuple[float, int]] = deque()
         self._grows = False
         """Whether those that were added last have not all been in rotation for a whole interval yet."""
@@ -74,11 +76,10 @@ class Limits:
 
     def _decide(self, wish: float, whole: int, current: int, now: float) -> Decision:
         """What bounds, windows and rates leave of it."""
-        s = self.settings
         kind: Kind = "steady" if whole == self._bound(whole) else "bounded"
         whole = self._bound(whole)
         self._wishes.append((now, whole))
-        horizon = now - max(s.stabilization_up_s, s.stabilization_down_s)
+        horizon = now - max(self._up_s, self._down_s)
         while self._wishes[0][0] < horizon:
             self._wishes.popleft()
         if whole > current:
@@ -108,7 +109,7 @@ class Limits:
 
     def _up(self, wish: float, whole: int, current: int, now: float) -> Decision:
         s = self.settings
-        stable = min(w for t, w in self._wishes if t >= now - s.stabilization_up_s)
+        stable = min(w for t, w in self._wishes if t >= now - self._up_s)
         if stable <= current:
             return Decision(current, "waiting", f"wish {wish:.2f}: not for {s.stabilization_up_s:g} s yet")
         desired = min(stable, current + s.max_up)
@@ -117,12 +118,20 @@ class Limits:
 
     def _down(self, wish: float, whole: int, current: int, now: float) -> Decision:
         s = self.settings
-        stable = max(w for t, w in self._wishes if t >= now - s.stabilization_down_s)
+        stable = max(w for t, w in self._wishes if t >= now - self._down_s)
         # A window that has not been watched in full says nothing about what would have been wished.
-        if stable >= current or self._wishes[0][0] > now - s.stabilization_down_s + s.interval_s * 1.5:
+        if stable >= current or self._wishes[0][0] > now - self._down_s + s.interval_s * 1.5:
             return Decision(current, "waiting", f"wish {wish:.2f}: not for {s.stabilization_down_s:g} s yet")
         desired = max(stable, current - s.max_down)
         return Decision(desired, "down", f"wish {wish:.2f}: down from {current} to {desired}")
+
+    @property
+    def _up_s(self) -> float:
+        return self.settings.stabilization_up_s / self.time_factor
+
+    @property
+    def _down_s(self) -> float:
+        return self.settings.stabilization_down_s / self.time_factor
 
     def _bound(self, number: int) -> int:
         return min(max(number, self.settings.min_replicas), self.settings.max_replicas)

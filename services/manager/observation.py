@@ -60,6 +60,8 @@ class Observation:
     """How old all these metrics are, seconds."""
     window_s: float | None = None
     """Over how long they were averaged, seconds; None = since the last look."""
+    time_factor: float = 1.0
+    """So many of the seconds above and of `now` pass in one of the run's, of which all that is counted a second is."""
 
     @property
     def ready(self) -> int:

@@ -110,13 +110,14 @@ class ScalingSettings:
     max_replicas: int = 6
     """No more replicas, likewise."""
     interval_s: Annotated[float, Bounds(0.1, 600)] = 1.0
-    """Seconds between two decisions (Kubernetes: 15)."""
+    """Seconds between two decisions (Kubernetes: 15), the run's whatever `scaler.time_factor` is."""
     tolerance: Annotated[float, Bounds(0, 1)] = 0.1
     """A metric within this share of its target, over those that it is of, changes nothing (Kubernetes' default)."""
     stabilization_up_s: Annotated[float, Bounds(0, 3600)] = 0.0
-    """Scaling up takes the lowest wish of so many seconds (Kubernetes: 0)."""
+    """Scaling up takes the lowest wish of so many seconds (Kubernetes: 0), which pass as fast as the scaler's do
+    (`scaler.time_factor`)."""
     stabilization_down_s: Annotated[float, Bounds(0, 3600)] = 5.0
-    """Scaling down takes the highest wish of so many seconds (Kubernetes: 300; a run here lasts a minute)."""
+    """Scaling down takes the highest wish of so many seconds, likewise (Kubernetes: 300; a run here lasts a minute)."""
     max_up: int = 2
     """At most so many replicas more in one decision."""
     max_down: int = 1

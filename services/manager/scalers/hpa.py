@@ -35,7 +35,6 @@ class Hpa:
         behavior: dict[str, Any] = DEFAULTS,
         initialization_s: float = 300.0,
         readiness_delay_s: float = 30.0,
-        time_factor: float = 1.0,
     ) -> None:
         """`metrics`: a list of {type, name, target, value}: type Resource or Pods, name in_flight, busy, cpu, rate_rps
         or queue, or type External and also offered_rps or p95_ms (services/manager/signals.py); target Utilization
@@ -43,18 +42,15 @@ class Hpa:
         the API's section of that name, in its words and with its defaults; `initialization_s`: for so long from its
         start a replica's Resource metric is believed only once it was ready for a whole look
         (--horizontal-pod-autoscaler-cpu-initialization-period); `readiness_delay_s`: one that ceased to be ready within
-        so long from its start counts as never ready (--horizontal-pod-autoscaler-initial-readiness-delay);
-        `time_factor`: all its seconds pass so many times as fast.
+        so long from its start counts as never ready (--horizontal-pod-autoscaler-initial-readiness-delay).
         """
         Bounds(0, 3600).check("scaler.initialization_s", initialization_s)
         Bounds(0, 3600).check("scaler.readiness_delay_s", readiness_delay_s)
-        Bounds(0.01, 1000).check("scaler.time_factor", time_factor)
         self._metrics = read_metrics(metrics, "scaler.metrics")
         self.reads = frozenset(metric.name for metric in self._metrics)
         self._behavior = read(behavior, "scaler.behavior")
         self._tolerances = Tolerances(self._behavior.down.tolerance, self._behavior.up.tolerance)
         self._new = Initialisation(initialization_s, readiness_delay_s)
-        self.time_factor = time_factor
         self._pods = Watched()
         self._current: int | None = None
         self._decided: int | None = None
@@ -64,11 +60,10 @@ class Hpa:
 
     def decide(self, observation: Observation, now: float) -> float | None:
         """The number after windows and policies; None where metrics are missing (`most`)."""
-        now *= self.time_factor
         current = observation.current
         if self._current is not None and self._decided is not None:
             self._note(current - self._current, self._decided - self._current)
-        states = self._pods.look(observation, now, self.time_factor)
+        states = self._pods.look(observation, now)
         self._current, self._decided, self._at = current, None, now
         self._behavior.begin(current, now)
         asked = [metric.count(observation, states, self._tolerances, now, self._new) for metric in self._metrics]
@@ -111,13 +106,13 @@ class Watched:
         self._known: dict[str, Pod] | None = None
         self._at = 0.0
 
-    def look(self, observation: Observation, now: float, time_factor: float) -> Mapping[str, Pod]:
+    def look(self, observation: Observation, now: float) -> Mapping[str, Pod]:
         """By replica, without a metric. Those of the first look that are ready have been there for long."""
         known, self._known = self._known, {}
         window_s = now - self._at if known is not None else 0.0
         if observation.window_s is not None:
-            window_s = observation.window_s * time_factor
-        sampled_s = now - observation.age_s * time_factor
+            window_s = observation.window_s
+        sampled_s = now - observation.age_s
         for replica in observation.replicas:
             before = (known or {}).get(replica.id)
             if before is None:

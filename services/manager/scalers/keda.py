@@ -33,14 +33,12 @@ class Keda:
         min_replicas: int = 0,
         idle_replicas: int = -1,
         behavior: dict[str, Any] = DEFAULTS,
-        time_factor: float = 1.0,
     ) -> None:
         """`metric`: of all replicas together, one of services/manager/signals.py; `metric_type`: AverageValue or Value,
         as of an HPA's External metric (metricType); `threshold`: of it a replica, or altogether; `activation`: above so
         much of it the trigger is active (activationThreshold); `cooldown_s`: so long after its last activity it is let
         sleep (cooldownPeriod); `min_replicas`: the fewest while it is awake (minReplicaCount); `idle_replicas`: as
-        many while it sleeps (idleReplicaCount), -1 = not set; `behavior`: of the HPA, as `scaler=hpa` has it;
-        `time_factor`: all its seconds pass so many times as fast.
+        many while it sleeps (idleReplicaCount), -1 = not set; `behavior`: of the HPA, as `scaler=hpa` has it.
         """
         Choices(*SIGNALS).check("scaler.metric", metric)
         Choices("AverageValue", "Value").check("scaler.metric_type", metric_type)
@@ -60,8 +58,7 @@ class Keda:
         self._least = min_replicas
         self._idle = idle_replicas if idle_replicas >= 0 else None
         target = {"type": "External", "name": metric, "target": metric_type, "value": threshold}
-        self._hpa = Hpa(metrics=[target], behavior=behavior, time_factor=time_factor)
-        self.time_factor = time_factor
+        self._hpa = Hpa(metrics=[target], behavior=behavior)
         self._active_at: float | None = None
         self._sleeps = False
         self.why = ""
@@ -75,7 +72,7 @@ class Keda:
             return None
         current = 0 if self._sleeps else observation.current
         is_active = value > self._activation
-        number = self.act(is_active, current, now * self.time_factor)
+        number = self.act(is_active, current, now)
         if number is not None:
             self._hpa.stand_back()
             self._sleeps = number == self._asleep

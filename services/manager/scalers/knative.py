@@ -38,7 +38,6 @@ class Knative:
         max_scale_down_rate: float = 2.0,
         scale_down_delay_s: float = 0.0,
         activation_scale: int = 1,
-        time_factor: float = 1.0,
     ) -> None:
         """`metric`: concurrency, requests in flight, or rps, requests a second; `target`: of it a replica, 0 = its
         slots (containerConcurrency), 200 where metric=rps; `target_utilization`: per cent of the target to aim at
@@ -46,8 +45,7 @@ class Knative:
         `panic_window`: per cent of it (panic-window-percentage); `panic_threshold`: per cent of those that are ready,
         asked for in the panic window (panic-threshold-percentage); `max_scale_up_rate`: times as many at once;
         `max_scale_down_rate`: this part of them at once; `scale_down_delay_s`: the highest number of so long counts;
-        `activation_scale`: the fewest where there is any load; `time_factor`: all its seconds pass so many times as
-        fast.
+        `activation_scale`: the fewest where there is any load.
         """
         Choices("concurrency", "rps").check("scaler.metric", metric)
         Bounds(0, 1e6).check("scaler.target", target)
@@ -59,7 +57,6 @@ class Knative:
         Bounds(1.01, 1e6).check("scaler.max_scale_down_rate", max_scale_down_rate)
         Bounds(0, 3600).check("scaler.scale_down_delay_s", scale_down_delay_s)
         Bounds(1, 10_000).check("scaler.activation_scale", activation_scale)
-        Bounds(0.01, 1000).check("scaler.time_factor", time_factor)
         self._metric = metric
         self._target = target
         self._utilization = target_utilization / PER_CENT
@@ -69,7 +66,6 @@ class Knative:
         self._up, self._down = max_scale_up_rate, max_scale_down_rate
         self._delay_s = scale_down_delay_s
         self._activation = activation_scale
-        self.time_factor = time_factor
         self._seen = TimedMean(stable_window_s)
         self._at: float | None = None
         self._panics_since: float | None = None
@@ -79,7 +75,6 @@ class Knative:
 
     def decide(self, observation: Observation, now: float) -> float | None:
         """The number after windows and rates; None where nothing was seen yet."""
-        now *= self.time_factor
         since, self._at = self._at, now
         if since is None:
             self._panic_most = observation.ready

@@ -14,7 +14,8 @@ class Predictive:
     additive season (Winters, 1960) where `season_s` is given, by the formulas of Hyndman and Athanasopoulos,
     "Forecasting: Principles and Practice", 3rd ed., 8.2 and 8.3. The load is requests in flight, averaged over each
     `step_s`. How far ahead is the start-up time that the manager has measured, in whole steps; `startup_s` until it
-    has. Like AWS' predictive scaling it only adds. Windows and rates are the wrapper's.
+    has, in the run's seconds as that is. Like AWS' predictive scaling it only adds. Windows and rates are the
+    wrapper's.
     """
 
     name: ClassVar[str] = "predictive"
@@ -31,10 +32,10 @@ class Predictive:
         season_s: float = 0.0,
         season: float = 0.1,
     ) -> None:
-        """`target`: requests in flight per slot; `startup_s`: how long a start takes, until one was measured; `step_s`:
-        seconds of a value of the series; `level`: smoothing of the level (alpha); `trend`: of the trend (beta*);
-        `damping`: of the trend, a step (phi); `season_s`: seconds of a season, 0 = there is none; `season`: smoothing
-        of the season (gamma).
+        """`target`: requests in flight per slot; `startup_s`: how long a start takes, until one was measured, in the
+        run's seconds; `step_s`: seconds of a value of the series; `level`: smoothing of the level (alpha); `trend`: of
+        the trend (beta*); `damping`: of the trend, a step (phi); `season_s`: seconds of a season, 0 = there is none;
+        `season`: smoothing of the season (gamma).
         """
         Bounds(0.01, 100).check("scaler.target", target)
         Bounds(0, 3600).check("scaler.startup_s", startup_s)
@@ -69,12 +70,11 @@ class Predictive:
             self.why = "nobody is in rotation" if not slots else "nothing was seen before"
             return None
         self._add(observation.in_flight, now - since)
-        ahead_s = self._startup_s if observation.startup_s is None else observation.startup_s
+        measured_s, factor = observation.startup_s, observation.time_factor
+        ahead_s = self._startup_s * factor if measured_s is None else measured_s
         will_be = self._forecaster.ahead(math.ceil(ahead_s / self._step_s - 1e-9))
-        if will_be is not None:
-            self.why = f"{observation.in_flight:.2f} in flight, in {ahead_s:.1f} s {will_be:.2f} by the forecast"
-        else:
-            self.why = f"{observation.in_flight:.2f} in flight, no forecast yet"
+        ahead = "no forecast yet" if will_be is None else f"in {ahead_s / factor:.1f} s {will_be:.2f} by the forecast"
+        self.why = f"{observation.in_flight:.2f} in flight, {ahead}"
         each = sum(slots) / len(slots)
         return max(observation.in_flight, will_be or 0.0) / (each * self._target)
 

@@ -52,7 +52,7 @@ class Queueing:
         rate, work = self._rate.over(self._window_s, now), self._work.over(self._window_s, now)
         if rate is None or work is None:
             return None
-        grown_s = self._work.seen_s(self._window_s, now) - (now - since)
+        grown_s = (self._work.seen_s(self._window_s, now) - (now - since)) / observation.time_factor
         # A line that grows evenly is at the middle of a window what it is on average.
         growth = 2 * (observation.in_flight - work) / grown_s if grown_s > 0 else 0.0
         service_s = self._service_s or _service_s(rate - growth, work, sum(slots))

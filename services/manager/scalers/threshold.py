@@ -42,14 +42,13 @@ class Threshold:
         up_periods: int = 1,
         down_periods: int = 1,
         warmup_s: float = 300.0,
-        time_factor: float = 1.0,
     ) -> None:
         """`metric`: the signal; `threshold`: of it, as of in_flight per cent of the slots; `up`: a list of {breach,
         change}, the change from so many points above the threshold on; `down`: likewise, both below 0; `adjustment`:
         what a change is of (AdjustmentType); `min_magnitude`: a change in per cent is of so many at least
         (MinAdjustmentMagnitude); `period_s`: seconds of a value (Period); `up_periods`: beyond the threshold in a row,
         to go up (EvaluationPeriods); `down_periods`: likewise, to go down; `warmup_s`: a replica warms up for so long
-        from its rotation on (EstimatedInstanceWarmup); `time_factor`: all its seconds pass so many times as fast.
+        from its rotation on (EstimatedInstanceWarmup).
         """
         Choices(*SIGNALS).check("scaler.metric", metric)
         Bounds(0.1, 1e6).check("scaler.threshold", threshold)
@@ -59,7 +58,6 @@ class Threshold:
         Bounds(1, 100).check("scaler.up_periods", up_periods)
         Bounds(1, 100).check("scaler.down_periods", down_periods)
         Bounds(0, 3600).check("scaler.warmup_s", warmup_s)
-        Bounds(0.01, 1000).check("scaler.time_factor", time_factor)
         self._metric = metric
         self.reads = frozenset({metric})
         self._unit = PER_CENT if metric in OF_SLOTS else 1.0
@@ -71,7 +69,6 @@ class Threshold:
         self._period_s = period_s
         self._periods = {1: up_periods, -1: down_periods}
         self._warmup_s = warmup_s
-        self.time_factor = time_factor
         self._seen = TimedMean(period_s)
         self._at: float | None = None
         self._period_at = 0.0
@@ -85,7 +82,6 @@ class Threshold:
 
     def decide(self, observation: Observation, now: float) -> float | None:
         """The number, another one at a period's end only; None where nothing was seen yet."""
-        now *= self.time_factor
         since, self._at = self._at, now
         self._warm(observation, now, is_first=since is None)
         seen = shared(observation, self._metric)

@@ -8,6 +8,7 @@ import pytest
 from services.manager import scalers
 from services.manager.limits import Limits
 from services.manager.scalers import Observation, ReplicaLoad
+from services.manager.scalers.keda import Keda
 from services.manager.settings import ScalingSettings
 
 VECTORS = json.loads(Path(__file__).with_name("vectors").joinpath("keda.json").read_text(encoding="utf-8"))["act"]
@@ -23,7 +24,7 @@ def seen(current, rate_rps):
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["test"])
 def test_the_operator_sets_the_number_that_kedas_own_tests_expect(vector):
-    scaler = keda(min_replicas=vector["min_replicas"], idle_replicas=vector["idle_replicas"])
+    scaler = Keda(min_replicas=vector["min_replicas"], idle_replicas=vector["idle_replicas"])
     assert scaler.act(vector["active"], vector["current"], 0.0) == vector["expected"]
 
 
