@@ -12,7 +12,7 @@ from record import __version__
 from services.backend.settings import MAX_DEMAND_MS
 from services.door.gate import BODY_DEADLINE_S, MAX_BODY_BYTES
 from services.door.head_limit import MAX_HEAD_BYTES
-from services.router.admin import MAX_REPLICAS
+from services.router.membership import MAX_REPLICAS
 from services.router.settings import TimeoutSettings
 from services.router.wire.client import KEEPALIVE_S
 from services.router.wire.messages import MAX_HEAD_BYTES as MAX_PROXIED_HEAD_BYTES

@@ -25,7 +25,9 @@ HARMFUL = frozenset({"ejected", "expired", "panic"})
 class EventLog:
     """The last events, numbered from 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[..., None] = tell) -> None:
+        """`say` tells each in the log, as `services.journal.tell` does."""
+        self._say = say
         self._events: deque[dict[str, Any]] = deque(maxlen=CAPACITY)
         self._last = 0
         self.counts: Counter[str] = Counter()
@@ -49,7 +51,7 @@ class EventLog:
             }
         )
         level = logging.WARNING if event in HARMFUL else logging.INFO
-        tell(event, level, replica=replica, **detail)
+        self._say(event, level, replica=replica, **detail)
         if event in LEAVES:
             self.on_leave(replica)
 
