@@ -108,6 +108,8 @@ def deployment_of(config: Config, listens: Place, replicas: list[Place], target:
     """
     if (router := config.own_router) is None:
         what = "external: what was measured is configured already" if config.is_external else "none"
+        if config.stands_in and config.router is not None:
+            what = f"{config.router.data_plane}: its configuration is in {{DIR}}/logs/data_plane"
         raise ExportError(f"router={what}: there is no router to be carried over")
     places = replicas or [Place(LOCAL, FIRST_PORT + number) for number in range(config.replicas)]
     if len(places) != config.replicas and not config.has_manager:

@@ -30,7 +30,7 @@ import numpy as np
 import psutil
 
 from experiments.calibrate import SETTLE, Bench, bench, finished, positive
-from experiments.data_planes import DATA_PLANES, HOST, DataPlane, Front
+from experiments.data_planes import DATA_PLANES, HOST, DataPlane, Front, local
 from services import compiled
 from services.processes import ServiceProcess, StartError
 from services.router.policies import POLICIES
@@ -204,7 +204,7 @@ async def measure(on: Bench, arms: list[Arm], rounds: int) -> dict[Arm, list[Cos
         for number, arm in enumerate(arms):
             folder = on.folder / f"arm-{number}"
             folder.mkdir()
-            front = Front(free_port(), ports, settings_for(len(ports)), arm.policy, folder)
+            front = Front(free_port(), local(ports), settings_for(len(ports)), arm.policy, folder)
             process = await stack.enter_async_context(running(DATA_PLANES.create(arm.plane, {}), front, pinned))
             up[arm] = process, front.port
         for turn in range(rounds):
@@ -244,7 +244,7 @@ def chosen_arms(policies: list[str], peers: list[str]) -> list[Arm]:
     with tempfile.TemporaryDirectory() as name:
         for peer in peers:
             plane = DATA_PLANES.create(peer, {})
-            if plane.command(Front(1, (1,), RouterSettings(), "", Path(name))) is None:
+            if plane.command(Front(1, local([1]), RouterSettings(), "", Path(name))) is None:
                 print(f"left out, not installed: {peer} ({plane.package})", file=sys.stderr)
             else:
                 arms.append(Arm(peer, ""))

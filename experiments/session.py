@@ -118,6 +118,8 @@ class Session:
         if self.config.load.ui:
             return f"Locust's web UI in front of {self.config.replicas} replica(s); nothing is measured"
         router, replicas = self.config.router, f"{self.config.replicas} replica(s)"
+        if self.config.stands_in and router is not None:
+            replicas = f"{router.data_plane} before {replicas}"
         if router is not None and router.url is not None:
             replicas = f"{router.url}{f' before {replicas}' if self.config.replicas else ''}"
         return (

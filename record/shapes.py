@@ -9,6 +9,8 @@ from typing import Any, TypedDict
 
 from record.metrics import Metrics
 
+OURS = "aegis"
+"""What `router.data_plane` calls Aegis' own router."""
 Config = dict[str, Any]
 """A resolved configuration as sections and keys; those of `experiments.plan.config.Config` of the run's version."""
 
@@ -135,6 +137,19 @@ class Calls(TypedDict):
     it was given up after `tier.timeout_s`, or a quorum did not wait for it, and the router cannot tell which."""
 
 
+class DataPlane(TypedDict):
+    """A proxy that stood in the place of Aegis' router."""
+
+    name: str
+    version: str
+    """As it says it itself; empty = it does not."""
+    algorithm: str
+    tells: bool
+    """Whether it shows whom it takes out of rotation."""
+    otherwise: list[str]
+    """What it does otherwise than Aegis' router with the same settings, a sentence each."""
+
+
 class _Configured(TypedDict):
     config: Config
     """Whoever reads a manifest is refused one without."""
@@ -178,6 +193,8 @@ class Manifest(_Configured, Provenance, total=False):
     tier: Calls
     """Of a run with a second tier."""
     image: str
+    data_plane: DataPlane
+    """Of a run with another one than Aegis' router."""
     server: str
     """What a proxy or service that is not of Aegis called itself, before the run."""
 
@@ -188,9 +205,27 @@ def url_of_external(manifest: Manifest) -> str | None:
     return None if url is None else str(url)
 
 
-def has_own_router(manifest: Manifest) -> bool:
-    """Whether Aegis' router stood before the replicas, so that its word is there."""
+def stands_in(manifest: Manifest) -> str | None:
+    """The proxy that the run started in the place of Aegis' router, by its name; None = there was none."""
+    name = (manifest["config"].get("router") or {}).get("data_plane", OURS)
+    return None if name == OURS or url_of_external(manifest) is not None else str(name)
+
+
+def has_router(manifest: Manifest) -> bool:
+    """Whether the run started what stood before the replicas: Aegis' router, or another proxy in its place."""
     return manifest["config"].get("router") is not None and url_of_external(manifest) is None
+
+
+def has_own_router(manifest: Manifest) -> bool:
+    """Whether that was Aegis' router, so that its word is there."""
+    return has_router(manifest) and stands_in(manifest) is None
+
+
+def tells_rotation(manifest: Manifest) -> bool:
+    """Whether events say who was taken out of rotation; else nobody knows when a fault was noticed."""
+    if url_of_external(manifest) is not None:
+        return False
+    return stands_in(manifest) is None or ("data_plane" in manifest and manifest["data_plane"]["tells"])
 
 
 def is_simulated(manifest: Manifest) -> bool:

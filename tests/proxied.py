@@ -15,7 +15,7 @@ import pytest
 import yaml
 from aiohttp import web
 
-from experiments.data_planes import DATA_PLANES, HOST, Front
+from experiments.data_planes import DATA_PLANES, HOST, Front, local
 from services.router.settings import RouterSettings
 from tests.ports import free_ports
 from tests.running import AT_MOST_S
@@ -88,7 +88,7 @@ def logging(name, folder, port, ports):
     settings = RouterSettings()
     settings = dataclasses.replace(settings, health=dataclasses.replace(settings.health, enabled=False))
     log = folder / "access.log"
-    words = command(name, Front(port, tuple(ports), settings, "", folder), log)
+    words = command(name, Front(port, local(ports), settings, "", folder), log)
     with (folder / "out").open("wb") as out:
         stdout = log.open("wb") if name == "haproxy" else out
         process = subprocess.Popen(words, stdout=stdout, stderr=out)

@@ -7,9 +7,11 @@ from typing import NamedTuple
 from record.metrics import Metrics
 from record.reading import Run
 from record.settings import flatten
+from record.shapes import OURS
 
 GROUPS = ("policy", "scaler", "engine")
 """Sections whose `name` stands for the rest of them."""
+DATA_PLANE, ALGORITHM = "router.data_plane", "router.algorithm"
 APART = ("seed", "tracking", "summary", "counterfactual", "expect")
 """Sections in which runs of one arm may differ."""
 FIXED = ("validity", "comparison", "repeat")
@@ -141,6 +143,8 @@ def identify(run: Run) -> tuple[tuple[str, str], ...]:
     """All that an arm is: its scenario and configuration, without what runs of one arm may differ in."""
     config = {key: value for key, value in run.manifest["config"].items() if key not in APART}
     flat = {"scenario": str(run.manifest.get("scenario")), **flatten(config)}
+    if config.get("router") is not None:  # of a run from before there was a choice
+        flat = {DATA_PLANE: OURS, ALGORITHM: "none", **flat}
     # A file outside the tree can be another one under the same name.
     flat |= {f"{i['key']}.sha256": i["sha256"][:12] for i in run.manifest.get("inputs") or []}
     flat |= {f"{p['key']}.{p['name']}.sha256": p["sha256"][:12] for p in run.manifest.get("plugins") or []}
@@ -166,11 +170,13 @@ def _tells(arms: list[dict[str, str]], name: str, key: str) -> bool:
 
 def _label(arm: dict[str, str], differing: list[str]) -> str:
     parts = []
-    for key in differing:
+    for key in sorted(differing, key=lambda key: key == ALGORITHM):  # behind what it is one of
         if key == "scenario":
             parts.append(arm[key])
+        elif key == DATA_PLANE:
+            parts += [f"router={arm[key]}"] if key in arm else []
         elif key == "router":
-            parts.append("router=none" if key in arm else "router=default")
+            parts += ["router=none"] if key in arm else ["router=default"] if DATA_PLANE not in differing else []
         elif key in arm:
             parts.append(f"{key.removesuffix('.name')}={arm[key]}")
     return ", ".join(parts) or "the same"

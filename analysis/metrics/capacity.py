@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from record.landed import LandedFault
 from record.reading import Run
-from record.shapes import has_own_router
+from record.shapes import has_router
 
 TURNS_AWAY = {
     **{"error": "rate", "lie": "rate", "hang": "share", "reset": "share", "refuse": None},
@@ -147,7 +147,7 @@ def courses_by_name(run: Run) -> dict[str, Course] | None:
     from the beginning, and what is killed is back when the router hears of it, without one of Aegis when it is started.
     """
     config = run.manifest["config"]
-    has_router, is_scaled = has_own_router(run.manifest), (config.get("scaler") or {}).get("name", "none") != "none"
+    routed, is_scaled = has_router(run.manifest), (config.get("scaler") or {}).get("name", "none") != "none"
     births: dict[str, list[float]] = {}
     farewells: dict[str, list[float]] = {}
     signs: dict[str, list[float]] = {}
@@ -159,7 +159,7 @@ def courses_by_name(run: Run) -> dict[str, Course] | None:
             book.setdefault(event["replica"], []).append(event["t_s"])
         if event["event"] == "registered" or event.get("cause") in CHECKED:
             signs.setdefault(event["replica"], []).append(event["t_s"])
-    first = () if is_scaled and has_router else tuple(f"r{n}" for n in range(1, int(config["replicas"]) + 1))
+    first = () if is_scaled and routed else tuple(f"r{n}" for n in range(1, int(config["replicas"]) + 1))
     notes = {name: _Notes() for name in (*first, *births)}
     for name in set(notes) - set(first):
         notes[name].closed.append((-math.inf, min(births[name])))
@@ -171,7 +171,7 @@ def courses_by_name(run: Run) -> dict[str, Course] | None:
             return None
         note, seen = notes.get(fault.target), signs.get(fault.target, [])
         if note is not None and not _note(
-            fault, note, run.faults, run.end_s, partial(_back_s, fault, run, seen if has_router else None)
+            fault, note, run.faults, run.end_s, partial(_back_s, fault, run, seen if routed else None)
         ):
             return None
     speeds = (config.get("replica") or {}).get("speeds") or []

@@ -28,6 +28,7 @@ def cautions(run: Run, metrics: Metrics, settled: Stationarity) -> list[str]:
         *_tier(run),
         *_recovery(run),
         *external.notes(run),
+        *external.notes_of_stand_in(run),
     ]
 
 

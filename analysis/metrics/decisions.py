@@ -21,7 +21,7 @@ from analysis.metrics.recovery import DETECTION_GRACE_S
 from record.latency import Floats
 from record.reading import Run
 from record.schema import SENDS, TIER
-from record.shapes import has_own_router
+from record.shapes import has_own_router, has_router, stands_in, tells_rotation
 
 MOST_STEPS = 1_000_000
 """Requests times replicas, about a second of CPU; a run with more has no regret."""
@@ -36,17 +36,22 @@ Line = tuple[Course, float, list[float]]
 
 def assess(run: Run) -> Values:
     """`time_in_panic_s`, `false_ejections`, `pick_share_<reason>`, `regret_*`; None = undefined."""
-    has_router = has_own_router(run.manifest)
-    regret = regrets_ms(run) if has_router else None
+    has_word = has_own_router(run.manifest)
+    regret = regrets_ms(run) if has_router(run.manifest) and counts_attempts(run) else None
     picks = run.manifest.get("picks") or {}
     total = sum(picks.values())
     return {
-        "time_in_panic_s": sum(end - start for start, end in panics(run)) if has_router else None,
-        "false_ejections": false_ejections(run) if has_router else None,
+        "time_in_panic_s": sum(end - start for start, end in panics(run)) if has_word else None,
+        "false_ejections": false_ejections(run) if has_router(run.manifest) and tells_rotation(run.manifest) else None,
         "regret_mean_ms": None if regret is None else float(regret.mean()),
         "regret_p99_ms": None if regret is None else float(np.quantile(regret, 0.99)),
         **{f"pick_share_{re.sub(NO_NAME, '_', why)}": count / total for why, count in picks.items() if total},
     }
+
+
+def counts_attempts(run: Run) -> bool:
+    """Whether answers say how many attempts there were: without that, nobody knows which were the only one."""
+    return bool(run.requests["attempts"].notna().any()) or stands_in(run.manifest) is None
 
 
 def panics(run: Run) -> Iterator[tuple[float, float]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from record.reading import Run
-from record.shapes import url_of_external
+from record.shapes import stands_in, tells_rotation, url_of_external
 
 EVENTS = "detection, ejections, panics and regret"
 """What rests on the events of a router."""
@@ -41,6 +41,23 @@ def notes(run: Run) -> Iterator[str]:
     if run.samples and not any("router" in (sample.get("cpu") or {}) for sample in run.samples):
         why = "what it uses of this machine counts as foreign (router.ports names more ports of it)"
         yield f"which processes {url} is, is not known: {why}"
+
+
+def notes_of_stand_in(run: Run) -> Iterator[str]:
+    """What a reader of a run must know whose router was another proxy."""
+    name = stands_in(run.manifest)
+    if name is None:
+        return
+    about = run.manifest.get("data_plane")
+    called = name if about is None else f"{name} {about['version']} ({about['algorithm']})"
+    unknown = "panics, the reasons of picks, hedges and the router's own time"
+    if not tells_rotation(run.manifest):
+        unknown += ", and whom it has taken out: detection"
+    if np.isnan(run.columns["attempts"]).all():
+        unknown += ", and retries (no X-Aegis-Attempts)"
+    yield f"{called} stood in the place of Aegis' router, and does not say {unknown}: null"
+    if about is not None and about["otherwise"]:
+        yield f"what it does otherwise with the same settings: {'; '.join(about['otherwise'])}"
 
 
 def _unknown(run: Run) -> Iterator[str]:

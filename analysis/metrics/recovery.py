@@ -9,7 +9,7 @@ from analysis.metrics.harm import is_harmed, steady_latencies, why_not_judged
 from record.landed import LandedFault, detector, is_in_rotation, left_rotation
 from record.latency import quantile
 from record.reading import Run
-from record.shapes import url_of_external
+from record.shapes import tells_rotation
 
 GOODPUT_SHARE = 0.99
 P99_FACTOR = 1.1
@@ -76,9 +76,10 @@ def assess(run: Run, timeline: pd.DataFrame) -> Recovery:
 def detections(run: Run) -> tuple[dict[int, tuple[float, str]], int | None]:
     """Seconds from landing to detection, and what detected, by fault index; and how many faults nobody noticed.
 
-    A proxy that is not of Aegis tells no events: what it noticed is not known, and the number None.
+    A proxy that the run has not started, or that does not show whom it takes out, tells none: what it
+    noticed is not known, and the number None.
     """
-    if url_of_external(run.manifest) is not None:
+    if not tells_rotation(run.manifest):
         return {}, None
     detected: dict[int, tuple[float, str]] = {}
     undetected = 0

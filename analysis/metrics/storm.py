@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from record.reading import Run
-from record.shapes import has_own_router
+from record.shapes import has_router
 
 LAST = 0.2
 """The share of a run, at its end, whose requests are looked at."""
@@ -57,7 +57,7 @@ def cells(runs: Sequence[Run]) -> dict[At, list[float]]:
     served: dict[At, list[float]] = {}
     for run in runs:
         config, faults = run.manifest["config"], run.manifest.get("faults") or []
-        if not faults or faults[0].get("for_s") is None or not has_own_router(run.manifest):
+        if not faults or faults[0].get("for_s") is None or not has_router(run.manifest):
             raise MapError(f"{run.folder}: a map needs a router and a fault that ends")
         share = served_at_the_end(run)
         if share is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from record.metrics import Metrics
 from record.reading import Run
 from record.settings import flatten
-from record.shapes import url_of_external
+from record.shapes import stands_in, url_of_external
 
 ORDER = ("baseline", "routed", "failover", "failure", "autoscale")
 """Rows that come first, in this order; others follow by name."""
@@ -96,8 +96,10 @@ def scenario(run: Run) -> str:
 
 
 def policy(run: Run) -> str:
-    """The run's balancing policy, `no router`, or where the proxy or service listens that is not of Aegis."""
+    """The run's balancing policy, `no router`, the proxy in its place, or where one listens that is not of Aegis."""
     if (url := url_of_external(run.manifest)) is not None:
         return url
     config = run.manifest["config"]
+    if (name := stands_in(run.manifest)) is not None:
+        return f"{name} {algorithm}" if (algorithm := config["router"].get("algorithm")) else name
     return str((config.get("policy") or {}).get("name")) if config.get("router") else "no router"

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import sys
 from typing import ClassVar
 
 import aiohttp
 
-from experiments.data_planes import HOST, Front
+from experiments.data_planes import Front
+from experiments.exporting import joined
 from services.processes import ServiceProcess, StartError, python_module
 
 READY_S = 30.0
@@ -17,6 +19,10 @@ class Aegis:
 
     name: ClassVar[str] = "aegis"
     package: ClassVar[str] = "aegis-bench"
+
+    def program(self) -> str:
+        """This Python."""
+        return sys.executable
 
     def command(self, front: Front) -> list[str]:
         """The router with the settings of `front`."""
@@ -32,8 +38,8 @@ class Aegis:
         """
         admin = (await process.ready(READY_S))["admin"]
         async with aiohttp.ClientSession() as session:
-            for number, port in enumerate(front.replicas, 1):
-                registration = {"url": f"http://{HOST}:{port}"}
-                async with session.put(f"{admin}/replicas/r{number}", json=registration) as answer:
+            for each in front.replicas:
+                registration = {"url": f"http://{joined(each.host, each.port)}"}
+                async with session.put(f"{admin}/replicas/{each.name}", json=registration) as answer:
                     if answer.status >= 300:
-                        raise StartError(f"{self.name} does not take r{number}: {await answer.text()}")
+                        raise StartError(f"{self.name} does not take {each.name}: {await answer.text()}")

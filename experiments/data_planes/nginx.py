@@ -1,29 +1,147 @@
-"""nginx: `least_conn`, passive failure detection alone (experiments/exporting/nginx.py)."""
+"""nginx: `least_conn`, passive failure detection alone (experiments/exporting/nginx.py).
 
-import shutil
+As an arm it has a master and one worker, and is told of its members by a new file and SIGHUP: a new worker takes over
+(https://nginx.org/en/docs/control.html#reconfiguration), which knows nothing of who has failed, and the old one closes
+the connections of its clients that are idle. Answers say how many attempts there were, by the addresses that
+`$upstream_addr` has. It counts nothing by server. That it takes one out stands in its error log ("temporarily
+disabled"), that it takes one back nowhere: it may be asked again after `fail_timeout`, and that is what is told.
+"""
+
+import asyncio
+import os
+import re
+import signal
+import time
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from experiments.data_planes import Front
+import psutil
+
+from experiments.data_planes import NOWHERE, Front, Member, Standing, found, said
+from experiments.exporting import Upstream, joined
+from experiments.exporting.nginx import ALGORITHMS, fail_timeout_s
 from services.processes import ServiceProcess
 
+VARIABLE = "NGINX_PROGRAM"
+"""Not NGINX, in which nginx itself hands on its sockets."""
+LOG = "error.log"
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+TAKEN_OUT = re.compile(rb'upstream server temporarily disabled .*upstream: "http://([^/"]+)')
+SHUTTING_DOWN = "shutting down"
+"""In the title of a worker that takes no new requests."""
+HEARD_WITHIN_S = 5.0
+"""Longest wait until the old worker takes no more; the master gives the new one a tenth of a second before."""
+LOOK_AGAIN_S = 0.02
 
 
 class Nginx:
-    """One worker in the foreground."""
+    """One worker; alone in the foreground, or below a master where members are to change."""
 
     name: ClassVar[str] = "nginx"
     package: ClassVar[str] = "nginx-light"
+    algorithms: ClassVar[tuple[str, ...]] = tuple(ALGORITHMS)
+    lacks: ClassVar[tuple[str, ...]] = (
+        "hedging.enabled", "timeouts.adaptive_factor", "timeouts.told", "limits.adaptive",
+    )  # fmt: skip
+    tells: ClassVar[bool] = True
+    counts: ClassVar[bool] = False
+    ends_by: ClassVar[int] = signal.SIGQUIT
+
+    def __init__(self) -> None:
+        """Nothing of its log has been read."""
+        self._read = 0
+        self._out_since: dict[str, float] = {}
+        """When an address was last taken out, on the monotonic clock."""
+
+    def program(self) -> str | None:
+        """Of NGINX_PROGRAM, the Python environment, the path, or /usr/sbin."""
+        return found("nginx", VARIABLE)
+
+    def version(self) -> str:
+        """What stands behind the slash."""
+        return said([self.program() or "nginx", "-v"]).partition("nginx/")[2]
 
     def command(self, front: Front) -> list[str] | None:
         """Everything that it writes goes into `front.folder`."""
-        program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+        program = self.program()
         if program is None:
             return None
         folder = front.folder
-        path = front.configured(self.name, [f"{name}_temp_path {folder}/{name};" for name in TEMPORARY])
-        process = f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log warn;"
-        return [program, "-c", str(path), "-p", str(folder), "-e", str(folder / "error.log"), "-g", process]
+        path = self._configure(front, front.replicas)
+        process = "master_process off;" if front.admin is None else "worker_processes 1;"
+        if os.geteuid() == 0:
+            process += " user root;"  # else its worker may not write into the folder
+        process = f"daemon off; {process} pid {folder}/pid; error_log {folder / LOG} warn;"
+        return [program, "-c", str(path), "-p", str(folder), "-e", str(folder / LOG), "-g", process]
+
+    def _configure(self, front: Front, members: Sequence[Upstream]) -> object:
+        lines = [f"{name}_temp_path {front.folder}/{name};" for name in TEMPORARY]
+        if front.admin is None:
+            return front.configured(self.name, lines)
+        there = tuple(each for each in members if not (isinstance(each, Member) and each.draining))
+        text = front.behind(there).exported(self.name, [*lines, *_attempts(front)]).text
+        if not there:  # nginx takes no upstream without a server
+            address = joined(NOWHERE.host, NOWHERE.port)
+            text = text.replace(f"server {address} ", f"server {address} down ")
+        return front.written("nginx.conf", text)
 
     async def began(self, process: ServiceProcess, front: Front) -> None:
         """Nothing is left to be done."""
+
+    def otherwise(self, front: Front) -> Sequence[str]:
+        """What the exporter says is lost, and what a reload does."""
+        reload = "a change of members is a reload: who has failed is forgotten, idle connections of clients are closed"
+        return (*front.exported(self.name).lost, reload)
+
+    async def change(self, process: ServiceProcess, front: Front, members: Sequence[Member]) -> None:
+        """Reload, and wait until the old worker takes nothing more."""
+        if process.pid is None:
+            raise OSError("nginx does not run")
+        before = _workers(process.pid)
+        self._configure(front, members)
+        self._out_since.clear()
+        process.signal(signal.SIGHUP)
+        async with asyncio.timeout(HEARD_WITHIN_S):
+            while any(_takes_requests(worker) for worker in before):  # noqa: ASYNC110 - processes are watched
+                await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def look(self, front: Front, members: Sequence[Member]) -> Mapping[str, Standing]:
+        """By what is new in its error log."""
+        now = time.monotonic()
+        with (front.folder / LOG).open("rb") as log:
+            log.seek(self._read)
+            new = log.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read += len(whole)
+        self._out_since |= {address.decode(): now for address in TAKEN_OUT.findall(whole)}
+        for_s = fail_timeout_s(front.settings)
+        back = {address for address, since in self._out_since.items() if now - since > for_s}
+        out = self._out_since.keys() - back
+        return {
+            each.name: Standing(joined(each.host, each.port) not in out, "consecutive_failures")
+            for each in members
+            if not each.draining
+        }
+
+
+def _attempts(front: Front) -> list[str]:
+    """Lines that count the addresses in `$upstream_addr`, one an attempt; it is a name where nobody was asked."""
+    one = "[0-9.]+:[0-9]+"
+    counted = [f'"~^{one}(, {one}){{{more}}}$" {more + 1};' for more in range(front.settings.retry.max_attempts)]
+    lines = ["map $upstream_addr $attempts {", '  default "";', *(f"  {each}" for each in counted), "}"]
+    return [*lines, "add_header X-Aegis-Attempts $attempts always;"]
+
+
+def _workers(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children()
+    except psutil.Error:
+        return []
+
+
+def _takes_requests(worker: psutil.Process) -> bool:
+    try:
+        is_there = worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE
+        return is_there and SHUTTING_DOWN not in " ".join(worker.cmdline())
+    except psutil.Error:
+        return False

@@ -17,6 +17,7 @@ class Local(LiveEngine):
     has_paths: ClassVar[bool] = True
     has_starts: ClassVar[bool] = True
     has_external: ClassVar[bool] = True
+    has_data_planes: ClassVar[bool] = True
 
     @classmethod
     def check(cls, config: Config) -> None:

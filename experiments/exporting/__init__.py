@@ -64,6 +64,8 @@ class Deployment:
     """What else the run had that is no setting of its router, a sentence each."""
     lines: tuple[str, ...] = ()
     """Of one's own, in the program's words, for what nginx calls `http`: where files are to lie."""
+    algorithm: str | None = None
+    """How it balances, by a name of its exporter's ALGORITHMS; None = as near to `policy` as it can."""
 
 
 @dataclass(frozen=True)

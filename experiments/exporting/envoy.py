@@ -28,6 +28,8 @@ SHORTEST_BACKOFF_S = 0.001
 WEIGHTS = 1000
 MOST_REQUESTS = 10_000
 """Where nothing else limits them; Envoy's 1,024 would."""
+ALGORITHMS = ("least_request", "least_request_of_all", "round_robin", "random", "ring_hash", "maglev")
+"""The first, of the two that it draws, is its own way with least_request; the last two go by KEY."""
 RETRIED = [500, 502, 503, 504]
 """As the router: 503, a full queue, elsewhere."""
 
@@ -53,14 +55,17 @@ class Envoy:
 
 def _lost(deployment: Deployment) -> Iterator[str]:
     settings, policy = deployment.settings, deployment.policy
-    if policy["name"] == "weighted_utilisation":
+    if deployment.algorithm is not None:
+        pass  # what was asked for is what there is
+    elif policy["name"] == "weighted_utilisation":
         yield "policy=weighted_utilisation takes ORCA load reports; replicas must send them (endpoint-load-metrics)"
     elif "lb_policy" not in _balancing(deployment) and policy["name"] not in ("least_request", "random"):
         yield policy_lost(policy, "the fewest requests in flight, of all replicas")
     if len(set(whole_weights(deployment.upstreams, WEIGHTS))) > 1:
-        if policy["name"] == "random":
+        balancing = _balancing(deployment)
+        if balancing.get("lb_policy") == "RANDOM":
             yield "RANDOM takes no weights: every replica gets the same share (replica.weights)"
-        elif "load_balancing_policy" in _balancing(deployment) and policy["name"] != "weighted_utilisation":
+        elif "load_balancing_policy" in balancing and policy["name"] != "weighted_utilisation":
             yield "with weights it is a weighted round robin, in which a weight falls with what is in flight"
     yield from handling_lost(deployment)
     if settings.retry.max_attempts > 1:
@@ -85,6 +90,13 @@ def _seconds(value: float) -> str:
 
 def _balancing(deployment: Deployment) -> dict[str, Any]:
     policy = deployment.policy
+    match deployment.algorithm:
+        case "round_robin" | "random" | "ring_hash" | "maglev":
+            return {"lb_policy": deployment.algorithm.upper()}
+        case "least_request":
+            return _typed("least_request", "LeastRequest", {"choice_count": 2})
+        case "least_request_of_all":
+            return _typed("least_request", "LeastRequest", {"selection_method": "FULL_SCAN"})
     match policy["name"]:
         case "round_robin":
             return {"lb_policy": "ROUND_ROBIN"}
@@ -153,6 +165,7 @@ def _cluster(deployment: Deployment) -> dict[str, Any]:
             "base_ejection_time": _seconds(ejection.base_s),
             "max_ejection_time": _seconds(ejection.max_s),
             "max_ejection_percent": round(100 * ejection.max_share),
+            "successful_active_health_check_uneject_host": False,  # it may be healthy to checks, and fail at work
         }
     return cluster
 
@@ -194,7 +207,7 @@ def _route(deployment: Deployment) -> dict[str, Any]:
         "idle_timeout": _seconds(max(timeouts.idle_s, timeouts.overall_s)),
         "retry_policy": _retries(deployment.settings),
     }
-    if deployment.policy["name"] == "consistent_hash":
+    if deployment.policy["name"] == "consistent_hash" or deployment.algorithm in ("ring_hash", "maglev"):
         route["hash_policy"] = [{"header": {"header_name": KEY}}]
     return route
 

@@ -26,6 +26,8 @@ BUFFER_BYTES = 15_360
 """What may be sent again, its head included: `tune.bufsize` less `tune.maxrewrite`."""
 BALANCE = {"round_robin": "roundrobin", "random": "random(1)", "consistent_hash": f"hdr({KEY})"}
 """The other policies: `leastconn`."""
+ALGORITHMS = {"leastconn": "leastconn", "roundrobin": "roundrobin", "random": "random(2)", "hash": f"hdr({KEY})"}
+"""`random` is of the less loaded of two, its own default."""
 LEAST = ("least_request", "late_binding")
 """Policies that are not lost by it: in the second a server takes as many as it has slots, and the rest waits."""
 CONFIGURATION = """\
@@ -88,7 +90,9 @@ class Haproxy:
 
 def _lost(deployment: Deployment) -> Iterator[str]:
     settings, policy = deployment.settings, deployment.policy
-    if policy["name"] not in (*BALANCE, *LEAST):
+    if deployment.algorithm is not None:
+        pass  # what was asked for is what there is
+    elif policy["name"] not in (*BALANCE, *LEAST):
         yield policy_lost(policy, "leastconn")
     elif policy.get("choices"):
         yield f"policy.choices={policy['choices']}: leastconn looks at all servers"
@@ -134,6 +138,9 @@ def _ejection_lost(settings: RouterSettings) -> Iterator[str]:
 
 def _balance(deployment: Deployment) -> str:
     policy = deployment.policy
+    if deployment.algorithm is not None:
+        ring = "\n  hash-type consistent" if deployment.algorithm == "hash" else ""
+        return f"  balance {ALGORITHMS[deployment.algorithm]}{ring}"
     lines = [f"  balance {BALANCE.get(policy['name'], 'leastconn')}"]
     if policy["name"] == "consistent_hash":
         lines += ["  hash-type consistent", f"  hash-balance-factor {round(100 * float(policy['balance_factor']))}"]

@@ -18,6 +18,7 @@ from experiments.exporting import (
     policy_lost,
     whole_weights,
 )
+from services.router.settings import RouterSettings
 
 WEIGHTS = 1000
 TRIED_ELSEWHERE = "error timeout http_500 http_502 http_503 http_504"
@@ -28,6 +29,13 @@ BALANCE = {
     "consistent_hash": f"    hash $http_{KEY.lower().replace('-', '_')} consistent;\n",
 }
 """The other policies: `least_conn`."""
+ALGORITHMS = {
+    "least_conn": "    least_conn;\n",
+    "round_robin": BALANCE["round_robin"],
+    "random": BALANCE["random"],
+    "random_two": "    random two least_conn;\n",
+    "hash": BALANCE["consistent_hash"],
+}
 CONFIGURATION = """\
 events {{ worker_connections 8192; }}
 http {{
@@ -78,14 +86,18 @@ class Nginx:
 
 def _balance(deployment: Deployment) -> str:
     policy = deployment.policy
+    if deployment.algorithm is not None:
+        return ALGORITHMS[deployment.algorithm]
     if policy["name"] == "least_request" and policy.get("choices") == 2:
-        return "    random two least_conn;\n"
+        return ALGORITHMS["random_two"]
     return BALANCE.get(policy["name"], "    least_conn;\n")
 
 
 def _lost(deployment: Deployment) -> Iterator[str]:
     settings, policy = deployment.settings, deployment.policy
-    if policy["name"] not in (*BALANCE, "least_request"):
+    if deployment.algorithm is not None:
+        pass  # what was asked for is what there is
+    elif policy["name"] not in (*BALANCE, "least_request"):
         yield policy_lost(policy, "least_conn")
     elif policy["name"] == "consistent_hash":
         yield f"policy.balance_factor={policy['balance_factor']:g}: nothing bounds what one server gets"
@@ -97,7 +109,7 @@ def _lost(deployment: Deployment) -> Iterator[str]:
     yield from handling_lost(deployment)
     if settings.ejection.enabled:
         ejection_s = settings.ejection.base_s
-        if ejection_s != _whole_s(ejection_s):
+        if ejection_s != fail_timeout_s(settings):
             yield f"fail_timeout is in whole seconds (router.ejection.base_s={ejection_s:g})"
         yield "all servers may be out at once, and then every request is answered 502 (router.ejection.max_share)"
         yield "a 5xx that is not tried again is no failure: of a POST, of the last attempt (router.ejection)"
@@ -118,7 +130,7 @@ def _servers(deployment: Deployment) -> Iterator[str]:
     ejection, limits = deployment.settings.ejection, deployment.settings.limits
     words = "max_fails=0"
     if ejection.enabled:
-        words = f"max_fails={ejection.consecutive_failures} fail_timeout={_whole_s(ejection.base_s)}s"
+        words = f"max_fails={ejection.consecutive_failures} fail_timeout={fail_timeout_s(deployment.settings)}s"
     if limits.replica_requests:
         words += f" max_conns={limits.replica_requests}"
     weights = whole_weights(deployment.upstreams, WEIGHTS)
@@ -127,5 +139,6 @@ def _servers(deployment: Deployment) -> Iterator[str]:
         yield f"    server {joined(upstream.host, upstream.port)} {own}{words};"
 
 
-def _whole_s(seconds: float) -> int:
-    return max(1, round(seconds))
+def fail_timeout_s(settings: RouterSettings) -> int:
+    """How long a server that has failed is left out, whole seconds."""
+    return max(1, round(settings.ejection.base_s))

@@ -78,7 +78,7 @@ class Commands:
                 env=for_others(),
             )  # fmt: skip
         try:
-            with going(self._raw, index, process.pid):
+            with going(self._raw, f"command-{index}", process.pid):
                 status = await asyncio.wait_for(process.wait(), within_s)
         except TimeoutError:
             raise EngineError(f"not done within {within_s:g} s: {line}") from None

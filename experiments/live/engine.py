@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from experiments.calibration import machine
 from experiments.plan.config import Config, ConfigError, require
+from experiments.plan.data_planes import check_installed
 from experiments.plan.fault_plan import Fault
 from experiments.plan.installed import missing
 
@@ -36,6 +37,8 @@ class LiveEngine:
         """Locust sends the load, as much as this machine was found to send on time."""
         if (reason := missing("load")) is not None:
             raise ConfigError(f"engine={cls.name}: {reason}; engine=sim does without")
+        if config.stands_in:
+            check_installed(config)
         machine.check(config)
 
     @classmethod

@@ -1,8 +1,11 @@
 """What the services of a run tell: their events, each handed on once, and what time it is by their clocks."""
 
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+
+import aiohttp
 
 from experiments.live.launching import Service
 from experiments.runner.clocks import EXCHANGES, Offset, estimate
@@ -19,6 +22,36 @@ WHERE = {
 }
 """Of each service: the source that its events have in the run's folder, where it is asked, and what it is asked for."""
 OF_TRANSPORT = ("seq", "monotonic_s", "unix_s", "event")
+
+
+async def asked(session: aiohttp.ClientSession, service: Service, where: str, path: str) -> dict[str, Any] | None:
+    """What a service answers at its address `where`; None = it does not."""
+    if service.pid is None or session.closed:
+        return None
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
+        async with session.get(service.addresses[where] + path) as response:
+            if response.status == 200:
+                answer: dict[str, Any] = await response.json()
+                return answer
+    return None
+
+
+class LoopLag:
+    """How much a router's event loop has stood still since it was last asked."""
+
+    def __init__(self) -> None:
+        """It was not."""
+        self._at: tuple[float, float] | None = None
+        """When the router began that was last asked, and all its lag until then, seconds."""
+
+    def of(self, stats: dict[str, Any]) -> float | None:
+        """By its `/stats`, milliseconds; None = that was another one, or it has no such loop."""
+        if "loop_lag_seconds_total" not in stats:
+            return None
+        before, self._at = self._at, (float(stats["began_s"]), float(stats["loop_lag_seconds_total"]))
+        if before is None or before[0] != self._at[0]:
+            return None
+        return round((self._at[1] - before[1]) * 1e3, 3)
 
 
 class Events:

@@ -12,15 +12,17 @@ from typing import Any
 import aiohttp
 
 from experiments.live.launching import Launcher, Service
-from experiments.live.listening import Events, EventSink, clock_offsets
+from experiments.live.listening import Events, EventSink, LoopLag, asked, clock_offsets
 from experiments.live.outside import Outside
 from experiments.live.paths import Paths
+from experiments.live.standing_in import DATA_PLANE, StandIn
 from experiments.live.tier import Tier, counted
 from experiments.live.told import manager_options, router_options
 from experiments.plan.config import Config
 from experiments.plan.fault_plan import Fault
 from experiments.plan.replica_options import manager_startup_s, replica_options
 from experiments.runner.clocks import Offset
+from record.schema import RAW
 from record.shapes import Calls
 from services.door.access import auth_headers
 from services.manager.engines import Engine, EngineError, Running, provisioned
@@ -59,14 +61,15 @@ class Stack:
         self._engine: Engine | None = None
         self._replicas: dict[str, Running] = {}
         self._session: aiohttp.ClientSession | None = None
-        self._lag_at: tuple[float, float] | None = None
-        """When the router began that was last asked, and all its lag until then, seconds."""
+        self._lag = LoopLag()
         self._events = Events(self._get, sink)
         self._tier: Tier | None = None
         self._outside = Outside(config) if config.is_external else None
-        """What stands in the place of the router."""
+        """What the load goes to that somebody else has started."""
+        self._stand_in = StandIn(config, logs, logs.parent / RAW) if config.stands_in else None
+        """The proxy in the place of Aegis' router."""
         self.desired: int | None = config.replicas or None
-        self.about: dict[str, str] = {}
+        self.about: dict[str, Any] = {}
         """What the manifest is to say of it, once it is up."""
 
     # -- start and stop
@@ -87,12 +90,15 @@ class Stack:
             progress(f"starting the second tier and its {self.config.tier.replicas} replica(s)")
             self._tier = Tier(self.config, self._launcher, self._write)
             self._replica_options["downstream"] = await self._tier.start()
-        if (router := self.config.own_router) is not None:
-            progress("starting the router")
-            options = router_options(self.config, router, self._write)
-            self.router = self._launcher.service("router", options)
+        if (router := self.config.started_router) is not None:
+            progress("starting the router" if self._stand_in is None else f"starting {router.data_plane}")
+            self.router = self._stand_in
+            if self.router is None:
+                options = router_options(self.config, router, self._write)
+                self.router = self._launcher.service("router", options)
             await self.router.start(self.config.engine.startup_timeout_s)
-            self._registry = self._launcher.inside("router", "admin")
+            own = self._stand_in is None
+            self._registry = self._launcher.inside("router", "admin") if own else self.router.addresses["admin"]
             if self.paths is not None:
                 self._registry = await self.paths.start(self._registry, self.config.engine.startup_timeout_s)
         if self.config.has_manager:
@@ -109,7 +115,9 @@ class Stack:
             await start_all(self._engine.start, first, self.config.autoscaling.max_starting)
         await self.look()
         await self._until_ready()
-        self.about = await self._launcher.settle()
+        self.about |= await self._launcher.settle()
+        if self._stand_in is not None:
+            self.about[DATA_PLANE] = self._stand_in.about()
         if self._outside is not None:
             progress(f"asking {self._outside.url}")
             self.about |= await self._outside.ready(self.config.engine.startup_timeout_s, progress)
@@ -120,6 +128,8 @@ class Stack:
             await self._stop()
         finally:
             await self._launcher.close()
+            if self._stand_in is not None:
+                await self._stand_in.close()
             if self._session is not None:
                 await self._session.close()
 
@@ -202,6 +212,8 @@ class Stack:
         """Process ids by role, the living ones; without a role whose processes are not known."""
         roles = {"router": self.router, "manager": self.manager}
         by_role = {role: self._launcher.pids(service.pid if service else None) for role, service in roles.items()}
+        if self._stand_in is not None:
+            by_role["router"] = self._stand_in.pids()
         if self._outside is not None:
             del by_role["router"]
             by_role |= {"router": theirs} if (theirs := self._outside.pids()) else {}
@@ -227,7 +239,7 @@ class Stack:
             stats = await self._get(self.router, "admin", "/stats")
             ready = sum(r["state"] == "ready" for r in stats["replicas"]) if stats else None
             in_flight = stats["in_flight"] if stats else None
-            lag_ms = self._lag_ms(stats) if stats else None
+            lag_ms = self._lag.of(stats) if stats else None
         return {
             "replicas_ready": ready,
             "replicas_desired": self.desired,
@@ -236,16 +248,10 @@ class Stack:
             "router_lag_ms": lag_ms,
         }
 
-    def _lag_ms(self, stats: dict[str, Any]) -> float | None:
-        """What the router's loop has stood still since it was last asked, milliseconds; None = that was another one."""
-        before, self._lag_at = self._lag_at, (float(stats["began_s"]), float(stats["loop_lag_seconds_total"]))
-        if before is None or before[0] != self._lag_at[0]:
-            return None
-        return round((self._lag_at[1] - before[1]) * 1e3, 3)
-
     async def stats(self) -> dict[str, Any] | None:
-        """What the router has counted until now, and which form of it that was; None = no router, or no answer."""
-        return None if self.router is None else await self._get(self.router, "admin", "/stats")
+        """What Aegis' router has counted until now, and which form of it it is; None = there is none, or no answer."""
+        own = None if self._stand_in is not None else self.router
+        return None if own is None else await self._get(own, "admin", "/stats")
 
     async def calls(self) -> Calls | None:
         """What the router of the second tier has counted; None = there is none, or no answer."""
@@ -262,14 +268,7 @@ class Stack:
 
     async def _get(self, process: Service, where: str, path: str) -> dict[str, Any] | None:
         assert self._session is not None
-        if process.pid is None or self._session.closed:
-            return None
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
-            async with self._session.get(process.addresses[where] + path) as response:
-                if response.status == 200:
-                    answer: dict[str, Any] = await response.json()
-                    return answer
-        return None
+        return await asked(self._session, process, where, path)
 
     # -- what can be done to it
 
@@ -321,7 +320,8 @@ class Stack:
             router = self._services()[target]
             assert router is not None
             await router.stop()
-            self._events.began_anew(target)
+            if self._stand_in is None or target != "router":  # else they are kept elsewhere
+                self._events.began_anew(target)
             await router.start(self.config.engine.startup_timeout_s)
         elif (engine := tier.engine if tier is not None and target in tier.replicas else self._engine) is not None:
             await engine.stop_process(target)

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from analysis.comparison.compared import RATIOS
 from experiments.plan.client_retries import ClientRetrySettings
 from experiments.plan.config import Config, ConfigError, LoadConfig, require
+from experiments.plan.data_planes import check_data_plane, check_scaled
 from experiments.plan.differing import differing
 from experiments.plan.engines import Engine, engine_of
 from experiments.plan.expecting import check_expected
@@ -38,8 +39,9 @@ def check(config: Config) -> list[Fault]:
         config.workload.validate()
         engine = engine_of(config)
         check_external(config, engine)
+        check_data_plane(config, engine)
         _check_engine(config, engine)
-        has_router = config.own_router is not None
+        has_router = config.started_router is not None
         _check_replicas(config.replica, config.replica_ids, "replica", "replicas", has_router=has_router)
         _check_tier(config, engine)
         _check_load(config, engine)
@@ -48,7 +50,9 @@ def check(config: Config) -> list[Fault]:
         config.autoscaling.validate(engine.most_replicas)
         policy, scaler = dict(config.policy), dict(config.scaler)
         policies.create(policy.pop("name", ""), policy, random.Random(0))
-        _check_manager(config, engine, getattr(scalers.create(scaler.pop("name", ""), scaler), "reads", ()))
+        reads = getattr(scalers.create(scaler.pop("name", ""), scaler), "reads", ())
+        _check_manager(config, engine, reads)
+        check_scaled(config, reads)
         check_expected(config)
         faults = plan_faults(
             config.faults,

@@ -162,10 +162,17 @@ class TrackingConfig:
 
 @dataclass
 class RouterConfig(RouterSettings):
-    """The router, and how many of it there are; or where a proxy or service of one's own listens (docs/external.md)."""
+    """The router, and how many of it there are; another proxy in its place (docs/data_planes.md); or where a proxy or
+    service of one's own listens (docs/external.md)."""
 
     count: Annotated[int, Bounds(1, 1000)] = 1
     """Routers that know nothing of each other; request i goes to number i mod count. More than one: engine=sim."""
+    data_plane: str = "aegis"
+    """What passes requests on: `aegis`, this router, or a file of `experiments/data_planes/`, which is started in its
+    place with the same settings, as far as it knows them."""
+    algorithm: str | None = None
+    """How another data plane balances, in its own words (docs/data_planes.md); unset = its first choice. Aegis' router
+    has `policy`."""
     url: str | None = None
     """Of router=external: where a proxy or service that runs already listens, as `http://127.0.0.1:8000`. Unset = Aegis
     starts its own router."""
@@ -272,9 +279,19 @@ class Config:
         return self.router is not None and self.router.url is not None
 
     @property
+    def started_router(self) -> RouterConfig | None:
+        """What the run starts before its replicas, Aegis' or another data plane; None = nothing."""
+        return None if self.is_external else self.router
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether another data plane is started in the place of Aegis' router."""
+        return self.started_router is not None and self.started_router.data_plane != "aegis"
+
+    @property
     def own_router(self) -> RouterConfig | None:
         """Aegis' own; None = there is none, or another one stands in its place."""
-        return None if self.is_external else self.router
+        return None if self.stands_in else self.started_router
 
     @property
     def has_manager(self) -> bool:
@@ -285,7 +302,7 @@ class Config:
     def has_demand(self) -> bool:
         """Whether it is said how many replicas the load needs: where something scales, where a curve of capacity is
         named, and where a fixed fleet has to stand a rate that changes, which scalers are compared with."""
-        is_fixed = self.own_router is not None and self.workload.rate_changes()
+        is_fixed = self.started_router is not None and self.workload.rate_changes()
         return (self.has_manager or self.autoscaling.capacity is not None or is_fixed) and not self.load.ui
 
     @property

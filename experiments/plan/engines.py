@@ -56,7 +56,8 @@ class Engine(Protocol):
     (`conf/engine/<name>.yaml`) that of a file outside the tree begins with. `has_paths`, likewise, says whether it
     plays what happens on the way from the router to a replica (`experiments.relay.faults`), `has_starts` whether it
     plays starts (`autoscaling.starts`), `has_external` whether it sends the load to a proxy or service that nobody here
-    has started (`router.url`)."""
+    has started (`router.url`), `has_data_planes` whether it starts another one in the router's place
+    (`router.data_plane`)."""
 
     name: ClassVar[str]
     """Of its file."""

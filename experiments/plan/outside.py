@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from experiments.data_planes import DATA_PLANES
 from experiments.plan.arrivals import ARRIVALS
 from experiments.plan.config import Config
 from experiments.plan.engines import ENGINES
@@ -20,6 +21,7 @@ def plugins_of(config: Config, faults: Sequence[Fault]) -> list[dict[str, str]]:
         (PROFILES, config.workload.profile),
         (ARRIVALS, config.workload.arrivals),
         (ENGINES, config.engine.name),
+        *(((DATA_PLANES, router.data_plane),) if (router := config.started_router) is not None else ()),
         *((PROCESS_FAULTS, action) for action in sorted({fault.action for fault in faults})),
     ]
     return [about for point, name in chosen if (about := point.outside(name)) is not None]

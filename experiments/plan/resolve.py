@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from experiments.plan.capacity import check_capacity
 from experiments.plan.check import check, check_repeat
 from experiments.plan.config import Config, ConfigError, require
+from experiments.plan.data_planes import refuse_policy
 from experiments.plan.errors import check_keys
 from experiments.plan.fault_plan import Fault
 from experiments.plan.inputs import make_absolute, take_over
@@ -131,6 +132,8 @@ def _filled(config: Config, typed: Sequence[str], notes: list[str]) -> Config:
         config = replace(config, replicas=len(speeds))
     if config.is_external:
         config = _outside(config, keys)
+    if config.stands_in:
+        refuse_policy(config, keys)
     if config.workload.trace is not None:
         config, told = with_trace(config, keys)
         notes += told

@@ -1,7 +1,8 @@
 """What a killed runner owed the user's system: the lines for the shell that heal it, which the guardian then runs.
 
 They lie in the run's `raw/` from the moment on at which a command of `faults` hurts the system until it is healed; and
-so does which process runs a line now. That one is ended first: what hurts must not go on behind what heals.
+so does which process runs a line now. That one is ended first: what hurts must not go on behind what heals. A proxy
+in the router's place lies there likewise: nginx' processes do not keep the run's mark in their environment.
 """
 
 import contextlib
@@ -36,9 +37,9 @@ def settle(raw: Path, index: int) -> None:
 
 
 @contextlib.contextmanager
-def going(raw: Path, index: int, pid: int) -> Iterator[None]:
-    """Meanwhile process `pid`, which leads a group, runs a line of fault number `index`."""
-    path = raw / f"command-{index}{GOING}"
+def going(raw: Path, name: str, pid: int) -> Iterator[None]:
+    """Meanwhile there is process `pid`, which leads a group that must not outlive the run; `name` is its own there."""
+    path = raw / f"{name}{GOING}"
     with contextlib.suppress(psutil.Error):  # it has ended already
         write_json(path, {"pid": pid, "began": psutil.Process(pid).create_time()})
     try:
@@ -48,7 +49,7 @@ def going(raw: Path, index: int, pid: int) -> Iterator[None]:
 
 
 def end_going(folder: Path) -> None:
-    """End what still runs a line, with what it has started and waits for."""
+    """End what still runs a line, or stands in the router's place, with what it has started."""
     for path in sorted((folder / RAW).glob(f"*{GOING}")):
         about = json.loads(path.read_text(encoding="utf-8"))
         path.unlink()

@@ -390,7 +390,7 @@ def test_what_a_run_had_beside_its_router_is_said_and_a_scaled_fleet_may_have_an
 
 @pytest.mark.parametrize(("is_external", "said"), [(True, "router=external: what was measured"), (False, "router=none: there is no")])
 def test_without_a_router_of_its_own_a_run_is_refused(is_external, said):
-    config: Any = SimpleNamespace(own_router=None, is_external=is_external)
+    config: Any = SimpleNamespace(own_router=None, is_external=is_external, stands_in=False)
     with pytest.raises(ExportError, match=said):
         export.deployment_of(config, export.Place("127.0.0.1", 80), [], "shop")
 

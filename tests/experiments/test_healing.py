@@ -31,7 +31,7 @@ def test_a_command_that_still_hurts_is_ended_before_it_is_healed(folder):
     hurting = subprocess.Popen(["/bin/sh", "-c", "sleep 300; true"], start_new_session=True)
     reaper = threading.Thread(target=hurting.wait)  # as init does for the dead runner
     reaper.start()
-    with going(folder / RAW, 0, hurting.pid):
+    with going(folder / RAW, "command-0", hurting.pid):
         owe(folder / RAW, 0, f"! kill -0 {hurting.pid}", 60.0)
         heal_owed(folder, os.environ)
     reaper.join(AT_MOST_S)

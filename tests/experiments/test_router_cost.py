@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from experiments import router_cost
-from experiments.data_planes import DATA_PLANES, Front
+from experiments.data_planes import DATA_PLANES, Front, local
 from experiments.router_cost import Arm, Cost, settings_for, table
 from services.router.settings import RouterSettings
 from tests.running import AT_MOST_S, ROOT
@@ -28,7 +28,7 @@ def lacking(program, package):
 
 def planned(name, folder, **settings):
     plane = DATA_PLANES.create(name, {})
-    front = Front(18080, (19001, 19002), dataclasses.replace(RouterSettings(), **settings), "", folder)
+    front = Front(18080, local([19001, 19002]), dataclasses.replace(RouterSettings(), **settings), "", folder)
     command = plane.command(front)
     return command if command is not None else lacking(name, plane.package)
 

@@ -10,12 +10,12 @@ import pytest
 from experiments.plan.config import Config
 from record.metrics import Metrics
 from record.misfits import misfits
-from record.shapes import ClockEntry, Event, Generator, Input, Manifest, Plugin, Sample, Sections
+from record.shapes import ClockEntry, DataPlane, Event, Generator, Input, Manifest, Plugin, Sample, Sections
 from tests.analysis.test_results_docs import as_regex, documented
 from tests.running import ROOT, run
 
-OF_SOME_RUNS = {"router_compiled", "error", "clocks", "image", "tier", "server"}
-"""Of a failed run, of one on real clocks, of one in containers, and of one whose router is not of Aegis."""
+OF_SOME_RUNS = {"router_compiled", "error", "clocks", "image", "tier", "server", "data_plane"}
+"""Of a failed run, of one on real clocks, of one in containers, and of ones whose router is not of Aegis."""
 NO_SECTION = {"arm", "seed", "replicas", "faults", "summary", "counterfactual", "ledger", "expect"}
 DECIDED_BY_THE_RUN = re.compile(r"(pick_)?share_.+|lateness_p99_ms_worker_\d+")
 SIM = ["engine=sim", "tracking.enabled=false", "workload.duration_s=20", "workload.warmup_s=2"]
@@ -45,7 +45,7 @@ def test_the_manifest_has_the_keys_that_are_documented_and_no_other():
     assert get_type_hints(Manifest).keys() <= named
     assert named <= get_type_hints(Manifest).keys() | get_type_hints(Generator).keys()
     text = section("manifest.json")
-    for shape in (Generator, ClockEntry, Plugin, Input):
+    for shape in (Generator, ClockEntry, Plugin, Input, DataPlane):
         assert [key for key in get_type_hints(shape) if f"`{key}`" not in text] == []
 
 

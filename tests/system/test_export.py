@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from experiments.data_planes import DATA_PLANES, HOST, Front
+from experiments.data_planes import DATA_PLANES, HOST, Front, local
 from experiments.exporting import EXPORTERS, Deployment, Upstream
 from services.router.settings import RouterSettings
 from tests.ports import free_ports
@@ -92,7 +92,7 @@ def behind(name, tmp_path, play, *, policy="round_robin", weights=(1.0, 1.0), sl
     upstreams = tuple(Upstream(f"r{n}", HOST, *each) for n, each in enumerate(zip(ports, weights, strict=True), 1))
     options = {"name": policy, "limit": 100, "order": "fifo"} if policy == "late_binding" else {"name": policy}
     wanted = Deployment(HOST, port, upstreams, dataclasses.replace(defaults, **changed), options, slots=slots)
-    front = Exported(port, tuple(ports), wanted.settings, policy, tmp_path, wanted)
+    front = Exported(port, local(ports), wanted.settings, policy, tmp_path, deployment=wanted)
     plane = DATA_PLANES.create(name, {})
     words = plane.command(front)
     if words is None:

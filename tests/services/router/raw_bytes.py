@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from experiments.data_planes import DATA_PLANES, HOST, Front
+from experiments.data_planes import DATA_PLANES, HOST, Front, local
 from experiments.router_cost import free_port, running
 from services.router.settings import RouterSettings
 from tests.services.router.raw_cases import FAREWELLS, FROM_CLIENTS, FROM_REPLICAS
@@ -152,7 +152,7 @@ async def measured(plane: str, only: dict[str, set[str]] | None = None, patience
     replica = Replica()
     upstream = await replica.start()
     with tempfile.TemporaryDirectory() as folder:
-        front = Front(free_port(), (upstream,), settings, "least_request", Path(folder))
+        front = Front(free_port(), local([upstream]), settings, "least_request", Path(folder))
         async with running(DATA_PLANES.create(plane, {}), front, []):
             for number, name in enumerate(FROM_CLIENTS):
                 if only is None or name in only[CLIENTS]:
@@ -199,7 +199,7 @@ async def main() -> None:
     found = columns(PAGE.read_text(encoding="utf-8")) if PAGE.exists() else {}
     for plane, title in TITLES.items():
         with tempfile.TemporaryDirectory() as folder:
-            front = Front(1, (1,), RouterSettings(), "", Path(folder))
+            front = Front(1, local([1]), RouterSettings(), "", Path(folder))
             if DATA_PLANES.create(plane, {}).command(front) is None:
                 continue
         found[title] = await measured(plane)

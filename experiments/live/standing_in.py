@@ -1,0 +1,184 @@
+"""A proxy in the router's place (`router.data_plane`): its process, its members, and what it says of them."""
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from experiments.data_planes import DATA_PLANES, HOST, Arm, Front, Member
+from experiments.live.registry import Registry
+from experiments.plan.config import Config
+from experiments.runner.healing import going
+from services.processes import ServiceProcess, StartError
+from services.router.settings import TICK_S, RouterSettings
+
+DATA_PLANE = "data_plane"
+"""Of its folder among the logs, which has its configuration, and of its entry in the manifest."""
+GENTLE_S = 5.0
+"""Longest wait for what is under way when it is to end, as of Aegis' router (`services.router.settings.DRAIN_S`)."""
+AGAIN_S = 0.05
+UNHEARD = (OSError, TimeoutError)
+
+
+class StandIn:
+    """The proxy of one run. A new process at every start, at the port of the first; who is behind it is kept."""
+
+    def __init__(self, config: Config, logs: Path, raw: Path) -> None:
+        """`logs` is the run's folder for logs, `raw` that in which its guardian looks."""
+        router = config.router
+        assert router is not None
+        self.addresses: dict[str, str] = {}
+        self._name = router.data_plane
+        self._logs = logs
+        self._raw = raw
+        values = {each.name: getattr(router, each.name) for each in dataclasses.fields(RouterSettings)}
+        algorithm = router.algorithm or DATA_PLANES.find(self._name).algorithms[0]
+        settings, folder = RouterSettings(**values), logs / DATA_PLANE
+        ports = free_ports(2)
+        self._front = Front(ports[0], (), settings, "", folder, algorithm, ports[1], tuple(config.replica_ids))
+        self._registry = Registry(self._tell, self._name)
+        self._plane: Arm = DATA_PLANES.create(self._name, {})
+        self._process: ServiceProcess | None = None
+        self._leader: int | None = None
+        """The process id of the last process that was started, which leads the group of all that it starts."""
+        self._told: tuple[Member, ...] = ()
+        """Whom it knows."""
+        self._one_by_one = asyncio.Lock()
+        self._watching: asyncio.Task[None] | None = None
+        self._guarded = contextlib.ExitStack()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of its first process while it lives."""
+        return self._process.pid if self._process is not None else None
+
+    def pids(self) -> list[int]:
+        """Of all its processes."""
+        if self.pid is None:
+            return []
+        with contextlib.suppress(psutil.Error):
+            return [self.pid, *(each.pid for each in psutil.Process(self.pid).children(recursive=True))]
+        return [self.pid]
+
+    async def start(self, timeout_s: float) -> dict[str, str]:
+        """Start it; returns its addresses when it takes connections, before anybody needs to be behind it.
+
+        Raises:
+            StartError: it is not installed, or does not come up.
+        """
+        if self._watching is None:
+            self._front.folder.mkdir()
+            admin = await self._registry.serve()
+            self.addresses = {"url": f"http://{HOST}:{self._front.port}", "admin": admin}
+            self._watching = asyncio.create_task(self._watch())
+        async with self._one_by_one:
+            self._plane = DATA_PLANES.create(self._name, {})
+            self._told = tuple(each for each in self._registry.members if not each.draining)
+            command = self._plane.command(self._front.behind(self._told))
+            if command is None:
+                raise StartError(f"router.data_plane={self._name}: is not installed ({self._plane.package})")
+            process = self._process = ServiceProcess(self._name, command, self._logs / "router.log")
+            await process.spawn()
+            self._leader = process.pid
+            if process.pid is not None:
+                self._guarded.enter_context(going(self._raw, DATA_PLANE, process.pid))
+            await self._plane.began(process, self._front)
+            await self._listens(process, timeout_s)
+        return self.addresses
+
+    async def _listens(self, process: ServiceProcess, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and process.pid is not None:
+            try:
+                _, writer = await asyncio.open_connection(HOST, self._front.port)
+            except OSError:
+                await asyncio.sleep(AGAIN_S)
+            else:
+                writer.close()
+                return
+        did = f"was not ready within {timeout_s:g} s" if process.pid else f"ended (exit status {process.returncode})"
+        raise StartError(f"{self._name} {did}\n{process.tail()}")
+
+    def about(self) -> dict[str, Any]:
+        """What the manifest is to say of it."""
+        return {
+            "name": self._name,
+            "version": self._plane.version(),
+            "algorithm": self._front.algorithm,
+            "tells": self._plane.tells,
+            "otherwise": list(self._plane.otherwise(self._front.behind(self._told))),
+        }
+
+    async def stop(self) -> None:
+        """End it in order, and whatever it has started."""
+        if (process := self._process) is None:
+            return
+        if process.pid is not None:
+            _signal_all(process.pid, signal.SIGCONT)  # it may be paused
+            process.signal(self._plane.ends_by)
+            if await process.wait(GENTLE_S) is None:
+                await process.stop()
+        self._end_group()
+
+    def _end_group(self) -> None:
+        """Of who has ended the others may be left: a master that was killed takes no worker with it."""
+        if self._leader is not None:
+            _signal_all(self._leader, signal.SIGKILL)
+        self._guarded.close()
+
+    async def send(self, number: int) -> float:
+        """Send all its processes a signal; it takes effect at once."""
+        if self.pid is not None:
+            _signal_all(self.pid, number)
+        return 0.0
+
+    async def close(self) -> None:
+        """Nothing is left of it, nor of who kept its members."""
+        if self._watching is not None:
+            self._watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watching
+        await self.stop()
+        await self._registry.close()
+
+    async def _watch(self) -> None:
+        """Let leases run out, tell who is there, and ask how it sees them."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._registry.fleet.tick(time.monotonic())
+            await self._tell()
+            if self.pid is None:
+                continue
+            with contextlib.suppress(*UNHEARD):  # it may be hurt, or end; it is asked again
+                self._registry.see(await self._plane.look(self._front, self._told), time.monotonic())
+
+    async def _tell(self) -> None:
+        """Tell it who is there, where that has changed; what it does not hear is told again."""
+        async with self._one_by_one:
+            members = self._registry.members
+            if members == self._told or self._process is None or self._process.pid is None:
+                return
+            with contextlib.suppress(*UNHEARD):
+                await self._plane.change(self._process, self._front, members)
+                self._told = members
+
+
+def _signal_all(leader: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, number)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens at, all different."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for sock in sockets:
+            sock.bind((HOST, 0))
+        return [int(sock.getsockname()[1]) for sock in sockets]

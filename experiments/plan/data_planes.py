@@ -1,0 +1,102 @@
+"""Another proxy in the router's place: what `router.data_plane` and what goes with it may be."""
+
+from collections.abc import Collection
+from operator import attrgetter
+
+from experiments.data_planes import DATA_PLANES, OF_ARMS, OURS, Arm
+from experiments.plan.config import Config, ConfigError, RouterConfig, require
+from experiments.plan.engines import Engine
+
+LATENCY = "p95_ms"
+"""The signal of scalers that only Aegis' router knows."""
+
+
+def arms() -> list[str]:
+    """The data planes that a run can be measured with."""
+    return [OURS, *(name for name, plane in DATA_PLANES.usable().items() if not _lacking(plane))]
+
+
+def _lacking(plane: type) -> list[str]:
+    return [name for name in OF_ARMS if not hasattr(plane, name)]
+
+
+def _arm_of(router: RouterConfig) -> type[Arm]:
+    plane: type[Arm] = DATA_PLANES.find(router.data_plane)
+    if lacking := _lacking(plane):
+        choices = ", ".join(arms())
+        raise ConfigError(
+            f"router.data_plane={router.data_plane}: no run can be measured with it, it lacks {', '.join(lacking)}; "
+            f"there are {choices}"
+        )
+    return plane
+
+
+def check_data_plane(config: Config, engine: type[Engine]) -> None:
+    """That there is such a one, that the engine can start it, and that it has what is turned on.
+
+    Raises:
+        ValueError: with the key and the way out.
+    """
+    router = config.started_router
+    if router is None:
+        return
+    if not config.stands_in:
+        must = "left out with Aegis' router, which has policy=NAME; it goes with router=envoy and the like"
+        require(router.algorithm is None, "router.algorithm", router.algorithm, must)
+        return
+    plane, key = _arm_of(router), f"router.data_plane={router.data_plane}"
+    if not getattr(engine, "has_data_planes", False):
+        raise ConfigError(f"{key}: engine={engine.name} cannot run it; take engine=local")
+    known = plane.algorithms
+    if router.algorithm is not None and router.algorithm not in known:
+        raise ConfigError(f"router.algorithm={router.algorithm}: {router.data_plane} has {', '.join(known)}")
+    for name in plane.lacks:
+        if value := attrgetter(name)(router):
+            raise ConfigError(f"router.{name}={value}: {router.data_plane} has nothing like it; leave it out")
+    if config.counterfactual == "always":
+        raise ConfigError(f"counterfactual=always: must be auto or never: {key} is not simulated")
+
+
+def check_scaled(config: Config, reads: Collection[str]) -> None:
+    """That what the scaler reads is known.
+
+    Args:
+        config: the run's; its data plane has been checked.
+        reads: the signals that its scaler was told to read.
+
+    Raises:
+        ConfigError: with the way out.
+    """
+    if not (config.stands_in and config.has_manager and config.router is not None):
+        return
+    name, scaler = config.router.data_plane, config.scaler["name"]
+    if not DATA_PLANES.find(name).counts:
+        raise ConfigError(f"scaler={scaler}: {name} counts no requests by replica, by which it goes; set scaler=none")
+    if LATENCY in reads:
+        raise ConfigError(f"scaler: {LATENCY} is read, which nobody knows with router.data_plane={name}")
+
+
+def refuse_policy(config: Config, typed: Collection[str]) -> None:
+    """That no policy was typed, which would do nothing.
+
+    Raises:
+        ConfigError: one was; names the algorithms.
+    """
+    assert config.router is not None
+    for key in sorted(typed):
+        if key.partition(".")[0] == "policy":
+            plane = config.router.data_plane
+            known = ", ".join(_arm_of(config.router).algorithms)
+            raise ConfigError(f"{key}: is of Aegis' own router; {plane} has router.algorithm={known}")
+
+
+def check_installed(config: Config) -> None:
+    """That its program is there.
+
+    Raises:
+        ConfigError: it is not; names the package.
+    """
+    assert config.router is not None
+    plane = DATA_PLANES.create(config.router.data_plane, {})
+    if plane.program() is None:
+        raise ConfigError(f"router.data_plane={plane.name}: is not installed; install {plane.package}")

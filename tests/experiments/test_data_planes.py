@@ -1,0 +1,194 @@
+"""Other data planes in the router's place: what is refused, what their programs take, what is made of what they say."""
+
+import dataclasses
+import subprocess
+from typing import Any
+
+import pytest
+
+from analysis.comparison.arms import arms_of
+from experiments.data_planes import DATA_PLANES, HOST, Front, Member, Standing, found, local
+from experiments.data_planes.nginx import Nginx
+from experiments.live.registry import Registry
+from experiments.plan.check import check
+from experiments.plan.config import ConfigError
+from experiments.plan.data_planes import arms, check_installed
+from record.shapes import has_own_router, stands_in, tells_rotation
+from services.router.settings import RouterSettings
+from tests.experiments.test_config import planned
+from tests.experiments.test_external import configured
+from tests.experiments.test_router_cost import ASKED, lacking
+from tests.running import AT_MOST_S
+
+ARMS = ("envoy", "haproxy", "nginx")
+IN_PLACE = {"router__url": None, "replicas": 4, "router__data_plane": "envoy"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"router__algorithm": "leastconn"}, "router.algorithm=leastconn: envoy has least_request, least_request_of_all"),
+        ({"router__data_plane": "aegis", "router__algorithm": "random"}, "left out with Aegis' router, which has policy"),
+        ({"router__data_plane": "nope"}, "there is no nope.py in experiments/data_planes/"),
+        ({"router__data_plane": "aegis_interpreted"}, "it lacks algorithms, lacks, tells"),
+        ({"engine__name": "sim"}, "router.data_plane=envoy: engine=sim cannot run it; take engine=local"),
+        ({"engine__name": "compose"}, "engine=compose cannot run it; take engine=local"),
+        ({"router__hedging__enabled": True}, "router.hedging.enabled=True: envoy has nothing like it; leave it out"),
+        ({"router__data_plane": "nginx", "router__limits__adaptive": True}, "router.limits.adaptive=True: nginx has"),
+        ({"counterfactual": "always"}, "counterfactual=always: must be auto or never"),
+        (
+            {"router__data_plane": "nginx", "scaler": {"name": "target_tracking", "target": 0.7}},
+            "scaler=target_tracking: nginx counts no requests by replica",
+        ),
+        ({"scaler": {"name": "threshold", "metric": "p95_ms"}}, "p95_ms is read, which nobody knows"),
+        ({"router__url": "http://127.0.0.1:1", "replicas": 0}, "router.data_plane=envoy: is of Aegis' own router"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_measured_is_one_line_with_the_way_out(keys, said):
+    with pytest.raises(ConfigError) as caught:
+        check(configured(**(IN_PLACE | keys)))
+    assert said in str(caught.value) and "\n" not in str(caught.value), str(caught.value)
+
+
+def test_a_policy_that_is_typed_does_nothing_and_is_refused_and_one_of_the_scenario_is_not():
+    with pytest.raises(ConfigError, match=r"policy: is of Aegis' own router; haproxy has router.algorithm=leastconn"):
+        planned("+scenario=routed", "router=haproxy", "policy=round_robin")
+    plan = planned("+scenario=slow_dependency", "router=haproxy", "scaler=none")
+    assert plan.config.stands_in and plan.config.own_router is None
+
+
+def test_the_default_router_is_the_arm_aegis():
+    arm, plain = (planned("+scenario=routed", f"router={name}") for name in ("aegis", "default"))
+    assert arm.resolved == plain.resolved and not arm.config.stands_in
+    assert {"aegis", *ARMS} <= set(arms())
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_a_program_that_is_missing_is_told_with_its_package(name, monkeypatch):
+    plane = DATA_PLANES.create(name, {})
+    variable = {"envoy": "ENVOY", "haproxy": "HAPROXY", "nginx": "NGINX_PROGRAM"}[name]
+    monkeypatch.setenv(variable, "/no/such/program")
+    with pytest.raises(ConfigError, match=f"router.data_plane={name}: is not installed; install {plane.package}"):
+        check_installed(configured(**(IN_PLACE | {"router__data_plane": name})))
+
+
+def test_a_program_is_looked_for_where_the_variable_says_before_anywhere_else(tmp_path, monkeypatch):
+    mine = tmp_path / "mine"
+    mine.write_text("#!/bin/sh\n")
+    mine.chmod(0o755)
+    monkeypatch.setenv("ENVOY", str(mine))
+    assert found("sh", "ENVOY") == str(mine)
+    monkeypatch.delenv("ENVOY")
+    assert found("sh", "ENVOY").endswith("/sh") and found("no-such-program", "ENVOY") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "algorithm"), [(name, each) for name in ARMS for each in DATA_PLANES.find(name).algorithms], ids=str
+)
+def test_the_program_takes_its_configuration_with_each_algorithm(tmp_path, name, algorithm):
+    plane = DATA_PLANES.create(name, {})
+    members = tuple(Member(each.name, HOST, each.port, weight) for each, weight in zip(local([1024, 1025]), (1.0, 0.5), strict=True))
+    front = Front(18080, members, RouterSettings(), "", tmp_path, algorithm, 18081, ("r1", "r2", "r3"))
+    command = plane.command(front)
+    if command is None:
+        lacking(name, plane.package)
+    answer = subprocess.run([*command, *ASKED[name]], capture_output=True, text=True, timeout=AT_MOST_S, check=False)
+    assert answer.returncode == 0, answer.stderr
+    assert plane.version()[0].isalnum()
+
+
+def registry():
+    async def changed():
+        pass
+
+    return Registry(changed, "envoy")
+
+
+def test_what_the_proxy_says_becomes_events_with_its_reason():
+    kept = registry()
+    kept.fleet.put("r1", 1.0, url="http://127.0.0.1:9001", weight=2.0, lease_s=3.0, state="ready", concurrency=2)
+    assert kept.members == (Member("r1", "127.0.0.1", 9001, 2.0),)
+    for now, standing in (
+        (2.0, Standing(True, in_flight=4, requests=10)),
+        (3.0, Standing(False, "consecutive_failures", 4, 15)),
+        (4.0, Standing(True, in_flight=0, requests=15)),
+        (5.0, Standing(False, "health_check", 0, 15)),
+        (6.0, Standing(True, in_flight=0, requests=2)),
+    ):
+        kept.see({"r1": standing, "gone": standing}, now)
+    told = [(e["event"], e["monotonic_s"], e.get("cause")) for e in kept.events.since(0)["events"]]
+    assert told == [
+        ("registered", 1.0, None),
+        ("readmitted", 2.0, "first_check"),
+        ("ejected", 3.0, "consecutive_failures"),
+        ("readmitted", 4.0, "ejection_over"),
+        ("ejected", 5.0, "health_check"),
+        ("readmitted", 6.0, "health_check"),
+    ]
+    [replica] = kept.fleet.replicas.values()
+    assert replica.requests_total == 15 + 2, "the proxy began anew in between"
+    assert replica.in_flight_s == 4 * 2 and replica.busy_s == 2 * 2
+
+
+def test_who_drains_stays_a_member_that_is_to_get_nothing_until_it_has_left():
+    kept = registry()
+    kept.fleet.put("r1", 1.0, url="http://127.0.0.1:9001", lease_s=3.0, state="ready")
+    kept.fleet.put("r1", 2.0, url="http://127.0.0.1:9001", lease_s=8.0, state="draining")
+    assert [each.draining for each in kept.members] == [True]
+    kept.fleet.remove("r1", 3.0)
+    assert kept.members == ()
+
+
+async def test_a_server_that_nginx_has_taken_out_is_back_after_its_fail_timeout(tmp_path, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("experiments.data_planes.nginx.time.monotonic", lambda: now)
+    settings = RouterSettings()
+    front = Front(1, (), dataclasses.replace(settings, ejection=dataclasses.replace(settings.ejection, base_s=2.0)), "", tmp_path)
+    members = (Member("r1", HOST, 9001), Member("r2", HOST, 9002))
+    plane, log = Nginx(), tmp_path / "error.log"
+    line = (
+        "2026/01/01 00:00:00 [warn] 7#0: *5 upstream server temporarily disabled while reading response header from "
+        'upstream, client: 127.0.0.1, server: , request: "GET /work HTTP/1.1", upstream: "http://127.0.0.1:9002/work"\n'
+    )
+    log.write_text(line[:40])  # it is being written
+
+    async def standing():
+        return {name: each.in_rotation for name, each in (await plane.look(front, members)).items()}
+
+    assert await standing() == {"r1": True, "r2": True}
+    log.write_text(line)
+    assert await standing() == {"r1": True, "r2": False}
+    now = 102.1
+    assert await standing() == {"r1": True, "r2": True}
+
+
+def test_arms_are_called_by_their_data_plane_and_runs_of_before_there_were_any_are_aegis(tmp_path):
+    class Of:
+        def __init__(self, router):
+            self.manifest = {"scenario": "routed", "seed": 1, "config": {"router": router}}
+            self.folder, self.is_simulated = tmp_path, False
+
+    def called(*runs: Any):
+        return [arm.label for arm in arms_of([(run, {"valid": True}) for run in runs])]
+
+    old, aegis, envoy, maglev = (
+        Of({"count": 1}),
+        Of({"count": 1, "data_plane": "aegis", "algorithm": None}),
+        Of({"count": 1, "data_plane": "envoy", "algorithm": None}),
+        Of({"count": 1, "data_plane": "envoy", "algorithm": "maglev"}),
+    )
+    labels = called(old, aegis, envoy)
+    assert labels == ["router=aegis", "router=envoy"]
+    labels = called(Of(None), aegis, envoy)
+    assert labels == ["router=none", "router=aegis", "router=envoy"]
+    labels = called(envoy, maglev)
+    assert labels == ["router.algorithm=none", "router.algorithm=maglev"]
+
+
+def test_whose_word_there_is_follows_from_the_manifest():
+    told: Any = {"config": {"router": {"data_plane": "envoy"}}, "data_plane": {"tells": True}}
+    assert stands_in(told) == "envoy" and tells_rotation(told) and not has_own_router(told)
+    assert not tells_rotation(told | {"data_plane": {"tells": False}})
+    own: Any = {"config": {"router": {"data_plane": "aegis"}}}
+    assert stands_in(own) is None and has_own_router(own) and tells_rotation(own)
