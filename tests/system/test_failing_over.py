@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from experiments.data_planes import DATA_PLANES, Front
+from experiments.data_planes import DATA_PLANES, Front, local
 from services.router.settings import RouterSettings
 from tests.ports import free_ports
 from tests.proxied import listens, unavailable
@@ -102,7 +102,7 @@ def test_it_ends_when_it_is_told_and_has_left_nothing_at_home(tmp_path, name):
     folder.mkdir()
     home.mkdir()
     plane, [port, replica] = DATA_PLANES.create(name, {}), free_ports(2)
-    words = plane.command(Front(port, (replica,), RouterSettings(), "", folder))
+    words = plane.command(Front(port, local([replica]), RouterSettings(), "", folder))
     if words is None:
         unavailable(name, plane)
     with (folder / "out").open("wb") as out:
