@@ -6,6 +6,7 @@ The files here are commands:
 
     summary      one run, or many on a page: metrics.json, timeline.parquet, summary.png
     compare      which arm is better: comparison.json, comparison.png
+    leaderboard  the board of an evidence pack: arms under pathologies, who is best where
     report       a run, a sweep or a comparison as one HTML file
     baseline     keep runs under a name, to compare later ones with
     regimes      who wins where, over two keys; storm_map: where a retry storm begins
@@ -13,8 +14,9 @@ The files here are commands:
     boards       the pictures of Grafana's boards
 
 and the folders subjects: `metrics/` (one run in numbers), `comparison/` (many runs to a verdict), `tables/` (for
-notebooks and other programs), `pages/` (pictures and HTML), `expectations/` (thresholds for pipelines), `baselines/`
-(runs of before), `calibration/` (how often the comparison is right), `distributions/` (probabilities and quantiles).
+notebooks and other programs), `standings/` (arms over a suite of pathologies), `pages/` (pictures and HTML),
+`expectations/` (thresholds for pipelines), `baselines/` (runs of before), `calibration/` (how often the comparison is
+right), `distributions/` (probabilities and quantiles).
 Begin with `metrics.table.compute`.
 """
 

@@ -19,6 +19,14 @@ class Compared:
     """Of latency, which one."""
     digits: int = 1
     """After the point, where a value is told."""
+    beyond: str | None = None
+    """The key that has a number where this has none since it lies among requests that were not served; of a quantile
+    that follows from its name."""
+
+    @property
+    def beyond_key(self) -> str | None:
+        """That key; None = its number is never lacking for such a reason."""
+        return self.key.replace("_ms", "_beyond_ms") if self.quantile is not None else self.beyond
 
     @property
     def is_share(self) -> bool:

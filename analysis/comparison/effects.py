@@ -83,8 +83,8 @@ class Effect:
 
 def is_worst(compared: Compared, metrics: Metrics) -> bool:
     """Whether a metric has no number for being worse than any: never served, never detected, never well again."""
-    if compared.quantile is not None:
-        return value_of(metrics, compared.key.replace("_ms", "_beyond_ms")) is not None
+    if compared.beyond_key is not None:
+        return value_of(metrics, compared.beyond_key) is not None
     if compared.key == "latency_mean_ms":
         return bool(metrics["failed_requests"])
     if compared.key == "detection_s":
@@ -130,8 +130,7 @@ def find(compared: Compared, pairs: Pairs) -> Effect | None:
 def _known(compared: Compared, pairs: Pairs, side: int) -> Known:
     runs = [(pair.ours, pair.theirs)[side].metrics for pair in pairs.kept]
     beyond = None
-    if compared.quantile is not None:
-        key = compared.key.replace("_ms", "_beyond_ms")
+    if (key := compared.beyond_key) is not None:
         beyond = max((far for m in runs if (far := value_of(m, key)) is not None), default=None)
     values = [value_of(m, compared.key) for m in runs]
     has = sum(value is not None and not (compared.by == "ratio" and value == 0) for value in values)

@@ -172,7 +172,7 @@ def what_is_missing(planned: Sweep, folder: Path, most: int | None) -> Sweep:
         if job.number in left.manifests and left.manifests[job.number].get("exit_reason") == "complete"
     }
     for job in whole.values():
-        _check_as_before(left.folders[job.number], job, left.manifests[job.number])
+        check_as_before(left.folders[job.number], job, left.manifests[job.number])
 
     used = {seed for (_, seed), job in slots.items() if repetition is None or job.number in left.manifests}
     history = max((_looks(manifest) for manifest in left.manifests.values()), key=len, default=())
@@ -228,7 +228,7 @@ def _added_before(left: _Left, plan: list[Job]) -> dict[Slot, Job]:
     return added
 
 
-def _check_as_before(folder: Path, job: Job, manifest: Manifest) -> None:
+def check_as_before(folder: Path, job: Job, manifest: Manifest) -> None:
     """Refuse to add runs to arms that this tree would configure in another way: they would be arms of their own."""
     now, then = (
         flatten({key: value for key, value in config.items() if key not in APART})

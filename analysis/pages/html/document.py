@@ -1,5 +1,6 @@
 """The page from its parts: template, style, script and Vega become one file, in which no text of a folder is markup."""
 
+import base64
 import re
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,31 @@ class ReportError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Link:
+    """A table's cell that leads to a part of the page."""
+
+    text: str
+    anchor: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that is drawn already."""
+
+    title: str
+    png: bytes
+    anchor: str = ""
+    about: str = ""
+    is_folded: bool = False
+    """Whether it is behind its title."""
+
+    @property
+    def address(self) -> str:
+        """All of it, as a page's address that needs no network."""
+        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+
+
+@dataclass(frozen=True)
 class Section:
     """A part of a page, all of it optional."""
 
@@ -38,6 +64,7 @@ class Section:
     """Whether all of it is behind its title."""
     is_for_screens: bool = False
     """Whether paper has its title and how much it is, and nothing more."""
+    pictures: Sequence[Picture] = ()
 
     @property
     def name(self) -> str:
@@ -66,7 +93,7 @@ class Section:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to show."""
-        return not (self.paragraphs or self.charts or self.sheets or self.folded or self.commands)
+        return not (self.paragraphs or self.charts or self.pictures or self.sheets or self.folded or self.commands)
 
 
 @dataclass(frozen=True)
@@ -97,7 +124,8 @@ def write(document: Document, path: Path) -> None:
     """
     if reason := missing():
         raise ReportError(reason)
-    write_text(path, render(document, bundle()))
+    draws = any(section.charts for section in document.sections)
+    write_text(path, render(document, bundle() if draws else ""))
 
 
 def render(document: Document, vega: str) -> str:

@@ -39,3 +39,12 @@ drawVisible(document);
 for (const part of document.querySelectorAll("details")) {
   part.addEventListener("toggle", () => { if (part.open) drawVisible(part); });
 }
+
+// A link to what is behind a line opens it.
+const openAsked = () => {
+  const asked = location.hash && document.getElementById(location.hash.slice(1));
+  if (asked && asked.tagName === "DETAILS") { asked.open = true; asked.scrollIntoView(); }
+};
+addEventListener("hashchange", openAsked);
+for (const link of document.querySelectorAll("td a")) link.addEventListener("click", () => setTimeout(openAsked));
+openAsked();

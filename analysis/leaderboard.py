@@ -1,0 +1,133 @@
+"""Draws the board of an evidence pack, from its folders: `python -m analysis.leaderboard DIR`.
+
+Writes leaderboard.png, .md and .json, evidence.md, short enough for a pull request, and evidence.html, all of it in one
+file, into DIR. `--against DIR` holds it against an earlier pack, `--series FILE` adds a line for tools that look for
+change points. Exit status: 0 drawn; 2 there is no pack, or nothing to draw; 4 an arm got worse than it was.
+"""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.comparison.arms import ComparisonError
+from analysis.comparison.planned import plan_of
+from analysis.standings import against, same, series, text, tuned
+from analysis.standings.against import Changes
+from analysis.standings.board import Board
+from analysis.standings.gathering import gather
+from analysis.standings.judging import judge_board
+from analysis.standings.protocol import read_protocol
+from analysis.standings.same import Same
+from record.files import FolderError, dump, write_text
+
+REFUSED, WORSE = 2, 4
+PICTURE, NUMBERS, TABLE = "leaderboard.png", "leaderboard.json", "leaderboard.md"
+SHORT, PAGE = "evidence.md", "evidence.html"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A pack, judged."""
+
+    pack: Path
+    board: Board
+    same: list[Same]
+    tuned: list[str]
+
+
+def judged(pack: Path) -> Drawn:
+    """A pack's board, from its folders.
+
+    Raises:
+        FolderError: it is none, or damaged.
+        ComparisonError: its arms cannot be compared.
+    """
+    protocol = read_protocol(pack)
+    cells = gather(pack, protocol)
+    first = next((one for cell in cells.values() for one in cell.by_seed.values()), None)
+    against_itself: list[Same] = []
+    if first is not None:
+        against_itself = same.assess(pack, protocol, plan_of(first.run.manifest["config"]).smallest)
+    excused = [each.arm for each in against_itself if each.has_failed]
+    return Drawn(pack, judge_board(pack, protocol, cells, excused), against_itself, tuned.sentences(pack))
+
+
+def write(drawn: Drawn, changes: Changes | None = None) -> list[Path]:
+    """All files of a board; those that were written.
+
+    Raises:
+        OSError: they cannot be.
+    """
+    from analysis.pages import leaderboard_page
+    from analysis.pages.html import document, of_evidence
+
+    pack, board = drawn.pack, drawn.board
+    content = {
+        "verdict": board.sentence(),
+        **board.as_dict(),
+        "same": [{**vars(each), "interval": each.interval, "has_failed": each.has_failed} for each in drawn.same],
+        "tuning": drawn.tuned,
+        "against": None if changes is None else changes.sentences(),
+    }
+    write_text(pack / NUMBERS, dump(content))
+    write_text(pack / TABLE, text.markdown(board, pack, drawn.same, drawn.tuned))
+    write_text(pack / SHORT, text.short_markdown(board, pack, drawn.same, drawn.tuned))
+    leaderboard_page.draw(board, drawn.same, pack / PICTURE)
+    written = [pack / name for name in (PICTURE, TABLE, NUMBERS, SHORT)]
+    if (reason := document.missing()) is not None:
+        print(f"note: no {PAGE}: {reason}", file=sys.stderr)
+        return written
+    told = [] if changes is None else changes.sentences()
+    document.write(of_evidence.describe(pack, board, drawn.same, drawn.tuned, told), pack / PAGE)
+    return [*written, pack / PAGE]
+
+
+def finish(pack: Path, earlier: Path | None, lines: Path | None) -> int:
+    """Judge, write, print; return the exit status.
+
+    Args:
+        pack: the folder.
+        earlier: a pack to be held against.
+        lines: a CSV file that gets a line.
+
+    Raises:
+        FolderError, ComparisonError, OSError: there is nothing to draw.
+    """
+    drawn = judged(pack)
+    changes = None
+    if earlier is not None:
+        changes = against.changes((earlier, read_protocol(earlier)), (pack, drawn.board.protocol))
+    written = write(drawn, changes)
+    print(drawn.board.sentence())
+    for line in [*(text.same_told(drawn.same) if drawn.same else []), *text.left_out(drawn.board)]:
+        print(f"note: {line}")
+    if changes is not None:
+        for line in changes.sentences():
+            print(f"against {earlier}: {line}")
+    if lines is not None:
+        series.append(drawn.board, lines)
+        written.append(lines)
+    print(f"written: {', '.join(map(str, written))}")
+    return WORSE if changes is not None and changes.worse else 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Draw what the command line names; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.leaderboard", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("pack", type=Path, metavar="DIR", help="of `aegis evidence`; also one that is not whole yet")
+    add = parser.add_argument
+    add("--against", type=Path, metavar="DIR", help="an earlier pack; exit status 4 where an arm got worse")
+    add("--series", type=Path, metavar="CSV", help="add a line a pack, for tools that look for change points (Otava)")
+    chosen = parser.parse_args(arguments)
+    try:
+        return finish(chosen.pack, chosen.against, chosen.series)
+    except (FolderError, ComparisonError, OSError) as error:
+        print(error, file=sys.stderr)
+        return REFUSED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

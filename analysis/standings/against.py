@@ -1,0 +1,116 @@
+"""Against an earlier pack: what got worse or better since, by the rules that arms of one board are compared by.
+
+To each arm under each pathology its counterpart of the same name; the runs of one seed are paired, and all pairs of
+both packs are one family.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.comparison.arms import ComparisonError, Pairs
+from analysis.comparison.compared import BY_KEY, FAILED
+from analysis.comparison.effects import Effect
+from analysis.comparison.planned import plan_of
+from analysis.comparison.statistics import ALPHA, Verdict
+from analysis.comparison.verdicts import judge_family
+from analysis.standings.gathering import gather
+from analysis.standings.judging import effects_of, overall_of, pair_by_seed
+from analysis.standings.measures import MEASURES
+from analysis.standings.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Change:
+    """One arm under one pathology, now against then."""
+
+    row: str
+    arm: str
+    verdict: Verdict
+    pairs: int
+    effect: str
+    """What the measures say, in words."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """All of them."""
+
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...]
+    """What has no counterpart."""
+
+    @property
+    def worse(self) -> list[Change]:
+        """Those that got worse."""
+        return [change for change in self.changes if change.verdict == "worse"]
+
+    def sentences(self) -> list[str]:
+        """In words: what changed, and of how many."""
+        counts = [f"{sum(c.verdict == v for c in self.changes)} {v}" for v in ("worse", "better", "equivalent")]
+        told = [f"{c.verdict}: {c.arm}, {c.row}: {c.effect} ({c.pairs} pairs)" for c in self.changes
+                if c.verdict in ("worse", "better")]  # fmt: skip
+        return [f"of {len(self.changes)} cells: {', '.join(counts)}", *told, *self.notes]
+
+
+def changes(then: tuple[Path, Protocol], now: tuple[Path, Protocol]) -> Changes:
+    """Compare.
+
+    Raises:
+        ComparisonError: the packs have no cell in common, or were measured by different protocols.
+    """
+    before, after = gather(*then), gather(*now)
+    measures = {row.name: row.measure for row in now[1].rows}
+    _check(then[1], now[1])
+    notes, within = [], list[tuple[Pairs, str, list[Effect]]]()
+    for key, cell in after.items():
+        if key not in before:
+            notes.append(f"{key[1]}, {key[0]}: not in {then[0]}")
+            continue
+        pairs = pair_by_seed((f"{key[1]} then", f"{key[1]} now"), before[key], cell)
+        if pairs.kept:
+            within.append((pairs, key[0], effects_of(pairs, measures[key[0]])))
+        else:
+            notes.append(f"{key[1]}, {key[0]}: no valid run of one seed in both")
+    if not within:
+        raise ComparisonError(f"{then[0]} and {now[0]}: no arm under any pathology in both: {'; '.join(notes[:3])}")
+    smallest = plan_of(within[0][0].kept[0].theirs.run.manifest["config"]).smallest
+    judged = {id(j.effect): j for j in judge_family([e for *_, es in within for e in es], ALPHA, smallest)}
+    found = tuple(
+        Change(
+            row,
+            pairs.arm.removesuffix(" now"),
+            overall_of(effects, judged, smallest),
+            len(pairs.kept),
+            "; ".join(_told(effect, judged[id(effect)].level) for effect in effects),
+        )
+        for pairs, row, effects in within
+    )
+    return Changes(found, tuple(notes))
+
+
+def _check(then: Protocol, now: Protocol) -> None:
+    for key in ("engine", "duration_s", "common"):
+        if getattr(then, key) != getattr(now, key):
+            raise ComparisonError(
+                f"{key}: {getattr(then, key)} then, {getattr(now, key)} now: another protocol, which must be the same"
+            )
+    rows = {row.name: row for row in then.rows}
+    for row in now.rows:
+        if row.name in rows and (rows[row.name].overrides, rows[row.name].measure) != (row.overrides, row.measure):
+            raise ComparisonError(f"{row.name}: other times or another measure then, which must be the same")
+
+
+def _told(effect: Effect, level: float) -> str:
+    compared = {**MEASURES, FAILED: BY_KEY[FAILED]}[effect.compared.key]
+    if effect.estimate is None:
+        return f"{compared.label} not identified"
+    low, high = effect.estimate.interval(level)
+    if compared.by == "ratio":
+        return f"{compared.label} x {_exp(effect.estimate.mean)} [{_exp(low)}, {_exp(high)}]"
+    percent = [100 * value for value in (effect.estimate.mean, low, high)]
+    return f"{compared.label} {percent[0]:+.3f} [{percent[1]:+.3f}, {percent[2]:+.3f}] percentage points"
+
+
+def _exp(value: float) -> str:
+    return f"{math.exp(value):.3f}" if abs(value) < 700 else "-"

@@ -1,0 +1,185 @@
+"""A board: a row a pathology, a cell an arm; who is best, who loses more, what is undecided, and what was left out."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from analysis.standings.measures import IN_TIME, MEASURES
+from analysis.standings.protocol import Protocol, RowPlan
+
+State = Literal[
+    "best", "equivalent", "undecided", "worse", "loses more", "not asked", "not measured", "no verdict"
+]
+IN_WORDS: dict[State, str] = {
+    "best": "better than every other arm",
+    "equivalent": "they differ by less than matters",
+    "undecided": "no other was shown to be better",
+    "worse": "another one is better",
+    "loses more": "not shown to be worse, but more requests were lost than matters",
+    "not asked": "why, is said below",
+    "not measured": "why, is said below",
+    "no verdict": "differs from itself too often",
+}
+"""What a cell's state says."""
+LONGEST_SUITE = 40
+"""Characters of a suite's name in a title."""
+
+
+@dataclass(frozen=True)
+class Spanned:
+    """A number with its simultaneous interval; None = not known, of a bound: without one."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One arm under one pathology."""
+
+    arm: str
+    state: State
+    value: Spanned = Spanned(None)
+    """Of the row's measure: the geometric mean over runs; of requests served in time the share."""
+    beyond_ms: float | None = None
+    """Where it lies among requests that were not served: the largest latency of one that was."""
+    lost: Spanned = Spanned(None)
+    """Share of the requests that were lost beyond those that the floor loses."""
+    lost_requests: int = 0
+    requests: int = 0
+    seeds: tuple[int, ...] = ()
+    """Of the valid runs."""
+    invalid: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    """Of the valid runs, from the pack's folder on."""
+    reason: str = ""
+    """Why it is empty."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A comparison of two arms by one measure."""
+
+    reference: str
+    arm: str
+    metric: str
+    effect: float | None
+    """The ratio, of a share the difference; None = not identified."""
+    low: float | None
+    high: float | None
+    n: int
+    level: float
+    """The error rate of interval and verdict, after Holm."""
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One pathology."""
+
+    plan: RowPlan
+    cells: tuple[Cell, ...]
+    """In the order of the arms."""
+    best: tuple[str, ...]
+    """Those that no other arm was shown to be better than and that lose no more than matters; the one that looks best
+    first."""
+    is_decided: bool
+    """Whether there is one, or all of them are equivalent."""
+    judgements: tuple[Judgement, ...]
+
+    @property
+    def is_in_time(self) -> bool:
+        """Whether the measure is the share that is served in time."""
+        return self.plan.measure == IN_TIME
+
+    @property
+    def label(self) -> str:
+        """Of the measure."""
+        return MEASURES[self.plan.measure].label
+
+    def cell(self, arm: str) -> Cell:
+        """An arm's."""
+        return next(cell for cell in self.cells if cell.arm == arm)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An arm over all pathologies."""
+
+    arm: str
+    alone: int
+    """Pathologies under which it is better than every other."""
+    equivalent: int
+    undecided: int
+    worse: int
+    loses_more: int
+    mean_rank: float | None
+    """Of how it looks where all arms that have a verdict were measured, 1 = first, ties share theirs (Demsar,
+    Statistical comparisons of classifiers over multiple data sets, JMLR 7, 2006); None = nowhere. A description, no
+    verdict."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """All of it."""
+
+    protocol: Protocol
+    rows: tuple[Row, ...]
+    standings: tuple[Standing, ...]
+    smallest_effect: float
+    smallest_share: float
+    level: float
+    """Error rate of a family."""
+    excused: tuple[str, ...]
+    """Arms without verdicts, as they differ from themselves too often."""
+    missing: int
+    """Runs that were planned and of which nothing valid is there."""
+    commits: tuple[str, ...] = field(default=())
+
+    @property
+    def decided(self) -> int:
+        """Rows with a best arm, or equivalent ones."""
+        return sum(row.is_decided for row in self.rows)
+
+    @property
+    def title(self) -> str:
+        """What it is about, in a few words."""
+        suite = self.protocol.suite
+        named = suite if len(suite) <= LONGEST_SUITE else f"{len(self.rows)} pathologies"
+        return f"{named}: {len(self.protocol.arms)} arms, {'simulated' if self.protocol.is_virtual else 'live'}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """What stands in `leaderboard.json`."""
+        return asdict(self)
+
+    def sentence(self) -> str:
+        """The verdict."""
+        return verdict(self.rows, self.standings, self.protocol.family)
+
+
+def verdict(rows: Sequence[Row], standings: Sequence[Standing], family: str) -> str:
+    """Who is best where, in a sentence or two."""
+    judged = [row for row in rows if row.best]
+    if not judged:
+        return "Nothing is decided: no pathology has valid runs of two arms."
+    parts = []
+    for standing in sorted(standings, key=lambda each: (-each.alone, -each.equivalent)):
+        if standing.alone or standing.equivalent:
+            shared = f" and as good as the best under {standing.equivalent}" if standing.equivalent else ""
+            parts.append(f"{standing.arm} is better than every other under {standing.alone}{shared}")
+    undecided = sum(not row.is_decided for row in judged)
+    if not parts:
+        parts = ["no arm is shown to be better than every other anywhere"]
+    errs = "such boards hold a wrong verdict anywhere" if family == "board" else "such rows hold a wrong verdict"
+    rest = f"; {undecided} undecided" if undecided else ""
+    text = f"Of {len(judged)} pathologies: {'; '.join(parts)}{rest}. At most 5 % of {errs}."
+    losers = [f"{s.arm} ({s.loses_more})" for s in standings if s.loses_more]
+    return text + (f" Not best for what they lose: {', '.join(losers)}." if losers else "")
+
+
+def relative(pack: Path, folder: Path) -> str:
+    """A folder from the pack's on."""
+    return folder.relative_to(pack).as_posix()

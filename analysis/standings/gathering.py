@@ -1,0 +1,102 @@
+"""The runs of each cell of a board, from the folders of a pack, and what was left out of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.comparison.arms import Measured
+from analysis.standings.protocol import RUNS, Protocol, folder_of
+from record.files import FolderError, read_manifest, read_metrics
+from record.reading import Run
+from record.schema import REQUEST_COLUMNS
+from record.shapes import Manifest
+
+MOST_ATTEMPTS = 20
+"""Of one run, that are looked for."""
+
+
+@dataclass
+class CellRuns:
+    """What a pack holds of one arm under one pathology."""
+
+    by_seed: dict[int, Measured] = field(default_factory=dict)
+    """Valid runs; of several tries the first that is valid."""
+    invalid: list[str] = field(default_factory=list)
+    """A line for each run whose instrument did not work, those that were repeated included."""
+    failed: list[str] = field(default_factory=list)
+    """Likewise for each that failed."""
+    unmeasured: list[int] = field(default_factory=list)
+    """Seeds of which nothing valid is there."""
+
+    @property
+    def folders(self) -> list[Path]:
+        """Of the valid runs."""
+        return [one.run.folder for one in self.by_seed.values()]
+
+
+def tries_of(pack: Path, kind: str, row: str, arm: str, seed: int) -> Iterator[tuple[int, Path]]:
+    """The folders of a run's tries that there are, with their numbers."""
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        folder = folder_of(pack, kind, row, arm, seed, attempt)
+        if not folder.is_dir():
+            return
+        yield attempt, folder
+
+
+def measured_in(folder: Path) -> Measured | None:
+    """A complete run as far as a board looks at it: its manifest and metrics; None = it is not complete.
+
+    Raises:
+        FolderError: a file of it is damaged.
+    """
+    manifest = read_manifest(folder)
+    metrics = read_metrics(folder)
+    if manifest.get("exit_reason") != "complete" or not metrics:
+        return None
+    return Measured(_alone(folder, manifest), metrics)
+
+
+def _alone(folder: Path, manifest: Manifest) -> Run:
+    """A run without its rows: a board is about runs, and a hundred thousand rows take longer to read than to judge."""
+    none = pd.Series(dtype="float64")
+    return Run(folder, manifest, pd.DataFrame(columns=list(REQUEST_COLUMNS)), [], [], none, none)
+
+
+def gather_cell(pack: Path, row: str, arm: str, seeds: tuple[int, ...], kind: str = RUNS) -> CellRuns:
+    """What there is of one cell."""
+    cell = CellRuns()
+    for seed in seeds:
+        for _, folder in tries_of(pack, kind, row, arm, seed):
+            try:
+                one = measured_in(folder)
+            except FolderError as error:
+                cell.failed.append(str(error))
+                continue
+            if one is None:
+                _note_end(cell, folder)
+            elif one.metrics["valid"]:
+                cell.by_seed[seed] = one
+                break
+            else:
+                cell.invalid.append(f"{folder}: {'; '.join(one.metrics['invalid_reasons'])}")
+        if seed not in cell.by_seed:
+            cell.unmeasured.append(seed)
+    return cell
+
+
+def _note_end(cell: CellRuns, folder: Path) -> None:
+    manifest = read_manifest(folder)
+    if manifest.get("exit_reason") == "failed":
+        cell.failed.append(f"{folder}: {manifest.get('error') or 'failed'}")
+
+
+def gather(pack: Path, protocol: Protocol, kind: str = RUNS) -> dict[tuple[str, str], CellRuns]:
+    """Every cell that can be asked, by row and arm."""
+    return {
+        (row.name, arm.name): gather_cell(pack, row.name, arm.name, protocol.seeds, kind)
+        for row in protocol.rows
+        for arm in protocol.arms
+        if protocol.refusal(row.name, arm.name) is None
+    }

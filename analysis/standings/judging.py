@@ -1,0 +1,314 @@
+"""Pairs of arms under every pathology, judged in families; who is best of each, lost requests first. Pure.
+
+The effects and verdicts are those of `analysis/comparison/`: paired by seed, the run is the unit, ratios by Student's t
+on their logarithms, lost requests by the wider of two intervals, all of a family by Holm with Tarone's rule.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from analysis.comparison.arms import ComparisonError, Pair, Pairs
+from analysis.comparison.compared import BY_KEY, FAILED, Compared
+from analysis.comparison.effects import Effect, find, is_worst
+from analysis.comparison.planned import look_reached, plan_of
+from analysis.comparison.ranks import mean_ranks
+from analysis.comparison.statistics import ALPHA, Verdict, clopper_pearson, paired
+from analysis.comparison.verdicts import BestSet, Judged, Smallest, best_set, judge_family, overall
+from analysis.standings.board import Board, Cell, Judgement, Row, Spanned, Standing, State, relative
+from analysis.standings.gathering import CellRuns
+from analysis.standings.measures import IN_TIME, MEASURES
+from analysis.standings.protocol import Protocol, RowPlan
+from record.metrics import Metrics, value_of
+from record.provenance import commit_of
+
+Cells = Mapping[tuple[str, str], CellRuns]
+"""By row and arm."""
+
+
+@dataclass(frozen=True)
+class _Within:
+    """A row's pairings, with their effects."""
+
+    plan: RowPlan
+    arms: list[str]
+    effects: list[tuple[Pairs, list[Effect]]]
+
+
+def judge_board(pack: Path, protocol: Protocol, cells: Cells, excused: Sequence[str] = ()) -> Board:
+    """The board.
+
+    Args:
+        pack: the pack's folder.
+        protocol: what was set before the data.
+        cells: what there is of each that can be asked.
+        excused: arms that get no verdicts.
+
+    Raises:
+        ComparisonError: runs of one seed were asked differently, or what the manifests say cannot be used.
+    """
+    runs = [one for cell in cells.values() for one in cell.by_seed.values()]
+    if not runs:
+        raise ComparisonError(f"{pack}: no valid run yet; the same command goes on")
+    plan = plan_of(runs[0].run.manifest["config"])
+    most = max(len(cell.by_seed) + len(cell.unmeasured) for cell in cells.values())
+    reached = look_reached(plan, runs, most)
+    alpha = ALPHA if reached is None else reached.level
+    within = [_within(row, protocol, cells, excused) for row in protocol.rows]
+    families = [within] if protocol.family == "board" else [[one] for one in within]
+    rows: dict[str, Row] = {}
+    for family in families:
+        counted = sum(bool(cells[key].by_seed) for key in cells if key[0] in {one.plan.name for one in family})
+        judged = {id(j.effect): j for j in judge_family(_all(family), alpha, plan.smallest)}
+        for one in family:
+            told = _Telling(pack, protocol, cells, plan.smallest, alpha / max(1, counted), tuple(excused))
+            rows[one.plan.name] = told.row(one, judged)
+    ordered = tuple(rows[row.name] for row in protocol.rows)
+    commits = tuple(sorted({commit_of(one.run.manifest) for one in runs}))
+    return Board(
+        protocol,
+        ordered,
+        tuple(standing(arm.name, ordered, excused) for arm in protocol.arms),
+        plan.smallest.effect,
+        plan.smallest.share,
+        alpha,
+        tuple(excused),
+        sum(len(cell.unmeasured) for cell in cells.values()),
+        commits,
+    )
+
+
+def _all(family: Sequence[_Within]) -> list[Effect]:
+    return [effect for one in family for _, effects in one.effects for effect in effects]
+
+
+def _within(row: RowPlan, protocol: Protocol, cells: Cells, excused: Sequence[str]) -> _Within:
+    names = [arm.name for arm in protocol.arms if arm.name not in excused]
+    arms = [name for name in names if (row.name, name) in cells and cells[row.name, name].by_seed]
+    pairings = [pair_by_seed(both, cells[row.name, both[0]], cells[row.name, both[1]])
+                for both in itertools.combinations(arms, 2)]  # fmt: skip
+    return _Within(row, arms, [(pairs, effects_of(pairs, row.measure)) for pairs in pairings])
+
+
+def pair_by_seed(names: tuple[str, str], ours: CellRuns, theirs: CellRuns) -> Pairs:
+    """The valid runs of two arms with the same seed, which were asked the same.
+
+    Raises:
+        ComparisonError: they were not.
+    """
+    pairs = Pairs(*names)
+    for seed in sorted(ours.by_seed.keys() & theirs.by_seed.keys()):
+        one, other = ours.by_seed[seed], theirs.by_seed[seed]
+        if one.run.manifest.get("schedule_hash") != other.run.manifest.get("schedule_hash"):
+            raise ComparisonError(
+                f"{one.run.folder} and {other.run.folder}: same seed, but different schedules; the load must be the "
+                "same"
+            )
+        pairs.kept.append(Pair(seed, one, other))
+    return pairs
+
+
+def effects_of(pairs: Pairs, measure: str) -> list[Effect]:
+    """By the measure of the pathology, and by lost requests where that does not hold them already."""
+    keys = [MEASURES[measure]] if measure == IN_TIME else [MEASURES[measure], BY_KEY[FAILED]]
+    return [effect for key in keys if (effect := find(key, pairs)) is not None]
+
+
+def overall_of(effects: Sequence[Effect], judged: Mapping[int, Judged], smallest: Smallest) -> Verdict:
+    """On the second arm of a pairing, lost requests first."""
+    by_key = {effect.compared.key: judged[id(effect)] for effect in effects}
+    failed = by_key.pop(FAILED, None)
+    return overall(next(iter(by_key.values()), None), failed, smallest)
+
+
+@dataclass(frozen=True)
+class _Telling:
+    """Rows and cells of a family."""
+
+    pack: Path
+    protocol: Protocol
+    cells: Cells
+    smallest: Smallest
+    level: float
+    """Of the interval of one cell: Bonferroni over those of the family, so that all hold together."""
+    excused: tuple[str, ...]
+
+    def row(self, one: _Within, judged: Mapping[int, Judged]) -> Row:
+        """A pathology's."""
+        compared = MEASURES[one.plan.measure]
+        looks = {arm: self._looks(one.plan, arm) for arm in one.arms}
+        ordered = sorted(one.arms, key=lambda arm: looks[arm])
+        verdicts = {
+            (pairs.reference, pairs.arm): overall_of(effects, judged, self.smallest)
+            for pairs, effects in one.effects
+            if pairs.kept
+        }
+        best = best_set(ordered, verdicts) if ordered and verdicts else None
+        harmed = self._harmed(one.plan, ordered)
+        members = tuple(arm for arm in (best.members if best else ()) if arm not in harmed)
+        is_decided = best is not None and bool(members) and (
+            len(best.members) == 1 or (best.are_equivalent and len(members) == len(best.members))
+        )
+        states = {arm: _state(arm, best, harmed, is_decided=is_decided) for arm in one.arms}
+        cells = tuple(self._cell(one.plan, compared, arm.name, states) for arm in self.protocol.arms)
+        told = tuple(_judgement(pairs, judged[id(e)]) for pairs, effects in one.effects for e in effects)
+        return Row(one.plan, cells, members, is_decided, told)
+
+    def _looks(self, row: RowPlan, arm: str) -> tuple[float, float]:
+        """Lost requests in units of the smallest share, then the measure; lower is better."""
+        runs, compared = self._runs(row, arm), MEASURES[row.measure]
+        value = _value(compared, runs)
+        if compared.key == IN_TIME:
+            return 0.0, -(value or 0.0)
+        return round(_lost(runs) / self.smallest.share), math.inf if value is None else value
+
+    def _harmed(self, row: RowPlan, arms: Sequence[str]) -> set[str]:
+        """Those that were seen to lose more than the smallest share beyond the one that loses least."""
+        if row.measure == IN_TIME or not arms:
+            return set()
+        lost = {arm: _lost(self._runs(row, arm)) for arm in arms}
+        return {arm for arm in arms if lost[arm] - min(lost.values()) > self.smallest.share}
+
+    def _runs(self, row: RowPlan, arm: str) -> list[Metrics]:
+        return [one.metrics for one in self.cells[row.name, arm].by_seed.values()]
+
+    def _cell(self, row: RowPlan, compared: Compared, arm: str, states: Mapping[str, State]) -> Cell:
+        if (reason := self.protocol.refusal(row.name, arm)) is not None:
+            return Cell(arm, "not asked", reason=reason)
+        there = self.cells[row.name, arm]
+        left_out = tuple(there.invalid), tuple(there.failed)
+        if not there.by_seed:
+            reason = (there.failed or there.invalid or ["not measured yet"])[0]
+            return Cell(arm, "not measured", invalid=left_out[0], failed=left_out[1], reason=reason)
+        runs = self._runs(row, arm)
+        lost = sum(m["failed_requests"] for m in runs)
+        return Cell(
+            arm,
+            "no verdict" if arm in self.excused else states[arm],
+            _spanned(compared, runs, self.level),
+            _beyond(compared, runs),
+            _lost_spanned(runs, self.level),
+            lost,
+            sum(m["offered_requests"] for m in runs),
+            tuple(there.by_seed),
+            *left_out,
+            tuple(relative(self.pack, folder) for folder in there.folders),
+            "differs from itself too often (A/A)" if arm in self.excused else "",
+        )
+
+
+def _state(arm: str, best: BestSet | None, harmed: set[str], *, is_decided: bool) -> State:
+    if best is None:
+        return "undecided"
+    if arm not in best.members:
+        return "worse"
+    if arm in harmed:
+        return "loses more"
+    if not is_decided:
+        return "undecided"
+    return "best" if len(best.members) == 1 else "equivalent"
+
+
+def _judgement(pairs: Pairs, judged: Judged) -> Judgement:
+    effect = judged.effect
+    is_ratio = effect.compared.by == "ratio"
+    numbers: list[float | None] = [None, None, None]
+    if effect.estimate is not None:
+        of_scale = (effect.estimate.mean, *effect.estimate.interval(judged.level))
+        numbers = [_told(value, is_ratio=is_ratio) for value in of_scale]
+    value, low, high = numbers
+    names = pairs.reference, pairs.arm, effect.compared.key
+    return Judgement(*names, value, low, high, len(pairs.kept), judged.level, judged.verdict)
+
+
+def _told(value: float, *, is_ratio: bool) -> float | None:
+    if is_ratio:
+        return math.exp(value) if abs(value) < 700 else None
+    return value if math.isfinite(value) else None
+
+
+def _value(compared: Compared, runs: Sequence[Metrics]) -> float | None:
+    """Over runs: the geometric mean, of a share the mean; None where a run has none."""
+    values = [value_of(m, compared.key) for m in runs]
+    known = [value for value in values if value is not None]
+    if len(known) < len(values) or not known or (compared.by == "ratio" and min(known) <= 0):
+        return None
+    return math.exp(sum(map(math.log, known)) / len(known)) if compared.by == "ratio" else sum(known) / len(known)
+
+
+def _beyond(compared: Compared, runs: Sequence[Metrics]) -> float | None:
+    if compared.beyond_key is None:
+        return None
+    far = [value_of(m, compared.beyond_key) for m in runs if is_worst(compared, m)]
+    return max((value for value in far if value is not None), default=None)
+
+
+def _spanned(compared: Compared, runs: Sequence[Metrics], level: float) -> Spanned:
+    value = _value(compared, runs)
+    if value is None:
+        return Spanned(None)
+    values = [value_of(m, compared.key) or 0.0 for m in runs]
+    if compared.by == "ratio":
+        low, high = paired([math.log(each) for each in values]).interval(level)
+        return Spanned(value, _told(low, is_ratio=True), _told(high, is_ratio=True))
+    counts = [round(share * m["offered_requests"]) for share, m in zip(values, runs, strict=True)]
+    return _share(counts, [m["offered_requests"] for m in runs], level)
+
+
+def _share(events: Sequence[int], trials: Sequence[int], level: float) -> Spanned:
+    """The share of all, with the wider of Clopper and Pearson's interval and Student's over the runs."""
+    low, high = clopper_pearson(sum(events), sum(trials), level)
+    if len(events) > 1:
+        by_runs = paired([e / t for e, t in zip(events, trials, strict=True)]).interval(level)
+        low, high = max(0.0, min(low, by_runs[0])), min(1.0, max(high, by_runs[1]))
+    return Spanned(sum(events) / sum(trials), low, high)
+
+
+def _lost_spanned(runs: Sequence[Metrics], level: float) -> Spanned:
+    """Beyond the floor's, which is known to the last request."""
+    all_lost = _share([m["failed_requests"] for m in runs], [m["offered_requests"] for m in runs], level)
+    least = sum(m.get("floor_failed_requests") or 0 for m in runs) / sum(m["offered_requests"] for m in runs)
+    value, low, high = ((each or 0.0) - least for each in (all_lost.value, all_lost.low, all_lost.high))
+    return Spanned(value, low, high)
+
+
+def _lost(runs: Sequence[Metrics]) -> float:
+    return sum(m["failed_requests"] for m in runs) / sum(m["offered_requests"] for m in runs)
+
+
+def standing(arm: str, rows: Sequence[Row], excused: Sequence[str]) -> Standing:
+    """An arm over all rows."""
+    states = [row.cell(arm).state for row in rows]
+    ranks = [rank for row in rows if (rank := _rank(arm, row, excused)) is not None]
+    return Standing(
+        arm,
+        states.count("best"),
+        states.count("equivalent"),
+        states.count("undecided"),
+        states.count("worse"),
+        states.count("loses more"),
+        sum(ranks) / len(ranks) if ranks else None,
+    )
+
+
+def _rank(arm: str, row: Row, excused: Sequence[str]) -> float | None:
+    """Of how an arm looks in a row that all have been measured in."""
+    cells = [cell for cell in row.cells if cell.arm not in excused]
+    if arm in excused or any(not cell.seeds for cell in cells):
+        return None
+    return mean_rank(cells, [cell.arm for cell in cells].index(arm), is_in_time=row.is_in_time)
+
+
+def mean_rank(cells: Sequence[Cell], index: int, *, is_in_time: bool) -> float:
+    """The rank of one cell, 1 = best: fewer lost first (to the fourth digit), then the measure; equal ones share."""
+    keys = []
+    for cell in cells:
+        value = cell.value.value
+        last = (1 - (value or 0.0)) if is_in_time else math.inf if value is None else value
+        keys.append((0.0 if is_in_time else round(cell.lost.value or 0.0, 4), last))
+    order = {key: place for place, key in enumerate(sorted(set(keys)))}
+    return float(mean_ranks(np.array([float(order[key]) for key in keys]))[index])

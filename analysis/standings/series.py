@@ -1,0 +1,77 @@
+"""A line a pack in a CSV file, as tools read it that look for change points over commits.
+
+Apache Otava (0.8) reads a CSV with a column of times, columns of numbers, and attributes such as the commit; beside the
+file a configuration for it is written, `<name>.otava.yaml`, which names them and says that less is better.
+"""
+
+import csv
+import io
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import yaml
+
+from analysis.standings.board import Board, Cell, Row
+from record.files import FolderError, write_text
+
+TIME, COMMIT = "time", "commit"
+UNFIT = re.compile(r"\W+")
+
+
+def columns_of(board: Board) -> dict[str, float | None]:
+    """The numbers of a pack by the names of their columns; None = not known."""
+    values: dict[str, float | None] = {}
+    for row in board.rows:
+        for cell in row.cells:
+            if cell.state == "not asked":
+                continue
+            name = UNFIT.sub("_", f"{row.plan.name}__{cell.arm}")
+            values[f"{name}__{'late_share' if row.is_in_time else row.plan.measure}"] = _less_is_better(row, cell)
+            if not row.is_in_time:
+                values[f"{name}__lost_share"] = cell.lost.value
+    return values
+
+
+def _less_is_better(row: Row, cell: Cell) -> float | None:
+    value = cell.value.value
+    return None if value is None else 1 - value if row.is_in_time else value
+
+
+def append(board: Board, path: Path, now: datetime | None = None) -> None:
+    """Add a line; a file that is not there is begun.
+
+    Args:
+        board: of the pack.
+        path: the file.
+        now: when; None = this moment.
+
+    Raises:
+        FolderError: the file is of other arms or pathologies, which are no series with these.
+        OSError: it cannot be written.
+    """
+    values = columns_of(board)
+    names = [TIME, COMMIT, *values]
+    there = path.read_text(encoding="utf-8") if path.exists() else ""
+    if there:
+        before = next(csv.reader(io.StringIO(there)))
+        if before != names:
+            other = sorted(set(before) ^ set(names))
+            differing = ", ".join(other[:3])
+            raise FolderError(f"{path}: is of other arms or pathologies ({differing}); choose another --series")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if not there:
+        writer.writerow(names)
+    moment = (now or datetime.now(UTC)).astimezone(UTC)
+    told = ["" if value is None else f"{value:.6g}" for value in values.values()]
+    writer.writerow([f"{moment:%Y-%m-%d %H:%M:%S +0000}", "+".join(board.commits), *told])
+    write_text(path, there + text.getvalue())
+    write_text(path.with_suffix(".otava.yaml"), yaml.safe_dump(configuration(path, list(values)), sort_keys=False))
+
+
+def configuration(path: Path, names: list[str]) -> dict[str, object]:
+    """What Otava is told of the file."""
+    metrics = {name: {"column": name, "direction": -1, "scale": 1} for name in names}
+    test = {"type": "csv", "file": str(path), "time_column": TIME, "attributes": [COMMIT], "metrics": metrics}
+    return {"tests": {UNFIT.sub("_", path.stem): test}}

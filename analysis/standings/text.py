@@ -1,0 +1,204 @@
+"""A board in words: its cells, its table, and what is said below it."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from analysis.comparison.text import says_nothing
+from analysis.standings.board import IN_WORDS, Board, Cell, Row, Spanned, State
+from analysis.standings.same import Same
+from analysis.tables.export import Sheet
+
+BOLD: tuple[State, ...] = ("best", "equivalent")
+SIGNS: dict[State, str] = {
+    "best": "best", "equivalent": "best, as others", "undecided": "undecided", "worse": "worse",
+    "loses more": "loses more", "not asked": "cannot be asked", "not measured": "no valid run",
+    "no verdict": "no verdict (A/A)",
+}  # fmt: skip
+"""A cell's state in a word or two."""
+
+
+def value_told(row: Row, cell: Cell, *, spanned: bool = True) -> str:
+    """A cell's number, with its interval where that says something; empty where there is none."""
+    if not cell.seeds:
+        return ""
+    value = cell.value
+    if value.value is None:
+        return "-" if cell.beyond_ms is None else f"beyond {cell.beyond_ms:,.0f} ms"
+    digits, factor, unit = (1, 100.0, " %") if row.is_in_time else (2, 1.0, "")
+    if row.plan.measure.startswith("latency"):
+        digits, unit = 0, " ms"
+    text = f"{factor * value.value:,.{digits}f}{unit}"
+    return f"{text} {_interval(value, factor, digits, is_ratio=not row.is_in_time)}".strip() if spanned else text
+
+
+def _interval(value: Spanned, factor: float, digits: int, *, is_ratio: bool) -> str:
+    low, high = value.low, value.high
+    if low is None or high is None or value.value is None or (is_ratio and says_nothing(value.value, low, high)):
+        return ""
+    return f"[{factor * low:,.{digits}f}, {factor * high:,.{digits}f}]"
+
+
+def lost_told(row: Row, cell: Cell, *, spanned: bool = True) -> str:
+    """What a cell lost; empty where nothing was, and where the measure holds it."""
+    if row.is_in_time or not cell.seeds or not cell.lost_requests or cell.lost.value is None:
+        return ""
+    text = f"lost {100 * cell.lost.value:.2f} %"
+    return f"{text} {_interval(cell.lost, 100.0, 2, is_ratio=False)}".strip() if spanned else text
+
+
+def cell_told(row: Row, cell: Cell, *, spanned: bool = True) -> str:
+    """A cell in a line."""
+    if not cell.seeds:
+        return SIGNS[cell.state]
+    parts = [value_told(row, cell, spanned=spanned), lost_told(row, cell, spanned=spanned)]
+    return "; ".join([*(part for part in parts if part), SIGNS[cell.state]])
+
+
+def row_label(row: Row) -> str:
+    """A pathology's name, with the size of its fleet where that is not its own."""
+    return row.plan.scenario if row.plan.replicas is None else f"{row.plan.scenario}, {row.plan.replicas} replicas"
+
+
+def table(board: Board, *, spanned: bool = True) -> Sheet:
+    """The board: a row a pathology, a column an arm."""
+    names = [arm.name for arm in board.protocol.arms]
+    rows = [
+        [row_label(row), row.label, *(cell_told(row, cell, spanned=spanned) for cell in row.cells), best_told(row)]
+        for row in board.rows
+    ]
+    return Sheet("The board", ["pathology", "compared by", *names, "best"], rows)
+
+
+def best_told(row: Row) -> str:
+    """Who is best, or among whom it is not decided."""
+    if not row.best:
+        return "-"
+    if not row.is_decided:
+        return f"undecided: {', '.join(row.best)}"
+    return ", ".join(row.best)
+
+
+def standings_sheet(board: Board) -> Sheet:
+    """The arms over all pathologies."""
+    columns = ("arm", "better than all", "as good as the best", "undecided", "worse", "loses more", "mean rank")
+    rows = [
+        (s.arm, s.alone, s.equivalent, s.undecided, s.worse, s.loses_more,
+         "-" if s.mean_rank is None else f"{s.mean_rank:.2f}")
+        for s in board.standings
+    ]  # fmt: skip
+    return Sheet("The arms", columns, rows)
+
+
+def how_to_read(board: Board) -> list[str]:
+    """What the board's words mean."""
+    family = "the whole board" if board.protocol.family == "board" else "each row"
+    level = 100 * board.level
+    shown = {cell.state for row in board.rows for cell in row.cells}
+    signs = f"{'; '.join(f'{SIGNS[state]}: {words}' for state, words in IN_WORDS.items() if state in shown)}."
+    return [
+        "Each cell: the p99 of the requests that came while the fault lasted, as a multiple of the floor's (what a "
+        "dispatcher who knows every slot, speed and fault would have reached on the same schedule), or what stands "
+        "under 'compared by'; then the share of requests lost beyond those that the floor loses.",
+        f"Intervals hold together with {100 - level:g} % over {family} (Bonferroni); verdicts are those of all pairs "
+        f"of arms by paired runs, {family} one family of {level:g} % (Holm). The smallest effects of interest: "
+        f"{100 * board.smallest_effect:g} %, {100 * board.smallest_share:g} percentage points of requests.",
+        "Lost requests come first: an arm that loses more than the smallest share beyond the one that loses least is "
+        f"never best. {signs}",
+    ]
+
+
+def left_out(board: Board) -> list[str]:
+    """What is not in the board, and why."""
+    said = [f"{row_label(row)}, {cell.arm}: {cell.reason}" for row in board.rows for cell in row.cells
+            if cell.state in ("not asked", "not measured")]  # fmt: skip
+    said += [f"not asked of anybody: {text}" for text in board.protocol.skipped]
+    cells = [cell for row in board.rows for cell in row.cells]
+    if invalid := [line for cell in cells for line in cell.invalid]:
+        said.append(f"{len(invalid)} run(s) whose instrument did not work, as {invalid[0]}")
+    if failed := [line for cell in cells for line in cell.failed]:
+        said.append(f"{len(failed)} run(s) that failed, as {failed[0]}")
+    if board.missing:
+        said.append(f"{board.missing} run(s) of which nothing valid is there: their pairs are left out")
+    return said
+
+
+def protocol_told(board: Board) -> list[str]:
+    """How it was measured, a line each."""
+    protocol = board.protocol
+    how = "simulated (virtual time)" if protocol.is_virtual else f"live (engine={protocol.engine})"
+    length = "as long as each scenario" if protocol.duration_s is None else f"{protocol.duration_s:g} s each"
+    arms = "; ".join(f"{arm.name}: {shlex.join(arm.typed)}" for arm in protocol.arms)
+    return [
+        f"Runs: {how}, {length}, {len(protocol.seeds)} seeds (from {protocol.seeds[0]} on); arms of one seed had "
+        "the same requests at the same moments; within a seed and pathology in an order drawn from the seed.",
+        f"Arms: {arms}." + (f" All: {shlex.join(protocol.common)}." if protocol.common else ""),
+        f"A run whose instrument did not work was repeated, {protocol.tries} tries at most. Commit: "
+        f"{', '.join(board.commits)}.",
+    ]
+
+
+def commands(board: Board, pack: Path) -> list[str]:
+    """What to type to measure it again, and to draw it again."""
+    return [shlex.join(board.protocol.command), f"python -m analysis.leaderboard {shlex.quote(str(pack))}"]
+
+
+def same_told(same: Sequence[Same]) -> list[str]:
+    """Each arm against itself; one line where nobody asked."""
+    return [each.sentence() for each in same] or ["not measured (--aa asks for it)"]
+
+
+def markdown(board: Board, pack: Path, same: Sequence[Same], tuned: Sequence[str]) -> str:
+    """`leaderboard.md`: all of it."""
+    parts = [f"# {board.title}", board.sentence()]
+    parts += [_listed(how_to_read(board)), _board_markdown(board, pack), standings_sheet(board).as_markdown().rstrip()]
+    parts += ["### An arm against itself", _listed(same_told(same)), "### Tuning", _listed(tuned)]
+    if said := left_out(board):
+        parts += ["### Left out", _listed(said)]
+    parts += ["### Protocol", _listed(protocol_told(board)), _code(commands(board, pack))]
+    return "\n\n".join(parts) + "\n"
+
+
+def short_markdown(board: Board, pack: Path, same: Sequence[Same], tuned: Sequence[str]) -> str:
+    """`evidence.md`: as much as a pull request has room for."""
+    sheet = table(board, spanned=False)
+    said = left_out(board)
+    parts = [f"**{board.sentence()}**", "\n".join(sheet.as_markdown().splitlines()[2:])]
+    parts += [_listed([how_to_read(board)[1], *protocol_told(board)[:2]])]
+    more = [("An arm against itself", same_told(same)), ("Tuning", tuned), ("Left out", said)]
+    parts += [f"<details><summary>{title}</summary>\n\n{_listed(told)}\n\n</details>" for title, told in more if told]
+    parts.append(_code(commands(board, pack)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _board_markdown(board: Board, pack: Path) -> str:
+    """The table, in which each cell leads to its runs."""
+    names = [arm.name for arm in board.protocol.arms]
+    lines = [f"| pathology | compared by | {' | '.join(map(_safe, names))} | best |", "|" + "---|" * (len(names) + 3)]
+    for row in board.rows:
+        cells = [_linked(row, cell) for cell in row.cells]
+        lines.append(f"| {_safe(row_label(row))} | {row.label} | {' | '.join(cells)} | {_safe(best_told(row))} |")
+    return "\n".join(lines)
+
+
+def _linked(row: Row, cell: Cell) -> str:
+    text = _safe(cell_told(row, cell))
+    mark = "**" if cell.state in BOLD else ""
+    if not cell.folders:
+        return text
+    links = " ".join(f"[{seed}](<{folder}>)" for seed, folder in zip(cell.seeds, cell.folders, strict=True))
+    return f"{mark}{text}{mark} (seeds {links})"
+
+
+def _safe(text: str) -> str:
+    for special in "\\|<>*_`":
+        text = text.replace(special, f"\\{special}")
+    return text
+
+
+def _listed(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _code(lines: Sequence[str]) -> str:
+    return "\n".join(["```sh", *lines, "```"])

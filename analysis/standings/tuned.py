@@ -1,0 +1,58 @@
+"""What tuning chose and what it bought, from `tuning.json` of a pack."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from record.files import FolderError, one_line
+
+NAME = "tuning.json"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """One arm."""
+
+    arm: str
+    tries: int
+    """Settings that were tried, its own among them."""
+    grid: int
+    """Settings that its grid has."""
+    chosen: tuple[str, ...]
+    """Empty = its own."""
+    gain: float | None
+    """p99 over the floor's with what was chosen, over that without, on seeds that the choice did not see: the geometric
+    mean over pathologies and seeds; None = nothing was chosen, or it is not known."""
+    lost: tuple[float, float]
+    """Share of requests lost without and with it, on those seeds."""
+
+    def sentence(self) -> str:
+        """In words."""
+        tried = f"{self.tries} of {self.grid} settings tried"
+        if not self.chosen:
+            return f"{self.arm}: {tried}; its own were kept"
+        change = "of unknown worth" if self.gain is None else f"p99 over the floor's x {self.gain:.3f}"
+        lost = f"lost {100 * self.lost[0]:.2f} -> {100 * self.lost[1]:.2f} %"
+        return f"{self.arm}: {tried}; chosen {' '.join(self.chosen)}: {change}, {lost} on seeds of its own"
+
+
+def read_tuned(pack: Path) -> list[Tuned]:
+    """Of all arms; empty where nothing was tuned.
+
+    Raises:
+        FolderError: the file is damaged.
+    """
+    path = pack / NAME
+    if not path.exists():
+        return []
+    try:
+        content: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["arms"]
+        return [Tuned(**{**each, "chosen": tuple(each["chosen"]), "lost": tuple(each["lost"])}) for each in content]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FolderError(f"{path}: cannot be read ({one_line(error)})") from error
+
+
+def sentences(pack: Path) -> list[str]:
+    """Of each arm."""
+    return [each.sentence() for each in read_tuned(pack)] or ["nobody was tuned (--tune asks for it)"]

@@ -1,0 +1,248 @@
+"""Arms over a suite of pathologies, to a board that can be shown: `python -m experiments.evidence --arms A,B`.
+
+Every arm is measured under every pathology with the same seeds, seed after seed; then `analysis.leaderboard` makes the
+board, the page and the text for a pull request of the folders. Whatever ends it, the same command goes on with it.
+Exit status: 0 the board is whole; 1 runs failed however often they were tried; 2 what was typed is wrong (nothing was
+started); 3 runs are missing whose instrument did not work; 4 an arm got worse than in the pack of --against; 130 and
+143 interrupted.
+"""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from analysis.comparison.run_time import span
+from analysis.standings.protocol import FAMILIES, RUNS, SAME, Protocol, read_protocol
+from analysis.standings.protocol import NAME as PROTOCOL
+from experiments.plan.config import ConfigError
+from experiments.plan.errors import one_line
+from experiments.runner.exit_status import ExitStatus
+from experiments.runner.reader import outlive_the_reader
+from experiments.runner.supervision import Interrupted, say
+from experiments.trials.arms import parse_arms
+from experiments.trials.measuring import Campaign, Trial, cores, expected_s, in_order
+from experiments.trials.planning import Asked, Planned, planned
+from experiments.trials.suites import ALL, scenarios_of
+from experiments.trials.tuning import Tuning, tuned_arms
+from record.files import FolderError
+from record.place import Claim, hold
+from services.door.access import TokenError, admin_token
+
+PLACE = Path("results/evidence")
+SEEDS, TRIES = 5, 3
+MAY_DIFFER = ("seeds", "command", "ended", "tries", "same_groups", "refused")
+"""What may be otherwise when a pack is gone on with."""
+EXAMPLE = """\
+examples:
+  python -m experiments.evidence --arms policy=adaptive,least_request,round_robin engine=sim --seeds 20 --aa 4
+  python -m experiments.evidence --arms policy=adaptive,round_robin engine=sim --replicas 8,64,512
+  python -m experiments.evidence --suite gray_failure,hang --arms policy=adaptive --arms 'old: policy=round_robin'
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and judge what the command line asks for; return the exit status."""
+    outlive_the_reader()
+    parser = _parser()
+    chosen = parser.parse_intermixed_args(arguments)
+    typed = ("python", "-m", "experiments.evidence", *(sys.argv[1:] if arguments is None else arguments))
+    pack = chosen.output or PLACE / Path(chosen.suite).stem.replace(",", "+")
+    claim: Claim | None = None
+    try:
+        asked, tuning = _asked(chosen)
+        admin_token()
+        first = planned(asked)
+        protocol = _protocol(chosen, asked, first, typed)
+        if chosen.dry_run:
+            _show(protocol, _trials(protocol, first))
+            return ExitStatus.COMPLETE
+        pack.mkdir(parents=True, exist_ok=True)
+        if (claim := hold(pack)) is None:
+            raise ConfigError(f"{pack}: another `aegis evidence` writes here; choose another --output")
+        if tuning is not None:
+            arms = tuned_arms(pack, asked, first, tuning, tries=chosen.tries, processes=chosen.processes)
+            protocol, first = replace(protocol, arms=arms), planned(replace(asked, arms=arms))
+        protocol = _gone_on_with(pack, protocol)
+        protocol.write(pack)
+        return _measured(pack, protocol, first, chosen)
+    except (ConfigError, TokenError, FolderError, HydraException, OmegaConfBaseException) as error:
+        say(one_line(error))
+        return ExitStatus.WRONG
+    except (Interrupted, KeyboardInterrupt) as error:
+        say(f"interrupted; what is measured is kept in {pack}. To go on, the same command:\n  {shlex.join(typed)}\n"
+            f"What there is so far, drawn: python -m analysis.leaderboard {shlex.quote(str(pack))}")  # fmt: skip
+        return 128 + int(error.args[0]) if isinstance(error, Interrupted) else ExitStatus.INTERRUPTED
+    except OSError as error:
+        say(f"failed: {error}")
+        return ExitStatus.FAILED
+    finally:
+        if claim is not None:
+            claim.release()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.evidence",
+        description=(__doc__ or "").partition("\n\n")[0],
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("words", nargs="*", metavar="key=value", help="overrides of all arms, as of experiments.run: engine=sim")
+    add("--arms", action="append", required=True, metavar="ARMS",
+        help="router=aegis,router=envoy; policy=adaptive,peak_ewma; 'old: router=custom ...'; may be given again")
+    add("--suite", default=ALL, metavar="SUITE", help=f"{ALL} (the default), scenarios with commas, or a YAML list")
+    add("--seeds", type=int, default=SEEDS, metavar="N", help=f"runs of each cell (default {SEEDS})")
+    add("--duration", type=float, metavar="S", help="of a run, seconds (default: live 20, else the scenario's)")
+    add("--replicas", metavar="N,N", help="sizes of the fleet, simulated (default: the scenario's own)")
+    add("--family", choices=FAMILIES, default=FAMILIES[0], help="what errs with at most 5 %% together (default board)")
+    add("--tries", type=int, default=TRIES, metavar="N", help=f"of a run that is not valid (default {TRIES})")
+    add("--aa", type=int, default=0, metavar="GROUPS",
+        help="each arm against itself: groups of as many pairs as the board has, a pathology; live 1")
+    add("--tune", type=Path, metavar="GRID", help="tune every arm first, by a grid as conf/tuning.yaml")
+    add("--tune-tries", type=int, default=8, metavar="N", help="settings of each arm, its own among them (default 8)")
+    add("--tune-seeds", type=int, default=2, metavar="N", help="runs of each setting and pathology (default 2)")
+    add("--processes", type=int, default=cores(), metavar="N", help="of simulated runs at once (default: cores)")
+    add("--against", type=Path, metavar="DIR", help="an earlier pack; exit status 4 where an arm got worse")
+    add("--series", type=Path, metavar="CSV", help="add a line for tools that look for change points (Otava)")
+    add("--output", "-o", type=Path, metavar="DIR", help=f"the pack (default: {PLACE}/<suite>)")
+    add("--dry-run", action="store_true", help="start nothing, show what would be measured")
+    return parser  # fmt: skip
+
+
+def _asked(chosen: argparse.Namespace) -> tuple[Asked, Tuning | None]:
+    """What is to be measured.
+
+    Raises:
+        ConfigError: an argument is wrong.
+    """
+    for name, least in (("seeds", 2), ("tries", 1), ("aa", 0), ("tune_tries", 2), ("tune_seeds", 1), ("processes", 1)):
+        if (value := getattr(chosen, name)) < least:
+            raise ConfigError(f"--{name.replace('_', '-')}={value}: must be at least {least}")
+    sizes: list[int | None] = [None]
+    if chosen.replicas is not None:
+        texts = chosen.replicas.split(",")
+        if not all(text.isdecimal() and int(text) for text in texts):
+            raise ConfigError(f"--replicas={chosen.replicas}: must be numbers with commas, as 8,64,512")
+        sizes = [int(text) for text in texts]
+    arms = parse_arms(chosen.arms)
+    asked = Asked(scenarios_of(chosen.suite), arms, tuple(chosen.words), chosen.duration, sizes)
+    tuning = None if chosen.tune is None else Tuning(chosen.tune, chosen.tune_tries, chosen.tune_seeds)
+    return asked, tuning
+
+
+def _protocol(chosen: argparse.Namespace, asked: Asked, first: Planned, typed: Sequence[str]) -> Protocol:
+    """What is set before the data.
+
+    Raises:
+        ConfigError: live runs cannot be measured so.
+    """
+    if not first.is_virtual and chosen.aa > 1:
+        raise ConfigError(f"--aa={chosen.aa}: live 1, a second run of each seed")
+    if not first.is_virtual and chosen.replicas is not None:
+        raise ConfigError(f"--replicas={chosen.replicas}: is for the simulator; add engine=sim")
+    return Protocol(
+        suite=chosen.suite,
+        engine=first.engine,
+        is_virtual=first.is_virtual,
+        arms=tuple(asked.arms),
+        rows=first.rows,
+        seeds=tuple(range(1, 1 + chosen.seeds)),
+        duration_s=first.duration_s,
+        common=asked.common,
+        family=chosen.family,
+        tries=chosen.tries,
+        refused=first.refused,
+        skipped=first.skipped,
+        same_groups=chosen.aa,
+        command=tuple(typed),
+    )
+
+
+def _gone_on_with(pack: Path, protocol: Protocol) -> Protocol:
+    """With what an earlier start in the same place has left.
+
+    Raises:
+        ConfigError: that was another protocol.
+        FolderError: it cannot be read.
+    """
+    if not (pack / PROTOCOL).exists():
+        return protocol
+    before = read_protocol(pack)
+    for key, was in vars(before).items():
+        if key not in MAY_DIFFER and was != getattr(protocol, key):
+            raise ConfigError(f"{pack}: was begun with another {key}, which must stay; choose another --output")
+    if len(protocol.seeds) < len(before.seeds):
+        raise ConfigError(f"--seeds={len(protocol.seeds)}: the pack in {pack} has {len(before.seeds)}; give as many")
+    groups = max(protocol.same_groups, before.same_groups)
+    return replace(protocol, ended=before.ended, same_groups=groups)
+
+
+def _trials(protocol: Protocol, first: Planned) -> list[Trial]:
+    """The runs of the board and of arms against themselves; where those are as many as the board's, beside them."""
+    from analysis.standings.same import seeds_of
+
+    measures = {row.name: row.measure for row in protocol.rows}
+    is_virtual = protocol.is_virtual
+    board = in_order(first.jobs, protocol.seeds, RUNS, measures, is_virtual=is_virtual)
+    # An extension after an end that was looked at is judged as one (docs/validity.md).
+    looks = {seed: tuple(e for e in protocol.ended if e < place) for place, seed in enumerate(protocol.seeds, 1)}
+    board = [replace(trial, looks=looks[trial.seed]) for trial in board]
+    if not protocol.same_groups:
+        return board
+    again = in_order(first.jobs, seeds_of(protocol), SAME, measures, is_virtual=is_virtual)
+    if is_virtual:
+        return [*board, *again]
+    by_seed = [[trial for trial in both if trial.seed == seed] for seed in protocol.seeds for both in (board, again)]
+    return [trial for trials in by_seed for trial in trials]
+
+
+def _show(protocol: Protocol, trials: Sequence[Trial]) -> None:
+    for arm in protocol.arms:
+        print(f"arm {arm.name}: {shlex.join(arm.typed)}")
+    for row in protocol.rows:
+        print(f"pathology {row.name}: by {row.measure}; {' '.join(row.overrides) or 'as it is'}"[:200])
+    for each in protocol.refused:
+        print(f"cannot be asked: {each.row}, {each.arm}: {each.reason}")
+    for text in protocol.skipped:
+        print(f"not asked of anybody: {text}")
+    print(f"{_length(protocol, trials)}\nnothing was started (--dry-run)")
+
+
+def _length(protocol: Protocol, trials: Sequence[Trial]) -> str:
+    seconds = sum(expected_s(trial.job, is_virtual=protocol.is_virtual) for trial in trials)
+    return f"{len(trials):,} runs, about {span(seconds)}, until {datetime.now() + timedelta(seconds=seconds):%a %H:%M}"
+
+
+def _measured(pack: Path, protocol: Protocol, first: Planned, chosen: argparse.Namespace) -> int:
+    """Measure what is missing, judge, write."""
+    from analysis.comparison.arms import ComparisonError
+    from analysis.leaderboard import finish
+    from analysis.standings.gathering import gather
+
+    trials = _trials(protocol, first)
+    print(f"{pack}: {_length(protocol, trials)}", flush=True)
+    campaign = Campaign(pack, trials, protocol.tries, protocol.is_virtual, processes=chosen.processes)
+    campaign.measure()
+    try:
+        status = finish(pack, chosen.against, chosen.series)
+    except (ComparisonError, FolderError) as error:
+        say(str(error))
+        return ExitStatus.FAILED
+    cells = gather(pack, protocol).values()
+    if not any(cell.unmeasured for cell in cells):
+        ended = tuple(sorted({*protocol.ended, len(protocol.seeds)}))
+        replace(protocol, ended=ended).write(pack)
+        return status
+    return ExitStatus.FAILED if any(cell.unmeasured and cell.failed for cell in cells) else ExitStatus.INVALID
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""Tunes every arm with the same number of tries, on seeds that the board does not have.
+
+Each try is played under every pathology. Of an arm's tries the one is chosen that loses the least (to the smallest
+share of interest), then the one that ranks best over pathologies and seeds. What that bought is measured on further
+seeds, against the arm's own settings: on those that it was chosen by, the best of several looks better than it is.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.comparison.ranks import mean_ranks
+from analysis.standings.gathering import gather_cell
+from analysis.standings.measures import IN_TIME
+from analysis.standings.protocol import TUNING, ArmPlan, fit_for_a_name
+from analysis.standings.tuned import NAME, Tuned, read_tuned
+from experiments.plan.config import ConfigError
+from experiments.sweep.job import Job
+from experiments.trials.grids import grid_of, read_grids, settings_of
+from experiments.trials.measuring import Campaign, in_order
+from experiments.trials.planning import Asked, Cell, Planned, planned
+from record.files import write_json
+from record.metrics import Metrics, value_of
+
+FIRST_SEED, HELD_OUT = 10_001, 20_001
+"""Of the tries, and of what the choice is judged by."""
+OWN = "own"
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What is asked of it."""
+
+    grid: Path
+    tries: int
+    seeds: int
+    """Of each try; as many again judge the choice."""
+
+
+@dataclass(frozen=True)
+class _Arm:
+    plan: ArmPlan
+    settings: list[tuple[str, ...]]
+    grid: int
+    cells: dict[Cell, Job]
+    """By row and setting."""
+
+
+def tuned_arms(
+    pack: Path, asked: Asked, first: Planned, tuning: Tuning, *, tries: int, processes: int
+) -> tuple[ArmPlan, ...]:
+    """The arms with what was chosen for them; measures what is not there yet.
+
+    Args:
+        pack: the pack's folder.
+        asked: what the board is asked, arms as typed.
+        first: it, composed.
+        tuning: grid and tries.
+        tries: of a run whose instrument does not work.
+        processes: of simulated runs.
+
+    Raises:
+        ConfigError: the grid is none, a value of it cannot be used, or the pack was tuned otherwise.
+        Interrupted: by a signal.
+    """
+    content = read_grids(tuning.grid)
+    about = {
+        "grid": str(tuning.grid), "sha256": hashlib.sha256(tuning.grid.read_bytes()).hexdigest(),
+        "tries": tuning.tries, "seeds": tuning.seeds, "arms": [[a.name, *a.overrides] for a in asked.arms],
+    }  # fmt: skip
+    if (there := _there(pack)) is not None:
+        if there != about:
+            raise ConfigError(f"{pack / NAME}: was tuned otherwise; choose another --output")
+    else:
+        arms = [_tries(asked, first, content, arm, tuning) for arm in asked.arms]
+        found = [_tune(pack, first, arm, tuning, tries=tries, processes=processes) for arm in arms]
+        write_json(pack / NAME, {"about": about, "arms": [asdict(each) for each in found]})
+    chosen = {each.arm: each.chosen for each in read_tuned(pack)}
+    return tuple(replace(arm, tuned=chosen[arm.name]) for arm in asked.arms)
+
+
+def _there(pack: Path) -> dict[str, Any] | None:
+    try:
+        about: dict[str, Any] = json.loads((pack / NAME).read_text(encoding="utf-8"))["about"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{pack / NAME}: is damaged; remove it, or choose another --output") from error
+    return about
+
+
+def _tries(asked: Asked, first: Planned, content: dict[str, Any], arm: ArmPlan, tuning: Tuning) -> _Arm:
+    """Compose every try before the first run."""
+    config = next(job.config for (_, name), job in first.jobs.items() if name == arm.name)
+    settings, count = settings_of(grid_of(content, arm, config), arm.name, tuning.tries)
+    names = [OWN, *(f"try-{number}" for number in range(1, len(settings)))]
+    variants = tuple(ArmPlan(name, arm.overrides, words) for name, words in zip(names, settings, strict=True))
+    composed = planned(replace(asked, arms=variants))
+    refused = [each for each in composed.refused if first_refusal(first, each.row, arm.name) is None]
+    if refused:
+        words = " ".join(settings[names.index(refused[0].arm)])
+        raise ConfigError(f"--tune={tuning.grid}: {arm.name} with {words}: {refused[0].reason}")
+    return _Arm(arm, settings, count, composed.jobs)
+
+
+def first_refusal(first: Planned, row: str, arm: str) -> str | None:
+    """Why the arm itself cannot be asked."""
+    return next((each.reason for each in first.refused if (each.row, each.arm) == (row, arm)), None)
+
+
+def _tune(pack: Path, first: Planned, arm: _Arm, tuning: Tuning, *, tries: int, processes: int) -> Tuned:
+    measures = {row.name: row.measure for row in first.rows}
+    kind = f"{TUNING}/{fit_for_a_name(arm.plan.name)}"
+    names = list(dict.fromkeys(name for _, name in arm.cells))
+
+    def measure(cells: dict[Cell, Job], begin: int) -> tuple[int, ...]:
+        seeds = tuple(range(begin, begin + tuning.seeds))
+        trials = in_order(cells, seeds, kind, measures, is_virtual=first.is_virtual)
+        Campaign(pack, trials, tries, first.is_virtual, processes=processes).measure()
+        return seeds
+
+    print(f"tuning {arm.plan.name}: {len(names)} of {arm.grid} settings", flush=True)
+    if len(names) == 1:
+        return Tuned(arm.plan.name, 1, arm.grid, (), None, (0.0, 0.0))
+    seeds = measure(arm.cells, FIRST_SEED)
+    best = names[choose([_of(pack, kind, name, measures, seeds) for name in names])]
+    if best == OWN:
+        return Tuned(arm.plan.name, len(names), arm.grid, (), None, (0.0, 0.0))
+    held_out = measure({key: job for key, job in arm.cells.items() if key[1] in (OWN, best)}, HELD_OUT)
+    own, new = (_of(pack, kind, name, measures, held_out) for name in (OWN, best))
+    words = arm.settings[names.index(best)]
+    return Tuned(arm.plan.name, len(names), arm.grid, words, gained(own, new), (lost_share(own), lost_share(new)))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one setting: by pathology and seed what was measured (infinity = not served), and what was lost.
+    """
+
+    values: dict[tuple[str, int], float]
+    lost: dict[tuple[str, int], tuple[int, int]]
+    """Requests lost beyond the floor's, and asked."""
+
+
+def _of(pack: Path, kind: str, name: str, measures: dict[str, str], seeds: Sequence[int]) -> Outcome:
+    values, lost = {}, {}
+    for row, measure in measures.items():
+        for seed, one in gather_cell(pack, row, name, tuple(seeds), kind).by_seed.items():
+            values[row, seed] = _less_is_better(one.metrics, measure)
+            lost[row, seed] = _lost(one.metrics, measure)
+    return Outcome(values, lost)
+
+
+def _less_is_better(metrics: Metrics, measure: str) -> float:
+    value = value_of(metrics, measure)
+    if measure == IN_TIME:
+        return 1 - (value or 0.0)
+    return math.inf if value is None else value
+
+
+def _lost(metrics: Metrics, measure: str) -> tuple[int, int]:
+    asked = metrics["offered_requests"]
+    if measure == IN_TIME:
+        return round((1 - (metrics["served_share"] or 0.0)) * asked), asked
+    return max(0, metrics["failed_requests"] - (metrics.get("floor_failed_requests") or 0)), asked
+
+
+def lost_share(outcome: Outcome) -> float:
+    """Of all requests."""
+    asked = sum(of for _, of in outcome.lost.values())
+    return sum(lost for lost, _ in outcome.lost.values()) / asked if asked else math.inf
+
+
+def choose(outcomes: Sequence[Outcome], smallest_share: float = 0.001) -> int:
+    """The place of the best setting: the least lost, in units of the smallest share of interest, then the best mean
+    rank over what was measured of all; of equals the first.
+    """
+    common = sorted(set.intersection(*(set(each.values) for each in outcomes)))
+    ranks = [mean_ranks(np.array([each.values[key] for each in outcomes])) for key in common]
+    means = np.mean(ranks, axis=0) if ranks else np.zeros(len(outcomes))
+    units = [round(min(1.0, lost_share(each)) / smallest_share) for each in outcomes]
+    return min(range(len(outcomes)), key=lambda place: (units[place], float(means[place]), place))
+
+
+def gained(own: Outcome, new: Outcome) -> float | None:
+    """The geometric mean of new over own, of what is known of both; None = nothing is."""
+    both = [(own.values[key], new.values[key]) for key in own.values.keys() & new.values.keys()]
+    logs = [math.log(b / a) for a, b in both if 0 < a < math.inf and 0 < b < math.inf]
+    return math.exp(sum(logs) / len(logs)) if logs else None

@@ -1,0 +1,63 @@
+"""Boards whose runs are numbers that a test sets: no run is played."""
+
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.comparison.arms import Measured
+from analysis.standings.gathering import CellRuns
+from analysis.standings.measures import BARE, BARE_FAULT, FAULT, IN_TIME, WHOLE
+from analysis.standings.protocol import ArmPlan, Protocol, Refusal, RowPlan
+from record.reading import Run
+from record.schema import REQUEST_COLUMNS
+
+REQUESTS = 2_000
+PACK = Path("pack")
+
+
+def one(value, *, seed=1, failed=0, measure=FAULT, arm="a", row="hang", looks=(), served=1.0):
+    """A run as a board sees it; `value` None = its p99 is among what was not served."""
+    metrics: Any = {
+        "valid": True, "invalid_reasons": [], "offered_requests": REQUESTS, "failed_requests": failed,
+        "error_rate": failed / REQUESTS, "floor_failed_requests": 0, "served_share": served,
+        **dict.fromkeys((FAULT, WHOLE, BARE, BARE_FAULT)),
+        **dict.fromkeys(("latency_p99_beyond_ms", "latency_p99_beyond_ms_fault"), 250.0 if value is None else None),
+    }  # fmt: skip
+    if measure != IN_TIME:
+        metrics[measure] = value
+    manifest: Any = {"seed": seed, "schedule_hash": f"of {seed}", "config": {"comparison": {}}, "looks": list(looks)}
+    none = pd.Series(dtype="float64")
+    folder = PACK / "runs" / row / f"{arm},seed={seed}"
+    return Measured(Run(folder, manifest, pd.DataFrame(columns=list(REQUEST_COLUMNS)), [], [], none, none), metrics)
+
+
+def cell(values, *, failed=0, measure=FAULT, arm="a", row="hang"):
+    """A cell of one run a value."""
+    lost = [failed] * len(values) if isinstance(failed, int) else failed
+    runs = {
+        seed: one(value, seed=seed, failed=count, measure=measure, arm=arm, row=row)
+        for seed, (value, count) in enumerate(zip(values, lost, strict=True), 1)
+    }
+    return CellRuns(runs)
+
+
+def protocol(arms, rows=("hang",), *, seeds=5, family="board", measure=FAULT, refused=(), is_virtual=True, groups=0):
+    """What was set before the data."""
+    return Protocol(
+        suite="pathologies", engine="sim", is_virtual=is_virtual, arms=tuple(ArmPlan(a, (f"policy={a}",)) for a in arms),
+        rows=tuple(RowPlan(row, row, measure, ()) for row in rows), seeds=tuple(range(1, 1 + seeds)), duration_s=None,
+        common=(), family=family, tries=3, refused=tuple(Refusal(*each) for each in refused), same_groups=groups,
+        command=("python", "-m", "experiments.evidence"),
+    )  # fmt: skip
+
+
+def scattered(mean, spread, count, rng):
+    """Lognormal values."""
+    return [mean * math.exp(rng.gauss(0, spread)) for _ in range(count)]
+
+
+def rng_of(name):
+    return random.Random(name)

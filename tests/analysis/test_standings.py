@@ -1,0 +1,229 @@
+"""Boards: who is best, harm first, what is undecided, and how often a board is wrong; with answers from outside."""
+
+import csv
+import io
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+import yaml
+from scipy import stats
+
+from analysis.comparison.arms import ComparisonError
+from analysis.comparison.verdicts import Smallest
+from analysis.standings import same, series
+from analysis.standings.board import Cell, Spanned
+from analysis.standings.judging import judge_board, mean_rank
+from analysis.standings.measures import IN_TIME
+from analysis.standings.protocol import read_protocol
+from analysis.standings.same import groups_of, is_false, labelled
+from analysis.standings.text import markdown, short_markdown
+from record.files import FolderError
+from tests.analysis.boards import PACK, cell, one, protocol, rng_of, scattered
+
+SMALLEST = Smallest(0.05, 0.001, 1.0, 1.0)
+AUC = """
+0.763 0.768 0.771 0.798
+0.599 0.591 0.590 0.569
+0.954 0.971 0.968 0.967
+0.628 0.661 0.654 0.657
+0.882 0.888 0.886 0.898
+0.936 0.931 0.916 0.931
+0.661 0.668 0.609 0.685
+0.583 0.583 0.563 0.625
+0.775 0.838 0.866 0.875
+1.000 1.000 1.000 1.000
+0.940 0.962 0.965 0.962
+0.619 0.666 0.614 0.669
+0.972 0.981 0.975 0.975
+0.957 0.978 0.946 0.970
+"""
+"""Demsar, Statistical comparisons of classifiers over multiple data sets, JMLR 7 (2006), table 6: areas under the curve
+of four classifiers on 14 data sets. (Its ranks of the last but one count its last two as 2 and 3, as they differ beyond
+three digits; here they are equal, and share 2.5.)"""
+RANKS = (3.143, 2.000, 2.893, 1.964)
+"""Its mean ranks."""
+
+
+def board_of(cells, arms, **more):
+    rows = tuple(dict.fromkeys(row for row, _ in cells))
+    return judge_board(PACK, protocol(arms, rows, **more), cells)
+
+
+def cells_of(values, row="hang", **more):
+    return {(row, arm): cell(v, arm=arm, row=row, **more) for arm, v in values.items()}
+
+
+def test_mean_ranks_are_those_of_demsars_table():
+    table = np.array([[float(word) for word in line.split()] for line in AUC.strip().splitlines()])
+    ranks = [
+        [mean_rank([Cell("x", "undecided", Spanned(1 / value), lost=Spanned(0.0)) for value in row], at, is_in_time=False)
+         for at in range(4)]
+        for row in table
+    ]  # fmt: skip
+    assert np.mean(ranks, axis=0) == pytest.approx(RANKS, abs=0.5 / 14 + 5e-4)
+    assert [round(float(mean), 3) for mean in np.mean(ranks, axis=0)][:2] == list(RANKS[:2])
+
+
+def test_an_arm_that_is_better_than_all_others_is_best_and_alone():
+    rng = rng_of("alone")
+    board = board_of(cells_of({"a": scattered(1.1, 0.03, 5, rng), "b": scattered(4, 0.03, 5, rng)}), ["a", "b"])
+    row = board.rows[0]
+    assert row.best == ("a",) and row.is_decided
+    assert [each.state for each in row.cells] == ["best", "worse"]
+    assert "a is better than every other under 1" in board.sentence()
+
+
+def test_arms_that_cannot_be_told_apart_are_undecided_and_those_that_differ_by_less_than_matters_equivalent():
+    rng = rng_of("apart")
+    unclear = board_of(cells_of({"a": scattered(1.1, 0.4, 3, rng), "b": scattered(1.3, 0.4, 3, rng)}), ["a", "b"], seeds=3)
+    assert [each.state for each in unclear.rows[0].cells] == ["undecided", "undecided"]
+    assert not unclear.rows[0].is_decided and "1 undecided" in unclear.sentence()
+    base = scattered(1.1, 0.3, 6, rng)
+    alike = board_of(cells_of({"a": base, "b": [v * (1 + 0.002 * i) for i, v in enumerate(base)]}), ["a", "b"], seeds=6)
+    assert [each.state for each in alike.rows[0].cells] == ["equivalent", "equivalent"]
+
+
+def test_who_loses_more_than_matters_is_never_best_however_fast():
+    rng = rng_of("harm")
+    values = {"fast": scattered(1.0, 0.02, 3, rng), "slow": scattered(3.0, 0.02, 3, rng)}
+    cells = {("hang", "fast"): cell(values["fast"], failed=[0, 60, 9], arm="fast"), ("hang", "slow"): cell(values["slow"], arm="slow")}
+    row = board_of(cells, ["fast", "slow"], seeds=3).rows[0]
+    assert "fast" not in row.best and row.cell("fast").state in ("loses more", "worse")
+    assert row.cell("fast").lost.value == pytest.approx(69 / 6000)
+
+
+def test_where_more_is_asked_than_can_be_done_what_is_served_in_time_decides_alone():
+    runs = {
+        ("overload", arm): cell([0.0] * 5, failed=failed, measure=IN_TIME, arm=arm, row="overload")
+        for arm, failed in (("sheds", 400), ("queues", 0))
+    }
+    for seed in range(1, 6):
+        runs["overload", "sheds"].by_seed[seed].metrics["served_share"] = 0.8 + 0.002 * seed
+        runs["overload", "queues"].by_seed[seed].metrics["served_share"] = 0.2 + 0.002 * seed
+    row = board_of(runs, ["sheds", "queues"], measure=IN_TIME).rows[0]
+    assert row.best == ("sheds",)  # it refuses a fifth, and serves four times as many in time
+
+
+def test_a_quantile_among_what_was_not_served_is_worse_than_any_number_and_told_as_beyond():
+    rng = rng_of("beyond")
+    cells = {("hang", "a"): cell(scattered(1.1, 0.02, 7, rng), arm="a"), ("hang", "b"): cell([None] * 7, failed=60, arm="b")}
+    row = board_of(cells, ["a", "b"], seeds=7).rows[0]
+    assert row.best == ("a",) and row.cell("b").beyond_ms == 250.0
+
+
+def test_what_cannot_be_asked_is_empty_with_its_reason_and_takes_part_in_nothing():
+    rng = rng_of("empty")
+    cells = cells_of({"a": scattered(1.1, 0.03, 5, rng), "b": scattered(4, 0.03, 5, rng)})
+    board = board_of(cells, ["a", "b", "c"], refused=[("hang", "c", "policy: is of Aegis' own router")])
+    empty = board.rows[0].cell("c")
+    assert (empty.state, empty.reason) == ("not asked", "policy: is of Aegis' own router")
+    assert board.rows[0].best == ("a",)
+    told = markdown(board, PACK, [], [])
+    assert "cannot be asked" in told and "policy: is of Aegis' own router" in told
+
+
+def test_intervals_hold_together_each_is_students_at_the_level_over_the_number_of_cells():
+    """Bonferroni over four cells: SciPy's t at 0.05 / 4, on the logarithms."""
+    rng = rng_of("level")
+    cells = cells_of({"a": scattered(1.1, 0.1, 5, rng), "b": scattered(2, 0.1, 5, rng)}) | cells_of(
+        {"a": scattered(1.1, 0.1, 5, rng), "b": scattered(2, 0.1, 5, rng)}, row="kill"
+    )
+    board = board_of(cells, ["a", "b"])
+    logs = np.log([one.metrics["times_floor_p99_fault"] for one in cells["hang", "a"].by_seed.values()])
+    low, high = stats.t.interval(1 - 0.05 / 4, 4, logs.mean(), logs.std(ddof=1) / np.sqrt(5))
+    shown = board.rows[0].cell("a").value
+    assert (shown.low, shown.high) == pytest.approx((np.exp(low), np.exp(high)))
+    row = board_of(cells, ["a", "b"], family="pathology").rows[0].cell("a").value
+    assert row.high < shown.high
+
+
+def test_boards_of_equal_arms_are_wrong_as_seldom_as_they_say():
+    """Holm's bound: at most 5 % of boards of four equal arms under three pathologies hold a verdict; of 120 boards 12 or
+    more would come by chance once in a hundred."""
+    wrong = 0
+    for number in range(120):
+        rng = rng_of(f"equal {number}")
+        cells = {}
+        for row in ("hang", "kill", "flap"):
+            load = [rng.gauss(0, 0.2) for _ in range(5)]
+            for arm in "abcd":
+                cells |= cells_of({arm: [v * np.exp(x) for v, x in zip(scattered(1.2, 0.1, 5, rng), load, strict=True)]}, row)
+        wrong += any(c.state == "worse" for row in board_of(cells, list("abcd")).rows for c in row.cells)
+    assert wrong < 12
+
+
+def test_runs_of_one_seed_that_were_asked_differently_are_refused():
+    cells = cells_of({"a": [1.0, 1.1], "b": [2.0, 2.1]})
+    cells["hang", "b"].by_seed[2].run.manifest["schedule_hash"] = "another"
+    with pytest.raises(ComparisonError, match="different schedules"):
+        board_of(cells, ["a", "b"], seeds=2)
+
+
+def test_seeds_added_after_an_end_are_judged_at_a_smaller_level():
+    rng = rng_of("looks")
+    cells = cells_of({"a": scattered(1.1, 0.1, 6, rng), "b": scattered(1.2, 0.1, 6, rng)})
+    at_once = board_of(cells, ["a", "b"], seeds=6).level
+    for each in cells.values():
+        for seed in (4, 5, 6):
+            each.by_seed[seed].run.manifest["looks"] = [3]
+    assert board_of(cells, ["a", "b"], seeds=6).level < at_once == 0.05
+
+
+@pytest.mark.parametrize("pairs", [3, 5, 10])
+def test_an_arm_against_itself_is_told_apart_as_often_as_theory_says(pairs):
+    """Student's t on normal differences errs with 5 % at every number of pairs (Student 1908), less what the smallest
+    effect takes: 600 trials have 45 and more false ones by chance once in a hundred."""
+    rng = rng_of(f"itself {pairs}")
+    runs = [one(value, seed=seed) for seed, value in enumerate(scattered(1.3, 0.3, 1200 * pairs, rng))]
+    groups = groups_of(runs, pairs, rng)
+    assert len(groups) == 600 and all(len(group) == pairs for group in groups)
+    wrong = sum(is_false(labelled("a", group, rng), "times_floor_p99_fault", SMALLEST) for group in groups)
+    assert 12 <= wrong < 45
+
+
+def test_an_arm_that_differs_from_itself_too_often_fails_and_gets_no_verdict():
+    """Exact interval of 9 false of 20 (Clopper and Pearson; SciPy's binomtest): 23.1 to 68.5 %."""
+    failed = same.Same("a", 20, 9, ("hang",) * 9)
+    exact = stats.binomtest(9, 20).proportion_ci(method="exact")
+    assert failed.interval == pytest.approx((exact.low, exact.high)) and failed.has_failed
+    assert not same.Same("a", 20, 2, ("hang",) * 2).has_failed  # 10 % seen, but down to 1.2 % is not ruled out
+    rng = rng_of("excused")
+    cells = cells_of({"a": scattered(1.1, 0.03, 5, rng), "b": scattered(4, 0.03, 5, rng), "c": scattered(9, 0.03, 5, rng)})
+    board = judge_board(PACK, protocol("abc"), cells, excused=["a"])
+    assert board.rows[0].cell("a").state == "no verdict" and board.rows[0].best == ("b",)
+
+
+def test_a_series_is_one_line_a_pack_with_less_as_better_and_refuses_other_arms(tmp_path):
+    rng = rng_of("series")
+    board = board_of(cells_of({"a": scattered(1.1, 0.03, 5, rng), "b": scattered(4, 0.03, 5, rng)}), ["a", "b"])
+    path = tmp_path / "nightly.csv"
+    for day in (1, 2):
+        series.append(board, path, datetime(2026, 11, day, 2, tzinfo=UTC))
+    rows = list(csv.DictReader(io.StringIO(path.read_text())))
+    assert [row["time"] for row in rows] == ["2026-11-01 02:00:00 +0000", "2026-11-02 02:00:00 +0000"]
+    assert float(rows[0]["hang__a__times_floor_p99_fault"]) == pytest.approx(board.rows[0].cell("a").value.value, rel=1e-5)
+    told = yaml.safe_load((tmp_path / "nightly.otava.yaml").read_text())["tests"]["nightly"]
+    assert told["time_column"] == "time" and told["attributes"] == ["commit"]
+    assert {metric["direction"] for metric in told["metrics"].values()} == {-1}
+    other = board_of(cells_of({"a": [1.0, 1.1], "z": [2.0, 2.1]}), ["a", "z"], seeds=2)
+    with pytest.raises(FolderError, match="other arms or pathologies"):
+        series.append(other, path)
+
+
+def test_the_text_for_a_pull_request_is_short_and_says_the_verdict_the_arms_and_the_command():
+    rng = rng_of("short")
+    cells = cells_of({"a": scattered(1.1, 0.03, 5, rng), "b": scattered(4, 0.03, 5, rng)})
+    board = board_of(cells, ["a", "b"])
+    text = short_markdown(board, PACK, [], ["nobody was tuned"])
+    assert board.sentence() in text and "policy=a" in text and "python -m experiments.evidence" in text
+    assert len(text) < 3_000
+
+
+def test_a_protocol_is_read_as_it_was_written(tmp_path):
+    before = protocol("ab", refused=[("hang", "b", "why")])
+    before.write(tmp_path)
+    assert read_protocol(tmp_path) == before
+    (tmp_path / "evidence.json").write_text("{}")
+    with pytest.raises(FolderError, match="is not what"):
+        read_protocol(tmp_path)
