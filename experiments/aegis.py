@@ -41,7 +41,7 @@ COMMANDS = {
     "sweep": Command("experiments.run", "the same with -m: all combinations of choices, compared", first=("-m",)),
     "keys": Command("experiments.keys", "every key: its unit, default, bounds and meaning"),
     "replay": Command("experiments.replay", "measure a run again: does it come out the same?"),
-    "evidence": Command("experiments.evidence", "arms under a suite of pathologies: a board with verdicts, a page"),
+    "evidence": Command("experiments.evidence", "arms under a suite of pathologies: a board with verdicts"),
     "capacity": Command("experiments.capacity", "the highest rate that 1, 2, ... replicas stand, by bisection"),
     "summary": Command("analysis.summary", "draw runs again, or several on one page"),
     "compare": Command("analysis.compare", "effects with intervals, a verdict on each arm, the best arms"),
