@@ -18,6 +18,8 @@ SAID = {
 """Keys below `workload` that a column of the trace takes the place of."""
 PLAIN = "constant"
 """The profile that multiplies nothing."""
+OF_RATES = "file"
+"""That of a trace of rates."""
 TIMED = ("rate_rps", "utilisation", "arrivals", "profile")
 """Likewise, of the moments themselves."""
 
@@ -35,6 +37,11 @@ def with_trace(config: Config, keys: Iterable[str]) -> tuple[Config, list[str]]:
         ConfigError: the trace cannot be taken, or does not go with another key.
     """
     workload, typed = config.workload, set(keys)
+    if workload.profile == OF_RATES:
+        raise ConfigError(
+            f"workload.trace={workload.trace}: workload=trace is the course of rates in workload.file.path; a trace "
+            f"of requests goes alone, with workload={PLAIN}"
+        )
     try:
         workload.check_trace()
         recorded = workload.recorded()

@@ -43,7 +43,11 @@ WRONG = [
         ["workload.arrivals=hawkes", "workload.hawkes.branching=0.99", "workload.hawkes.decay_s=3600"],
         ["workload.hawkes.decay_s=3600: with branching=0.99", "lower either, or the rate"],
     ),
-    (["workload=file"], ["workload.file.path=: must be a file with one number a line"]),
+    (["workload=trace"], ["workload.file.path=: must be a file with one number a line"]),
+    (
+        ["workload=trace", "workload.trace=pyproject.toml"],
+        ["workload.trace=", "pyproject.toml: workload=trace is the course of rates in workload.file.path", "alone"],
+    ),
     (["workload.demand.distribution=empirical"], ["workload.demand.file=: must be a file with one number a line"]),
     (["tier.demand.distribution=pareto"], ["tier.demand.distribution=pareto: must be one of exponential"]),
     (["ledger=always", "engine=sim", "tier.replicas=2"], ["ledger=always", "auto or never with a second tier"]),
