@@ -46,6 +46,8 @@ class Compared:
 
 FAILED = "error_rate"
 """Lost requests: what every other verdict stands behind."""
+REGRET = "scaling_regret"
+"""What scalers are judged by: what a run cost over what the best schedule would have."""
 COMPARED = (
     Compared("latency_p50_ms", "latency p50", "ms", quantile=0.5),
     Compared("latency_p90_ms", "latency p90", "ms", quantile=0.9),
@@ -59,7 +61,7 @@ COMPARED = (
     Compared("recovery_s", "recovery", "s", by="seconds"),
     Compared("slo_violation_s", "seconds outside the objective", "s", by="seconds"),
     Compared("replica_seconds", "replica-seconds", "s"),
-    Compared("scaling_regret", "cost over hindsight's", "times", digits=2),
+    Compared(REGRET, "cost over hindsight's", "times", digits=2),
     Compared("under_provisioning_accuracy", "under-provisioning", "share"),
     Compared("over_provisioning_accuracy", "over-provisioning", "share"),
     Compared("under_provisioned_share", "time under-provisioned", "share"),

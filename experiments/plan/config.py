@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from omegaconf import MISSING
 
-from analysis.comparison.compared import PRIMARY
+from analysis.comparison.compared import PRIMARY, REGRET
 from experiments.plan.client_retries import ClientRetrySettings
 from experiments.plan.delays import Delay, StartUp
 from experiments.plan.fault_plan import Fault, FaultPlanSettings
@@ -124,7 +124,8 @@ class ComparisonConfig:
     """What `analysis.compare` decides by; fixed before the runs, equal for all arms."""
 
     primary: Annotated[str | None, Choices(*PRIMARY)] = None
-    """The metric that the verdict is about. Unset = `served_share` where the run has faults, else `latency_p99_ms`."""
+    """The metric that the verdict is about. Unset = `served_share` where the run has faults, else `latency_p99_ms`;
+    `+scenario=autoscale` sets `scaling_regret`."""
     estimand: Annotated[str, Choices("system", "run")] = "system"
     """What a latency is compared of: `system` (quantiles of the pooled requests of an arm's runs) or `run` (the mean
     over runs of this length)."""
@@ -301,8 +302,9 @@ class Config:
     @property
     def has_demand(self) -> bool:
         """Whether it is said how many replicas the load needs: where something scales, where a curve of capacity is
-        named, and where a fixed fleet has to stand a rate that changes, which scalers are compared with."""
-        is_fixed = self.started_router is not None and self.workload.rate_changes()
+        named, and where a fixed fleet has to stand a rate that changes, or arms are judged by that, as scalers are."""
+        is_judged = self.workload.rate_changes() or self.comparison.primary == REGRET
+        is_fixed = self.started_router is not None and is_judged
         return (self.has_manager or self.autoscaling.capacity is not None or is_fixed) and not self.load.ui
 
     @property
