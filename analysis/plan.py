@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.comparison.advice import MOST_PAIRS, minutes_a_run, quantiles
-from analysis.comparison.arms import ComparisonError, Pairs, sort_into_arms
+from analysis.comparison.arms import ComparisonError, Pairs
 from analysis.comparison.compared import BY_KEY
-from analysis.comparison.comparison import Comparison, Row, compare
+from analysis.comparison.comparison import Comparison, Row, compare_questions
 from analysis.comparison.gathering import read_runs
+from analysis.comparison.questions import questions_of
 from analysis.comparison.run_time import LIVE_OVERHEAD_S, span
 from analysis.comparison.statistics import ALPHA
 from analysis.comparison.text import duration_s
@@ -86,25 +87,26 @@ def plans(
 def show(comparison: Comparison, effect: float | None, console: Console) -> int:
     """Print a table an arm, or why there is none; return how many there are."""
     compared = BY_KEY[comparison.primary]
+    under = f"{comparison.workload}: " if comparison.workload else ""
     level = min((row.level for row in comparison.rows if row.is_primary), default=ALPHA)
     planned = 0
     for pairs in comparison.pairings:
         row = comparison.row(pairs.arm, comparison.primary)
         if row is None or row.smallest_detectable is None:
-            print(f"{pairs.arm}: {_why_not(row, len(pairs.kept), compared.label)}", file=sys.stderr)
+            print(f"{under}{pairs.arm}: {_why_not(row, len(pairs.kept), compared.label)}", file=sys.stderr)
             continue
         planned += 1
         wanted = comparison.smallest.of(compared) if effect is None else effect
         unit = "%" if compared.by == "ratio" else unit_of_difference(compared)
         size = f"{wanted if compared.is_whole else 100 * wanted:.3g} {unit}"
         console.print(
-            f"{row.arm} over {row.reference}: to find {size} of {compared.label} with probability 0.8, by "
+            f"{under}{row.arm} over {row.reference}: to find {size} of {compared.label} with probability 0.8, by "
             f"what {row.n} pairs of {duration_s(pairs):g} s vary by:",
             highlight=False,
             markup=False,
             soft_wrap=True,
         )
-        console.print(_table(row, wanted, pairs, len(comparison.pairings) + 1, level))
+        console.print(_table(row, wanted, pairs, comparison.family.arms, level))
     return planned
 
 
@@ -147,7 +149,8 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.effect is not None and not 0 < chosen.effect < 100:
         parser.error("--effect must be above 0 and below 100: 0.1 is ten per cent")
     try:
-        planned = show(compare(sort_into_arms(read_runs(chosen.places))), chosen.effect, Console())
+        comparisons = compare_questions(questions_of(read_runs(chosen.places)))
+        planned = sum(show(comparison, chosen.effect, Console()) for comparison in comparisons)
     except (FolderError, ComparisonError, OSError) as error:
         print(error, file=sys.stderr)
         return REFUSED

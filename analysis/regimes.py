@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Literal
 
 from analysis.comparison.arms import Arm, ComparisonError, sort_into_arms
+from analysis.comparison.best_arms import best_sets
 from analysis.comparison.compared import BY_KEY, Compared
-from analysis.comparison.comparison import best_sets
 from analysis.comparison.gathering import read_runs
 from analysis.comparison.statistics import geometric_interval
 from record.files import FolderError, write_text

@@ -7,13 +7,15 @@ The file needs no network and nothing beside it: it can be mailed, archived and 
 import argparse
 import contextlib
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from analysis.comparison.arms import ComparisonError, arms_of
+from analysis.comparison.arms import ComparisonError
 from analysis.comparison.comparison import Comparison
 from analysis.comparison.gathering import compare_runs, on_stderr, read_each, read_runs
 from analysis.comparison.maps import MAPS
+from analysis.comparison.questions import questions_of
 from analysis.expectations.grammar import ExpectationError, parse_all
 from analysis.expectations.judging import Outcome, hold, hold_runs
 from analysis.expectations.report import outcomes_list, reasons
@@ -29,24 +31,24 @@ REFUSED = 2
 NAME = "report.html"
 
 
-def reported(runs: Runs, comparison: Comparison | None, why_not: str, unread: list[str]) -> Reported:
+def reported(runs: Runs, comparisons: Sequence[Comparison], why_not: str, unread: list[str]) -> Reported:
     """What a page of several runs is about, with what became of what they all expected.
 
     Args:
         runs: with their metrics.
-        comparison: of their arms; None = there is none.
+        comparisons: of their arms, one of each workload; empty = there is none.
         why_not: then, why.
         unread: a line for each folder that cannot be read.
     """
-    return Reported(runs, comparison, why_not, unread, _of_all(runs, comparison, len(unread)))
+    return Reported(runs, comparisons, why_not, unread, _of_all(runs, comparisons, len(unread)))
 
 
-def _of_all(runs: Runs, comparison: Comparison | None, unread: int) -> Section | None:
+def _of_all(runs: Runs, comparisons: Sequence[Comparison], unread: int) -> Section | None:
     asked = {tuple(run.manifest["config"].get("expect") or ()) for run, _ in runs}
     if len(asked) != 1:
         return _section([], "The runs do not all expect the same: see the `expectations.json` of each.")
     try:
-        return _section(hold(parse_all(list(asked.pop())), arms_of(runs), comparison, unread))
+        return _section(hold(parse_all(list(asked.pop())), questions_of(runs), comparisons, unread))
     except (ComparisonError, ExpectationError) as error:
         return _section([], f"What was expected cannot be judged: {error}.")
 
@@ -133,12 +135,13 @@ def report(places: list[Path], path: Path) -> None:
         return
     if not (runs := read_runs(places, leave_out)):
         raise FolderError(f"{places[0]}: no run below it can be read")
-    comparison, why_not = None, ""
+    comparisons: list[Comparison] = []
+    why_not = ""
     try:
-        comparison = compare_runs(runs)
+        comparisons = compare_runs(runs)
     except ComparisonError as error:
         why_not = str(error)
-    write_runs(reported(runs, comparison, why_not, unread), path, places)
+    write_runs(reported(runs, comparisons, why_not, unread), path, places)
 
 
 def _first(folders: list[Path]) -> str | None:

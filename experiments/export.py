@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from omegaconf.errors import OmegaConfBaseException
 
-from analysis.comparison.arms import Arm, ComparisonError, arms_of
-from analysis.comparison.comparison import Comparison
+from analysis.comparison.arms import Arm, ComparisonError
 from analysis.comparison.gathering import compare_runs, read_runs
+from analysis.comparison.over_workloads import best_of
+from analysis.comparison.questions import questions_of
 from experiments.exporting import EXPORTERS, Deployment, ExportError, Upstream, is_address, joined
 from experiments.plan import store
 from experiments.plan.config import Config, ConfigError
@@ -79,25 +80,22 @@ def winner(folder: Path, label: str | None) -> Arm:
         FolderError: there are none.
     """
     runs = read_runs([folder])
-    arms = {arm.label: arm for arm in arms_of(runs)}
+    arms: dict[str, Arm] = {}  # one of several workloads is the same under each of them
+    for arm in (arm for question in questions_of(runs) for arm in question.arms):
+        arms.setdefault(arm.label, arm)
     if label is None and len(arms) == 1:
         return next(iter(arms.values()))
     if label is not None:
         if label not in arms:
             raise ExportError(f"--arm={label}: must be one of {'; '.join(arms)}")
         return arms[label]
-    best = _best(compare_runs(runs), list(arms))
-    if len(best) > 1:
-        raise ExportError(f"{folder}: no arm is better than all others; choose with --arm: {'; '.join(best)}")
+    comparisons = compare_runs(runs)
+    best = [label for label in arms if all(label in best_of(comparison) for comparison in comparisons)]
+    if len(best) != 1:
+        where = f" under each of {len(comparisons)} workloads" if len(comparisons) > 1 else ""
+        choices = "; ".join(best or arms)
+        raise ExportError(f"{folder}: no arm is better than all others{where}; choose with --arm: {choices}")
     return arms[best[0]]
-
-
-def _best(comparison: Comparison, labels: list[str]) -> list[str]:
-    if comparison.best is not None:
-        return list(comparison.best.members)
-    row = comparison.row(comparison.pairings[0].arm, comparison.primary)
-    verdict = row.overall if row is not None else None
-    return {"better": labels[1:], "worse": labels[:1]}.get(verdict or "", labels)
 
 
 def deployment_of(config: Config, listens: Place, replicas: list[Place], target: str) -> Deployment:

@@ -8,7 +8,8 @@ from analysis.calibration.cells import Cell, Column, Table
 from analysis.calibration.queues import REQUESTS, Server, latencies, simulate
 from analysis.calibration.runs import arm, metrics, settings
 from analysis.comparison.arms import Arm
-from analysis.comparison.comparison import best_sets, compare
+from analysis.comparison.best_arms import best_sets
+from analysis.comparison.comparison import compare
 
 PRIMARY = "latency_p99_ms"
 UTILISATION = 0.8

@@ -21,7 +21,7 @@ MOST_PAIRS = 10_000
 def advise(comparison: Comparison) -> Comparison:
     """Say of what is inconclusive how many pairs would probably decide, and how many minutes the missing ones take."""
     runs = [one for pairs in comparison.pairings for pair in pairs.kept for one in (pair.ours, pair.theirs)]
-    minutes, arms = minutes_a_run(runs), len(comparison.pairings) + 1
+    minutes, arms = minutes_a_run(runs), comparison.family.arms
     for row in comparison.rows:
         if row.verdict == "inconclusive":
             row.pairs_needed = pairs_needed(row, comparison)

@@ -1,6 +1,6 @@
 """Sorts runs into the arms of a comparison, by what differs in their configurations, and pairs them by seed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,8 +16,10 @@ APART = ("seed", "tracking", "summary", "counterfactual", "expect")
 """Sections in which runs of one arm may differ."""
 FIXED = ("validity", "comparison", "repeat")
 """Sections that must be the same in every arm: limits, smallest effects and looks are set before the data, for all."""
-
-
+LEADS = {"router": ("router",), **{group: (f"{group}.name",) for group in GROUPS}}
+"""Of a section, the keys by which arms are called where these tell the rest of it."""
+Identity = tuple[tuple[str, str], ...]
+"""All that an arm is: keys and values, sorted."""
 
 class ComparisonError(RuntimeError):
     """The runs cannot be compared; the text is one line that says why."""
@@ -87,16 +89,30 @@ def arms_of(runs: Iterable[tuple[Run, Metrics]]) -> list[Arm]:
     Raises:
         ComparisonError: the arms differ in what must be the same.
     """
-    grouped: dict[tuple[tuple[str, str], ...], list[Measured]] = {}
+    return named(identified(runs))
+
+
+def identified(runs: Iterable[tuple[Run, Metrics]]) -> dict[Identity, list[Measured]]:
+    """The runs of each arm, in the order in which the runs name them."""
+    grouped: dict[Identity, list[Measured]] = {}
     for run, metrics in runs:
         grouped.setdefault(identify(run), []).append(Measured(run, metrics))
-    differing = _differing([dict(identity) for identity in grouped])
+    return grouped
+
+
+def named(grouped: Mapping[Identity, list[Measured]]) -> list[Arm]:
+    """Arms by what tells them apart from each other; alone one is called by its scenario.
+
+    Raises:
+        ComparisonError: the arms differ in what must be the same.
+    """
+    differing = differing_keys([dict(identity) for identity in grouped])
     wrong = [key for key in differing if key.split(".")[0] in FIXED]
     if wrong:
         raise ComparisonError(f"the arms differ in {', '.join(wrong)}, which must be the same for all")
     arms = []
     for identity, members in grouped.items():
-        arm = Arm(_label(dict(identity), differing) if len(grouped) > 1 else dict(identity)["scenario"])
+        arm = Arm(label_of(dict(identity), differing) if len(grouped) > 1 else dict(identity)["scenario"])
         for member in members:
             if (seed := member.run.manifest.get("seed")) is None:
                 raise ComparisonError(f"{member.run.folder}: its manifest has no seed")
@@ -139,7 +155,7 @@ def _apart(runs: list[Measured]) -> list[Measured]:
     return [one for one in runs if not one.run.is_simulated] + simulated[:1]
 
 
-def identify(run: Run) -> tuple[tuple[str, str], ...]:
+def identify(run: Run) -> Identity:
     """All that an arm is: its scenario and configuration, without what runs of one arm may differ in."""
     config = {key: value for key, value in run.manifest["config"].items() if key not in APART}
     flat = {"scenario": str(run.manifest.get("scenario")), **flatten(config)}
@@ -151,24 +167,37 @@ def identify(run: Run) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(flat.items()))
 
 
-def _differing(arms: list[dict[str, str]]) -> list[str]:
-    """The keys that tell the arms apart; of a section whose name does, only those that its name leaves open."""
+def differing_keys(
+    arms: list[dict[str, str]], leads: Mapping[str, tuple[str, ...]] = LEADS
+) -> list[str]:
+    """The keys that tell the arms apart; of a section whose leading ones do, only those that these leave open."""
     keys = sorted(set().union(*arms))
     differing = [key for key in keys if len({arm.get(key) for arm in arms}) > 1]
-    names = {"router": "router", **{group: f"{group}.name" for group in GROUPS}}
-    return [
-        key
-        for key in differing
-        if (name := names.get(key.split(".")[0])) not in differing or key == name or not _tells(arms, str(name), key)
-    ]
+    told_by = {section: [key for key in names if key in differing] for section, names in leads.items()}
+
+    def is_told(key: str) -> bool:
+        names = told_by.get(key.split(".")[0])
+        return bool(names) and key not in (names or ()) and _tell(arms, names or [], key)
+
+    return [key for key in differing if not is_told(key)]
 
 
-def _tells(arms: list[dict[str, str]], name: str, key: str) -> bool:
-    """Whether arms with the same value of `name` have the same value of `key`."""
-    return len({(arm.get(name), arm.get(key)) for arm in arms}) == len({arm.get(name) for arm in arms})
+def _tell(arms: list[dict[str, str]], names: list[str], key: str) -> bool:
+    """Whether arms with the same values of `names` have the same value of `key`."""
+    values = [tuple(arm.get(name) for name in names) for arm in arms]
+    return len({(value, arm.get(key)) for value, arm in zip(values, arms, strict=True)}) == len(set(values))
 
 
-def _label(arm: dict[str, str], differing: list[str]) -> str:
+def by_values(arms: Iterable[str]) -> dict[str, str]:
+    """What arms are called where all differ in one key: by its value alone; empty where they differ in more."""
+    labels = list(arms)
+    if len({label.partition("=")[0] for label in labels}) > 1 or any("=" not in x or ", " in x for x in labels):
+        return {}
+    return {label: label.partition("=")[2] for label in labels}
+
+
+def label_of(arm: dict[str, str], differing: list[str]) -> str:
+    """What an arm is called by the keys that differ."""
     parts = []
     for key in sorted(differing, key=lambda key: key == ALGORITHM):  # behind what it is one of
         if key == "scenario":

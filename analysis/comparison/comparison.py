@@ -1,21 +1,20 @@
 """Two or more arms in numbers: effects with intervals over pairs of runs, verdicts, and which arms are best."""
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from analysis.comparison.arms import Arm, Measured, Pairs, pair
+from analysis.comparison.arms import Arm, ComparisonError, Measured, Pairs, pair
+from analysis.comparison.best_arms import best_sets, effects_of
 from analysis.comparison.compared import BY_KEY, FAILED
-from analysis.comparison.effects import Effect, Estimand, find
+from analysis.comparison.effects import Estimand
 from analysis.comparison.outlying import Outlying, stand_apart
 from analysis.comparison.planned import Plan, look_reached, plan_of
+from analysis.comparison.questions import Question
 from analysis.comparison.sequential import Look
 from analysis.comparison.statistics import ALPHA, Verdict
-from analysis.comparison.system_effects import System
-from analysis.comparison.verdicts import BestSet, Judged, Smallest, best_set, judge_family, overall
-from record.metrics import value_of
+from analysis.comparison.verdicts import BestSet, Judged, Smallest, judge_family, overall
 
 
 @dataclass
@@ -78,10 +77,14 @@ class Row:
     """Likewise, of three arms and more: those that no other one is better than, the one that looks best first."""
     best: str | None = None
     """Likewise: which arms are best, in a sentence."""
+    workload: str | None = None
+    """What the arms were asked, where there are several comparisons, one of each workload."""
 
     def as_dict(self) -> dict[str, Any]:
-        """What stands in `comparison.json`."""
-        return asdict(self)
+        """What stands in `comparison.json`: a workload where there are several."""
+        content = asdict(self)
+        workload = content.pop("workload")
+        return content if workload is None else {"workload": workload, **content}
 
     @property
     def direction(self) -> Verdict:
@@ -96,14 +99,30 @@ class Row:
         return math.sqrt(self.high / self.low)
 
 
+@dataclass(frozen=True)
+class Family:
+    """What is judged together: the comparisons of all workloads of a sweep, with one chance to err."""
+
+    workloads: int
+    arms: int
+    """Of all workloads together, references included."""
+    headline: int
+    """Tests of the primary metric and of lost requests."""
+    others: int
+    """Of all other metrics."""
+    alone: tuple[str, ...] = ()
+    """Workloads of one arm, of which nothing is compared."""
+
+
 @dataclass
 class Comparison:
-    """All of it."""
+    """The arms that were asked the same, with the first as their reference."""
 
     rows: list[Row]
     pairings: list[Pairs]
     primary: str
     smallest: Smallest
+    family: Family
     look: Look | None = None
     """Where a sequential or extended sweep stands; None = the number of pairs was set before and kept."""
     best: BestSet | None = None
@@ -112,6 +131,8 @@ class Comparison:
     """Runs that stand far from their fellows."""
     sweep: str | None = None
     """The folder of the sweep that all runs are of."""
+    workload: str = ""
+    """What they were asked, where there are several; empty = there is one only."""
 
     @property
     def arms(self) -> dict[str, list[Measured]]:
@@ -138,101 +159,88 @@ def compare(arms: list[Arm]) -> Comparison:
     Raises:
         ComparisonError: two runs of one seed had different schedules, or what the manifests say cannot be used.
     """
-    return compare_pairings([pair(arms[0], arm) for arm in arms[1:]], arms, best_sets([arms])[0] if arms[2:] else None)
+    return compare_questions([Question("", arms)])[0]
 
 
-def compare_pairings(pairings: list[Pairs], arms: list[Arm], best: BestSet | None = None) -> Comparison:
+def compare_questions(questions: Sequence[Question]) -> list[Comparison]:
+    """Compare the arms of each question with its first, and where it has more, all with each other.
+
+    Whatever was asked, all comparisons are of one family, so that nothing stands out for there being many workloads.
+
+    Raises:
+        ComparisonError: no question has two arms; or as `compare`.
+    """
+    asked = [question for question in questions if len(question.arms) > 1]
+    if not asked:
+        raise ComparisonError("one arm only: a comparison needs runs of two configurations (the seed apart)")
+    many = [question.arms for question in asked if len(question.arms) > 2]
+    best = dict(zip(map(id, many), best_sets(many) if many else (), strict=True))
+    groups = [
+        _Group(each.name, [pair(each.arms[0], arm) for arm in each.arms[1:]], each.arms, best.get(id(each.arms)))
+        for each in asked
+    ]
+    return _judged(groups, tuple(each.name for each in questions if len(each.arms) < 2))
+
+
+def compare_pairings(pairings: list[Pairs], arms: list[Arm]) -> Comparison:
     """Compare each arm with the reference that it is paired with.
-
-    The primary metric and the lost requests of all arms are one family of comparisons, all other metrics are another,
-    and the pairs of arms behind the best set are a third (Holm). Where the runs say that their number was left to the
-    data (`repeat.until_ratio_ci`), or that a sweep was extended after its end, each errs with the level of the look.
 
     Args:
         pairings: at least one.
         arms: all of them; what was set before the data is taken from the first.
-        best: the best of them.
 
     Raises:
         ComparisonError: what the manifests say cannot be used.
     """
+    return _judged([_Group("", pairings, arms, None)], ())[0]
+
+
+@dataclass(frozen=True)
+class _Group:
+    """What becomes one comparison."""
+
+    name: str
+    pairings: list[Pairs]
+    arms: list[Arm]
+    best: BestSet | None
+
+
+def _judged(groups: Sequence[_Group], alone: tuple[str, ...]) -> list[Comparison]:
+    """A comparison of each group, all of one family.
+
+    The primary metric and the lost requests of all arms are one family of comparisons, all other metrics are another,
+    and the pairs of arms behind the best sets are a third (Holm). Where the runs say that their number was left to the
+    data (`repeat.until_ratio_ci`), or that a sweep was extended after its end, each errs with the level of the look.
+    """
+    arms = [arm for group in groups for arm in group.arms]
+    pairings = [pairs for group in groups for pairs in group.pairings]
     runs = [run for arm in arms for runs in arm.runs.values() for run in runs]
     plan = plan_of(runs[0].run.manifest["config"])
     reached = look_reached(plan, runs, max(1, *(pairs.measured for pairs in pairings)))
     alpha = ALPHA if reached is None else reached.level
-    effects = _effects(pairings, list(BY_KEY), plan.estimand)
-    judged: dict[int, Judged] = {}
-    for is_headline in (True, False):
-        members = [e for e in effects if (e.compared.key in (plan.primary, FAILED)) == is_headline]
-        judged |= {id(j.effect): j for j in judge_family(members, alpha, plan.smallest)}
-    comparison = Comparison(
-        [_row(judged[id(e)], plan, alpha) for e in effects],
-        pairings,
-        plan.primary,
-        plan.smallest,
-        reached,
-        best,
-        [one for arm in arms for one in stand_apart(arm, plan.primary, plan.smallest)],
-        _sweep(runs),
-    )
-    for pairs in pairings:
-        rows = {e.compared.key: judged[id(e)] for e in effects if e.pairs is pairs}
-        if (row := comparison.row(pairs.arm, plan.primary)) is not None:
-            row.overall = overall(rows[plan.primary], rows.get(FAILED), plan.smallest)
-            row.best_set = list(comparison.best.members) if comparison.best is not None else None
-    return comparison
-
-
-def _effects(pairings: Sequence[Pairs], keys: Sequence[str], estimand: Estimand) -> list[Effect]:
-    """Every metric of every pairing that there is."""
-    of_all = []
-    for pairs in pairings:
-        system = System(pairs) if estimand == "system" else None
-        effects = [effect for key in keys if (effect := find(BY_KEY[key], pairs)) is not None]
-        of_all += effects if system is None else [system.effect(effect) for effect in effects]
-    return of_all
-
-
-def best_sets(groups: Sequence[Sequence[Arm]]) -> list[BestSet]:
-    """The best arms of each group, as of each cell of a map: every pair of arms of every group is of one family.
-
-    Pairs of arms are compared by the primary metric and lost requests. The chance of calling any arm anywhere worse
-    that is not is at most 5 %, so that no winner stands out for there being many cells.
-    """
-    runs = [run for arms in groups for arm in arms for runs in arm.runs.values() for run in runs]
-    plan = plan_of(runs[0].run.manifest["config"])
-    keys = list(dict.fromkeys((plan.primary, FAILED)))
-    pairings = [[pair(*both) for both in itertools.combinations(arms, 2)] for arms in groups]
-    every = [pairs for within in pairings for pairs in within]
-    effects = _effects(every, keys, plan.estimand)
-    reached = look_reached(plan, runs, max((pairs.measured for pairs in every), default=1))
-    alpha = ALPHA if reached is None else reached.level
-    judged = {(id(j.effect.pairs), j.effect.compared.key): j for j in judge_family(effects, alpha, plan.smallest)}
-    sets = []
-    for arms, within in zip(groups, pairings, strict=True):
-        known = {label for p in within if p.kept for label in (p.reference, p.arm)}
-        verdicts = {
-            (p.reference, p.arm): overall(
-                judged.get((id(p), plan.primary)), judged.get((id(p), FAILED)), plan.smallest
-            )
-            for p in within
-            if p.kept
-        }
-        ordered = [arm.label for arm in sorted(arms, key=lambda arm: _place(arm, plan)) if arm.label in known]
-        without = [arm.label for arm in arms if arm.label not in known]
-        sets.append(best_set(ordered or without, verdicts, without if ordered else ()))
-    return sets
-
-
-def _place(arm: Arm, plan: Plan) -> tuple[float, float]:
-    """How an arm looks: its lost requests in units of the smallest share, then its primary metric; lower is better."""
-    valid = [one.metrics for runs in arm.runs.values() for one in runs if one.metrics["valid"]]
-    lost = sum(m["failed_requests"] for m in valid) / max(1, sum(m["offered_requests"] for m in valid))
-    known = [value for m in valid if (value := value_of(m, plan.primary)) is not None]
-    if not known or len(known) < len(valid):
-        return round(lost / plan.smallest.share), math.inf
-    mean = sum(known) / len(known)
-    return round(lost / plan.smallest.share), mean if BY_KEY[plan.primary].lower_is_better else -mean
+    effects = effects_of(pairings, list(BY_KEY), plan.estimand)
+    headline = [e for e in effects if e.compared.key in (plan.primary, FAILED)]
+    others = [e for e in effects if e.compared.key not in (plan.primary, FAILED)]
+    judged = {id(j.effect): j for members in (headline, others) for j in judge_family(members, alpha, plan.smallest)}
+    family = Family(len(groups), len(pairings) + len(groups), len(headline), len(others), alone)
+    comparisons = []
+    for group in groups:
+        own = {id(pairs) for pairs in group.pairings}
+        rows = [_row(judged[id(e)], plan, alpha) for e in effects if id(e.pairs) in own]
+        apart = [one for arm in group.arms for one in stand_apart(arm, plan.primary, plan.smallest)]
+        comparison = Comparison(
+            rows, group.pairings, plan.primary, plan.smallest, family, reached, group.best, apart, _sweep(runs),
+            group.name,
+        )  # fmt: skip
+        for pairs in group.pairings:
+            known = {e.compared.key: judged[id(e)] for e in effects if e.pairs is pairs}
+            if (row := comparison.row(pairs.arm, plan.primary)) is not None:
+                row.overall = overall(known[plan.primary], known.get(FAILED), plan.smallest)
+                row.best_set = list(comparison.best.members) if comparison.best is not None else None
+        for row in rows:
+            row.workload = group.name or None
+        comparisons.append(comparison)
+    return comparisons
 
 
 def _row(judged: Judged, plan: Plan, alpha: float) -> Row:

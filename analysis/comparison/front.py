@@ -9,7 +9,7 @@ may be another one.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from analysis.comparison.arms import Measured
+from analysis.comparison.arms import Measured, by_values
 from analysis.comparison.statistics import Interval, geometric_interval, mean_interval, paired
 from analysis.scaling.elasticity import elastic_speed_up
 from record.metrics import Metrics, value_of
@@ -47,11 +47,7 @@ class Front:
 
 def names_of(front: Front) -> dict[str, str]:
     """What each arm is called in a picture: where all differ in one key, by its value alone."""
-    labels = [point.arm for point in front.points]
-    keys = {label.partition("=")[0] for label in labels}
-    if len(keys) > 1 or any("=" not in label or ", " in label for label in labels):
-        return {label: label for label in labels}
-    return {label: label.partition("=")[2] for label in labels}
+    return by_values(point.arm for point in front.points) or {point.arm: point.arm for point in front.points}
 
 
 def front_of(arms: Mapping[str, Sequence[Measured]]) -> Front | None:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from analysis.comparison.advice import advise
-from analysis.comparison.arms import sort_into_arms
-from analysis.comparison.comparison import Comparison, compare
+from analysis.comparison.comparison import Comparison, compare_questions
+from analysis.comparison.questions import questions_of
 from analysis.comparison.text import best, headline
 from analysis.metrics.measured import numbers_of
 from record.files import FolderError, find, read_metrics
@@ -89,13 +89,13 @@ def _is_since(folder: Path, since: float | None) -> bool:
     return False
 
 
-def compare_runs(runs: list[tuple[Run, Metrics]]) -> Comparison:
-    """Runs compared, with what would decide and with their headlines.
+def compare_runs(runs: list[tuple[Run, Metrics]]) -> list[Comparison]:
+    """Runs compared, with what would decide and with their headlines: one comparison of each workload that they had.
 
     Raises:
         ComparisonError: they cannot be compared.
     """
-    return told(compare(sort_into_arms(runs)))
+    return [told(comparison) for comparison in compare_questions(questions_of(runs))]
 
 
 def told(comparison: Comparison) -> Comparison:

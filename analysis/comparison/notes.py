@@ -1,13 +1,30 @@
 """What a reader must know before he trusts a comparison, in sentences."""
 
+from collections.abc import Sequence
+
 from analysis.comparison.arms import Pairs
-from analysis.comparison.compared import BY_KEY, FAILED
+from analysis.comparison.compared import BY_KEY
 from analysis.comparison.comparison import Comparison
 from analysis.comparison.outlying import Outlying
 from analysis.comparison.sign_flips import least_p
 from analysis.comparison.statistics import ALPHA
 from analysis.comparison.values import told
 from analysis.metrics.objective import sentence
+
+
+def notes_of_all(comparisons: Sequence[Comparison]) -> list[str]:
+    """Those of all comparisons: what is so of each of them once, the others behind their workload."""
+    of_each = [notes(comparison) for comparison in comparisons]
+    if len(of_each) == 1:
+        return of_each[0]
+    common = [note for note in of_each[0] if all(note in each for each in of_each)]
+    own = [
+        f"{comparison.workload}: {note}"
+        for comparison, each in zip(comparisons, of_each, strict=True)
+        for note in each
+        if note not in common
+    ]
+    return own + common
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -36,12 +53,13 @@ def notes(comparison: Comparison) -> list[str]:
     unseen = 1 - ALPHA ** (1 / pairs) if pairs else 0.0
     if unseen >= 0.01:
         lines.append(f"What spoils up to {unseen * 100:.0f} % of the runs may, by chance, not be among {pairs} (95 %).")
-    headline_rows = sum(row.is_primary or row.metric == FAILED for row in comparison.rows)
-    others = len(comparison.rows) - headline_rows
+    family = comparison.family
+    together = f", all {family.workloads} workloads together" if family.workloads > 1 else ""
     if comparison.rows:
         lines.append(
             "Intervals are those that the verdicts were given by, of 95 % where no level stands beside them: primary "
-            f"metric (*) and failed requests are one family of {headline_rows} tests, all else one of {others} (Holm)."
+            f"metric (*) and failed requests are one family of {family.headline} tests, all else one of "
+            f"{family.others}{together} (Holm)."
         )
     return lines
 

@@ -220,7 +220,13 @@ def best(comparison: Comparison) -> str:
         parts.append(f"{', '.join(leading.worse)} worse")
     if leading.apart:
         parts.append(f"{', '.join(leading.apart)} without a valid pair")
-    return f"{'; '.join(parts)} (every pair of arms, together at 5 %)."
+    return f"{'; '.join(parts)} (every pair of arms{of_all(comparison)}, together at 5 %)."
+
+
+def of_all(comparison: Comparison) -> str:
+    """Whether what is judged together is of several workloads; empty where there is one only."""
+    count = comparison.family.workloads
+    return f" of all {count} workloads" if count > 1 else ""
 
 
 def effect(row: Row) -> str:

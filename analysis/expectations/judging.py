@@ -9,11 +9,12 @@ for clinical trials, Statistics in Medicine 18, 1999: section 3.3.2), and too fe
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.comparison import Comparison, Row
+from analysis.comparison.questions import Question
 from analysis.comparison.statistics import ALPHA
 from analysis.comparison.text import finding
 from analysis.expectations.grammar import Expectation
@@ -57,19 +58,38 @@ class Outcome:
 
 
 def hold(
-    expectations: Sequence[Expectation], arms: Sequence[Arm], comparison: Comparison | None, unread: int = 0
+    expectations: Sequence[Expectation],
+    questions: Sequence[Question],
+    comparisons: Sequence[Comparison],
+    unread: int = 0,
 ) -> list[Outcome]:
     """Hold every arm against all of it, and every arm that has a reference against what is about one.
 
     Args:
         expectations: what is expected.
-        arms: those that it is expected of.
-        comparison: of arms with their references; None = there is none.
+        questions: with the arms that it is expected of; where there are several, an arm is called by its workload, too.
+        comparisons: of arms with their references; none, or of questions of their names.
         unread: folders that cannot be read, of whose runs nobody can say what they would have shown.
 
     Raises:
         ComparisonError: what the manifests say of the comparison cannot be used.
     """
+    outcomes = []
+    for question in questions:
+        comparison = next((each for each in comparisons if each.workload == question.name), None)
+        prefix = f"{question.name}: " if question.name else ""
+        of_one = _hold(expectations, question.arms, comparison)
+        outcomes += [replace(outcome, arm=f"{prefix}{outcome.arm}") for outcome in of_one]
+    if expectations and unread:
+        what = "1 folder" if unread == 1 else f"{unread} folders"
+        outcomes.append(_unsaid(None, "", f"{what} cannot be read"))
+    return outcomes
+
+
+def _hold(
+    expectations: Sequence[Expectation], arms: Sequence[Arm], comparison: Comparison | None
+) -> list[Outcome]:
+    """Likewise, of arms that were asked the same."""
     outcomes = []
     pairings = {pairs.arm: pairs for pairs in comparison.pairings} if comparison is not None else {}
     references = {pairs.reference for pairs in pairings.values()}
@@ -85,9 +105,6 @@ def hold(
     of_none = [one for one in expectations if one.text not in judged]
     # A gate that was not looked at does not stand open.
     outcomes += [_unsaid(one, "", "there is no arm with a reference") for one in of_none]
-    if expectations and unread:
-        what = "1 folder" if unread == 1 else f"{unread} folders"
-        outcomes.append(_unsaid(None, "", f"{what} cannot be read"))
     return outcomes
 
 

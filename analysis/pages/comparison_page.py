@@ -1,7 +1,7 @@
 """`comparison.png`: the arms over each other, and every effect with the interval that its verdict was given by."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +64,8 @@ MOST_CHARACTERS = 60
 
 def draw_comparison(comparison: Comparison, path: Path) -> None:
     """Draw the page, a row of panels an arm; written whole or not at all."""
-    texts = [text for pairs in comparison.pairings for text in (headline(comparison, pairs), left_out(pairs))]
+    texts = [f"Under {comparison.workload}:"] if comparison.workload else []
+    texts += [text for pairs in comparison.pairings for text in (headline(comparison, pairs), left_out(pairs))]
     texts += [best(comparison), *(f"Note: {note}" for note in notes(comparison))]
     names = names_of(comparison)
     texts += [f"{short}: {label}" for label, short in names.items() if short != label]
@@ -82,7 +83,7 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
     fig = figure(WIDTH_PX, head_px + 20 + sum(heights), head_px)
     grid = fig.add_gridspec(len(heights), 2, height_ratios=heights, width_ratios=[1.2, 1])
     _latencies(fig.add_subplot(grid[0, 0]), arms, names)
-    _runs(fig.add_subplot(grid[0, 1]), comparison, names)
+    runs_of(fig.add_subplot(grid[0, 1]), comparison, names)
     if front is not None:
         front_panel.draw_front(fig.add_subplot(grid[1, :]), front)
     if is_many:
@@ -93,7 +94,7 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
             of_kind = [row for row in rows if has_ratio(row) == is_ratio]
             title = f"{names[rows[0].arm]} over {names[rows[0].reference]}" if rows and is_ratio else "Differences"
             labels = [BY_KEY[row.metric].label + (" *" if row.is_primary else "") for row in of_kind]
-            _forest(fig.add_subplot(grid[number, column]), of_kind, comparison, title, labels)
+            forest(fig.add_subplot(grid[number, column]), of_kind, comparison, title, labels)
     for number, line in enumerate(lines):
         header(fig, number, line, fontsize=13, color=INK)
     save(fig, path)
@@ -101,7 +102,12 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
 
 def names_of(comparison: Comparison) -> dict[str, str]:
     """What each arm is called in the panels: by its name, or where names are long by a letter."""
-    labels = list(dict.fromkeys(label for pairs in comparison.pairings for label in (pairs.reference, pairs.arm)))
+    return shortened(dict.fromkeys(label for pairs in comparison.pairings for label in (pairs.reference, pairs.arm)))
+
+
+def shortened(arms: Iterable[str]) -> dict[str, str]:
+    """Likewise, of the names of arms."""
+    labels = list(arms)
     if sum(map(len, labels)) <= MOST_CHARACTERS:
         return {label: label for label in labels}
     letters = [chr(ord("A") + place) if place < 26 else f"arm {place + 1}" for place in range(len(labels))]
@@ -133,7 +139,7 @@ def _latencies(axes: Axes, arms: dict[str, list[Measured]], names: dict[str, str
     axes.legend(loc="lower left", fontsize=9.5, frameon=False)
 
 
-def _runs(axes: Axes, comparison: Comparison, names: dict[str, str]) -> None:
+def runs_of(axes: Axes, comparison: Comparison, names: dict[str, str]) -> None:
     """The primary metric of every run; a line joins the runs of one seed."""
     compared = BY_KEY[comparison.primary]
     scale, unit = (100.0, "%") if compared.is_percent else (1.0, compared.unit)
@@ -184,7 +190,7 @@ def _overview(fig: Figure, place: SubplotSpec, comparison: Comparison, names: di
     for column, metric in enumerate(shown[:2]):
         rows = _rows(comparison, metric)
         title = f"{BY_KEY[metric].label.capitalize()}, each arm over {names[rows[0].reference]}"
-        _forest(fig.add_subplot(grid[0, column]), rows, comparison, title, [names[row.arm] for row in rows])
+        forest(fig.add_subplot(grid[0, column]), rows, comparison, title, [names[row.arm] for row in rows])
 
 
 def _rows(comparison: Comparison, metric: str) -> list[Row]:
@@ -203,7 +209,7 @@ def _against(
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
 
 
-def _forest(axes: Axes, rows: list[Row], comparison: Comparison, title: str, labels: list[str]) -> None:
+def forest(axes: Axes, rows: list[Row], comparison: Comparison, title: str, labels: list[str]) -> None:
     """A line an effect, called by its label; the band is what does not matter, an arrow an interval that goes on."""
     is_ratio = not rows or has_ratio(rows[0])
     what = "ratio" if is_ratio else "difference, in smallest effects of interest"

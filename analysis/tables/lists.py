@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 
+from analysis.comparison.arms import by_values
+from analysis.comparison.compared import BY_KEY
 from analysis.comparison.comparison import Comparison
-from analysis.comparison.notes import left_out, notes
+from analysis.comparison.notes import left_out, notes_of_all
+from analysis.comparison.over_workloads import Cell, Overview, in_words, overview_of
 from analysis.comparison.text import best, cells, headline
+from analysis.comparison.values import told
 from analysis.metrics.verdict import latency, percent, quantity, table_rows
 from analysis.tables.export import Sheet
 from analysis.tables.units import unit_of
@@ -97,26 +101,73 @@ def numbers_list(runs: Sequence[tuple[Run, Metrics]], arms: Sequence[str]) -> Sh
 
 
 def effects_list(comparison: Comparison, arm: str) -> Sheet:
-    """The metrics of an arm against the reference, in words."""
+    """The metrics of an arm against the reference, in words; where there are several workloads, under which."""
     pairs = next(pairs for pairs in comparison.pairings if pairs.arm == arm)
     columns = ("metric", "about", pairs.reference, pairs.arm, "effect [interval]", "verdict")
     return Sheet(
-        f"{pairs.arm} against {pairs.reference}",
+        titled(comparison, f"{pairs.arm} against {pairs.reference}"),
         columns,
         [cells(row, comparison) for row in comparison.rows if row.arm == arm],
     )
 
 
-def effect_numbers_list(comparison: Comparison) -> Sheet:
-    """Every metric of every arm against the reference, in numbers."""
+def titled(comparison: Comparison, title: str) -> str:
+    """A title, behind the workload where there are several."""
+    return f"{comparison.workload}: {title}" if comparison.workload else title
+
+
+def effect_numbers_list(comparisons: Sequence[Comparison]) -> Sheet:
+    """Every metric of every arm against the reference, in numbers; where there are several workloads, a column says
+    which."""
+    is_several = len(comparisons) > 1
     rows = [
-        (row.metric, unit_of(row.metric), row.reference, row.arm, *(getattr(row, name) for name in NUMBERS))
+        (
+            *((row.workload,) if is_several else ()),
+            row.metric, unit_of(row.metric), row.reference, row.arm, *(getattr(row, name) for name in NUMBERS),
+        )
+        for comparison in comparisons
         for row in comparison.rows
-    ]
-    return Sheet("Effects", ("metric", "unit", "reference", "arm", *NUMBERS), rows)
+    ]  # fmt: skip
+    columns = ("metric", "unit", "reference", "arm", *NUMBERS)
+    return Sheet("Effects", ("workload", *columns) if is_several else columns, rows)
 
 
-def sentences(comparison: Comparison) -> list[str]:
-    """What is said of a comparison: what was left out, the headline of each arm, which are best, and the notes."""
-    texts = [text for pairs in comparison.pairings for text in (left_out(pairs), headline(comparison, pairs))]
-    return [text for text in (*texts, best(comparison), *(f"note: {note}" for note in notes(comparison))) if text]
+def overview_list(overview: Overview) -> Sheet:
+    """Arms under workloads: what each came to, its rank, whether it is among the best; then the mean of the ranks."""
+    names = by_values(overview.cells)
+    key = next(iter(overview.cells)).partition("=")[0] if names else "arm"
+    columns = [key, *overview.workloads, "mean rank", "among the best"]
+    has_fronts = any(overview.times_on_front(arm) is not None for arm in overview.cells)
+    columns += ["on the front"] if has_fronts else []
+    count = len(overview.workloads)
+    rows = []
+    for arm, under in overview.cells.items():
+        mean = overview.mean_rank(arm)
+        row = [names.get(arm, arm), *(in_cell(cell, overview.primary) for cell in under)]
+        row += ["-" if mean is None else f"{mean:.1f}", f"{overview.times_best(arm)} of {count}"]
+        if has_fronts:
+            times = overview.times_on_front(arm)
+            row.append("-" if times is None else f"{times} of {count}")
+        rows.append(row)
+    label = BY_KEY[overview.primary].label
+    return Sheet(f"{label.capitalize()} under each workload (rank; * among the best)", columns, rows)
+
+
+def in_cell(cell: Cell | None, primary: str) -> str:
+    """What an arm came to under a workload, its rank, and whether it is among the best."""
+    if cell is None:
+        return "not compared"
+    value = "not identified" if cell.value is None else told(BY_KEY[primary], cell.value)
+    return f"{value} ({cell.rank:g}){' *' if cell.is_best else ''}"
+
+
+def sentences(comparisons: Sequence[Comparison]) -> list[str]:
+    """What is said: what was left out, the headline of each arm, which are best, for each workload where there are
+    several; then the arms over these, and the notes."""
+    texts = []
+    for comparison in comparisons:
+        said = [text for pairs in comparison.pairings for text in (left_out(pairs), headline(comparison, pairs))]
+        texts += [titled(comparison, text) for text in (*said, best(comparison)) if text]
+    overview = overview_of(comparisons)
+    texts += [] if overview is None else in_words(overview)
+    return [*texts, *(f"note: {note}" for note in notes_of_all(comparisons))]

@@ -13,13 +13,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.comparison.arms import ComparisonError, sort_into_arms
+from analysis.comparison.arms import ComparisonError
 from analysis.comparison.comparison import Comparison
 from analysis.comparison.gathering import compare_runs, read_runs
+from analysis.comparison.over_workloads import overview_of
+from analysis.comparison.questions import questions_of
 from analysis.metrics.measured import in_numbers
 from analysis.metrics.verdict import verdict
 from analysis.tables.export import text_of
-from analysis.tables.lists import effect_numbers_list, effects_list, metrics_list, numbers_list, sentences
+from analysis.tables.lists import (
+    effect_numbers_list,
+    effects_list,
+    metrics_list,
+    numbers_list,
+    overview_list,
+    sentences,
+)
 from analysis.tables.units import units_of
 from record.latency import latency_ms
 from record.metrics import Metrics
@@ -64,11 +73,11 @@ class Compared:
     table: pd.DataFrame
     """A row a metric and arm: `metric, unit, reference, arm, reference_value, arm_value` (in the metric's unit),
     `ratio` or `difference` with its interval `low, high`, `n` (pairs), `verdict`,
-    `level` (the interval's error rate), ..."""
+    `level` (the interval's error rate), ...; of several workloads `workload` before all of them."""
     sentences: list[str]
     """What was left out, the headline of each arm, which arms are best, and what a reader must know."""
-    comparison: Comparison
-    """All of it."""
+    comparisons: list[Comparison]
+    """All of it, one comparison of each workload."""
 
     def __repr__(self) -> str:
         """The sentences, a line each."""
@@ -76,7 +85,9 @@ class Compared:
 
     def _repr_markdown_(self) -> str:
         """What a notebook shows: the tables as on the command line, and the sentences below."""
-        sheets = [effects_list(self.comparison, pairs.arm) for pairs in self.comparison.pairings]
+        sheets = [effects_list(each, pairs.arm) for each in self.comparisons for pairs in each.pairings]
+        overview = overview_of(self.comparisons)
+        sheets += [] if overview is None else [overview_list(overview)]
         return text_of(sheets, "md", self.sentences)
 
 
@@ -122,18 +133,24 @@ def compare(*folders: Place) -> Compared:
         FolderError: a folder holds no run.
         ComparisonError: the runs cannot be compared; one line.
     """
-    comparison = compare_runs(read_runs([Path(folder) for folder in folders]))
-    sheet = effect_numbers_list(comparison)
-    return Compared(pd.DataFrame(sheet.rows, columns=list(sheet.columns)), sentences(comparison), comparison)
+    comparisons = compare_runs(read_runs([Path(folder) for folder in folders]))
+    sheet = effect_numbers_list(comparisons)
+    return Compared(pd.DataFrame(sheet.rows, columns=list(sheet.columns)), sentences(comparisons), comparisons)
 
 
 def arms_of(runs: list[tuple[Run, Metrics]]) -> list[str]:
     """The name of each run's arm; where they are no arms of a comparison, that of its scenario."""
     try:
-        arms = sort_into_arms(runs)
+        questions = questions_of(runs)
     except ComparisonError:
         return [str(run.manifest.get("scenario")) for run, _ in runs]
-    names = {str(one.run.folder): arm.label for arm in arms for members in arm.runs.values() for one in members}
+    names = {
+        str(one.run.folder): f"{question.name}: {arm.label}" if question.name else arm.label
+        for question in questions
+        for arm in question.arms
+        for members in arm.runs.values()
+        for one in members
+    }
     return [names[str(run.folder)] for run, _ in runs]
 
 

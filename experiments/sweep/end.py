@@ -16,7 +16,7 @@ from analysis.expectations.grammar import parse_all
 from experiments.plan.installed import missing
 from experiments.runner.exit_status import ExitStatus
 from experiments.tracking.companion import finish_sweep
-from experiments.tracking.values import SWEEP_FILES
+from experiments.tracking.values import sweep_files
 from record.files import FolderError, find, one_line, read_manifest
 
 if TYPE_CHECKING:  # a wrong configuration must answer at once
@@ -38,8 +38,8 @@ def finish(folder: Path, status: int, *, is_whole: bool, since: float | None = N
         since: when its first job was begun, seconds since 1970; runs that have ended since then have their metrics.
     """
     try:
-        for name in SWEEP_FILES:  # of an earlier sweep into the same folder
-            (folder / name).unlink(missing_ok=True)
+        for path in sweep_files(folder):  # of an earlier sweep into the same folder
+            path.unlink(missing_ok=True)
         if is_whole:
             status = _finish(folder, status, since)
     except KeyboardInterrupt:
@@ -86,7 +86,8 @@ class _Judged:
     """What is known of a sweep before anything is drawn."""
 
     runs: "list[tuple[Run, Metrics]]"
-    comparison: "Comparison | None"
+    comparisons: "list[Comparison]"
+    """One of each workload."""
     why_not: str
     """Why there is none."""
     unread: list[str]
@@ -101,7 +102,7 @@ def _judge(folder: Path, first: "Manifest | None", expected: list[str], since: f
     unread: list[str] = []
     is_map = first is not None and first["scenario"] in MAPS
     if is_map and not expected:  # of its many runs nothing else is computed, and nothing imported for it
-        return _Judged([], None, "", unread, True, is_map)
+        return _Judged([], [], "", unread, True, is_map)
     from analysis.compare import for_tables
     from analysis.comparison.gathering import on_stderr, read_runs
 
@@ -111,9 +112,9 @@ def _judge(folder: Path, first: "Manifest | None", expected: list[str], since: f
 
     console = for_tables()
     runs = read_runs([folder], leave_out, since)
-    comparison, why_not = (None, "") if is_map else _compare(folder, runs, console)
-    is_met = not expected or _is_met(folder, expected, runs, comparison, len(unread), console)
-    return _Judged(runs, comparison, why_not, unread, is_met, is_map)
+    comparisons, why_not = ([], "") if is_map else _compare(folder, runs, console)
+    is_met = not expected or _is_met(folder, expected, runs, comparisons, len(unread), console)
+    return _Judged(runs, comparisons, why_not, unread, is_met, is_map)
 
 
 def _draw(folder: Path, judged: _Judged, since: float | None) -> None:
@@ -133,29 +134,29 @@ def _draw(folder: Path, judged: _Judged, since: float | None) -> None:
     from analysis.pages.rows import arrange
     from analysis.report import reported, write_runs
 
-    if judged.comparison is not None:
-        draw_comparison(judged.comparison, folder)
-        print(f"comparison: {folder / 'comparison.png'}; again: {_later(folder)}")
+    if judged.comparisons:
+        names = draw_comparison(judged.comparisons, folder)
+        print(f"comparison: {', '.join(str(folder / name) for name in names)}; again: {_later(folder)}")
     draw_many(arrange(judged.runs), folder / "summary.png")
     print(f"all runs on one page: {folder / 'summary.png'}", flush=True)
-    of_all = reported(judged.runs, judged.comparison, judged.why_not, judged.unread)
+    of_all = reported(judged.runs, judged.comparisons, judged.why_not, judged.unread)
     _write_page(folder, lambda path: write_runs(of_all, path, [folder]))
 
 
-def _compare(folder: Path, runs: "list[tuple[Run, Metrics]]", console: "Console") -> "tuple[Comparison | None, str]":
-    """The comparison, or why there is none."""
+def _compare(folder: Path, runs: "list[tuple[Run, Metrics]]", console: "Console") -> "tuple[list[Comparison], str]":
+    """The comparison of each workload, or why there is none."""
     from analysis.compare import show, write
     from analysis.comparison.arms import ComparisonError
     from analysis.comparison.gathering import compare_runs
 
     try:
-        comparison = compare_runs(runs)
+        comparisons = compare_runs(runs)
     except ComparisonError as error:
         print(f"not compared: {error}")
-        return None, str(error)
-    write(comparison, folder)
-    show(comparison, console)
-    return comparison, ""
+        return [], str(error)
+    write(comparisons, folder)
+    show(comparisons, console)
+    return comparisons, ""
 
 
 def _write_page(folder: Path, write: Callable[[Path], None]) -> None:
@@ -178,15 +179,15 @@ def _is_met(
     folder: Path,
     expected: list[str],
     runs: "list[tuple[Run, Metrics]]",
-    comparison: "Comparison | None",
+    comparisons: "list[Comparison]",
     unread: int,
     console: "Console",
 ) -> bool:
-    from analysis.comparison.arms import arms_of
+    from analysis.comparison.questions import questions_of
     from analysis.expectations.judging import hold
     from analysis.expectations.report import show, write
 
-    outcomes = hold(parse_all(expected), arms_of(runs), comparison, unread)
+    outcomes = hold(parse_all(expected), questions_of(runs), comparisons, unread)
     show(outcomes, console)
     write(outcomes, [run.manifest for run, _ in runs], folder)
     return all(outcome.is_met for outcome in outcomes)

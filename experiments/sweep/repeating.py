@@ -34,17 +34,18 @@ class Repetition:
 
         if not (has_failed or pairs in planned_looks(self.most)):
             return False
-        comparison = self._compare(folders)
-        if comparison is None:
+        comparisons = self._compare(folders)
+        if comparisons is None:
             return True
-        for pairing in comparison.pairings:
-            print(progress(comparison, pairing, self.until), flush=True)
-        if not (comparison.is_narrow(self.until) or has_failed or pairs >= self.most):
+        each = [(comparison, pairing) for comparison in comparisons for pairing in comparison.pairings]
+        for comparison, pairing in each:
+            print(_of(comparison, progress(comparison, pairing, self.until)), flush=True)
+        if not (self._are_narrow(comparisons) or has_failed or pairs >= self.most):
             return False
-        for pairing in comparison.pairings:
+        for comparison, pairing in each:
             for text in (left_out(pairing), headline(comparison, pairing)):
                 if text:
-                    print(text, flush=True)
+                    print(_of(comparison, text), flush=True)
         return True
 
     def has_ended(self, folders: list[Path], pairs: int) -> bool:
@@ -55,10 +56,14 @@ class Repetition:
             return True
         if pairs not in planned_looks(self.most):
             return False
-        comparison = self._compare(folders)
-        return comparison is None or comparison.is_narrow(self.until)
+        comparisons = self._compare(folders)
+        return comparisons is None or self._are_narrow(comparisons)
 
-    def _compare(self, folders: list[Path]) -> "Comparison | None":
+    def _are_narrow(self, comparisons: "list[Comparison]") -> bool:
+        """Whether it is known under every workload."""
+        return all(comparison.is_narrow(self.until) for comparison in comparisons)
+
+    def _compare(self, folders: list[Path]) -> "list[Comparison] | None":
         from analysis.comparison.arms import ComparisonError
         from analysis.comparison.gathering import compare_runs, read_runs
         from record.files import FolderError
@@ -68,3 +73,8 @@ class Repetition:
         except (ComparisonError, FolderError) as error:
             print(error, file=sys.stderr, flush=True)
             return None
+
+
+def _of(comparison: "Comparison", text: str) -> str:
+    """Behind the workload where there are several."""
+    return f"{comparison.workload}: {text}" if comparison.workload else text

@@ -27,7 +27,7 @@ from experiments.sweep.playing import Played, processes_of
 from experiments.sweep.resuming import recorded_params, what_is_missing
 from experiments.sweep.sweep import NAME, PLAN, Sweep, begun
 from experiments.tracking.companion import SweepCompanion
-from experiments.tracking.values import SWEEP_FILES
+from experiments.tracking.values import sweep_files
 from record.naming import by_number
 
 SUBDIR = "hydra.sweep.subdir="
@@ -93,8 +93,8 @@ class SeedBySeed(Sweeper):
             sweep.take_folders()
         if not self.config.hydra.sweeper.resume:
             OmegaConf.save(self.config, sweep.folder / PLAN)
-        for name in SWEEP_FILES:  # they do not know the runs to come
-            (sweep.folder / name).unlink(missing_ok=True)
+        for path in sweep_files(sweep.folder):  # they do not know the runs to come
+            path.unlink(missing_ok=True)
         ordered = [job for _, jobs in by_seed(sweep.jobs) for job in sorted(jobs, key=lambda job: job.order)]
         in_order = sweep.jobs if sweep.is_parallel else ordered
         self._course = course_of(in_order, is_budget=sweep.repetition is not None)

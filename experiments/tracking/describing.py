@@ -73,16 +73,18 @@ def describe(known: About, rows: list[Row] | None, verdict: str | None) -> str:
     told += [f"Invalid: {reason}" for reason in known.invalid[:MOST_REASONS]]
     if len(known.invalid) > MOST_REASONS:
         told.append(f"and {len(known.invalid) - MOST_REASONS} more that are invalid")
-    blocks.append(text_of([_sheet(arm, rows) for arm in dict.fromkeys(row.arm for row in rows or [])], "md", told))
+    arms = dict.fromkeys((row.workload, row.arm) for row in rows or [])
+    blocks.append(text_of([_sheet(*each, rows or []) for each in arms], "md", told))
     if (known.folder / REPORT).is_file():
         blocks.append(f"Report, also among the artifacts: `{known.folder / REPORT}`")
     blocks.append(f"Again: `python -m analysis.compare {known.folder}`")
     return "\n\n".join(blocks)
 
 
-def _sheet(arm: str, rows: list[Row] | None) -> Sheet:
+def _sheet(workload: str | None, arm: str, rows: list[Row]) -> Sheet:
     """An arm's metrics, the primary one first."""
-    own = sorted((row for row in rows or [] if row.arm == arm), key=lambda row: not row.is_primary)
+    own = [row for row in rows if (row.workload, row.arm) == (workload, arm)]
+    own.sort(key=lambda row: not row.is_primary)
     reference = own[0].reference
     cells = [
         (
@@ -94,7 +96,8 @@ def _sheet(arm: str, rows: list[Row] | None) -> Sheet:
         )
         for row in own
     ]
-    return Sheet(f"{arm} against {reference}", ("metric", reference, arm, "effect [interval]", "verdict"), cells)
+    title = f"{arm} against {reference}" if workload is None else f"{workload}: {arm} against {reference}"
+    return Sheet(title, ("metric", reference, arm, "effect [interval]", "verdict"), cells)
 
 
 def _effect(row: Row) -> str | None:

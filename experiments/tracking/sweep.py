@@ -2,16 +2,17 @@
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from analysis.comparison.comparison import Row
 from experiments.tracking.address import write_note
 from experiments.tracking.describing import About, about, describe
 from experiments.tracking.store import PARAMS_A_BATCH, Store, TrackingError
-from experiments.tracking.values import DESCRIPTION, SWEEP_FILES, TAG_LIMIT, Point, is_file
+from experiments.tracking.values import DESCRIPTION, TAG_LIMIT, Point, is_file, sweep_files
 
-ARM_LIMIT = 180
-"""Characters of an arm's name in a metric's key, so that the key stays below MLflow's limit of 250."""
+ARM_LIMIT, WORKLOAD_LIMIT = 120, 60
+"""Characters of an arm's and of a workload's name in a metric's key, so that it stays below MLflow's limit of 250."""
 
 
 def finish_sweep(store: Store, sweep_dir: Path, status: str | None = None) -> bool:
@@ -32,7 +33,7 @@ def finish_sweep(store: Store, sweep_dir: Path, status: str | None = None) -> bo
         if parent is None:
             return False
         run_id = parent.info.run_id
-        for path in (sweep_dir / name for name in SWEEP_FILES):
+        for path in sweep_files(sweep_dir):
             if is_file(path):
                 store.client.log_artifact(run_id, str(path))
         rows = _rows(sweep_dir / "comparison.json")
@@ -80,29 +81,43 @@ def _log_about(store: Store, parent: object, known: About, rows: list[Row] | Non
 
 
 def verdict(rows: list[Row]) -> str:
-    """The headlines, an arm each, and which arms are best."""
+    """The headlines, an arm each, and which arms are best; workload by workload where there are several."""
     primary = [row for row in rows if row.is_primary and row.sentence]
     if not primary:
         return "INCONCLUSIVE. No pair of valid runs."
-    return " ".join(str(said) for said in (primary[0].best, *(row.sentence for row in primary)) if said)
+    said = []
+    for workload in dict.fromkeys(row.workload for row in primary):
+        own = [row for row in primary if row.workload == workload]
+        said += [] if workload is None else [f"{workload}:"]
+        said += [text for text in (own[0].best, *(row.sentence for row in own)) if text]
+    return " ".join(said)
 
 
 def effects(rows: list[Row]) -> dict[str, float]:
     """`vs/<arm>/<metric>`: the ratio, of a share or of seconds `..._difference`; `..._low`, `..._high`; where defined.
+    Of several workloads `vs/<workload>/<arm>/<metric>`.
 
     One section an arm in MLflow's charts, which sort sections by name and so put it below "Model metrics". An arm is
     called by its values (`peak_ewma` for `policy=peak_ewma`); what MLflow does not allow in a key is an underscore.
     """
-    names: dict[str, str] = {}
-    for arm in dict.fromkeys(row.arm for row in rows):
-        name = re.sub(r"[^\w.-]+", "_", _short(arm))[:ARM_LIMIT].strip("_")
-        names[arm] = f"{name}_{len(names) + 1}" if name in names.values() else name
+    arms = _names((row.arm for row in rows), ARM_LIMIT)
+    workloads = _names((row.workload for row in rows if row.workload is not None), WORKLOAD_LIMIT)
     values: dict[str, float | None] = {}
     for row in rows:
-        key = f"vs/{names[row.arm]}/{row.metric}{'' if row.difference is None else '_difference'}"
+        place = arms[row.arm] if row.workload is None else f"{workloads[row.workload]}/{arms[row.arm]}"
+        key = f"vs/{place}/{row.metric}{'' if row.difference is None else '_difference'}"
         value = row.difference if row.ratio is None else row.ratio
         values |= {key: value, f"{key}_low": row.low, f"{key}_high": row.high}
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _names(labels: Iterable[str], most: int) -> dict[str, str]:
+    """What each is called in a key, of `most` characters and a few."""
+    names: dict[str, str] = {}
+    for label in dict.fromkeys(labels):
+        name = re.sub(r"[^\w.-]+", "_", _short(label))[:most].strip("_")
+        names[label] = f"{name}_{len(names) + 1}" if name in names.values() else name
+    return names
 
 
 def _short(arm: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ SWEEP_FILES = (
     JUNIT,
 )
 """What the end of a sweep leaves in its folder, of all its runs together."""
+OF_WORKLOADS = "comparison-*.png"
+"""Likewise, of each of several workloads."""
 STATUSES = {
     "complete": "FINISHED",
     "failed": "FAILED",
@@ -225,6 +228,12 @@ def artifacts(folder: Path) -> list[Path]:
 def is_file(path: Path) -> bool:
     """Whether a file is there, itself and not a link to one."""
     return path.is_file() and not path.is_symlink()
+
+
+def sweep_files(folder: Path) -> list[Path]:
+    """Those that there are, of all runs of a sweep together; links, too."""
+    there = [path for name in SWEEP_FILES if os.path.lexists(path := folder / name)]
+    return there + sorted(folder.glob(OF_WORKLOADS))
 
 
 def inside(folder: Path, path: Path) -> str | None:

@@ -55,7 +55,7 @@ def test_what_was_kept_gives_the_verdicts_of_the_runs_it_was_made_of(here):
     for seed, latency_s in enumerate(BEFORE[0]):  # at first round robin only, so that the family is as large
         run(here / "kept" / str(seed), latency_s, seed=seed, config=NAMES)
         run(here / "now" / str(seed), latency_s * 1.2, seed=seed)
-    by_arms = compare_runs(runs(here / "kept", here / "now"))
+    (by_arms,) = compare_runs(runs(here / "kept", here / "now"))
     assert baseline.main(["save", "rr", str(here / "kept")]) == 0
     found = against("rr", runs(load("rr", PLACE).folder), runs(here / "now")).comparison
     assert shown(found) == shown(by_arms, "policy=peak_ewma")

@@ -58,8 +58,8 @@ def test_a_faster_arm_is_better_and_the_files_say_by_how_much(tmp_path, capsys):
 @pytest.mark.parametrize("columns", [80, 100, 200])
 def test_the_table_fits_the_terminal_and_no_figure_is_cut(tmp_path, capsys, columns):
     sweep(tmp_path, [0.1, 0.11, 0.12], [0.05, 0.055, 0.06])
-    comparison = compare_runs(read_runs([tmp_path]))
-    show(comparison, Console(width=columns))
+    (comparison,) = compare_runs(read_runs([tmp_path]))
+    show([comparison], Console(width=columns))
     table = capsys.readouterr().out.partition("BETTER.")[0]
     assert max(map(len, table.splitlines())) <= columns
     words = " ".join(table.split())

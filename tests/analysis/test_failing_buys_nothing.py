@@ -8,8 +8,9 @@ import pytest
 from analysis.calibration.runs import arm, metrics, settings
 from analysis.compare import main
 from analysis.comparison.arms import ComparisonError
+from analysis.comparison.best_arms import best_sets
 from analysis.comparison.compared import BY_KEY
-from analysis.comparison.comparison import best_sets, compare
+from analysis.comparison.comparison import compare
 from analysis.comparison.text import TOO_WIDE, best, cells, effect, headline, says_nothing, verdict_words
 from tests.analysis import synthetic
 

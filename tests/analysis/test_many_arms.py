@@ -28,7 +28,8 @@ def titles(runs, monkeypatch, tmp_path):
     """Of the page's panels; nothing is rendered."""
     drawn = []
     monkeypatch.setattr(comparison_page, "save", lambda fig, path: drawn.append(fig))
-    comparison_page.draw_comparison(compare_runs(runs), tmp_path / "comparison.png")
+    (comparison,) = compare_runs(runs)
+    comparison_page.draw_comparison(comparison, tmp_path / "comparison.png")
     (fig,) = drawn
     return [axes.get_title(loc="left") for axes in fig.axes]
 

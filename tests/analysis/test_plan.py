@@ -21,7 +21,7 @@ def pilot(folder, ratios, **config):
 
 
 def test_the_pairs_are_those_that_find_the_effect_with_probability_0_8(tmp_path):
-    comparison = compare_runs(read_runs([pilot(tmp_path, [0.9, 1.1, 0.95, 1.05])]))
+    (comparison,) = compare_runs(read_runs([pilot(tmp_path, [0.9, 1.1, 0.95, 1.05])]))
     row = comparison.row("policy=peak_ewma", "latency_p99_ms")
     found = plans(row, 0.1, warmup_s=2.0, window_s=8.0, arms=2, overhead_s=10.0)
     assert row.system_needs_s is None

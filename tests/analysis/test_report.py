@@ -67,8 +67,8 @@ def sweep(folder, names, *, pairs=3, invalid=(), expect=(), **about):
 
 def described(folder, unread=()):
     runs = read_runs([folder])
-    comparison = compare_runs(runs)
-    return comparison, of_runs.describe(Reported(runs, comparison, "", list(unread)), [folder])
+    (comparison,) = compare_runs(runs)
+    return comparison, of_runs.describe(Reported(runs, [comparison], "", list(unread)), [folder])
 
 
 def charts(page):
@@ -193,7 +193,7 @@ def test_runs_that_expect_different_things_are_not_judged_together(tmp_path):
     for number, text in enumerate(("latency_p99_ms < 80", "latency_p99_ms < 90")):
         about = synthetic.manifest(seed=number, config={"expect": [text]})
         synthetic.write(tmp_path / str(number), synthetic.even_requests(latency_s=0.1), about=about)
-    told = of_runs.describe(reported(read_runs([tmp_path]), None, "one arm only", []), [tmp_path])
+    told = of_runs.describe(reported(read_runs([tmp_path]), [], "one arm only", []), [tmp_path])
     assert told.sections[0].paragraphs == ["The runs do not all expect the same: see the `expectations.json` of each."]
 
 

@@ -88,7 +88,7 @@ def test_the_estimand_is_said_and_the_length_that_would_do(tmp_path, capsys):
             requests["completed_s"] = requests["sent_s"] + rng.exponential(mean, len(requests))
             about = config | {"workload": {"rate_rps": 50.0, "duration_s": 20.0, "warmup_s": 2.0, "profile": "constant", "demand": {"distribution": "exponential"}}, "scaler": {"name": "none"}, "replica": {"kind": "sleep", "concurrency": 4, "speeds": []}, "replicas": 1}
             synthetic.write(tmp_path / str(2 * seed + job), requests, about=synthetic.manifest(config=about, seed=seed))
-    found = compare_runs(read_runs([tmp_path]))
+    (found,) = compare_runs(read_runs([tmp_path]))
     by_metric = {row.metric: row for row in found.rows}
     assert by_metric["latency_p50_ms"].estimand == "system"
     assert by_metric["goodput_rps"].estimand == "run"
@@ -106,8 +106,8 @@ def test_an_episode_with_a_fault_has_no_long_run(tmp_path):
     for seed in range(3):
         for job, config in enumerate((NAMES, {})):
             synthetic.write(tmp_path / str(2 * seed + job), synthetic.even_requests(), about=synthetic.manifest(config=config, seed=seed, faults=fault), events=events)
-    assert {row.estimand for row in compare_runs(read_runs([tmp_path])).rows} == {"run"}
-    assert all(row.system_reason is None for row in compare_runs(read_runs([tmp_path])).rows)
+    assert {row.estimand for row in compare_runs(read_runs([tmp_path]))[0].rows} == {"run"}
+    assert all(row.system_reason is None for row in compare_runs(read_runs([tmp_path]))[0].rows)
 
 
 def test_the_level_of_an_extension_keeps_all_of_them_within_one_per_cent():

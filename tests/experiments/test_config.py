@@ -79,8 +79,9 @@ def test_every_policy_and_scaler_has_a_file_with_its_options_and_their_defaults(
 
 def test_every_profile_has_a_file_with_its_parameters_and_their_defaults():
     files = {path.stem: yaml.safe_load(path.read_text()) for path in (CONF / "workload").glob("*.yaml")}
-    assert files.keys() == PROFILES.usable().keys()
-    for name, content in files.items():
+    by_profile = {"file" if name == "trace" else name: content for name, content in files.items()}
+    assert by_profile.keys() == PROFILES.usable().keys() and len(by_profile) == len(files)
+    for name, content in by_profile.items():
         defaults = dataclasses.asdict(PROFILES.find(name)())
         assert content == {"profile": name} | ({name: defaults} if defaults else {})
 
@@ -177,6 +178,7 @@ def test_weights_are_typed_or_follow_the_speeds_and_reach_the_replicas_command_l
         (["+scenario=failover", "comparison.primary=latency_p50_ms"], "latency_p50_ms"),
         (["+scenario=failover", "faults=[]"], "latency_p99_ms"),
         (["+scenario=omission"], "latency_p99_ms"),
+        (["+scenario=autoscale"], "scaling_regret"),
     ],
 )
 def test_where_something_fails_the_verdict_is_about_what_was_served(typed, primary):

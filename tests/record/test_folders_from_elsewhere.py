@@ -160,7 +160,7 @@ def test_a_damaged_value_costs_its_own_folder_only(damaged, capsys, monkeypatch)
     told = capsys.readouterr().err
     assert [run.folder.name for run, _ in runs] == ["0", "1", "2"]
     assert told.count("\n") == 1 and told.startswith("left out: ") and str(damaged / "3") in told
-    assert compare_runs(runs).rows
+    assert compare_runs(runs)[0].rows
     monkeypatch.setattr("analysis.pages.run_page.draw", lambda *_: None)
     with pytest.raises(FolderError, match=str(damaged / "3")):
         summary.summarise(damaged / "3")

@@ -41,8 +41,8 @@ def describe(runs: Sequence[Run], places: list[Path], unread: Sequence[str]) -> 
             Section("The map", charts=[_drawn(served, edge)], folded=[_table(served)]),
             Section("What was left out", [f"Cannot be read: {text}" for text in unread]),
             Section("Protocol and versions", sheets=[protocol(runs), versions(runs)], folded=[settings(runs)]),
-            Section("Methods", [*methods(runs, None), f"A cell of the map is the {storm.ABOUT}."]),
-            Section("To do it again", commands=commands(runs, places, None)),
+            Section("Methods", [*methods(runs, []), f"A cell of the map is the {storm.ABOUT}."]),
+            Section("To do it again", commands=commands(runs, places, is_compared=False)),
         ],
     )
 

@@ -42,8 +42,8 @@ def describe(measured: InNumbers, places: list[Path], expected: Section | None =
         Section("Faults and events", sheets=[faults] if faults.rows else [], folded=[_events(run)]),
         Section("What was left out", paragraphs=_left_out(measured)),
         Section("Protocol and versions", sheets=[protocol([run]), versions([run])], folded=[settings([run])]),
-        Section("Methods", paragraphs=methods([run], None)),
-        Section("To do it again", commands=commands([run], places, None)),
+        Section("Methods", paragraphs=methods([run], [])),
+        Section("To do it again", commands=commands([run], places, is_compared=False)),
     ]
     start = str(manifest.get("started_at") or "")[:16].replace("T", " ")
     about = [f"seed {manifest.get('seed')}", policy(run), f"run {manifest.get('run_id')}"]

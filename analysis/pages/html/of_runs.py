@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.comparison import over_workloads
 from analysis.comparison.compared import BY_KEY, FAILED
 from analysis.comparison.comparison import Comparison
 from analysis.comparison.front import front_of
-from analysis.comparison.notes import left_out, notes
+from analysis.comparison.notes import left_out, notes_of_all
+from analysis.comparison.over_workloads import overview_of
 from analysis.comparison.text import best, effect, headline, verdict_words
 from analysis.pages.comparison_page import names_of
 from analysis.pages.html import distributions, effects, fronts, timelines
@@ -18,7 +20,7 @@ from analysis.pages.html.provenance import commands, methods, protocol, settings
 from analysis.pages.rows import Row, arrange
 from analysis.tables.export import Sheet
 from analysis.tables.fronts import front_list, in_words
-from analysis.tables.lists import effects_list, runs_list
+from analysis.tables.lists import effects_list, overview_list, runs_list, titled
 from analysis.tables.loading import arms_of as arms_by_run
 from record.metrics import Metrics
 from record.reading import Run
@@ -39,8 +41,8 @@ class Reported:
 
     runs: Runs
     """With their metrics, in order."""
-    comparison: Comparison | None
-    """Of their arms; None = they cannot be compared."""
+    comparisons: Sequence[Comparison]
+    """Of their arms, one of each workload; empty = they cannot be compared."""
     why_not: str
     """Then, why, a few words."""
     unread: Sequence[str]
@@ -56,38 +58,51 @@ def describe(reported: Reported, places: list[Path]) -> Document:
         reported: what it is about.
         places: as typed, for the commands.
     """
-    runs, comparison = reported.runs, reported.comparison
+    runs, comparisons = reported.runs, reported.comparisons
     only = [run for run, _ in runs]
     rows = arrange(runs)
-    verdicts = [f"Not compared: {reported.why_not}."] if comparison is None else _verdicts(comparison)
+    verdicts = _verdicts(comparisons) if comparisons else [f"Not compared: {reported.why_not}."]
     sections = [] if reported.expected is None else [reported.expected]
-    sections += _of_rows(rows) if comparison is None else _of_arms(comparison)
+    sections += _over_workloads(comparisons)
+    sections += [section for comparison in comparisons for section in _of_arms(comparison)]
+    sections += [] if comparisons else _of_rows(rows)
     sections += [
-        Section("Every run", sheets=_every_run(runs, rows, comparison), is_for_screens=True),
-        Section("What was left out", paragraphs=_left_out(runs, comparison, reported.unread)),
+        Section("Every run", sheets=_every_run(runs, rows, comparisons), is_for_screens=True),
+        Section("What was left out", paragraphs=_left_out(runs, comparisons, reported.unread)),
         Section("Protocol and versions", sheets=[protocol(only), versions(only)], folded=[settings(only)]),
-        Section("Methods", paragraphs=methods(only, comparison)),
-        Section("To do it again", commands=commands(only, places, comparison)),
+        Section("Methods", paragraphs=methods(only, comparisons)),
+        Section("To do it again", commands=commands(only, places, is_compared=bool(comparisons))),
     ]
     valid = sum(bool(metrics["valid"]) for _, metrics in runs)
     names = " and ".join(dict.fromkeys(str(run.manifest.get("scenario")) for run in only))
     starts = [str(run.manifest.get("started_at") or "")[:16].replace("T", " ") for run in only]
     counted = f"{len(runs)} runs, {valid} valid"
     return Document(
-        title=f"{names}: {'comparison' if comparison else 'runs'}",
+        title=f"{names}: {'comparison' if comparisons else 'runs'}",
         subtitle=" · ".join(part for part in (counted, f"{min(starts)} UTC" if min(starts) else "") if part),
         verdicts=verdicts,
         is_valid=valid > 0,
         sections=sections,
-        notes=[] if comparison is None else notes(comparison),
+        notes=notes_of_all(comparisons) if comparisons else [],
     )
 
 
-def _verdicts(comparison: Comparison) -> list[str]:
+def _verdicts(comparisons: Sequence[Comparison]) -> list[str]:
     """Which arms are best, of three and more, and the headline of each; of many the headlines stand further down."""
-    headlines = [headline(comparison, pairs) for pairs in comparison.pairings]
-    texts = [best(comparison), *(headlines if len(headlines) <= UNFOLDED_ARMS else [])]
-    return [text for text in texts if text]
+    texts = []
+    for comparison in comparisons:
+        headlines = [headline(comparison, pairs) for pairs in comparison.pairings]
+        said = [best(comparison), *(headlines if len(headlines) <= UNFOLDED_ARMS else [])]
+        texts += [titled(comparison, text) for text in said if text]
+    return texts
+
+
+def _over_workloads(comparisons: Sequence[Comparison]) -> list[Section]:
+    """The arms under each of several workloads, first of all."""
+    overview = overview_of(comparisons)
+    if overview is None:
+        return []
+    return [Section("Over all workloads", over_workloads.in_words(overview), sheets=[overview_list(overview)])]
 
 
 def _of_arms(comparison: Comparison) -> list[Section]:
@@ -102,13 +117,16 @@ def _of_arms(comparison: Comparison) -> list[Section]:
     overview = effects.of_primary(comparison, names) if len(comparison.pairings) > 1 else []
     front = front_of(arms)
     sections = [] if front is None else [
-        Section("Cost and broken promises", in_words(front), [fronts.of_front(front)], [front_list(front)])
+        Section(
+            titled(comparison, "Cost and broken promises"),
+            in_words(front), [fronts.of_front(front)], [front_list(front)],
+        )
     ]
     sections += [
-        Section("Arms over each other", told, [
+        Section(titled(comparison, "Arms over each other"), told, [
             *overview, *effects.of_runs(comparison, names), *distributions.of_many(latencies),
         ], [_arms(comparison, names)]),
-        Section("Over time", charts=timelines.of_arms(shown, names)),
+        Section(titled(comparison, "Over time"), charts=timelines.of_arms(shown, names)),
     ]  # fmt: skip
     for pairs in comparison.pairings:
         sheet = effects_list(comparison, pairs.arm)
@@ -150,9 +168,9 @@ def _of_rows(rows: list[Row]) -> list[Section]:
     return sections
 
 
-def _every_run(runs: Runs, rows: list[Row], comparison: Comparison | None) -> list[Sheet]:
+def _every_run(runs: Runs, rows: list[Row], comparisons: Sequence[Comparison]) -> list[Sheet]:
     """A table of all with their arms; where there are none, a table a scenario."""
-    if comparison is not None:
+    if comparisons:
         return [runs_list(runs, arms_by_run(runs), "arm")]
     sheets = []
     for title, entries in rows:
@@ -161,11 +179,12 @@ def _every_run(runs: Runs, rows: list[Row], comparison: Comparison | None) -> li
     return sheets
 
 
-def _left_out(runs: Runs, comparison: Comparison | None, unread: Sequence[str]) -> list[str]:
+def _left_out(runs: Runs, comparisons: Sequence[Comparison], unread: Sequence[str]) -> list[str]:
     texts = [f"Cannot be read: {text}" for text in unread]
-    if comparison is not None:
+    for comparison in comparisons:
         said = ((pairs, left_out(pairs)) for pairs in comparison.pairings)
-        texts += [f"{pairs.arm} against {pairs.reference}: {text}" for pairs, text in said if text]
+        about = ((f"{pairs.arm} against {pairs.reference}", text) for pairs, text in said if text)
+        texts += [f"{titled(comparison, which)}: {text}" for which, text in about]
     texts += [
         f"Invalid: {run.folder} ({'; '.join(metrics['invalid_reasons'])})"
         for run, metrics in runs

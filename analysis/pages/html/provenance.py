@@ -8,7 +8,7 @@ import yaml
 
 from analysis.comparison.compared import BY_KEY
 from analysis.comparison.comparison import Comparison
-from analysis.comparison.text import look_of
+from analysis.comparison.text import look_of, of_all
 from analysis.tables.export import Sheet
 from record.reading import Run
 from record.settings import flatten
@@ -125,7 +125,7 @@ def _plugins(run: Run) -> str:
     return ", ".join(f"{plugin['name']} ({plugin['sha256'][:12]})" for plugin in run.manifest.get("plugins") or [])
 
 
-def methods(runs: Sequence[Run], comparison: Comparison | None) -> list[str]:
+def methods(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> list[str]:
     """How it was measured and judged, as a paper's section would say it; paragraphs."""
     first = runs[0]
     config = first.manifest["config"]
@@ -147,14 +147,15 @@ def methods(runs: Sequence[Run], comparison: Comparison | None) -> list[str]:
         "beyond what was seen. A run counts only if its instrument worked (sent on time and in full, generator and "
         "host not starved, faults landed when planned), by limits that were set before it."
     ]
-    if comparison is not None:
-        paragraphs.append(_judged(comparison))
+    if comparisons:
+        paragraphs.append(_judged(comparisons))
     return paragraphs
 
 
-def _judged(comparison: Comparison) -> str:
+def _judged(comparisons: Sequence[Comparison]) -> str:
+    comparison = comparisons[0]
     smallest, primary = comparison.smallest, BY_KEY[comparison.primary].label
-    estimands = {row.estimand for row in comparison.rows if row.is_primary}
+    estimands = {row.estimand for each in comparisons for row in each.rows if row.is_primary}
     about = "Each row says whether it is about the system in the long run or these runs."
     if len(estimands) == 1:
         of = "runs of this length" if "run" in estimands else "the system in the long run"
@@ -166,11 +167,12 @@ def _judged(comparison: Comparison) -> str:
         f"shares and counted seconds the difference. Set before the data: the primary metric ({primary}) and the "
         f"smallest effect of interest ({smallest.effect * 100:g} %, {smallest.share * 100:g} percentage points of "
         f"requests, {smallest.seconds:g} s). Lost requests come first: an arm that loses more is never better. "
-        f"Intervals and verdicts have the same level, 5 % over each family of comparisons (Holm). {about}{look}"
+        f"Intervals and verdicts have the same level, 5 % over each family of comparisons{of_all(comparison)} (Holm). "
+        f"{about}{look}"
     )
 
 
-def commands(runs: Sequence[Run], places: Sequence[Path], comparison: Comparison | None) -> list[str]:
+def commands(runs: Sequence[Run], places: Sequence[Path], *, is_compared: bool) -> list[str]:
     """What to type to measure it again, to compare it again, and to write the page again."""
     commits = {git["commit"] for run in runs if (git := run.manifest.get("git"))} - {None}
     lines = [f"git checkout {shlex.quote(str(commits.pop()))}"] if len(commits) == 1 else []
@@ -184,7 +186,7 @@ def commands(runs: Sequence[Run], places: Sequence[Path], comparison: Comparison
     folders = " ".join(shlex.quote(str(place)) for place in places)
     if len(runs) == 1:
         lines.append(f"python -m experiments.replay {shlex.quote(str(runs[0].folder))}")
-    if comparison is not None:
+    if is_compared:
         lines.append(f"python -m analysis.compare {folders}")
     return [*lines, f"python -m analysis.report {folders}"]
 
