@@ -26,6 +26,8 @@ CONTRACT_FILES = (*MEASURED_FILES, TIMELINE, METRICS, PICTURE, TRACKED, COUNTERF
 RAW, LOGS, COMPOSED, UI = "raw", "logs", ".hydra", "locust"
 """Folders of a run: the rows that each generator process leaves until they are merged, what processes print, the
 configuration as Hydra composed it, and what Locust says of a session of its web UI."""
+DECISIONS = "decisions.jsonl"
+"""File in `LOGS`: what the router's policy was told and answered, where that is written down (`router.decisions`)."""
 LEDGERS = "work"
 """Folder in `RAW`: what each replica's process leaves of its ledger, likewise."""
 

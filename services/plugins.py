@@ -25,7 +25,7 @@ from services.units import must_be
 VARIABLE = "AEGIS_PLUGINS"
 ROOMS = (
     "policies", "scalers", "manager_engines", "process_faults", "profiles", "arrivals", "engines", "panels",
-    "data_planes", "exporters", "readers",
+    "data_planes", "exporters", "readers", "references",
 )  # fmt: skip
 """The folders that a plugins' folder may have; `panels` are found by `analysis/pages/panels/`."""
 

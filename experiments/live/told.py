@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from experiments.plan.config import Config, RouterConfig
 from experiments.plan.fault_plan import Fault
 from experiments.plan.replica_options import scaling_settings
+from record.schema import DECISIONS
 from services.router.settings import RouterSettings
 
 Write = Callable[[str, dict[str, Any]], str]
@@ -18,7 +20,9 @@ def router_options(config: Config, router: RouterConfig, write: Write) -> list[s
     known = [each.name for each in dataclasses.fields(RouterSettings)]
     values = dataclasses.asdict(router)
     settings = {"router": {name: values[name] for name in known}, "policy": config.policy}
-    return ["--config", write("router.json", settings), "--seed", str(config.seed)]
+    path = write("router.json", settings)
+    written = ["--decisions", str(Path(path).with_name(DECISIONS))] if router.decisions else []
+    return ["--config", path, "--seed", str(config.seed), *written]
 
 
 def manager_options(

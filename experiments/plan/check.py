@@ -77,6 +77,8 @@ def check(config: Config) -> list[Fault]:
 
 def _check_engine(config: Config, engine: type[Engine]) -> None:
     """What the engine cannot do is refused, and what only another one reads."""
+    is_written = config.router is not None and config.router.decisions
+    require(not is_written or engine.name == "local", "router.decisions", True, "false but with engine=local")
     least, most = 0 if config.is_external else 1, engine.most_replicas
     must = f"between {least} and {most} (engine={engine.name})"
     require(least <= config.replicas <= most, "replicas", config.replicas, must)

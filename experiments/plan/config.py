@@ -177,6 +177,9 @@ class RouterConfig(RouterSettings):
     url: str | None = None
     """Of router=external: where a proxy or service that runs already listens, as `http://127.0.0.1:8000`. Unset = Aegis
     starts its own router."""
+    decisions: bool = False
+    """True: the router writes down what its policy is told and answers, in `logs/decisions.jsonl`, by which `aegis
+    conformance` asks the policy again (docs/conformance.md). Live runs of Aegis' own router as a process alone."""
     replica_port: Annotated[int | None, Bounds(1, 65_535)] = None
     """With router.url: the port of replica r1, which the proxy knows; r2 has the next, and so on. Unset = nothing of
     Aegis is behind it, replicas=0."""

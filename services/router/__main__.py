@@ -11,6 +11,7 @@ import signal
 import time
 import typing
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -22,6 +23,7 @@ from services.journal import add_options, configure, tell
 from services.plugins import check_folders
 from services.router import policies
 from services.router.admin import Admin
+from services.router.decisions import Recorded
 from services.router.events import EventLog
 from services.router.fleet import Fleet
 from services.router.health import HealthChecker
@@ -159,6 +161,7 @@ def main() -> None:
     parser.add_argument("--policy", help=f"one of {POLICIES.listed()} (default adaptive)")
     parser.add_argument("--config", help='JSON or a file of it: {"router": {...}, "policy": {"name": ..., ...}}')
     parser.add_argument("--seed", type=int, default=0, help="of the policy's draws and the checks' jitter")
+    parser.add_argument("--decisions", type=Path, metavar="FILE", help="write down what the policy is told and answers")
     add_options(parser)
     add_option(parser)
     arguments = parser.parse_args()
@@ -176,7 +179,9 @@ def main() -> None:
         if arguments.policy is not None and arguments.policy != choice["name"]:
             choice = {"name": arguments.policy}
         name = choice.pop("name")
-        policy = policies.create(name, choice, random.Random(arguments.seed))
+        policy: Policy = policies.create(name, choice, random.Random(arguments.seed))
+        if arguments.decisions is not None:
+            policy = Recorded(policy, arguments.decisions, name, choice, arguments.seed)
         access_log = configure("router", arguments)
         tracing = begin("router", arguments)
     except (OSError, ValueError, TypeError) as error:

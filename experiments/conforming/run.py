@@ -1,0 +1,217 @@
+"""What a live run's folder tells of its proxy's decisions: requests, the replicas' ledger, the router's events.
+
+All stamps are of one machine's monotonic clock. A request's first attempt was decided after its client sent it and
+before its replica had it, a further one after the attempt before had ended at its replica. An attempt was over for the
+proxy after its replica had answered, and before the next replica had the retry, or the client the answer; `slack_s`
+more, since a proxy may send the last byte before it takes the request off.
+"""
+
+import math
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+from experiments.conforming.seen import Attempt, Seen, Span, Turn
+from record.reading import Run
+from record.schema import FAULT_INJECTED, IN_ROTATION, OUT_OF_ROTATION
+
+SLACK_S = 2e-3
+"""How long after the client has its answer, or before a stamp of the router's, something may still happen."""
+ANSWERED = ("answered", "refused", "failed")
+"""Ends of a replica's attempt that it told the proxy of itself; before any other the proxy may have given up."""
+AEGIS = "aegis"
+OF_DATA_PLANES: dict[tuple[str, str | None], tuple[str, dict[str, Any]]] = {
+    ("envoy", None): ("envoy_least_request", {}),
+    ("envoy", "least_request"): ("envoy_least_request", {}),
+    ("envoy", "least_request_of_all"): ("envoy_least_request", {"choices": 0}),
+    ("envoy", "round_robin"): ("envoy_round_robin", {}),
+    ("envoy", "random"): ("random", {}),
+    ("haproxy", None): ("haproxy_leastconn", {}),
+    ("haproxy", "leastconn"): ("haproxy_leastconn", {}),
+    ("haproxy", "roundrobin"): ("haproxy_roundrobin", {}),
+    ("nginx", None): ("nginx_least_conn", {}),
+    ("nginx", "least_conn"): ("nginx_least_conn", {}),
+    ("nginx", "round_robin"): ("nginx_round_robin", {}),
+    ("nginx", "random"): ("random", {}),
+}
+"""The reference of a data plane's algorithm (`router.data_plane`, `router.algorithm`), and its options."""
+OF_POLICIES = ("least_request", "random", "round_robin")
+"""Aegis' policies that can be judged from outside; every one can by `router.decisions`."""
+
+
+class UnjudgedError(ValueError):
+    """Nothing can be said of these records; the text is one line that says what would help."""
+
+
+def reference_of(run: Run) -> tuple[str, dict[str, Any]]:
+    """The reference that the run's proxy is to be held against, and its options.
+
+    Raises:
+        UnjudgedError: there is no router, or none is known for it.
+    """
+    config = run.manifest["config"]
+    router = config.get("router")
+    if router is None:
+        raise UnjudgedError(f"{run.folder}: router=none: nobody decided anything")
+    plane = router.get("data_plane") or AEGIS
+    if router.get("url") is not None:
+        raise UnjudgedError(f"{run.folder}: router=external: name what it is to be with --policy")
+    if plane == AEGIS:
+        options = dict(config["policy"])
+        name = str(options.pop("name"))
+        if name not in OF_POLICIES:
+            raise UnjudgedError(
+                f"{run.folder}: policy={name}: goes by what only the router saw; run it with router.decisions=true"
+            )
+        return name, options
+    known = OF_DATA_PLANES.get((plane, router.get("algorithm")))
+    if known is None:
+        told = ", ".join(sorted({f"{arm} {word}" for arm, word in OF_DATA_PLANES if word}))
+        raise UnjudgedError(
+            f"{run.folder}: router.data_plane={plane} router.algorithm={router.get('algorithm')}: there is no reference "
+            f"(of {told}); write one (docs/conformance.md), and name it with --policy"
+        )
+    return known
+
+
+def weights_of(run: Run) -> tuple[float, ...]:
+    """What each replica announced, in the order of their numbers."""
+    config = run.manifest["config"]
+    replica, count = config.get("replica") or {}, int(config["replicas"])
+    weights = replica.get("weights") or []
+    if weights == "by_speed":
+        weights = replica.get("speeds") or []
+    return tuple([float(weight) for weight in weights] or [1.0] * count)
+
+
+def seen_of(run: Run, slack_s: float = SLACK_S) -> Seen:
+    """What is known of every attempt.
+
+    Raises:
+        UnjudgedError: the run has no rows, was simulated, or had something that leaves no such records.
+    """
+    config = run.manifest["config"]
+    router = config.get("router") or {}
+    _refuse(run)
+    ids = tuple(f"r{number}" for number in range(1, int(config["replicas"]) + 1))
+    places = {id_: place for place, id_ in enumerate(ids)}
+    attempts: list[Attempt] = []
+    blind: list[Span] = []
+    told = _of_ledger(run, places, slack_s) if run.work is not None else _of_requests(run, places, slack_s)
+    for each in told:
+        if isinstance(each, Attempt):
+            attempts.append(each)
+        else:
+            blind.append(each)
+    is_aegis = (router.get("data_plane") or AEGIS) == AEGIS and router.get("url") is None
+    turns = list(_turns(run, places, slack_s) if is_aegis else _doubts(run, places, attempts))
+    panic = float((router.get("health") or {}).get("panic_threshold", 0.0)) if not is_aegis else 0.0
+    return Seen(ids, weights_of(run), attempts, turns, panic if router.get("data_plane") == "envoy" else 0.0, blind)
+
+
+def _refuse(run: Run) -> None:
+    config, folder = run.manifest["config"], run.folder
+    router = config.get("router") or {}
+    why = None
+    if run.is_simulated:
+        why = "was simulated: its router is the reference; take a live run"
+    elif not len(run.requests):
+        why = "has no requests"
+    elif (config.get("scaler") or {}).get("name", "none") != "none":
+        why = "had replicas that came and went (scaler); take scaler=none"
+    elif (router.get("hedging") or {}).get("enabled"):
+        why = "sent requests to two at a time (router.hedging); run it with router.decisions=true"
+    elif int(router.get("count") or 1) > 1:
+        why = "had several routers (router.count), each of which sees its own requests alone"
+    elif (config.get("load") or {}).get("timeout_s", 0) <= 0:
+        why = "has no load.timeout_s"
+    if why is not None:
+        raise UnjudgedError(f"{folder}: {why}")
+
+
+def _of_requests(run: Run, places: dict[str, int], slack_s: float) -> Iterator[Attempt | Span]:
+    """Without a ledger: of requests that were sent once, as the answer's headers say."""
+    columns = ("request_id", "sent_s", "completed_s", "replica", "attempts", "queue_s", "service_s", "outcome")
+    has_faults = bool(run.faults)
+    for request, sent, completed, replica, attempts, queue, service, outcome in zip(
+        *(run.requests[name].tolist() for name in columns), strict=True
+    ):
+        if not math.isfinite(sent):
+            continue
+        end = completed if math.isfinite(completed) else run.end_s
+        is_once = attempts == 1 or (not math.isfinite(attempts) and not has_faults)
+        if replica not in places or not is_once or not math.isfinite(queue + service):
+            yield Span(sent, end + slack_s)
+            continue
+        taken = max(sent, completed - queue - service + slack_s)
+        answered = min(max(sent, sent + queue + service - slack_s), completed)
+        yield Attempt(
+            int(request), 1, places[replica], Span(sent, taken), Span(answered, completed + slack_s), outcome == "ok"
+        )
+
+
+def _of_ledger(run: Run, places: dict[str, int], slack_s: float) -> Iterator[Attempt | Span]:
+    """With it: of every attempt that came to a replica."""
+    assert run.work is not None
+    rows = run.requests.set_index("request_id")
+    work = run.work.sort_values(["request_id", "send", "taken_s"], kind="stable")
+    columns = ("request_id", "send", "replica", "taken_s", "ended_s", "end")
+    told = zip(*(work[name].tolist() for name in columns), strict=True)
+    known: set[int] = set()
+    for (request, _), group in groupby(told, key=lambda row: (row[0], row[1])):
+        sent = list(group)
+        known.add(int(request))
+        row = rows.loc[request]
+        completed = row["completed_s"] if math.isfinite(row["completed_s"]) else run.end_s
+        is_all = not math.isfinite(row["attempts"]) or row["attempts"] <= len(sent) or row.get("sends", 1) > 1
+        if not is_all or any(each[2] not in places for each in sent):
+            yield Span(row["sent_s"], completed + slack_s)
+        earliest = float(row["sent_s"])
+        for number, (_, _, replica, taken, ended, end) in enumerate(sent, 1):
+            if replica not in places:
+                continue
+            is_last = number == len(sent)
+            low = ended if end in ANSWERED and math.isfinite(ended) else taken
+            high = max(completed + slack_s, ended) if is_last else sent[number][3]
+            # A request's number is its own again where its client sends it a second time.
+            name = int(request) if row.get("sends", 1) <= 1 else hash((request, sent[0][1]))
+            is_ok = end == "answered" and not (is_last and row["outcome"] == "http_error")
+            yield Attempt(name, number, places[replica], Span(earliest, max(earliest, taken)), Span(low, high), is_ok)
+            earliest = low
+    for request, row in rows.iterrows():
+        if int(request) not in known and math.isfinite(row["sent_s"]):
+            completed = row["completed_s"] if math.isfinite(row["completed_s"]) else run.end_s
+            yield Span(row["sent_s"], completed + slack_s)
+
+
+def _turns(run: Run, places: dict[str, int], slack_s: float) -> Iterator[Turn]:
+    """Who came and went, as Aegis' router said; the checks' panic leaves everybody's place open."""
+    is_in = dict.fromkeys(places.values(), True)  # before the run: a first check that passes changes nothing
+    for event in run.events:
+        at = Span(event["t_s"] - slack_s, event["t_s"] + slack_s)
+        place = places.get(str(event.get("replica", event.get("target", ""))))
+        if event["event"] in ("panic", "panic_over"):
+            for each in places.values():
+                yield Turn(each, at, None)
+        elif place is not None and event["event"] in (*OUT_OF_ROTATION, IN_ROTATION):
+            returns = event["event"] == IN_ROTATION
+            if returns != is_in[place]:
+                is_in[place] = returns
+                yield Turn(place, at, returns)
+
+
+def _doubts(run: Run, places: dict[str, int], attempts: list[Attempt]) -> Iterator[Turn]:
+    """Of a proxy that stamps no events: from its first failure or fault on, a replica may be out of rotation."""
+    first: dict[int, float] = {}
+    for attempt in attempts:
+        if not attempt.is_ok:
+            first[attempt.replica] = min(first.get(attempt.replica, math.inf), attempt.picked.low)
+    for event in run.events:
+        if event["event"] == FAULT_INJECTED:
+            target = event.get("target")
+            named = target if isinstance(target, list) else [target]
+            hurt = [places[id_] for id_ in named if id_ in places] or list(places.values())
+            for place in hurt:
+                first[place] = min(first.get(place, math.inf), event["t_s"])
+    for place, at in first.items():
+        yield Turn(place, Span(at, at), None)

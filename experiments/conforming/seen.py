@@ -1,0 +1,106 @@
+"""What is known of a proxy's decisions from outside: who was picked, and each moment between two bounds, seconds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+
+class Span(NamedTuple):
+    """Something happened at some moment from `low` to `high`, seconds."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One decision, and what became of it."""
+
+    request: int
+    number: int
+    """From 1 within the request."""
+    replica: int
+    """Who was picked: its place in `Seen.ids`."""
+    picked: Span
+    ended: Span
+    """When the proxy no longer counted it."""
+    is_ok: bool = True
+    """Whether the attempt was answered without an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A replica came into the rotation, or left it; `is_in` None: from here on nobody can tell."""
+
+    replica: int
+    at: Span
+    is_in: bool | None
+
+
+@dataclass
+class Seen:
+    """All of one proxy's decisions."""
+
+    ids: tuple[str, ...]
+    weights: tuple[float, ...]
+    attempts: list[Attempt]
+    turns: list[Turn] = field(default_factory=list)
+    panic: float = 0.0
+    """Below this share in rotation the proxy asks all."""
+    blind: list[Span] = field(default_factory=list)
+    """Requests of which nobody knows whom they went to, from when to when each."""
+
+    def __post_init__(self) -> None:
+        """Attempts in the order in which the earliest moment of their decision comes, causes before effects."""
+        by_request: dict[int, list[Attempt]] = {}
+        for attempt in sorted(self.attempts, key=lambda attempt: attempt.number):
+            by_request.setdefault(attempt.request, []).append(attempt)
+        self.attempts = [attempt for group in by_request.values() for attempt in _caused(group)]
+        self.attempts.sort(key=lambda attempt: (attempt.picked.low, attempt.picked.high))
+
+    def tried(self) -> list[tuple[int, ...]]:
+        """Whom each attempt's request had been sent to before, in that order."""
+        replicas: dict[int, dict[int, int]] = {}
+        for attempt in self.attempts:
+            replicas.setdefault(attempt.request, {})[attempt.number] = attempt.replica
+        return [
+            tuple(replica for number, replica in sorted(replicas[attempt.request].items()) if number < attempt.number)
+            for attempt in self.attempts
+        ]
+
+
+def _caused(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """One request's attempts, none of which ends before it began, or begins before the one before it has ended."""
+    found: list[Attempt] = []
+    earliest = float("-inf")
+    for attempt, following in zip(attempts, [*attempts[1:], None], strict=True):
+        low = max(earliest, attempt.picked.low)
+        picked = Span(low, max(low, attempt.picked.high))
+        latest = float("inf") if following is None else max(low, following.picked.high)
+        end = min(max(attempt.ended.low, low), latest)
+        ended = Span(end, min(max(attempt.ended.high, end), latest))
+        found.append(replace(attempt, picked=picked, ended=ended))
+        earliest = end
+    return found
+
+
+class Offer(NamedTuple):
+    """What a policy may choose from, and by what."""
+
+    offered: tuple[int, ...]
+    """Who is in rotation, in the order of the configuration; never empty."""
+    tried: tuple[int, ...]
+    """Whom the request has been sent to, in that order."""
+    counts: tuple[int, ...]
+    """Requests in flight, of every replica."""
+
+    @property
+    def untried(self) -> tuple[int, ...]:
+        """Those offered that the request has not been sent to; all of them where it has been sent to all."""
+        return tuple(n for n in self.offered if n not in self.tried) or self.offered if self.tried else self.offered
+
+
+def offered(rotation: Sequence[bool], panic: float) -> tuple[int, ...]:
+    """Who may be picked of those that are in rotation: all where they are fewer than the share `panic`, or none."""
+    among = tuple(n for n, is_in in enumerate(rotation) if is_in)
+    return among if among and len(among) >= panic * len(rotation) else tuple(range(len(rotation)))
