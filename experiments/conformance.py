@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="Exit status: 0 nothing speaks against the policy, 4 something does, 2 nothing could be judged.",
     )  # fmt: skip
     parser.add_argument("folder", type=Path, metavar="DIR", help="a live run's folder")
-    parser.add_argument("--policy", metavar="NAME", help=f"what it is to be (default: the run's): {REFERENCES.listed()}")
+    parser.add_argument("--policy", metavar="NAME", help=f"not the run's own, but {REFERENCES.listed()}")
     parser.add_argument(
         "--option", type=_value, action="append", default=[], metavar="KEY=VALUE", help="of --policy, such as choices=0"
     )

@@ -49,8 +49,11 @@ class Seen:
     status: int
 
 
-def command(name, front, log):
-    """The proxy's command with a log at `log`; without the program the test is skipped, in CI it fails."""
+def command(name, front, log, edit=None, words_of=list):
+    """The proxy's command with a log at `log`; without the program the test is skipped, in CI it fails.
+
+    `edit` makes another configuration of the one that is written: its text of it; `words_of` likewise the command.
+    """
     plane = DATA_PLANES.create(name, {})
     words = plane.command(front)
     if words is None:
@@ -71,8 +74,8 @@ def command(name, front, log):
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
         manager["access_log"] = [{"name": "file", "typed_config": {"@type": kind, "path": str(log)}}]
         text = yaml.safe_dump(whole)
-    path.write_text(text)
-    return words
+    path.write_text(text if edit is None else edit(text))
+    return words_of(words)
 
 
 def unavailable(name, plane):
@@ -82,13 +85,13 @@ def unavailable(name, plane):
 
 
 @contextlib.contextmanager
-def logging(name, folder, port, ports):
+def logging(name, folder, port, ports, edit=None, words_of=list):
     """The proxy at `port` before servers at `ports`: its log, which is whole in the end, and its process."""
     folder.mkdir()
     settings = RouterSettings()
     settings = dataclasses.replace(settings, health=dataclasses.replace(settings.health, enabled=False))
     log = folder / "access.log"
-    words = command(name, Front(port, local(ports), settings, "", folder), log)
+    words = command(name, Front(port, local(ports), settings, "", folder), log, edit, words_of)
     with (folder / "out").open("wb") as out:
         stdout = log.open("wb") if name == "haproxy" else out
         process = subprocess.Popen(words, stdout=stdout, stderr=out)

@@ -1,12 +1,12 @@
 """Policies that draw: whether the picks go with the chances that each state gives, at a stated error rate.
 
 Each pick is one draw from the reference's chances p in the state before it. Against it stand alternatives q that learn
-from the picks before: p, tilted by how often each class of replicas (who it is, its rank by load, ...) was picked so far
+from the picks before: p, tilted by how often each class of replicas (who it is, its rank by load, ...) was picked
 beside what p had said. The product of q(picked) / p(picked) over all picks is a test martingale: if the reference is
-right its mean stays 1, so that with a chance of at most `alpha` it ever reaches 1 / alpha, whenever one looks, and so does
-the mean of several such products (Ville, Etude critique de la notion de collectif, 1939; Ramdas et al., Game-theoretic
-statistics and safe anytime-valid inference, Statistical Science 38, 2023; the tilt is a plug-in as in Dawid's
-prequential analysis, JRSS A 147, 1984). That is the error rate of the whole family, with no correction left to be made.
+right its mean stays 1. It, or the mean of several such, then ever reaches 1 / alpha with a chance of at most `alpha`,
+whenever one looks (Ville, Etude critique de la notion de collectif, 1939; Ramdas et al., Game-theoretic statistics and
+safe anytime-valid inference, Statistical Science 38, 2023; q is a plug-in as of Dawid's prequential analysis, JRSS A
+147, 1984). That is the error rate of the whole family: nothing is left to be corrected.
 
 What is known of a state are bounds. Of all states within them the one counts in which the pick says least against the
 reference. The tilt of a pick is learnt from picks alone whose stamps all lie before it, and the product is looked at
@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from experiments.conforming.seen import Attempt, Offer, Seen, Span, offered
-from experiments.references import Reference
+from experiments.conforming.seen import Attempt, Seen, Span, offered
+from experiments.references import Offer, Reference
 
 ALPHA = 0.01
 """The chance with which a right proxy is ever said to be wrong."""

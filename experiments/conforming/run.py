@@ -67,9 +67,10 @@ def reference_of(run: Run) -> tuple[str, dict[str, Any]]:
     known = OF_DATA_PLANES.get((plane, router.get("algorithm")))
     if known is None:
         told = ", ".join(sorted({f"{arm} {word}" for arm, word in OF_DATA_PLANES if word}))
+        chosen = f"router.data_plane={plane} router.algorithm={router.get('algorithm')}"
         raise UnjudgedError(
-            f"{run.folder}: router.data_plane={plane} router.algorithm={router.get('algorithm')}: there is no reference "
-            f"(of {told}); write one (docs/conformance.md), and name it with --policy"
+            f"{run.folder}: {chosen}: there is a reference of {told} alone; write one, and name it with "
+            "--policy (docs/conformance.md)"
         )
     return known
 

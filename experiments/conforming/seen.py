@@ -84,22 +84,6 @@ def _caused(attempts: Sequence[Attempt]) -> list[Attempt]:
     return found
 
 
-class Offer(NamedTuple):
-    """What a policy may choose from, and by what."""
-
-    offered: tuple[int, ...]
-    """Who is in rotation, in the order of the configuration; never empty."""
-    tried: tuple[int, ...]
-    """Whom the request has been sent to, in that order."""
-    counts: tuple[int, ...]
-    """Requests in flight, of every replica."""
-
-    @property
-    def untried(self) -> tuple[int, ...]:
-        """Those offered that the request has not been sent to; all of them where it has been sent to all."""
-        return tuple(n for n in self.offered if n not in self.tried) or self.offered if self.tried else self.offered
-
-
 def offered(rotation: Sequence[bool], panic: float) -> tuple[int, ...]:
     """Who may be picked of those that are in rotation: all where they are fewer than the share `panic`, or none."""
     among = tuple(n for n, is_in in enumerate(rotation) if is_in)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
-from experiments.conforming.seen import Offer, Seen, Span, offered
-from experiments.references import Reference, State
+from experiments.conforming.seen import Seen, Span, offered
+from experiments.references import Offer, Reference, State
 
 MOST_WORLDS = 4000
 """Beyond so many the stamps say too little: it goes on from the next moment that none of them spans."""
@@ -231,8 +231,8 @@ class Replay:
                 yield state, (replica,)
 
     def _impossible(self, stuck: list[tuple[World, int]]) -> Impossible:
-        """The earliest decision at which the last worlds ended."""
-        place = min(place for _, place in stuck)
+        """The decision at which the last worlds ended: of several the one that could wait least."""
+        place = min((place for _, place in stuck), key=lambda place: (self._events[place].at.high, place))
         attempt = self._events[place].of
         worlds = [world for world, at in stuck if at == place]
         possible = {n for world in worlds for _, replicas in self._possible(world, attempt) for n in replicas}

@@ -10,19 +10,31 @@ whoever is picked there is right.
     finished(state, replica, counts, is_ok)     the state once an attempt has ended; `counts` without it
     turned(state, replica, is_in, counts)       the state once a replica has joined or left the rotation
 
-`counted_late` (optional): whether a request counts as in flight only once it has a connection. `penalty_s` (optional):
-for how long a failed attempt still counts.
+`penalty_s` (optional): for how long a failed attempt still counts, seconds.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, NamedTuple, Protocol, cast
 
-from experiments.conforming.seen import Offer
 from services.plugins import Point
 
-REFERENCES = Point(
-    __name__, __path__, "references", "policy", ("begin", "picks", "finished", "turned"), ("draws",)
-)
+REFERENCES = Point(__name__, __path__, "references", "policy", ("begin", "picks", "finished", "turned"), ("draws",))
+class Offer(NamedTuple):
+    """What a policy may choose from, and by what."""
+
+    offered: tuple[int, ...]
+    """Who is in rotation, in the order of the configuration; never empty."""
+    tried: tuple[int, ...]
+    """Whom the request has been sent to, in that order."""
+    counts: tuple[int, ...]
+    """Requests in flight, of every replica."""
+
+    @property
+    def untried(self) -> tuple[int, ...]:
+        """Those offered that the request has not been sent to; all of them where it has been sent to all."""
+        return tuple(n for n in self.offered if n not in self.tried) or self.offered if self.tried else self.offered
+
+
 State = Hashable
 Possible = tuple[int, float, State]
 """A replica, the chance that it is picked, the state after that."""

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from experiments.conforming.seen import Offer
-from experiments.references import Drawn, Possible, State
+from experiments.references import Drawn, Offer, Possible, State
 
 REDRAWS = 8
 """`host_selection_retry_max_attempts` of the configurations that Aegis writes (experiments/exporting/envoy.py)."""
@@ -13,15 +12,14 @@ REDRAWS = 8
 class EnvoyLeastRequest(Drawn):
     """`choices` hosts drawn with replacement, of which the first with the fewest active requests is taken.
 
-    0 = all of them are looked at (`selection_method: FULL_SCAN`), ties drawn evenly. Source: Envoy's least_request_lb.cc
-    (`unweightedHostPickNChoices`, `unweightedHostPickFullScan`). With unequal weights it schedules by deadlines instead,
-    weight / (active + 1)^bias, from a random start: what it could not have done then is not known here.
-    A retry draws anew while the host has been tried, `REDRAWS` times (`previous_hosts`), and then takes whomever it drew.
+    0 = all of them are looked at (`selection_method: FULL_SCAN`), ties drawn evenly. Source: Envoy's
+    least_request_lb.cc (`unweightedHostPickNChoices`, `unweightedHostPickFullScan`). With unequal weights it schedules
+    by deadlines, weight / (active + 1)^bias, from a random start: what it could not have done is not known here then.
+    A request counts once it is on a connection (`rq_active`): at the latest when the host has it. A retry draws anew
+    while the host has been tried, `REDRAWS` times (`previous_hosts`), and then takes whomever it drew.
     """
 
     name: ClassVar[str] = "envoy_least_request"
-    counted_late: ClassVar[bool] = True
-    """`rq_active` counts a request once it is on a connection (conn_pool_base.cc)."""
 
     def __init__(self, *, weights: tuple[float, ...], choices: int = 2) -> None:
         """`choices`: `choice_count`, 2 by default there; 0 = FULL_SCAN."""

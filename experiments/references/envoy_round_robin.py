@@ -4,8 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from experiments.conforming.seen import Offer
-from experiments.references import Possible, State, anybody
+from experiments.references import Offer, Possible, State, anybody
 
 REDRAWS = 8
 """As `envoy_least_request` has it."""

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from experiments.conforming.seen import Offer
-from experiments.references import Possible, State
+from experiments.references import Offer, Possible, State
 
 SCALE = 16
 """What a configured weight counts (BE_WEIGHT_SCALE)."""

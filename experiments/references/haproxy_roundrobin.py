@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, NamedTuple
 
-from experiments.conforming.seen import Offer
-from experiments.references import Possible, State, cycle
+from experiments.references import Offer, Possible, State, cycle
 
 SCALE = 16
 """What a configured weight counts (BE_WEIGHT_SCALE)."""

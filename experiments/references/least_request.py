@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from math import comb
 from typing import ClassVar
 
-from experiments.conforming.seen import Offer
-from experiments.references import Drawn, Possible, State
+from experiments.references import Drawn, Offer, Possible, State
 
 
 class LeastRequestReference(Drawn):

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from experiments.conforming.seen import Offer
-from experiments.references import Drawn, Possible, State
+from experiments.references import Drawn, Offer, Possible, State
 
 
 class RandomReference(Drawn):

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from experiments.conforming.modelled.proxy import Proxy, Setting, Try
-from experiments.conforming.seen import Offer
-from experiments.references import State, create
+from experiments.references import Offer, State, create
 
 STALE_S = 0.1
 HEAVY = (3.0, 1.0, 1.0, 1.0)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-from experiments.conforming.seen import Attempt, Offer, Seen, Span, Turn, offered
-from experiments.references import Reference, State, create
+from experiments.conforming.seen import Attempt, Seen, Span, Turn, offered
+from experiments.references import Offer, Reference, State, create
 
 STALL_SHARE, STALL_S = 0.01, 5e-3
 """How often, and up to how long, a process stands still between the two: what shared cores do to a run."""

@@ -1,0 +1,69 @@
+"""What a router writes down of its policy's decisions, asked again of a new one; real policies, a fleet made by hand."""
+
+import json
+import random
+
+import pytest
+
+from experiments.conforming.exact import Again, Told
+from services.router import policies
+from services.router.decisions import Recorded
+from services.router.policies import POLICIES, Report, RequestInfo
+
+
+def recorded(name, path, calls=400):
+    """The lines of `calls` picks, with attempts that end in any order and any way."""
+    rng = random.Random(5)
+    policy = Recorded(policies.create(name, {}, random.Random(11)), path, name, {}, 11)
+    fleet = [Told(f"r{n}", 1.0, 0, 2) for n in range(1, 5)]
+    now, under_way = 0.0, []
+    for number in range(calls):
+        now += rng.expovariate(100)
+        if under_way and rng.random() < 0.55:
+            replica, began = under_way.pop(rng.randrange(len(under_way)))
+            replica.in_flight -= 1
+            if hasattr(policy, "on_report"):
+                policy.on_report(replica, Report(replica.in_flight, 0.01, 0.5, 50.0, 0.0), now)
+            policy.on_finish(replica, rng.choice(["ok"] * 8 + ["error", "overloaded"]), now - began, now)
+        key = str(number % 7) if number % 2 else None
+        pick = policy.pick(fleet, RequestInfo(str(number), key, 1), now)
+        if pick is None:
+            continue
+        policy.on_start(pick.replica, now)
+        pick.replica.in_flight += 1
+        under_way.append((pick.replica, now))
+        if hasattr(policy, "probes"):
+            for id_ in policy.probes(now):
+                policy.on_probe(id_, fleet[int(id_[1:]) - 1].in_flight, 0.01, now)
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def first_difference(lines):
+    again = Again(lines[0])
+    return next((where for line in lines[1:] if (where := again.follow(line)) is not None), None), again
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES.files()))
+def test_every_policy_decides_the_same_again(name, tmp_path):
+    lines = recorded(name, tmp_path / "decisions.jsonl")
+    where, again = first_difference(lines)
+    assert where is None and again.decisions == sum(line["do"] == "pick" for line in lines) >= 200
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES.files()))
+def test_one_decision_that_is_otherwise_is_named(name, tmp_path):
+    lines = recorded(name, tmp_path / "decisions.jsonl")
+    picks = [n for n, line in enumerate(lines) if line["do"] == "pick" and line["picked"] is not None]
+    wrong = lines[picks[len(picks) // 2]]
+    was = wrong["picked"]
+    wrong["picked"] = next(id_ for id_ in ("r1", "r2") if id_ != was)
+    where, _ = first_difference(lines)
+    assert where.line is wrong and where.possible == (was,) and where.why == "picks another one"
+
+
+def test_a_count_that_is_not_what_is_in_flight_is_named(tmp_path):
+    lines = recorded("least_request", tmp_path / "decisions.jsonl")
+    [stale] = [line for line in lines if line["do"] == "pick"][100:101]
+    stale["candidates"][2][2] += 1
+    where, again = first_difference(lines)
+    assert where.line is stale and "other counts" in where.why and again.decisions == 101
