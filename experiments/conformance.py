@@ -57,7 +57,8 @@ def judge(folder: Path, policy: str | None, options: dict[str, Any], alpha: floa
     if policy is None and exact.path_of(run).exists():
         return exact.judge(run)
     name, its = (policy, options) if policy is not None else reference_of(run)
-    return judging.judge(seen_of(run, slack_s), create(name, weights_of(run), its), alpha)
+    reference = create(name, weights_of(run), its)
+    return judging.judge(seen_of(run, slack_s), reference, alpha)
 
 
 def told(judged: Judgement) -> str:

@@ -179,10 +179,9 @@ def _of_ledger(run: Run, places: dict[str, int], slack_s: float) -> Iterator[Att
             is_ok = end == "answered" and not (is_last and row["outcome"] == "http_error")
             yield Attempt(name, number, places[replica], Span(earliest, max(earliest, taken)), Span(low, high), is_ok)
             earliest = low
-    for request, row in rows.iterrows():
-        if int(request) not in known and math.isfinite(row["sent_s"]):
-            completed = row["completed_s"] if math.isfinite(row["completed_s"]) else run.end_s
-            yield Span(row["sent_s"], completed + slack_s)
+    for request, sent_s, completed in run.requests[["request_id", "sent_s", "completed_s"]].itertuples(index=False):
+        if int(request) not in known and math.isfinite(sent_s):
+            yield Span(sent_s, (completed if math.isfinite(completed) else run.end_s) + slack_s)
 
 
 def _turns(run: Run, places: dict[str, int], slack_s: float) -> Iterator[Turn]:

@@ -8,7 +8,9 @@ import pytest
 from experiments.conforming.exact import Again, Told
 from services.router import policies
 from services.router.decisions import Recorded
-from services.router.policies import POLICIES, Report, RequestInfo
+from services.router.policies import POLICIES, Outcome, Report, RequestInfo
+
+ENDS: list[Outcome] = ["ok", "ok", "ok", "ok", "ok", "ok", "ok", "ok", "error", "overloaded"]
 
 
 def recorded(name, path, calls=400):
@@ -16,25 +18,28 @@ def recorded(name, path, calls=400):
     rng = random.Random(5)
     policy = Recorded(policies.create(name, {}, random.Random(11)), path, name, {}, 11)
     fleet = [Told(f"r{n}", 1.0, 0, 2) for n in range(1, 5)]
-    now, under_way = 0.0, []
+    now = 0.0
+    under_way: list[tuple[Told, float]] = []
     for number in range(calls):
         now += rng.expovariate(100)
         if under_way and rng.random() < 0.55:
             replica, began = under_way.pop(rng.randrange(len(under_way)))
             replica.in_flight -= 1
-            if hasattr(policy, "on_report"):
-                policy.on_report(replica, Report(replica.in_flight, 0.01, 0.5, 50.0, 0.0), now)
-            policy.on_finish(replica, rng.choice(["ok"] * 8 + ["error", "overloaded"]), now - began, now)
+            if (on_report := getattr(policy, "on_report", None)) is not None:
+                on_report(replica, Report(replica.in_flight, 0.01, 0.5, 50.0, 0.0), now)
+            policy.on_finish(replica, rng.choice(ENDS), now - began, now)
         key = str(number % 7) if number % 2 else None
         pick = policy.pick(fleet, RequestInfo(str(number), key, 1), now)
         if pick is None:
             continue
         policy.on_start(pick.replica, now)
-        pick.replica.in_flight += 1
-        under_way.append((pick.replica, now))
-        if hasattr(policy, "probes"):
-            for id_ in policy.probes(now):
-                policy.on_probe(id_, fleet[int(id_[1:]) - 1].in_flight, 0.01, now)
+        picked = next(replica for replica in fleet if replica is pick.replica)
+        picked.in_flight += 1
+        under_way.append((picked, now))
+        if (probes := getattr(policy, "probes", None)) is not None:
+            for id_ in probes(now):
+                policy.on_probe(  # type: ignore[attr-defined] # set where the policy has it
+                    id_, fleet[int(id_[1:]) - 1].in_flight, 0.01, now)
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 

@@ -44,7 +44,8 @@ def held(name, weights, count):
 def test_smooth_weighted_round_robin_is_as_in_nginx_own_commit():
     # nginx, changeset c90801720a0c (Upstream: smooth weighted round-robin balancing): weights 5, 1, 1.
     assert "".join("abc"[n] for n in turns("nginx_round_robin", (5.0, 1.0, 1.0), 14)) == "aabacaa" * 2
-    credits, told = (0.0, 0.0, 0.0), []
+    told: list[tuple[float, ...]] = []
+    credits: tuple[float, ...] = (0.0, 0.0, 0.0)
     for _ in range(7):
         _, credits = smooth(credits, (0, 1, 2), (5.0, 1.0, 1.0))
         told.append(credits)
@@ -60,7 +61,8 @@ def test_leastconn_fills_weights_2_and_5_as_its_author_says():
 def test_leastconn_takes_the_one_that_has_stood_there_longest():
     # docs.haproxy.org, balance leastconn: round robin among servers of the same load.
     reference = create("haproxy_leastconn", EQUAL, {})
-    state, order = (), []
+    order: list[int] = []
+    [state] = reference.begin(True)
     for _ in range(8):  # one request after the other
         replica, _, state = reference.picks(state, Offer((0, 1, 2, 3), (), (0, 0, 0, 0)))[0]
         order.append(replica)

@@ -12,7 +12,8 @@ HEAVY = (3.0, 1.0, 1.0, 1.0)
 class StaleCounter(Proxy):
     """Counts are looked at every `STALE_S` seconds only, as between workers that tell each other so often."""
 
-    _at, _told = -1.0, (0,)
+    _at = -1.0
+    _told: tuple[int, ...] = ()
 
     def counted(self) -> tuple[int, ...]:
         """What they were then."""
