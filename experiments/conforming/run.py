@@ -75,14 +75,22 @@ def reference_of(run: Run) -> tuple[str, dict[str, Any]]:
     return known
 
 
+def ids_of(run: Run) -> tuple[str, ...]:
+    """The replicas in the order in which the proxy has them: that in which they came, before the load did."""
+    ids = [f"r{number}" for number in range(1, int(run.manifest["config"]["replicas"]) + 1)]
+    came = [str(event.get("replica")) for event in run.events if event["event"] == "registered" and event["t_s"] <= 0]
+    places = {id_: place for place, id_ in reversed(list(enumerate(came)))}
+    return tuple(sorted(ids, key=lambda id_: places.get(id_, len(came))))
+
+
 def weights_of(run: Run) -> tuple[float, ...]:
-    """What each replica announced, in the order of their numbers."""
-    config = run.manifest["config"]
-    replica, count = config.get("replica") or {}, int(config["replicas"])
+    """What each replica announced, in the order of `ids_of`."""
+    replica = run.manifest["config"].get("replica") or {}
     weights = replica.get("weights") or []
     if weights == "by_speed":
         weights = replica.get("speeds") or []
-    return tuple([float(weight) for weight in weights] or [1.0] * count)
+    ids = ids_of(run)
+    return tuple(float(weights[int(id_[1:]) - 1]) for id_ in ids) if weights else (1.0,) * len(ids)
 
 
 def seen_of(run: Run, slack_s: float = SLACK_S) -> Seen:
@@ -94,7 +102,7 @@ def seen_of(run: Run, slack_s: float = SLACK_S) -> Seen:
     config = run.manifest["config"]
     router = config.get("router") or {}
     _refuse(run)
-    ids = tuple(f"r{number}" for number in range(1, int(config["replicas"]) + 1))
+    ids = ids_of(run)
     places = {id_: place for place, id_ in enumerate(ids)}
     attempts: list[Attempt] = []
     blind: list[Span] = []

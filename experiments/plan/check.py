@@ -78,7 +78,8 @@ def check(config: Config) -> list[Fault]:
 def _check_engine(config: Config, engine: type[Engine]) -> None:
     """What the engine cannot do is refused, and what only another one reads."""
     is_written = config.router is not None and config.router.decisions
-    require(not is_written or engine.name == "local", "router.decisions", True, "false but with engine=local")
+    can_write = engine.name == "local" and not config.stands_in
+    require(not is_written or can_write, "router.decisions", True, "false but with engine=local and Aegis' own router")
     least, most = 0 if config.is_external else 1, engine.most_replicas
     must = f"between {least} and {most} (engine={engine.name})"
     require(least <= config.replicas <= most, "replicas", config.replicas, must)
