@@ -15,7 +15,7 @@ import psutil
 from experiments.data_planes import DATA_PLANES, HOST, Arm, Front, Member
 from experiments.live.registry import Registry
 from experiments.plan.config import Config
-from experiments.runner.healing import going
+from experiments.runner.healing import has_ended, told_by_itself
 from services.processes import ServiceProcess, StartError
 from services.router.settings import TICK_S, RouterSettings
 
@@ -52,7 +52,7 @@ class StandIn:
         """Whom it knows."""
         self._one_by_one = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
-        self._guarded = contextlib.ExitStack()
+        self._spawning: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -84,11 +84,11 @@ class StandIn:
             command = self._plane.command(self._front.behind(self._told))
             if command is None:
                 raise StartError(f"router.data_plane={self._name}: is not installed ({self._plane.package})")
+            command = told_by_itself(self._raw, DATA_PLANE, command)
             process = self._process = ServiceProcess(self._name, command, self._logs / "router.log")
-            await process.spawn()
+            self._spawning = asyncio.create_task(process.spawn())
+            await asyncio.shield(self._spawning)  # who breaks off between two steps knows of no process to be ended
             self._leader = process.pid
-            if process.pid is not None:
-                self._guarded.enter_context(going(self._raw, DATA_PLANE, process.pid))
             await self._plane.began(process, self._front)
             await self._listens(process, timeout_s)
         return self.addresses
@@ -118,8 +118,10 @@ class StandIn:
 
     async def stop(self) -> None:
         """End it in order, and whatever it has started."""
-        if (process := self._process) is None:
+        if (process := self._process) is None or self._spawning is None:
             return
+        await self._spawning
+        self._leader = self._leader or process.pid
         if process.pid is not None:
             _signal_all(process.pid, signal.SIGCONT)  # it may be paused
             process.signal(self._plane.ends_by)
@@ -131,7 +133,8 @@ class StandIn:
         """Of who has ended the others may be left: a master that was killed takes no worker with it."""
         if self._leader is not None:
             _signal_all(self._leader, signal.SIGKILL)
-        self._guarded.close()
+        self._leader = None
+        has_ended(self._raw, DATA_PLANE)
 
     async def send(self, number: int) -> float:
         """Send all its processes a signal; it takes effect at once."""

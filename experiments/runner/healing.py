@@ -23,7 +23,10 @@ SHELL = "/bin/sh"
 OWED = ".heal"
 """What the name of the file of a line that is owed ends in."""
 GOING = ".going"
-"""Likewise, of the process that runs a line."""
+"""Likewise, of the process that runs a line; it holds its number, which leads a group."""
+TELLS_ITSELF = 'echo $$ > "$0"; exec "$@"'
+CLOCKS_S = 1.0
+"""What the moments of a process and of a file may differ by, seconds: they are read off different clocks."""
 
 
 def owe(raw: Path, index: int, line: str, within_s: float) -> None:
@@ -40,22 +43,38 @@ def settle(raw: Path, index: int) -> None:
 def going(raw: Path, name: str, pid: int) -> Iterator[None]:
     """Meanwhile there is process `pid`, which leads a group that must not outlive the run; `name` is its own there."""
     path = raw / f"{name}{GOING}"
-    with contextlib.suppress(psutil.Error):  # it has ended already
-        write_json(path, {"pid": pid, "began": psutil.Process(pid).create_time()})
+    path.write_text(f"{pid}\n", encoding="utf-8")
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
 
 
+def told_by_itself(raw: Path, name: str, command: list[str]) -> list[str]:
+    """The same command for a process that leads a group, which leaves its number there before it does anything else.
+
+    So there is no moment at which it runs and nobody would know of it. `has_ended` takes that back.
+    """
+    return [SHELL, "-c", TELLS_ITSELF, str(raw / f"{name}{GOING}"), *command]
+
+
+def has_ended(raw: Path, name: str) -> None:
+    """Nothing is left of that one."""
+    (raw / f"{name}{GOING}").unlink(missing_ok=True)
+
+
 def end_going(folder: Path) -> None:
     """End what still runs a line, or stands in the router's place, with what it has started."""
     for path in sorted((folder / RAW).glob(f"*{GOING}")):
-        about = json.loads(path.read_text(encoding="utf-8"))
+        text, written_at = path.read_text(encoding="utf-8"), path.stat().st_mtime
         path.unlink()
+        if not text.strip().isdecimal():  # it was about to be written, by a process that had the run's mark
+            continue
+        pid = int(text)
         with contextlib.suppress(psutil.Error, OSError):
-            if psutil.Process(about["pid"]).create_time() == about["began"]:
-                os.killpg(about["pid"], signal.SIGKILL)
+            is_gone = not psutil.pid_exists(pid)  # others of its group may be left
+            if is_gone or psutil.Process(pid).create_time() <= written_at + CLOCKS_S:  # else another has its number
+                os.killpg(pid, signal.SIGKILL)
 
 
 def heal_owed(folder: Path, env: Mapping[str, str]) -> None:

@@ -5,12 +5,13 @@ import os
 import subprocess
 import threading
 
+import psutil
 import pytest
 
-from experiments.runner.healing import going, heal_owed, owe
+from experiments.runner.healing import going, heal_owed, owe, told_by_itself
 from record.files import write_json
 from record.schema import EVENTS, LOGS, MANIFEST, RAW, VERSION
-from tests.running import AT_MOST_S
+from tests.running import AT_MOST_S, is_alive, wait_for
 
 
 @pytest.fixture
@@ -43,12 +44,26 @@ def test_a_command_that_still_hurts_is_ended_before_it_is_healed(folder):
 def test_a_process_that_has_the_number_of_one_that_has_ended_is_left_alone(folder):
     stranger = subprocess.Popen(["/bin/sh", "-c", "sleep 300; true"], start_new_session=True)
     try:
-        write_json(folder / RAW / "command-0.going", {"pid": stranger.pid, "began": 1.0})
+        path = folder / RAW / "command-0.going"
+        path.write_text(f"{stranger.pid}\n")
+        os.utime(path, (1.0, 1.0))
         heal_owed(folder, os.environ)
         assert stranger.poll() is None
     finally:
         os.killpg(stranger.pid, 9)
         stranger.wait(AT_MOST_S)
+
+
+def test_what_a_leader_has_started_is_ended_also_where_the_leader_has_gone(folder):
+    """nginx' workers outlive a master that is killed, and keep none of the environment by which they would be found."""
+    words = told_by_itself(folder / RAW, "data_plane", ["/bin/sh", "-c", "sleep 300 & echo $!"])
+    leader = subprocess.Popen(words, start_new_session=True, stdout=subprocess.PIPE, text=True)
+    orphan = psutil.Process(int(leader.stdout.readline()))
+    leader.wait(AT_MOST_S)
+    assert orphan.is_running() and os.getpgid(orphan.pid) == leader.pid
+    heal_owed(folder, os.environ)
+    wait_for(lambda: not is_alive(orphan), "the orphan has gone")
+    leader.stdout.close()
 
 
 @pytest.mark.parametrize(
