@@ -51,7 +51,7 @@ class Envoy:
 
     def version(self) -> str:
         """The number: `envoy --version` says commit, number, state of the tree, kind of build and TLS library."""
-        return said([self.program() or "envoy", "--version"]).partition("/")[2].partition("/")[0]
+        return (said([self.program() or "envoy", "--version"]).partition("version:")[2] + "//").split("/")[1]
 
     def command(self, front: Front) -> list[str] | None:
         """Options: https://www.envoyproxy.io/docs/envoy/latest/operations/cli."""
