@@ -31,6 +31,7 @@ MODULES = (
     "services.router.retries",
     "services.router.idle_limit",
     "services.router.limits",
+    "services.router.standing_line",
     "services.router.waiting",
     "services.router.calling",
     "services.router.dispatch",

@@ -24,6 +24,7 @@ from services.router.policy import Outcome, Pick, Policy, Report, RequestInfo
 from services.router.replica import Replica
 from services.router.retries import Attempts
 from services.router.settings import RouterSettings
+from services.router.standing_line import StandingLine
 from services.router.waiting import Bound, Standing, Ticket, UnboundError, Waiter
 
 RETRIED_STATUSES = frozenset({500, 502, 504})
@@ -69,6 +70,9 @@ class Dispatcher(Calling):
         """Whether something may be done about attempts before their time is up."""
         self._patience = Patience(settings.hedging, settings.timeouts) if self.is_patient else None
         self.limit = Gradient2(settings.limits) if settings.limits.adaptive else None
+        bound_s = settings.limits.standing_share * settings.timeouts.attempt_s
+        self.standing = StandingLine(bound_s) if bound_s > 0 else None
+        """Whether what is in line at the replicas, and here, is too much."""
         self._most = settings.limits.replica_requests
         self._under_way = 0
         super().__init__(getattr(policy, "line", None))
@@ -129,7 +133,7 @@ class Dispatcher(Calling):
             PolicyError: the policy raised, or returned something that it was not offered.
             UnboundError: there is no room, or no time left.
         """
-        if self.limit is not None or now >= attempts.expires:
+        if not attempts.count or now >= attempts.expires:
             self._admit(attempts, now)
         waiting = 0 if self.line is None else len(self.line)
         if beside and not self._fleet.has_others(attempts.tried):
@@ -147,6 +151,10 @@ class Dispatcher(Calling):
         """
         if now >= attempts.expires:
             raise UnboundError("deadline", "the client's deadline had passed before the request had a replica")
+        if self.standing is not None and not attempts.count and (slots := self._fleet.slots()) is not None:
+            line = self._under_way + 1 - slots + (0 if self.line is None else len(self.line))
+            if not self.standing.admits(line, now):
+                raise UnboundError("shed", "more stand in line than the replicas get done in time")
         if not self._lets_in(attempts):
             raise UnboundError("limit", f"{self._under_way} attempts are under way, the limit for now")
 
@@ -269,8 +277,11 @@ class Dispatcher(Calling):
 
         `reason` is for the event log; `timeout` and `superseded` say that it would have taken longer.
         """
-        if self.limit is not None and outcome == "ok" and latency_s > 0:
-            self.limit.on_answer(latency_s, self._under_way, now)
+        if outcome == "ok":
+            if self.standing is not None:
+                self.standing.on_answer(now)
+            if self.limit is not None and latency_s > 0:
+                self.limit.on_answer(latency_s, self._under_way, now)
         self._under_way -= 1
         if self._attentive is not None:
             self._attentive.on_finish(outcome, is_retry=is_retry)

@@ -45,6 +45,7 @@ class Fleet:
         self._rotation: tuple[Replica, ...] | None = None
         """Who may be picked; None = to be found out, something changed."""
         self._in_rotation: set[int] = set()
+        self._slots: int | None = None
         self.panics = False
         """Whether the checks are ignored: so many fail that they, or the way to the replicas, may be what is broken."""
         self._departed = Departed()
@@ -100,6 +101,7 @@ class Fleet:
         if concurrency is not None and concurrency != replica.concurrency:
             replica.pass_time(now)
             replica.concurrency = replica.slots = concurrency
+            self._rotation = None
         if cpu_s is not None:
             replica.cpu_s, replica.cpu_at = cpu_s, now
         if lease_s is not None:
@@ -222,6 +224,8 @@ class Fleet:
                 known = (r for r in self.replicas.values() if r.healthy is not None and not r.draining)
                 ready = tuple(r for r in known if r.healthy or self.panics)
             self._rotation, self._in_rotation = ready, {id(replica) for replica in ready}
+            said = [replica.concurrency for replica in ready if replica.concurrency is not None]
+            self._slots = sum(said) if len(said) == len(ready) else None
         if not tried:
             return ready
         others = list(ready)
@@ -230,6 +234,12 @@ class Fleet:
             if id(replica) in self._in_rotation:
                 others.remove(replica)  # type: ignore[arg-type]
         return others or ready
+
+    def slots(self) -> int | None:
+        """How many requests those in rotation serve at a time; None: not all have said."""
+        if self._rotation is None:
+            self.candidates()
+        return self._slots
 
     def _serving(self) -> tuple[Replica, ...]:
         everybody = self.replicas.values()

@@ -1,0 +1,96 @@
+"""Whether more stand in line than a fleet gets done: overload told from chance. Pure: it is told the time.
+
+By Little's law (Operations Research 9, 1961) those who stand in line, over the answers a second, are the time that the
+next one will stand there. So it is longer than a bound where more stand in line than have been answered within the
+bound's last seconds: a comparison of two counts, which grow alike with the fleet, its speed and its load.
+
+A long line alone is no reason. Either it stays: it was longer than the bound each time somebody came, for as long as the
+bound (as a standing queue in CoDel, RFC 8289); who comes then will be late, and make others late. Or it grows as chance
+hardly makes it grow: a fleet that were a tenth faster (`SPARE`) would have a line of half the bound, too. That is a CUSUM
+(Page, Biometrika 41, 1954) on arrivals less answers: at a utilisation of u the faster one's line is longer than n with a
+chance of (u / 1.1)^n, where that of the line itself is u^n.
+
+The line is then held at half the bound (`HELD`), where all who are let in are in time, and let alone again once it has
+been shorter than a quarter (`OVER`) for as long as the bound.
+"""
+
+from typing import Final
+
+SPARE: Final = 1.1
+"""The fleet that is compared with does so many times as much."""
+HELD: Final = 0.5
+"""Share of the bound that a line may have in an overload; a line that grows must have it twice over to make one."""
+OVER: Final = 0.25
+"""Below this share of the bound, for as long as it, an overload is over."""
+BINS: Final = 16
+"""Parts in which the bound's time goes by."""
+
+
+class StandingLine:
+    """Who may still come to a line."""
+
+    def __init__(self, bound_s: float) -> None:
+        """`bound_s`: how long one may have to stand in it, seconds, above 0."""
+        self._bound_s = bound_s
+        self._bin_s = bound_s / BINS
+        self._counts = [0] * BINS
+        self._bin = 0
+        """Of the latest answer or question, counted from the clock's 0."""
+        self._answered = 0
+        """The sum of `_counts`: the answers of the last `bound_s`, or up to a sixteenth less."""
+        self._began: float | None = None
+        """Since when somebody stands in line; None: nobody does."""
+        self._spare = 0.0
+        """How many would at a fleet that were faster."""
+        self._is_long = False
+        """Whether it was too long when the last one came."""
+        self._long_since = self._long_at = 0.0
+        """Since when it has been, without a break; and when that was last seen, held: that it was longer than `OVER`."""
+        self.is_held = False
+        """Whether it is an overload."""
+
+    def on_answer(self, now: float) -> None:
+        """Somebody was served."""
+        self._pass_time(now)
+        self._counts[self._bin % BINS] += 1
+        self._answered += 1
+        self._spare = max(0.0, self._spare - SPARE)
+
+    def admits(self, length: int, now: float) -> bool:
+        """Whether one more may come, with whom so many stand in line; not positive: there is none."""
+        if length <= 0 and not self.is_held:
+            self._began, self._is_long, self._spare = None, False, 0.0
+            return True
+        self._pass_time(now)
+        done, bound_s = self._answered, self._bound_s
+        if self.is_held:
+            if length > OVER * done:
+                self._long_at = now
+            elif now - self._long_at >= bound_s:
+                self.is_held = self._is_long = False
+                self._began, self._spare = None, 0.0
+            return not self.is_held or length <= HELD * done
+        if self._began is None:
+            self._began = now
+        self._spare += 1
+        if length > done:
+            if not self._is_long or now - self._long_at >= bound_s:  # else nobody came for long, or the router stood still
+                self._is_long, self._long_since = True, now
+            self._long_at = now
+            self.is_held = now - self._long_since >= bound_s
+        else:
+            self._is_long = False
+        if self._spare > HELD * done and length > HELD * done and now - self._began >= HELD * bound_s:
+            self.is_held, self._long_at = True, now
+        return not self.is_held
+
+    def _pass_time(self, now: float) -> None:
+        """Forget what was answered before the last `bound_s`."""
+        at = int(now // self._bin_s)
+        if at == self._bin:
+            return
+        for bin_ in range(max(self._bin + 1, at - BINS + 1), at + 1):
+            place = bin_ % BINS
+            self._answered -= self._counts[place]
+            self._counts[place] = 0
+        self._bin = max(self._bin, at)
