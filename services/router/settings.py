@@ -141,9 +141,9 @@ class LimitSettings:
     """How much may be in flight; beyond it a request is answered 503 at once (`limits.py`)."""
 
     standing_share: Annotated[float, Bounds(0, 1)] = 0.5
-    """A request is refused where more stand in line at the replicas' slots than were answered within so much of
-    `timeouts.attempt_s`, and that for as long (`standing_line.py`). 0 = never, nor where a replica has not said how many
-    slots it has."""
+    """A request is refused where the line before the replicas' slots stays longer than so much of `timeouts.attempt_s`, or
+    grows as chance does not make it grow (`standing_line.py`). 0 = never; nor is it where a replica has not said how
+    many slots it has."""
     adaptive: bool = False
     """True: the attempts under way at all replicas are limited, by how their latency moves (Netflix' Gradient2, whose
     defaults the following are)."""

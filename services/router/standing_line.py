@@ -4,22 +4,31 @@ By Little's law (Operations Research 9, 1961) those who stand in line, over the 
 next one will stand there. So it is longer than a bound where more stand in line than have been answered within the
 bound's last seconds: a comparison of two counts, which grow alike with the fleet, its speed and its load.
 
-A long line alone is no reason. Either it stays: it was longer than the bound each time somebody came, for as long as the
-bound (as a standing queue in CoDel, RFC 8289); who comes then will be late, and make others late. Or it grows as chance
-hardly makes it grow: a fleet that were a tenth faster (`SPARE`) would have a line of half the bound, too. That is a CUSUM
-(Page, Biometrika 41, 1954) on arrivals less answers: at a utilisation of u the faster one's line is longer than n with a
-chance of (u / 1.1)^n, where that of the line itself is u^n.
+A long line alone is no reason to refuse anybody. Either it stays: it was longer than the bound each time somebody
+came, for as long as the bound (as a standing queue in CoDel, RFC 8289); who comes then will be late, and make others
+late. Or it grows as chance hardly makes it grow, and a fleet that were a tenth faster would have a long line, too: a
+CUSUM (Page, Continuous inspection schemes, Biometrika 41, 1954) on arrivals less answers. At a utilisation of u a line
+is longer than n about u^n of the time, that of the faster fleet (u / 1.1)^n.
 
-The line is then held at half the bound (`HELD`), where all who are let in are in time, and let alone again once it has
-been shorter than a quarter (`OVER`) for as long as the bound.
+The line is then held at half the bound, where all who are let in are in time, and let alone again once it has been
+shorter than a quarter for as long as the bound. The shares were found by simulation (docs/failure_handling.md).
 """
 
+import math
 from typing import Final
 
 SPARE: Final = 1.1
 """The fleet that is compared with does so many times as much."""
+GROWN: Final = 0.6
+"""A line has grown too fast where that of the faster fleet has this share of the bound,"""
+LONG: Final = 0.75
+"""it has this share itself,"""
+CHANCE: Final = 0.1
+"""and at full utilisation it would be so long with no more than this chance, whatever the size of the fleet."""
+SURE: Final = -math.log(CHANCE) / math.log(SPARE)
+"""So many in line at the faster fleet."""
 HELD: Final = 0.5
-"""Share of the bound that a line may have in an overload; a line that grows must have it twice over to make one."""
+"""Share of the bound that a line may have in an overload."""
 OVER: Final = 0.25
 """Below this share of the bound, for as long as it, an overload is over."""
 BINS: Final = 16
@@ -45,7 +54,7 @@ class StandingLine:
         self._is_long = False
         """Whether it was too long when the last one came."""
         self._long_since = self._long_at = 0.0
-        """Since when it has been, without a break; and when that was last seen, held: that it was longer than `OVER`."""
+        """Since when it has been, without a break; and when it was last seen, held: longer than `OVER`."""
         self.is_held = False
         """Whether it is an overload."""
 
@@ -74,14 +83,15 @@ class StandingLine:
             self._began = now
         self._spare += 1
         if length > done:
-            if not self._is_long or now - self._long_at >= bound_s:  # else nobody came for long, or the router stood still
+            if not self._is_long:
                 self._is_long, self._long_since = True, now
-            self._long_at = now
             self.is_held = now - self._long_since >= bound_s
         else:
             self._is_long = False
-        if self._spare > HELD * done and length > HELD * done and now - self._began >= HELD * bound_s:
-            self.is_held, self._long_at = True, now
+        spare = self._spare
+        if spare > GROWN * done and spare > SURE and length > LONG * done and now - self._began >= bound_s:
+            self.is_held = True
+        self._long_at = now
         return not self.is_held
 
     def _pass_time(self, now: float) -> None:
@@ -89,6 +99,8 @@ class StandingLine:
         at = int(now // self._bin_s)
         if at == self._bin:
             return
+        if at - self._bin > BINS / 2:  # nobody came or was answered: the router stood still, or had nothing to do
+            self._began, self._is_long, self._spare = None, False, 0.0
         for bin_ in range(max(self._bin + 1, at - BINS + 1), at + 1):
             place = bin_ % BINS
             self._answered -= self._counts[place]

@@ -1,8 +1,9 @@
-"""Why `router=shedding` is not the default: what it refuses that would have been served, and that with no limit all is."""
+"""What refusing costs: a limit that follows latency, and why it is not the default; and the rule that is."""
 
 import numpy as np
 import pytest
 
+from experiments.plan.config import RouterConfig
 from experiments.simulator.request import OK
 from services.router.settings import LimitSettings
 from tests.experiments.simulated import configured, run
@@ -35,3 +36,29 @@ def test_of_a_large_fleet_a_limit_that_begins_with_twenty_serves_what_littles_la
     answered, at_s = served(config, sheds=True)
     grown = LIMITS.initial + LIMITS.smoothing * LIMITS.queue * at_s[-1] / LIMITS.window_s / 2
     assert answered.mean() == pytest.approx(grown / 210, rel=0.15)
+
+
+def in_time(share, utilisation, seed):
+    """Of each request whether it was served within a second, and of how many it was lost."""
+    config = configured(
+        utilisation, replicas=4, slots=2, mean_ms=50.0, requests=5000, policy={"name": "adaptive"}, seed=seed
+    )
+    config.router = RouterConfig(limits=LimitSettings(standing_share=share))
+    stack = run(config)
+    is_served = np.frombuffer(stack.records.outcome, np.int8) == OK
+    return is_served & (stack.load.sojourn_s() <= 1.0), int((~is_served).sum())
+
+
+@pytest.mark.parametrize(("utilisation", "seed"), [(0.9, 1), (0.95, 2), (0.98, 3)])
+def test_the_default_refuses_next_to_nothing_of_a_busy_fleet_that_would_be_in_time(utilisation, seed):
+    """Eight slots of 50 ms. What is refused of chance is made good by those who are earlier for it."""
+    (without, lost), (default, _) = in_time(0.0, utilisation, seed), in_time(0.5, utilisation, seed)
+    assert lost == 0
+    assert default.sum() >= without.sum() - 1e-4 * len(default)
+
+
+def test_of_a_quarter_too_much_the_default_serves_what_can_be_served_within_a_second():
+    """Capacity is four of five. Without it the line grows until attempts time out."""
+    (without, _), (default, lost) = in_time(0.0, 1.25, 1), in_time(0.5, 1.25, 1)
+    assert without.mean() < 0.25
+    assert default.mean() > 0.9 * 0.8 and lost == pytest.approx(0.2 * len(default), rel=0.25)
