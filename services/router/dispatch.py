@@ -279,7 +279,8 @@ class Dispatcher(Calling):
         """
         if outcome == "ok":
             if self.standing is not None:
-                self.standing.on_answer(now)
+                is_awaited = replica.in_flight > replica.slots or (self.line is not None and len(self.line) > 0)
+                self.standing.on_answer(now, is_awaited=is_awaited)
             if self.limit is not None and latency_s > 0:
                 self.limit.on_answer(latency_s, self._under_way, now)
         self._under_way -= 1

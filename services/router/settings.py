@@ -141,8 +141,8 @@ class LimitSettings:
     """How much may be in flight; beyond it a request is answered 503 at once (`limits.py`)."""
 
     standing_share: Annotated[float, Bounds(0, 1)] = 0.5
-    """A request is refused where the line before the replicas' slots stays longer than so much of `timeouts.attempt_s`, or
-    grows as chance does not make it grow (`standing_line.py`). 0 = never; nor is it where a replica has not said how
+    """A request is refused where the line before the replicas' slots stays longer than so much of `timeouts.attempt_s`,
+    or grows as chance does not make it grow (`standing_line.py`). 0 = never; nor is it where a replica has not said how
     many slots it has."""
     adaptive: bool = False
     """True: the attempts under way at all replicas are limited, by how their latency moves (Netflix' Gradient2, whose

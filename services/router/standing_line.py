@@ -27,6 +27,9 @@ CHANCE: Final = 0.1
 """and at full utilisation it would be so long with no more than this chance, whatever the size of the fleet."""
 SURE: Final = -math.log(CHANCE) / math.log(SPARE)
 """So many in line at the faster fleet."""
+UNAWAITED: Final = 0.1
+"""Where more than this share of the answers leave a slot for which nobody waits, there are slots: who stands in line was
+sent to the wrong replica (of a fleet in overload next to none do)."""
 HELD: Final = 0.5
 """Share of the bound that a line may have in an overload."""
 OVER: Final = 0.25
@@ -43,10 +46,13 @@ class StandingLine:
         self._bound_s = bound_s
         self._bin_s = bound_s / BINS
         self._counts = [0] * BINS
+        self._alone = [0] * BINS
         self._bin = 0
         """Of the latest answer or question, counted from the clock's 0."""
         self._answered = 0
         """The sum of `_counts`: the answers of the last `bound_s`, or up to a sixteenth less."""
+        self._unawaited = 0
+        """Of them, likewise, those of replicas where nobody stood in line for the slot."""
         self._began: float | None = None
         """Since when somebody stands in line; None: nobody does."""
         self._spare = 0.0
@@ -58,11 +64,14 @@ class StandingLine:
         self.is_held = False
         """Whether it is an overload."""
 
-    def on_answer(self, now: float) -> None:
-        """Somebody was served."""
+    def on_answer(self, now: float, *, is_awaited: bool = True) -> None:
+        """Somebody was served, and the slot is that of another one who waits for it, unless not `is_awaited`."""
         self._pass_time(now)
         self._counts[self._bin % BINS] += 1
         self._answered += 1
+        if not is_awaited:
+            self._alone[self._bin % BINS] += 1
+            self._unawaited += 1
         self._spare = max(0.0, self._spare - SPARE)
 
     def admits(self, length: int, now: float) -> bool:
@@ -85,12 +94,13 @@ class StandingLine:
         if length > done:
             if not self._is_long:
                 self._is_long, self._long_since = True, now
-            self.is_held = now - self._long_since >= bound_s
         else:
             self._is_long = False
-        spare = self._spare
-        if spare > GROWN * done and spare > SURE and length > LONG * done and now - self._began >= bound_s:
-            self.is_held = True
+        spare, stays = self._spare, self._is_long and now - self._long_since >= bound_s
+        if stays or (
+            spare > GROWN * done and spare > SURE and length > LONG * done and now - self._began >= bound_s
+        ):
+            self.is_held = self._unawaited <= UNAWAITED * done
         self._long_at = now
         return not self.is_held
 
@@ -104,5 +114,6 @@ class StandingLine:
         for bin_ in range(max(self._bin + 1, at - BINS + 1), at + 1):
             place = bin_ % BINS
             self._answered -= self._counts[place]
-            self._counts[place] = 0
+            self._unawaited -= self._alone[place]
+            self._counts[place] = self._alone[place] = 0
         self._bin = max(self._bin, at)
