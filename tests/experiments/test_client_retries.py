@@ -219,6 +219,7 @@ def storm(rate_rps, **retries):
     config.router = RouterConfig(retry=RetrySettings(max_attempts=1), timeouts=TimeoutSettings(attempt_s=30, overall_s=30))
     config.router.ejection.enabled = False
     config.load.timeout_s = 30.0
+    config.router.limits.standing_share = 0.0  # which would end it
     config.load.retries = ClientRetrySettings(**{"max_attempts": 3, "attempt_s": 1.0, "backoff_base_s": 0.0, **retries})
     faults = [Fault(at_s=30, action="slow", target=f"r{n}", for_s=10, factor=5.0) for n in range(1, 11)]
     ok = np.frombuffer(run(config, faults).records.outcome, np.int8) == OK

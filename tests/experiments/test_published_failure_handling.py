@@ -65,6 +65,7 @@ def served_after(budget):
     config.replica.on_hangup = "finish"
     config.router.timeouts = TimeoutSettings(attempt_s=0.5, overall_s=1.5)
     config.router.retry = budget
+    config.router.limits.standing_share = 0.0  # which would end it
     slow = [Fault(at_s=20.0, action="slow", target=f"r{number}", for_s=10.0, factor=5.0) for number in (1, 2)]
     made = run(config, slow)
     sojourn_s = made.load.sojourn_s()

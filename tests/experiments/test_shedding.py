@@ -61,4 +61,4 @@ def test_of_a_quarter_too_much_the_default_serves_what_can_be_served_within_a_se
     """Capacity is four of five. Without it the line grows until attempts time out."""
     (without, _), (default, lost) = in_time(0.0, 1.25, 1), in_time(0.5, 1.25, 1)
     assert without.mean() < 0.4
-    assert default.mean() > 0.9 * 0.8 and lost == pytest.approx(0.2 * len(default), rel=0.25)
+    assert default.mean() > 0.9 * 0.8 and lost == pytest.approx(0.2 * len(default), rel=0.35)
