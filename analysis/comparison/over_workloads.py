@@ -64,7 +64,8 @@ def overview_of(comparisons: Sequence[Comparison]) -> Overview | None:
     if len(comparisons) < 2:
         return None
     columns = [_column(comparison) for comparison in comparisons]
-    arms = dict.fromkeys(arm for column in columns for arm in column)
+    both = (label for each in comparisons for pairs in each.pairings for label in (pairs.reference, pairs.arm))
+    arms = dict.fromkeys(both)
     cells = {arm: [column.get(arm) for column in columns] for arm in arms}
     names = [comparison.workload for comparison in comparisons]
     found = Overview(comparisons[0].primary, names, cells, comparisons[0].family.alone)

@@ -70,7 +70,8 @@ def _said(comparisons: Sequence[Comparison], overview: Overview, names: Mapping[
 def _ranks(axes: Axes, overview: Overview, names: Mapping[str, str]) -> None:
     """A cell an arm and workload, the darker the better its rank; a frame round those that are among the best."""
     dress(axes, overview_list(overview).title, "", "")
-    count, columns = len(overview.cells), [*overview.workloads, "mean rank"]
+    called = by_values(overview.workloads)
+    count, columns = len(overview.cells), [*(called.get(name, name) for name in overview.workloads), "mean rank"]
     for down, (arm, cells) in enumerate(overview.cells.items()):
         for across, cell in enumerate(cells):
             _cell(axes, across, down, cell, overview.primary, count)

@@ -136,9 +136,10 @@ def overview_list(overview: Overview) -> Sheet:
     """Arms under workloads: what each came to, its rank, whether it is among the best; then the mean of the ranks."""
     names = by_values(overview.cells)
     key = next(iter(overview.cells)).partition("=")[0] if names else "arm"
-    columns = [key, *overview.workloads, "mean rank", "among the best"]
+    workloads = by_values(overview.workloads)
+    columns = [key, *(workloads.get(name, name) for name in overview.workloads), "mean rank", "among best"]
     has_fronts = any(overview.times_on_front(arm) is not None for arm in overview.cells)
-    columns += ["on the front"] if has_fronts else []
+    columns += ["on front"] if has_fronts else []
     count = len(overview.workloads)
     rows = []
     for arm, under in overview.cells.items():

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from analysis.calibration.runs import metrics, run, settings
-from analysis.compare import files_of, main
+from analysis.compare import draw, files_of, main
 from analysis.comparison.arms import ComparisonError, pair
 from analysis.comparison.gathering import compare_runs
 from analysis.comparison.notes import notes_of_all
@@ -169,6 +169,16 @@ def test_the_summary_ranks_and_says_that_this_is_no_test():
     assert "It is no test" in said and "Among the best under each of the 2: no arm." in said
     rows = {row[0]: row for row in overview_list(overview).rows}
     assert [str(cell).endswith("*") for cell in rows["b"][1:3]] == [True, False]
+
+
+@pytest.mark.slow  # a picture
+def test_arms_without_a_valid_pair_are_in_the_summary_and_its_picture(tmp_path):
+    runs = [(each, {**numbers, "valid": False}) for each, numbers in swept(*BETTER_EACH_ONCE, seeds=1)]
+    comparisons = compare_runs(runs)
+    overview = overview_of(comparisons)
+    assert overview.cells == {"policy=a": [None, None], "policy=b": [None, None]}
+    assert [row[1] for row in overview_list(overview).rows] == ["not compared"] * 2
+    assert draw(comparisons, tmp_path) == ["comparison.png", "comparison-workload.profile-spike.png", "comparison-workload.profile-diurnal.png"]
 
 
 def test_mlflow_has_each_workload_in_its_verdict_and_its_keys():
