@@ -2,7 +2,8 @@
 
 Every live run below the folders is simulated with its own configuration, faults and seed (the same schedule), and both
 are compared by their metrics. Prints Markdown: an arm a row, with the mean error over its runs and a 95 % interval;
-then the values, live beside simulated; and for arms that differ by policy alone Kendall's tau of their rankings by p99.
+then the values, live beside simulated; of arms that scale how many seconds they wanted, and had, as many replicas; and
+for arms that differ by policy or by scaler alone Kendall's tau of their rankings.
 Exit status: 0 compared; 1 no live run that is valid; 2 wrong arguments.
 """
 
@@ -10,19 +11,24 @@ import argparse
 import math
 import sys
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from pathlib import Path
-from statistics import fmean
-from typing import cast
+from statistics import fmean, median
+from typing import NamedTuple, cast
 
 from analysis.comparison.ranks import kendall_tau
 from analysis.comparison.statistics import Interval, Paired, geometric_interval, paired
 from analysis.metrics import table as metrics
 from analysis.metrics import timeline
+from analysis.metrics.measured import InNumbers
+from analysis.metrics.scaling import starts_s
+from analysis.scaling.following import REASONS, Following, following
 from experiments.runner.supervision import say
 from experiments.simulator.twin import TwinError, twin
 from record.files import FolderError, find
 from record.metrics import Metrics, value_of
-from record.reading import read
+from record.reading import Run, read
 
 RATIOS = ("latency_p50_ms", "latency_p99_ms")
 DIFFERENCES = ("error_rate", "detection_s", "recovery_s")
@@ -32,6 +38,14 @@ NOT_AN_ARM = (
     "scenario=", "seed=", "tracking.", "hydra.", "expect=", "summary=", "counterfactual=", "comparison.", "validity.",
 )  # fmt: skip
 """Begins of overrides that change nothing of what is measured."""
+RANKED_BY = {
+    "policy": ("latency_p99_ms",),
+    "scaler": ("paid_replica_seconds", "slo_violation_share", "scaling_regret"),
+}
+"""Of arms that differ in this group alone, the metrics by which they are ranked; the lower, the better."""
+LOOKS = 2
+"""A decision that is so many looks earlier or later is the same one."""
+STARTUP_MS = "engine.delays.startup.median_ms"
 
 
 @dataclass
@@ -41,6 +55,11 @@ class Arm:
     label: str
     policy: str
     pairs: list[tuple[Metrics, Metrics]] = field(default_factory=list)
+    scaler: str = "none"
+    courses: list[Following] = field(default_factory=list)
+    """Of each run that scales, how its twin's replicas follow its own."""
+    as_started: list[Following] = field(default_factory=list)
+    """Likewise, of twins whose starts take as long as the live run's did."""
 
     def ratio(self, metric: str) -> Interval:
         """Simulated over live."""
@@ -68,6 +87,12 @@ class Arm:
         values = [value_of(pair[which], metric) for pair in self.pairs]
         known = [value for value in values if value is not None]
         return math.inf if len(known) < len(values) else cast(float, geometric_interval(known).mean)
+
+    def mean(self, which: int, metric: str) -> float | None:
+        """The mean over its runs; None where one of them has none."""
+        values = [value_of(pair[which], metric) for pair in self.pairs]
+        known = [value for value in values if value is not None]
+        return fmean(known) if len(known) == len(values) else None
 
 
 def _percent(interval: Interval) -> str:
@@ -103,14 +128,41 @@ def compare(folders: list[Path]) -> list[Arm]:
             continue
         options = [o for o in live.manifest["overrides"] if not o.removeprefix("+").startswith(NOT_AN_ARM)]
         label = " ".join([str(live.manifest["scenario"]), *sorted(options)])
-        arm = arms.setdefault(label, Arm(label, str(live.manifest["config"]["policy"]["name"])))
+        config = live.manifest["config"]
+        scaler = str((config.get("scaler") or {}).get("name", "none"))
+        arm = arms.setdefault(label, Arm(label, str(config["policy"]["name"]), scaler=scaler))
         try:
-            arm.pairs.append((measured, twin(live).metrics))
+            simulated = twin(live)
+            arm.pairs.append((measured, simulated.metrics))
+            _follow(arm, live, simulated)
         except TwinError as error:
             say(f"{folder}: left out, {error}")
             continue
         say(f"{folder}: simulated")
     return [arm for arm in arms.values() if arm.pairs]
+
+
+def _follow(arm: Arm, live: Run, simulated: InNumbers) -> None:
+    """Take up how its replicas follow those of the run, as it is and with starts that take as long as the run's did.
+
+    Raises:
+        TwinError: as `twin`.
+    """
+    if arm.scaler == "none":
+        return
+    seconds = timeline.build(live)
+    shift_s = math.ceil(LOOKS * live.setting("autoscaling", "interval_s", 1.0))
+
+    def note(to: list[Following], other: InNumbers) -> None:
+        found = following(seconds, other.timeline, shift_s, live.warmup_s)
+        to.extend([] if found is None else [found])
+
+    note(arm.courses, simulated)
+    took, expected = (starts_s(events) for events in (live.events, simulated.run.events))
+    if took and expected:
+        delays = simulated.run.manifest["config"]["engine"]["delays"]
+        longer_ms = 1e3 * (median(took) - median(expected))
+        note(arm.as_started, twin(live, {STARTUP_MS: max(0.0, delays["startup"]["median_ms"] + longer_ms)}))
 
 
 def values(arm: Arm) -> list[str]:
@@ -133,17 +185,45 @@ def _level(arm: Arm, which: int, metric: str, places: int) -> str:
     return f"{arm.middle(which, metric):.{places}f} ({max(known):.{places}f})"
 
 
-def rankings(arms: list[Arm]) -> dict[str, tuple[float, int]]:
-    """Kendall's tau between live and simulated ranking by p99, and the number of policies, by what they share."""
-    groups: dict[str, list[Arm]] = {}
-    for arm in arms:
-        rest = " ".join(word for word in arm.label.split() if not word.startswith("policy"))
-        groups.setdefault(rest, []).append(arm)
-    return {
-        rest: (kendall_tau([a.middle(0) for a in group], [a.middle(1) for a in group]), len(group))
-        for rest, group in groups.items()
-        if len(group) > 1
-    }
+class Ranking(NamedTuple):
+    """Two orders of arms that differ in one group of the configuration alone."""
+
+    shared: str
+    """What they have in common."""
+    group: str
+    metric: str
+    arms: int
+    tau: float
+    """Kendall's, between the live and the simulated order."""
+
+
+def rankings(arms: list[Arm]) -> list[Ranking]:
+    """How alike policies are ranked by p99, and scalers by what they cost and break."""
+    found = []
+    for group, metrics_ in RANKED_BY.items():
+        sharing: dict[str, list[Arm]] = {}
+        for arm in arms:
+            rest = " ".join(word for word in arm.label.split() if not word.startswith(group))
+            sharing.setdefault(rest, []).append(arm)
+        for rest, same in sharing.items():
+            if len({getattr(arm, group) for arm in same}) < 2:
+                continue
+            for metric in metrics_:
+                placed = [both for arm in same if (both := _placed(arm, group, metric)) is not None]
+                if len(placed) > 1:
+                    found.append(Ranking(rest, group, metric, len(placed), kendall_tau(*zip(*placed, strict=True))))
+    return found
+
+
+def _placed(arm: Arm, group: str, metric: str) -> tuple[float, float] | None:
+    """What an arm is ranked by, live and simulated; None = it has no place.
+
+    A latency that lies among the failed is behind all others; of a scaler what it costs has to be known.
+    """
+    if group == "policy":
+        return arm.middle(0, metric), arm.middle(1, metric)
+    live, simulated = arm.mean(0, metric), arm.mean(1, metric)
+    return None if live is None or simulated is None else (live, simulated)
 
 
 def table(arms: list[Arm]) -> str:
@@ -164,11 +244,40 @@ def table(arms: list[Arm]) -> str:
         "|---|---|---|---|---|---|---|",
         *("| " + " | ".join([arm.label, *values(arm)]) + " |" for arm in arms),
     ]
+    lines += _followed(arms)
     taus = rankings(arms)
     if taus:
-        lines += ["", "| policies compared under | policies | Kendall's tau |", "|---|---|---|"]
-        lines += [f"| {rest} | {count} | {tau:.2f} |" for rest, (tau, count) in taus.items()]
+        lines += ["", "| compared under | what | by | of them | Kendall's tau |", "|---|---|---|---|---|"]
+        lines += [f"| {each.shared} | {each.group} | {each.metric} | {each.arms} | {each.tau:.2f} |" for each in taus]
     return "\n".join(lines) + "\n"
+
+
+def _followed(arms: list[Arm]) -> list[str]:
+    """How many seconds simulated replicas were as many as live ones, and why not; nothing where nothing scales."""
+    rows = [("| " + arm.label, arm.courses, arm.as_started) for arm in arms if arm.courses]
+    if not rows:
+        return []
+    rows.append(("| all", *([one for row in rows for one in row[place]] for place in (1, 2))))  # type: ignore[arg-type]
+    lines = [
+        "",
+        "Seconds in which the simulated run wanted, and had, as many replicas as the live one, or one more or fewer; "
+        "of the others, why: "
+        "their starts took another time, the same was wanted at another moment, other work was in flight, or windows "
+        "and replicas remember what was before:",
+        "",
+        "| arm | runs | seconds | wanted, % | had, % | both, % | both, started as live, % | most apart | "
+        + " | ".join(f"{reason}, s" for reason in REASONS) + " |",
+        "|---|---|---|---|---|---|---|---|" + "---|" * len(REASONS),
+    ]  # fmt: skip
+    for label, courses, as_started in rows:
+        all_ = reduce(add, courses)
+        shares = [all_.desired_within, all_.ready_within, all_.within]
+        cells = [str(len(courses)), f"{all_.seconds:,}", *(f"{100 * each / all_.seconds:.1f}" for each in shares)]
+        like_live = reduce(add, as_started) if as_started else None
+        cells.append("-" if like_live is None else f"{100 * like_live.within / like_live.seconds:.1f}")
+        cells += [str(all_.most_apart), *(str(all_.reasons[reason]) for reason in REASONS)]
+        lines.append(" | ".join([label, *cells]) + " |")
+    return lines
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -135,8 +135,8 @@ class VirtualManager:
         self.process.at_even_paused(now + self.deciding.limits.settings.interval_s, self._step)
 
     def _look(self, now: float) -> None:
-        stats = self._router.stats(now)
-        observation = None if stats is None else self.deciding.observe(stats, self._running())
+        stats, running = self._router.stats(now), self._running()
+        observation = None if stats is None else self.deciding.observe(stats, running)
         try:
             self.deciding.decide(observation, now, now)
         except Exception as error:
@@ -147,7 +147,7 @@ class VirtualManager:
             if decision["changed"]:
                 about = {k: v for k, v in decision.items() if k not in NOT_AN_EVENT}
                 self._sink("manager", SCALING_DECISION, now, **about)
-        self.reconcile(now)
+        self._reconcile(running, now)
 
     def has(self, id_: str) -> bool:
         """Whether there is such a replica."""
@@ -171,9 +171,11 @@ class VirtualManager:
 
     def reconcile(self, now: float) -> None:
         """Make it so."""
-        if not self.process.runs:
-            return
-        plan = self.deciding.plan(self._running(), now)
+        if self.process.runs:
+            self._reconcile(self._running(), now)
+
+    def _reconcile(self, running: list[Running], now: float) -> None:
+        plan = self.deciding.plan(running, now)
         epoch = self.process.epoch
         for id_ in plan.join:
             self._starting.end(id_)

@@ -198,10 +198,12 @@ class VirtualStack:
         return dict(counted)
 
     def _second(self, second: int, now: float) -> None:
-        ready: int | None = sum(node.is_up for node in self.nodes.values())
+        ready: int | None
         in_flight: int | None = None
         if self.routers:
             ready, in_flight = self.routers[0].ready(), sum(router.in_flight for router in self.routers)
+        else:
+            ready = sum(node.is_up for node in self.nodes.values())
         manager = self.manager
         desired: int | None = None
         provisioned: int | None = None

@@ -73,7 +73,8 @@ def _twin(run: Run, changes: Mapping[str, Any]) -> InNumbers:
     planned = schedule if stack.load.asked_s is None else requests
     manifest = run.manifest | {"config": plan.resolved, "virtual_time": True}
     work = None if stack.work is None else as_table(stack.work).to_pandas()
-    about = (planned["scheduled_s"], schedule["demand_s"], schedule.get(METHOD), work)
+    needed = None if changes else run.demand  # what is otherwise may need another number
+    about = (planned["scheduled_s"], schedule["demand_s"], schedule.get(METHOD), work, needed)
     return numbers_of(Run(run.folder, manifest, requests, events, stack.samples, *about))
 
 

@@ -9,7 +9,7 @@ from services.manager.limits import Decision, Limits
 from services.manager.observing import Observing
 from services.manager.pacing import Paced
 from services.manager.pipeline import Pipeline
-from services.manager.planning import CAPACITY, Plan, Planning
+from services.manager.planning import CAPACITY, Plan, Planning, after
 from services.manager.scalers import Observation, Scaler
 from services.manager.settings import ScalingSettings
 from services.manager.starts import Starts
@@ -29,7 +29,7 @@ class Deciding:
         self.limits = limits
         limits.time_factor = self._scaler.time_factor
         self.planning = Planning(Starts(limits.settings.starts, seed))
-        self._observing = Observing()
+        self._observing = Observing(takes_latencies=self._scaler.takes_latencies)
         self._pipeline = Pipeline(limits.settings.signal, seed, self._scaler.time_factor)
         self._reads = sorted(self._scaler.reads - set(ALWAYS_TOLD))
         self._decisions: deque[dict[str, Any]] = deque(maxlen=CAPACITY)
@@ -133,7 +133,7 @@ class Deciding:
 
     def decisions(self, since: int) -> dict[str, Any]:
         """The decisions after number `since`, and the number to ask with next."""
-        return {"decisions": [d for d in self._decisions if d["seq"] > since], "next": self._seq}
+        return {"decisions": after(self._decisions, since), "next": self._seq}
 
     def plan(self, running: Sequence[Running], now: float) -> Plan:
         """Whom to start now, to let in and to drain, so that there are as many as wanted (`Planning`)."""

@@ -27,14 +27,16 @@ class _Reading:
     cpu_s: dict[str, tuple[float, float]]
     """CPU seconds of each that says so, and when it said it."""
     offered: int
-    latencies: dict[float, int]
+    latencies: dict[str, int]
+    """Answers, by the upper edge of their bin as the router writes it."""
 
 
 class Observing:
     """Remembers the last look."""
 
-    def __init__(self) -> None:
-        """There was none."""
+    def __init__(self, *, takes_latencies: bool = True) -> None:
+        """There was none; without `takes_latencies` nobody wants those, which take longer than all the rest."""
+        self._takes_latencies = takes_latencies
         self._last: _Reading | None = None
         self._cpu: dict[str, float] = {}
         """Cores that each used between its last two words."""
@@ -135,7 +137,8 @@ class Observing:
         new = self._last
         if last is None or new is None:
             return None
-        return {edge: n for edge, all_ in new.latencies.items() if (n := all_ - last.latencies.get(edge, 0))}
+        before = last.latencies
+        return {float(edge): n for edge, all_ in new.latencies.items() if (n := all_ - before.get(edge, 0))}
 
     def _startup(self, loads: Sequence[ReplicaLoad], last: _Reading | None) -> float | None:
         """How long a start takes: it is begun after a look's decision, so it counts from the look before it is seen."""
@@ -175,7 +178,7 @@ class Observing:
                     if r["cpu_seconds_total"] is not None
                 },
                 int(stats["requests_total"]),
-                {float(edge): int(count) for edge, count in stats["latencies_ms"].items()},
+                dict(stats["latencies_ms"]) if self._takes_latencies else {},
             ),
         )
         new = self._last

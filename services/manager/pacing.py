@@ -11,6 +11,9 @@ from typing import Protocol
 from services.bounds import Bounds
 from services.manager.observation import Observation
 
+LATENCIES = "p95_ms"
+"""The signal that is made of them (`services.manager.signals`)."""
+
 
 class Scaler(Protocol):
     """The shape of every scaler (`services.manager.scalers`)."""
@@ -34,6 +37,8 @@ class Paced:
         self.time_factor = time_factor
         self.bounded_only = bool(getattr(scaler, "bounded_only", False))
         self.reads: frozenset[str] = frozenset(getattr(scaler, "reads", ()))
+        self.takes_latencies = not hasattr(scaler, "reads") or LATENCIES in self.reads
+        """Whether it may look at those: what says nothing of what it reads may read anything."""
 
     @property
     def why(self) -> str:

@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from services.manager.engines import Running
@@ -136,7 +137,15 @@ class Planning:
 
     def events(self, since: int) -> dict[str, Any]:
         """What has happened after number `since`, and the number to ask with next."""
-        return {"events": [each for each in self._events if each["seq"] > since], "next": self._seq}
+        return {"events": after(self._events, since), "next": self._seq}
+
+
+def after(kept: deque[dict[str, Any]], since: int) -> list[dict[str, Any]]:
+    """Those of `kept`, numbered `seq` in rising order, that have come after number `since`: without a look at the
+    others, of which there are as many as are kept."""
+    found = list(takewhile(lambda each: each["seq"] > since, reversed(kept)))
+    found.reverse()
+    return found
 
 
 def _number(id_: str) -> int:

@@ -16,14 +16,15 @@ class Latencies:
 
     def __init__(self) -> None:
         """Nothing has been answered."""
-        self._counts = [0] * BINS
+        self._counts: dict[str, int] = {}
 
     def add(self, status: int, latency_s: float) -> None:
         """One answer; of a status that counts."""
         if status < SERVED_BELOW:
             bin_ = 0 if latency_s <= LEAST_S else math.ceil(math.log(latency_s / LEAST_S) / _LOG_RATIO)
-            self._counts[min(bin_, BINS - 1)] += 1
+            edge = EDGES_MS[min(bin_, BINS - 1)]
+            self._counts[edge] = self._counts.get(edge, 0) + 1
 
     def told(self) -> dict[str, int]:
         """How many there were since the beginning, by the upper edge of their bin, milliseconds; no empty ones."""
-        return {edge: count for edge, count in zip(EDGES_MS, self._counts, strict=True) if count}
+        return dict(self._counts)

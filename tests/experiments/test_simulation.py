@@ -166,12 +166,12 @@ def test_live_and_simulated_policies_are_ranked_alike_or_not():
         return Arm(f"routed policy={policy}", policy, pairs)
 
     arms = [arm("a", 100.0, 110.0), arm("b", 200.0, 190.0), arm("c", 300.0, 290.0)]
-    assert rankings(arms) == {"routed": (1.0, 3)}
-    assert rankings([*arms[:2], arm("c", 150.0, 900.0)])["routed"][0] == pytest.approx(1 / 3)
+    assert rankings(arms) == [("routed", "policy", "latency_p99_ms", 3, 1.0)]
+    assert rankings([*arms[:2], arm("c", 150.0, 900.0)])[0].tau == pytest.approx(1 / 3)
     assert arms[0].ratio("latency_p99_ms").mean == pytest.approx(1.1)
     failing = arm("c", 50.0, 60.0)
     failing.pairs[1][0]["latency_p99_ms"] = failing.pairs[1][1]["latency_p99_ms"] = None  # among the failed: the slowest
-    assert rankings([*arms[:2], failing])["routed"] == (1.0, 3)
+    assert rankings([*arms[:2], failing])[0][3:] == (3, 1.0)
     assert "| routed policy=a | 2 | - | +10.0 (+10.0 to +10.0) % |" in table(arms)
 
 

@@ -23,6 +23,7 @@ class Knative:
     """
 
     name: ClassVar[str] = "knative"
+    reads: ClassVar[frozenset[str]] = frozenset({"in_flight", "rate_rps"})
     bounded_only: ClassVar[bool] = True
 
     def __init__(

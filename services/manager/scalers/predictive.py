@@ -19,6 +19,7 @@ class Predictive:
     """
 
     name: ClassVar[str] = "predictive"
+    reads: ClassVar[frozenset[str]] = frozenset({"in_flight"})
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ class Queueing:
     """
 
     name: ClassVar[str] = "queueing"
+    reads: ClassVar[frozenset[str]] = frozenset({"in_flight", "rate_rps"})
 
     def __init__(
         self, *, wait_ms: float = 20.0, share: float = 0.95, service_ms: float = 0.0, window_s: float = 5.0

@@ -82,7 +82,7 @@ def test_latencies_take_no_more_room_whatever_comes():
     for power in range(-9, 9):
         latencies.add(200, 10.0**power)
     assert sum(latencies.told().values()) == 18
-    assert len(latencies._counts) == 700
+    assert len(latencies.told()) <= 700
 
 
 def test_percentiles_by_hand():
