@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from record.parquet import Tables
 
 
+ENCODER = json.JSONEncoder(default=str)
+"""Of lines; `json.dumps` would make one for each."""
+
+
 class Lines:
     """A file of lines; each is on disk at once, or as soon as the disk takes it."""
 
@@ -34,7 +38,7 @@ class Lines:
 
     def add(self, content: object) -> None:
         """Add a line of JSON; what JSON does not know becomes text."""
-        self._waiting += json.dumps(content, default=str).encode() + b"\n"
+        self._waiting += ENCODER.encode(content).encode() + b"\n"
         with contextlib.suppress(OSError):  # a disk that is full now need not be so at the end
             self._write()
 

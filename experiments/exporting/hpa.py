@@ -11,6 +11,8 @@ import yaml
 
 from experiments.exporting import Deployment, Exported, ExportError, in_comments
 from services.manager.kubernetes.behavior import DEFAULTS
+from services.manager.pacing import interval_s
+from services.manager.scalers import SCALERS
 from services.manager.settings import ScalingSettings
 from services.manager.signals import BY_REPLICA, ITSELF, OF_SLOTS
 
@@ -51,10 +53,10 @@ class Hpa:
         if scaler["name"] == "target_tracking":
             signal = scaler.get("metric", "in_flight")  # runs of before there were others do not say it
             metrics = [_tracked(signal, scaler["target"], deployment.slots)]
-            interval_s = scaling.interval_s * _factor(scaler)
+            every_s = _own_interval_s(scaler, scaling)
             behavior = {
-                "scaleUp": _rules(scaling.stabilization_up_s, scaling.max_up, interval_s),
-                "scaleDown": _rules(scaling.stabilization_down_s, scaling.max_down, interval_s),
+                "scaleUp": _rules(scaling.stabilization_up_s, scaling.max_up, every_s),
+                "scaleDown": _rules(scaling.stabilization_down_s, scaling.max_down, every_s),
             }
             lost = (*_lost_by_tracking(signal, scaling), *_lost_of_time(scaler, scaling))
         elif scaler["name"] == "hpa":
@@ -81,6 +83,12 @@ class Hpa:
 def _factor(scaler: Mapping[str, Any]) -> float:
     """1 of runs of before it was an option of all."""
     return float(scaler.get("time_factor", 1.0))
+
+
+def _own_interval_s(scaler: Mapping[str, Any], scaling: ScalingSettings) -> float:
+    """Between two decisions, in the scaler's own time."""
+    factor = _factor(scaler)
+    return factor * (scaling.interval_s or interval_s(SCALERS.find(scaler["name"]), factor))
 
 
 def _quantity(amount: float) -> str:
@@ -136,10 +144,10 @@ def _lost_of_time(scaler: Mapping[str, Any], scaling: ScalingSettings) -> Iterat
     factor = _factor(scaler)
     if factor != 1:
         yield f"its seconds are Kubernetes'; those of the run passed {factor:g} times as fast (scaler.time_factor)"
-    if scaling.interval_s * factor != SYNC_S:
+    if (every_s := _own_interval_s(scaler, scaling)) != SYNC_S:
         yield (
             f"decisions are {SYNC_S:g} s apart (--horizontal-pod-autoscaler-sync-period), "
-            f"not {scaling.interval_s * factor:g} (autoscaling.interval_s)"
+            f"not {every_s:g} (autoscaling.interval_s)"
         )
 
 

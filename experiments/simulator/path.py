@@ -123,7 +123,7 @@ class RemoteReplica(LedgeredReplica):
                 trip.connection.is_forgotten = True
                 if trip.where != HERE:
                     trip.where = GONE
-        self._registering.set_late(weather.late_s, now)
+        self.registering.set_late(weather.late_s, now)
         for trip in list(self._trips.values()):
             if trip.where == HELD and not weather.loses_requests:
                 self._comes((trip, trip.flight.began), now)

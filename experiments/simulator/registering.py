@@ -61,6 +61,8 @@ class Registering:
         self._agenda = agenda
         self._routers = routers
         self._round_trip = round_trip
+        self.renews = True
+        """Whether its lease runs out unless it is renewed; where nothing can keep it from renewing, it need not."""
         self._late_s = 0.0
         self._news: dict[Registry, Propagation] = {}
         """What is on its way to each, once something was late."""
@@ -105,8 +107,13 @@ class Registering:
     def _renew(self, renewing: tuple[Registry, Renewal], now: float) -> None:
         router, renewal = renewing
         took_s = ANSWER_TIMEOUT_S if router.is_paused else self._round_trip.median_s
-        status = self._say(router, Word(self.url, renewal.body()), now)
-        self._process.at(now + took_s + renewal.pause_s(status), self._renew, renewing)
+        body = renewal.body()
+        if not self.renews:
+            del body["lease_s"]
+        status = self._say(router, Word(self.url, body), now)
+        pause_s = renewal.pause_s(status)
+        if self.renews or not renewal.is_known:
+            self._process.at(now + took_s + pause_s, self._renew, renewing)
 
     def announce_drain(self, now: float) -> float:
         """Ask every router to send nothing more; returns when the answers are there."""

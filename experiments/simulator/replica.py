@@ -56,7 +56,7 @@ class VirtualReplica(Node):
         self.in_flight = 0
         self._agenda = agenda
         self._startup = startup
-        self._registering = Registering(settings, self.process, agenda, routers, round_trip)
+        self.registering = Registering(settings, self.process, agenda, routers, round_trip)
         self._playing = Playing(settings, self.process, agenda)
         self.queue = self._empty()
         self._jobs: dict[Job, Flight] = {}
@@ -79,7 +79,7 @@ class VirtualReplica(Node):
     @property
     def url(self) -> str:
         """What it registers."""
-        return self._registering.url
+        return self.registering.url
 
     def _empty(self) -> work_queue.Queue:
         settings = self.settings
@@ -115,7 +115,7 @@ class VirtualReplica(Node):
         if self.load is not None:
             self.tell_load()
         self._playing.put({}, now)
-        self._registering.begin(now)
+        self.registering.begin(now)
         self._call(now)
         if self.when_up is not None:
             self.when_up(self.id, now)
@@ -174,15 +174,15 @@ class VirtualReplica(Node):
             return
         self.process.supersede()
         self.is_draining = True
-        self.process.at(self._registering.announce_drain(now) + POLL_S, self._leave, (now, Leaving()))
+        self.process.at(self.registering.announce_drain(now) + POLL_S, self._leave, (now, Leaving()))
 
     def _leave(self, since: tuple[float, Leaving], now: float) -> None:
         began, leaving = since
         elapsed_s, here = now - began, self.in_flight
-        if not (leaving.looks(elapsed_s, here) and may_leave(elapsed_s, here, self._registering.coming())):
+        if not (leaving.looks(elapsed_s, here) and may_leave(elapsed_s, here, self.registering.coming())):
             self.process.at(now + POLL_S, self._leave, since)
             return
-        self._registering.leave(now)
+        self.registering.leave(now)
         self.kill(now)
 
     # -- faults and health checks

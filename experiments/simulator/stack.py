@@ -90,6 +90,9 @@ class VirtualStack:
                 self.nodes[id_] = LedgeredReplica(*about, rows=self.work)
             else:
                 self.nodes[id_] = VirtualReplica(*about)
+        if not faults and not config.autoscaling.starts.crash:  # of renewals a day has more than of requests
+            for node in self.nodes.values():
+                node.registering.renews = False
         if has_router:
             self.routers += [self._router(number) for number in range(config.router.count)]  # type: ignore[union-attr]
         first = [self.nodes[f"r{number}"] for number in range(1, config.replicas + 1)]

@@ -20,6 +20,11 @@ class Renewal:
         self.url: str = about["url"]
         self._known = False
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the router has taken up its registration."""
+        return self._known
+
     def body(self) -> dict[str, Any]:
         """The next word; a renewal says nothing of weight and state, which the router's operator may have changed."""
         about = {"url": self.url} if self._known else {**self._about, "state": "ready"}

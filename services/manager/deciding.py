@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from services.manager.engines import Running
@@ -28,6 +29,7 @@ class Deciding:
         self._scaler = scaler if isinstance(scaler, Paced) else Paced(scaler)
         self.limits = limits
         limits.time_factor = self._scaler.time_factor
+        limits.settings = replace(limits.settings, interval_s=self._scaler.interval_s(limits.settings.interval_s))
         self.planning = Planning(Starts(limits.settings.starts, seed))
         self._observing = Observing(takes_latencies=self._scaler.takes_latencies)
         self._pipeline = Pipeline(limits.settings.signal, seed, self._scaler.time_factor)

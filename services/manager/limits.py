@@ -109,7 +109,8 @@ class Limits:
 
     def _up(self, wish: float, whole: int, current: int, now: float) -> Decision:
         s = self.settings
-        stable = min(w for t, w in self._wishes if t >= now - self._up_s)
+        since = now - self._up_s
+        stable = min(w for t, w in self._wishes if t >= since)
         if stable <= current:
             return Decision(current, "waiting", f"wish {wish:.2f}: not for {s.stabilization_up_s:g} s yet")
         desired = min(stable, current + s.max_up)
@@ -118,9 +119,10 @@ class Limits:
 
     def _down(self, wish: float, whole: int, current: int, now: float) -> Decision:
         s = self.settings
-        stable = max(w for t, w in self._wishes if t >= now - self._down_s)
+        since = now - self._down_s
+        stable = max(w for t, w in self._wishes if t >= since)
         # A window that has not been watched in full says nothing about what would have been wished.
-        if stable >= current or self._wishes[0][0] > now - self._down_s + s.interval_s * 1.5:
+        if stable >= current or self._wishes[0][0] > since + s.interval_s * 1.5:
             return Decision(current, "waiting", f"wish {wish:.2f}: not for {s.stabilization_down_s:g} s yet")
         desired = max(stable, current - s.max_down)
         return Decision(desired, "down", f"wish {wish:.2f}: down from {current} to {desired}")

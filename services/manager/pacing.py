@@ -10,7 +10,10 @@ from typing import Protocol
 
 from services.bounds import Bounds
 from services.manager.observation import Observation
+from services.manager.settings import LEAST_INTERVAL_S
 
+EVERY_S = 1.0
+"""Of a scaler that says nothing of it."""
 LATENCIES = "p95_ms"
 """The signal that is made of them (`services.manager.signals`)."""
 
@@ -18,7 +21,7 @@ LATENCIES = "p95_ms"
 class Scaler(Protocol):
     """The shape of every scaler (`services.manager.scalers`)."""
 
-    # bounded_only: bool, why: str and reads: frozenset[str], where it has them.
+    # bounded_only: bool, why: str, reads: frozenset[str] and every_s: float, where it has them.
 
     def decide(self, observation: Observation, now: float) -> float | None:
         """How many replicas there should be; `now` in seconds."""
@@ -40,6 +43,10 @@ class Paced:
         self.takes_latencies = not hasattr(scaler, "reads") or LATENCIES in self.reads
         """Whether it may look at those: what says nothing of what it reads may read anything."""
 
+    def interval_s(self, asked_s: float) -> float:
+        """Seconds of the run between two decisions, where `asked_s` is `autoscaling.interval_s`."""
+        return asked_s or interval_s(self.scaler, self.time_factor)
+
     @property
     def why(self) -> str:
         """Of its last decision; empty where it says nothing."""
@@ -48,6 +55,12 @@ class Paced:
     def decide(self, observation: Observation, now: float) -> float | None:
         """What it wants; `observation` and `now` in the run's seconds."""
         return self.scaler.decide(turned(observation, self.time_factor), now * self.time_factor)
+
+
+def interval_s(scaler: Scaler | type, time_factor: float) -> float:
+    """Seconds of the run after which a scaler decides again where it comes from: its `every_s`, in its own time."""
+    own_s: float | None = getattr(scaler, "every_s", None)
+    return EVERY_S if own_s is None else max(LEAST_INTERVAL_S, own_s / time_factor)
 
 
 def turned(seen: Observation, factor: float) -> Observation:

@@ -5,6 +5,9 @@ from typing import Annotated, Any
 
 from services.bounds import Bounds, hold
 
+LEAST_INTERVAL_S = 0.1
+"""Between two looks of a manager, seconds."""
+
 
 @dataclass
 class SignalSettings:
@@ -109,8 +112,10 @@ class ScalingSettings:
     """No fewer replicas, whatever the scaler wishes; at most as many as the engine runs."""
     max_replicas: int = 6
     """No more replicas, likewise."""
-    interval_s: Annotated[float, Bounds(0.1, 600)] = 1.0
-    """Seconds between two decisions (Kubernetes: 15), the run's whatever `scaler.time_factor` is."""
+    interval_s: Annotated[float, Bounds(0, 600)] = 1.0
+    """Seconds between two decisions, the run's whatever `scaler.time_factor` is, 0.1 at least. 0 = as often as the
+    scaler decides where it comes from, in its own seconds: `hpa`, `keda` and `target_tracking` every 15, `knative`
+    every 2; who comes from nowhere does so every second of the run."""
     tolerance: Annotated[float, Bounds(0, 1)] = 0.1
     """A metric within this share of its target, over those that it is of, changes nothing (Kubernetes' default)."""
     stabilization_up_s: Annotated[float, Bounds(0, 3600)] = 0.0
@@ -139,6 +144,9 @@ class ScalingSettings:
         for name in ("min_replicas", "max_replicas", "max_up", "max_down"):
             Bounds(1, most_replicas).check(f"autoscaling.{name}", getattr(self, name))
         hold(self, "autoscaling")
+        if 0 < self.interval_s < LEAST_INTERVAL_S:
+            must = f"0, or between {LEAST_INTERVAL_S:g} and 600"
+            raise ValueError(f"autoscaling.interval_s={self.interval_s:g}: must be {must}")
         self.signal.validate("autoscaling.signal")
         self.starts.validate("autoscaling.starts")
         if self.min_replicas > self.max_replicas:

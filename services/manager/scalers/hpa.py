@@ -27,6 +27,8 @@ class Hpa:
 
     name: ClassVar[str] = "hpa"
     bounded_only: ClassVar[bool] = True
+    every_s: ClassVar[float] = 15.0
+    """--horizontal-pod-autoscaler-sync-period."""
 
     def __init__(
         self,

@@ -21,6 +21,8 @@ class Keda:
 
     name: ClassVar[str] = "keda"
     bounded_only: ClassVar[bool] = True
+    every_s: ClassVar[float] = Hpa.every_s
+    """The HPA's; KEDA itself asks every 30 s (pollingInterval), but only whether to wake (kedacore/keda #230)."""
 
     def __init__(
         self,

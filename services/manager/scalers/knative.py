@@ -25,6 +25,8 @@ class Knative:
     name: ClassVar[str] = "knative"
     reads: ClassVar[frozenset[str]] = frozenset({"in_flight", "rate_rps"})
     bounded_only: ClassVar[bool] = True
+    every_s: ClassVar[float] = 2.0
+    """tick-interval."""
 
     def __init__(
         self,

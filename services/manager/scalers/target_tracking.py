@@ -18,6 +18,8 @@ class TargetTracking:
     """
 
     name: ClassVar[str] = "target_tracking"
+    every_s: ClassVar[float] = 15.0
+    """--horizontal-pod-autoscaler-sync-period."""
 
     def __init__(self, *, target: float = 0.6, metric: str = "in_flight") -> None:
         """`target`: of the metric, as requests in flight per slot, waiting ones included; above 0; `metric`: the
