@@ -19,9 +19,9 @@ SEEN_S = 5
 """The work that a scaler decided on is taken to be that of so many seconds."""
 OTHER_WORK = 0.1
 """A mean that differs by more than this share is other work: the tolerance within which scalers decide nothing."""
-REASONS = ("starts", "moments", "work", "memory")
-"""`starts`: as many are wanted, but their starts or ends took another time. `moments`: the same number was wanted up to
-`shift_s` earlier or later. `work`: other work was in flight. `memory`: none of these now; what was decided before still
+REASONS = ("moments", "starts", "work", "memory")
+"""`moments`: the same was wanted up to `shift_s` earlier or later. `starts`: as many are wanted, but their starts or
+ends took another time. `work`: other work was in flight. `memory`: none of these now; what was decided before still
 holds, in windows and by replicas that are there."""
 
 
@@ -71,8 +71,9 @@ def following(first: pd.DataFrame, second: pd.DataFrame, shift_s: int, since_s: 
     wanted_apart = _apart(wanted) & known
     ready_apart = _apart(ready) & known
     apart = wanted_apart | ready_apart
-    is_shifted = _is_shifted(wanted, shift_s) & _is_shifted(ready, shift_s)
-    checks = {"starts": ~wanted_apart, "moments": is_shifted, "work": _is_other(work)}
+    was_apart = np.convolve(wanted_apart, np.ones(shift_s + 1), "full")[:count] > 0
+    is_shifted = was_apart & _is_shifted(wanted, shift_s) & _is_shifted(ready, shift_s)
+    checks = {"moments": is_shifted, "starts": ~wanted_apart, "work": _is_other(work)}
     left, reasons = apart.copy(), Counter[str]()
     for reason in REASONS:
         found = left & checks.get(reason, left)
@@ -96,7 +97,7 @@ def _both(first: pd.DataFrame, second: pd.DataFrame, name: str, count: int) -> F
 
 
 def _apart(values: Floats) -> NDArray[np.bool_]:
-    return np.abs(values[0] - values[1]) > ALLOWED
+    return np.asarray(np.abs(values[0] - values[1]) > ALLOWED)
 
 
 def _is_shifted(values: Floats, shift_s: int) -> NDArray[np.bool_]:

@@ -1,5 +1,7 @@
 """`+scenario=day`: hours of virtual time, each scaler at its own pace, and nothing done for nothing."""
 
+from itertools import pairwise
+
 from experiments.plan.schedule import build_schedule
 from experiments.simulator.simulation import rows
 from experiments.simulator.stack import VirtualStack
@@ -28,7 +30,7 @@ def played(*overrides, renews=None):
 
 def test_an_hpa_decides_every_fifteen_seconds_and_its_replicas_take_a_minute():
     stack, decisions, _ = played("scaler=hpa")
-    gaps = {round((after - before) % 15.0, 3) for (before, _), (after, _) in zip(decisions, decisions[1:], strict=False)}
+    gaps = {round((after - before) % 15.0, 3) for (before, _), (after, _) in pairwise(decisions)}
     assert decisions and gaps <= {0.0, 15.0}
     grown = next(at for at, desired in decisions if desired > 4)
     ready = next(each["t_s"] for each in stack.samples if each["replicas_ready"] > 4)
