@@ -25,7 +25,8 @@ class Watched:
         self.fleet = Fleet(HealthCheckSettings(), EjectionSettings(), lambda *_, **__: None)
         self.latencies = Latencies()
         self.offered = 0
-        self.deciding = Deciding(scalers.create("target_tracking", {}), Limits(ScalingSettings()), 2)
+        scaler = scalers.create("target_tracking", {"metric": "p95_ms", "target": 1000.0})
+        self.deciding = Deciding(scaler, Limits(ScalingSettings()), 2)
 
     def look(self, now, waiting_s=0.0):
         stats = {
