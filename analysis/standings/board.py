@@ -1,7 +1,7 @@
 """A board: a row a pathology, a cell an arm; who is best, who loses more, what is undecided, and what was left out."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -137,7 +137,11 @@ class Board:
     """Arms without verdicts, as they differ from themselves too often."""
     missing: int
     """Runs that were planned and of which nothing valid is there."""
-    commits: tuple[str, ...] = field(default=())
+    commits: tuple[str, ...] = ()
+    versions: tuple[tuple[str, str], ...] = ()
+    """Of arms that are another program: the arm, and what it called itself."""
+    otherwise: tuple[tuple[str, str], ...] = ()
+    """Likewise: what it does otherwise than Aegis' router with the same settings, a sentence each."""
 
     @property
     def decided(self) -> int:

@@ -25,6 +25,7 @@ from analysis.standings.measures import IN_TIME, MEASURES
 from analysis.standings.protocol import Protocol, RowPlan
 from record.metrics import Metrics, value_of
 from record.provenance import commit_of
+from record.shapes import DataPlane
 
 Cells = Mapping[tuple[str, str], CellRuns]
 """By row and arm."""
@@ -79,7 +80,15 @@ def judge_board(pack: Path, protocol: Protocol, cells: Cells, excused: Sequence[
         tuple(excused),
         sum(len(cell.unmeasured) for cell in cells.values()),
         commits,
+        tuple(dict.fromkeys((arm, f"{it['name']} {it['version']}, {it['algorithm']}") for arm, it in _programs(cells))),
+        tuple(dict.fromkeys((arm, sentence) for arm, it in _programs(cells) for sentence in it["otherwise"])),
     )
+
+
+def _programs(cells: Cells) -> list[tuple[str, DataPlane]]:
+    """The arms that are other programs, with what their runs say of those."""
+    runs = [(arm, one.run.manifest) for (_, arm), cell in cells.items() for one in cell.by_seed.values()]
+    return [(arm, manifest["data_plane"]) for arm, manifest in runs if "data_plane" in manifest]
 
 
 def _all(family: Sequence[_Within]) -> list[Effect]:

@@ -1,7 +1,9 @@
 """A line a pack in a CSV file, as tools read it that look for change points over commits.
 
 Apache Otava (0.8) reads a CSV with a column of times, columns of numbers, and attributes such as the commit; beside the
-file a configuration for it is written, `<name>.otava.yaml`, which names them and says that less is better.
+file a configuration for it is written, `<name>.otava.yaml`, which names them and says that less is better. It takes no
+gaps, and a NaN hides all change points of its column: what is not known, as a p99 among requests that were not served
+(which the column of lost requests shows), stays at what was known last.
 """
 
 import csv
@@ -53,8 +55,10 @@ def append(board: Board, path: Path, now: datetime | None = None) -> None:
     values = columns_of(board)
     names = [TIME, COMMIT, *values]
     there = path.read_text(encoding="utf-8") if path.exists() else ""
+    last: list[str] = []
     if there:
-        before = next(csv.reader(io.StringIO(there)))
+        before, *lines = csv.reader(io.StringIO(there))
+        last = lines[-1][2:] if lines else []
         if before != names:
             other = sorted(set(before) ^ set(names))
             differing = ", ".join(other[:3])
@@ -64,7 +68,8 @@ def append(board: Board, path: Path, now: datetime | None = None) -> None:
     if not there:
         writer.writerow(names)
     moment = (now or datetime.now(UTC)).astimezone(UTC)
-    told = ["" if value is None else f"{value:.6g}" for value in values.values()]
+    known = last or ["0"] * len(values)
+    told = [was if value is None else f"{value:.6g}" for value, was in zip(values.values(), known, strict=True)]
     writer.writerow([f"{moment:%Y-%m-%d %H:%M:%S +0000}", "+".join(board.commits), *told])
     write_text(path, there + text.getvalue())
     write_text(path.with_suffix(".otava.yaml"), yaml.safe_dump(configuration(path, list(values)), sort_keys=False))

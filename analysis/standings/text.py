@@ -129,10 +129,13 @@ def protocol_told(board: Board) -> list[str]:
     how = "simulated (virtual time)" if protocol.is_virtual else f"live (engine={protocol.engine})"
     length = "as long as each scenario" if protocol.duration_s is None else f"{protocol.duration_s:g} s each"
     arms = "; ".join(f"{arm.name}: {shlex.join(arm.typed)}" for arm in protocol.arms)
+    common = f" All: {shlex.join(protocol.common)}." if protocol.common else ""
+    called = "; ".join(f"{arm}: {program}" for arm, program in board.versions)
+    programs = f" Programs: {called}." if called else ""
     return [
         f"Runs: {how}, {length}, {len(protocol.seeds)} seeds (from {protocol.seeds[0]} on); arms of one seed had "
         "the same requests at the same moments; within a seed and pathology in an order drawn from the seed.",
-        f"Arms: {arms}." + (f" All: {shlex.join(protocol.common)}." if protocol.common else ""),
+        f"Arms: {arms}.{common}{programs}",
         f"A run whose instrument did not work was repeated, {protocol.tries} tries at most. Commit: "
         f"{', '.join(board.commits)}.",
     ]

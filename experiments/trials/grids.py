@@ -1,10 +1,10 @@
 """What tuning may try: a YAML file, data and nothing else.
 
-    own:                                  # keys that every arm with Aegis' own router may be tuned by
+    all:                                  # keys that every arm with a router may be tuned by
       router.timeouts.attempt_s: [1, 2]
-    policy:                               # likewise, of a policy
+    policy:                               # besides, of a policy of Aegis' own router
       peak_ewma: {policy.decay_s: [1, 10]}
-    router:                               # of another data plane, by what `router=` chooses
+    data_plane:                           # besides, of another data plane
       envoy: {router.algorithm: [least_request, round_robin]}
 
 `conf/tuning.yaml` is the one that is published. Every arm gets as many tries, its own settings among them; the rest are
@@ -23,7 +23,7 @@ from analysis.standings.protocol import ArmPlan
 from experiments.plan.config import Config, ConfigError
 from experiments.sweep.job import key_of
 
-OWN, POLICY, ROUTER = "own", "policy", "router"
+ALL, POLICY, DATA_PLANE = "all", "policy", "data_plane"
 Grid = dict[str, list[Any]]
 """Values by key."""
 
@@ -38,10 +38,10 @@ def read_grids(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"--tune={path}: cannot be read ({' '.join(str(error).split())})") from error
-    if not isinstance(content, dict) or set(content) - {OWN, POLICY, ROUTER}:
-        raise ConfigError(f"--tune={path}: must have the sections {OWN}, {POLICY} and {ROUTER}, and no others")
-    _check(path, OWN, content.get(OWN) or {})
-    for section in (POLICY, ROUTER):
+    if not isinstance(content, dict) or set(content) - {ALL, POLICY, DATA_PLANE}:
+        raise ConfigError(f"--tune={path}: must have the sections {ALL}, {POLICY} and {DATA_PLANE}, and no others")
+    _check(path, ALL, content.get(ALL) or {})
+    for section in (POLICY, DATA_PLANE):
         named = content.get(section) or {}
         if not isinstance(named, dict):
             raise ConfigError(f"--tune={path}: {section}: must be sections by name")
@@ -60,13 +60,13 @@ def _check(path: Path, where: str, grid: object) -> None:
 
 def grid_of(content: Mapping[str, Any], arm: ArmPlan, config: Config) -> Grid:
     """What an arm may be tuned by; a key that it sets itself is left to it."""
-    grid: Grid = {}
+    if config.router is None:
+        return {}
+    grid: Grid = dict(content.get(ALL) or {})
     if config.own_router is not None:
-        grid |= content.get(OWN) or {}
         grid |= (content.get(POLICY) or {}).get(config.policy["name"]) or {}
     else:
-        chosen = next((word.partition("=")[2] for word in arm.overrides if key_of(word) == ROUTER), "")
-        grid |= (content.get(ROUTER) or {}).get(chosen) or {}
+        grid |= (content.get(DATA_PLANE) or {}).get(config.router.data_plane) or {}
     typed = {key_of(word) for word in arm.overrides}
     return {key: values for key, values in grid.items() if key not in typed}
 

@@ -206,6 +206,11 @@ def test_a_series_is_one_line_a_pack_with_less_as_better_and_refuses_other_arms(
     told = yaml.safe_load((tmp_path / "nightly.otava.yaml").read_text())["tests"]["nightly"]
     assert told["time_column"] == "time" and told["attributes"] == ["commit"]
     assert {metric["direction"] for metric in told["metrics"].values()} == {-1}
+    lost = {("hang", "a"): cell([None] * 5, failed=60, arm="a"), ("hang", "b"): cell([4.0] * 5, arm="b")}
+    series.append(board_of(lost, ["a", "b"]), path)  # Otava takes no gap: the last value that was known, and what was lost
+    last = list(csv.DictReader(io.StringIO(path.read_text())))[-1]
+    assert last["hang__a__times_floor_p99_fault"] == rows[-1]["hang__a__times_floor_p99_fault"]
+    assert float(last["hang__a__lost_share"]) == pytest.approx(0.03)
     other = board_of(cells_of({"a": [1.0, 1.1], "z": [2.0, 2.1]}), ["a", "z"], seeds=2)
     with pytest.raises(FolderError, match="other arms or pathologies"):
         series.append(other, path)

@@ -130,7 +130,7 @@ def test_the_published_grid_gives_every_arm_as_many_tries_its_own_first():
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("[1]", "must have the sections"), ("mine: {}", "must have the sections"), ("own: {a: 3}", "must be a list of values"),
+    [("[1]", "must have the sections"), ("mine: {}", "must have the sections"), ("all: {a: 3}", "must be a list of values"),
      ("policy: {x: {policy.y: []}}", "must be a list of values"), ("policy: [x]", "must be sections by name")],
 )  # fmt: skip
 def test_a_grid_is_data_and_checked(tmp_path, text, why):
@@ -243,7 +243,7 @@ def test_what_is_typed_wrong_is_one_line_and_nothing_is_left(tmp_path, words, wh
 
 def test_tuning_tries_as_many_settings_for_each_arm_and_says_what_it_bought(tmp_path):
     grid = tmp_path / "grid.yaml"
-    grid.write_text(yaml.safe_dump({"own": {"router.timeouts.attempt_s": [1, 5]}, "policy": {"least_request": {"policy.choices": [0, 2]}}}))
+    grid.write_text(yaml.safe_dump({"all": {"router.timeouts.attempt_s": [1, 5]}, "policy": {"least_request": {"policy.choices": [0, 2]}}}))
     words = ("--suite", "hang", "--arms", "policy=least_request,round_robin", "--seeds", "2", "--duration", "14", "--processes", "1",
              "--tune", str(grid), "--tune-tries", "3", "--tune-seeds", "1")  # fmt: skip
     done = pack(*words, output=tmp_path / "pack")

@@ -58,7 +58,8 @@ def describe(pack: Path, board: Board, same: Sequence[Same], tuned: Sequence[str
                 pictures=[picture for _, picture, _ in shown], is_for_screens=True),
         Section("Comparisons", sheets=[], folded=[_comparisons(board)], is_for_screens=True),
         Section("What was left out", left_out(board) or ["Nothing but the requests of the warm-up."]),
-        Section("Protocol and versions", protocol_told(board), sheets=_versions([run for *_, run in shown])),
+        Section("Protocol and versions", protocol_told(board), sheets=_versions([run for *_, run in shown]),
+                folded=_otherwise(board)),
         Section("To do it again", commands=commands(board, pack)),
     ]  # fmt: skip
     measured = sum(len(cell.seeds) for row in board.rows for cell in row.cells)
@@ -70,6 +71,11 @@ def describe(pack: Path, board: Board, same: Sequence[Same], tuned: Sequence[str
         is_valid=any(row.best for row in board.rows),
         sections=sections,
     )
+
+
+def _otherwise(board: Board) -> list[Sheet]:
+    title = "What other programs do otherwise than Aegis' router with the same settings"
+    return [Sheet(title, ("arm", "what"), board.otherwise)] if board.otherwise else []
 
 
 def _versions(runs: Sequence[Run]) -> list[Sheet]:
