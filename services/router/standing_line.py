@@ -28,8 +28,8 @@ CHANCE: Final = 0.1
 SURE: Final = -math.log(CHANCE) / math.log(SPARE)
 """So many in line at the faster fleet."""
 UNAWAITED: Final = 0.1
-"""Where more than this share of the answers leave a slot for which nobody waits, there are slots, and who stands in line
-was sent to the wrong replica: of a fleet in overload next to none do."""
+"""Where more than this share of the answers leave a slot for which nobody waits, there are slots, and who stands in
+line was sent to the wrong replica: of a fleet in overload next to none do."""
 HELD: Final = 0.5
 """Share of the bound that a line may have in an overload."""
 OVER: Final = 0.25
