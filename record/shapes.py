@@ -144,6 +144,7 @@ class DataPlane(TypedDict):
     version: str
     """As it says it itself; empty = it does not."""
     algorithm: str
+    """In its own words; empty = none was named."""
     tells: bool
     """Whether it shows whom it takes out of rotation."""
     otherwise: list[str]

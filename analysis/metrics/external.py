@@ -49,7 +49,9 @@ def notes_of_stand_in(run: Run) -> Iterator[str]:
     if name is None:
         return
     about = run.manifest.get("data_plane")
-    called = name if about is None else f"{name} {about['version']} ({about['algorithm']})"
+    called = name
+    if about is not None:
+        called = f"{name} {about['version']} ({about['algorithm'] or 'no algorithm named'})".replace("  ", " ")
     unknown = "panics, the reasons of picks, hedges and the router's own time"
     if not tells_rotation(run.manifest):
         unknown += ", and whom it has taken out: detection"

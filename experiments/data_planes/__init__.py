@@ -117,8 +117,13 @@ def local(ports: Sequence[int]) -> tuple[Upstream, ...]:
     return tuple(Upstream(f"r{number}", HOST, port) for number, port in enumerate(ports, 1))
 
 
-def found(name: str, variable: str) -> str | None:
+def found(name: str, variable: str, *others: str) -> str | None:
     """A program: the one that the environment variable names, of this Python's environment, of the path, or /usr/sbin.
+
+    Args:
+        name: what it is called.
+        variable: of the environment.
+        others: what it is called, too, where it is not called `name`.
 
     Returns:
         Its path; None = it is nowhere.
@@ -127,16 +132,18 @@ def found(name: str, variable: str) -> str | None:
     places = [os.path.dirname(sys.executable), None, "/usr/sbin"]
     if named:
         return shutil.which(named)
-    return next((program for place in places if (program := shutil.which(name, path=place))), None)
+    every = ((each, place) for place in places for each in (name, *others))
+    return next((program for each, place in every if (program := shutil.which(each, path=place))), None)
 
 
-def said(words: Sequence[str]) -> str:
-    """What a program prints, errors included, its lines joined by blanks; empty where it cannot be asked."""
+def said(words: Sequence[str], lines: int | None = None) -> str:
+    """What a program prints, errors included, its first `lines`, or all, joined by blanks; empty where it cannot be
+    asked."""
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=SAYS_WITHIN_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return " ".join((done.stdout + done.stderr).split())
+    return " ".join(" ".join((done.stdout + done.stderr).splitlines()[:lines]).split())
 
 
 class DataPlane(Protocol):

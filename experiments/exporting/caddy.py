@@ -30,6 +30,18 @@ CLIENT_IDLE_S = 75
 """As the other programs here; Caddy's own is five minutes."""
 BALANCE = ("round_robin", "random", "least_request", "consistent_hash")
 """The other policies: `least_conn`."""
+HASH = f"header {KEY} {{\n\t\t\tfallback random_choose 2\n\t\t}}"
+"""By the key; who has none goes to the less loaded of two."""
+ALGORITHMS = {
+    "least_conn": "least_conn",
+    "random_choose": "random_choose 2",
+    "round_robin": "round_robin",
+    "random": "random",
+    "first": "first",
+    "header": HASH,
+}
+TURNS = "weighted_round_robin"
+"""What becomes of `round_robin` where there are weights; the others take none."""
 CONFIGURATION = """\
 {{
 {lines}	auto_https off
@@ -100,17 +112,17 @@ def _weights(deployment: Deployment) -> list[int]:
 
 
 def _balance(deployment: Deployment) -> str:
-    policy, weights = deployment.policy, _weights(deployment)
-    match policy["name"]:
-        case "round_robin":
-            return f"weighted_round_robin {' '.join(map(str, weights))}" if weights else "round_robin"
-        case "random":
-            return "random"
-        case "consistent_hash":
-            return f"header {KEY} {{\n\t\t\tfallback random_choose 2\n\t\t}}"
-        case "least_request" if policy.get("choices"):
-            return f"random_choose {policy['choices']}"
-    return "least_conn"
+    policy = deployment.policy
+    if deployment.algorithm is not None:
+        named = ALGORITHMS[deployment.algorithm]
+    elif policy["name"] == "least_request" and policy.get("choices"):
+        named = f"random_choose {policy['choices']}"
+    elif policy["name"] == "consistent_hash":
+        named = HASH
+    else:
+        named = policy["name"] if policy["name"] in ALGORITHMS else "least_conn"
+    weights = _weights(deployment)
+    return f"{TURNS} {' '.join(map(str, weights))}" if weights and named == "round_robin" else named
 
 
 def _retries(deployment: Deployment) -> Iterator[str]:
@@ -150,14 +162,18 @@ def _ejection(deployment: Deployment) -> Iterator[str]:
 
 def _lost(deployment: Deployment) -> Iterator[str]:
     settings, policy = deployment.settings, deployment.policy
-    if policy["name"] not in BALANCE:
+    if deployment.algorithm is not None:
+        pass  # what was asked for is what there is
+    elif policy["name"] not in BALANCE:
         yield policy_lost(policy, "least_conn: the fewest requests in flight, of all servers")
     elif policy["name"] == "consistent_hash":
         yield f"policy.balance_factor={policy['balance_factor']:g}: nothing bounds what one server gets"
-    if _weights(deployment) and policy["name"] != "round_robin":
-        yield f"{_balance(deployment).split()[0]} takes no weights (replica.weights)"
+    if _weights(deployment) and not (named := _balance(deployment)).startswith(TURNS):
+        yield f"{named.split()[0]} takes no weights (replica.weights)"
     yield from handling_lost(deployment)
     if settings.health.enabled:
+        if settings.health.unhealthy_threshold > 1:
+            yield "failed checks add up over those that passed between them (router.health.unhealthy_threshold)"
         if settings.health.jitter:
             yield "checks are made of all servers at once, after intervals that are all the same (router.health.jitter)"
         if settings.health.panic_threshold > 0:

@@ -40,6 +40,7 @@ STRATEGIES = {
 }
 BALANCE = {"round_robin": "wrr", "peak_ewma": "leasttime", "weighted_latency": "leasttime"}
 """The other policies: `p2c`. `hrw` goes by the client's address alone, no header, so that nothing here becomes it."""
+ALGORITHMS = ("p2c", "wrr", "leasttime", "hrw")
 WEIGHTLESS = ("p2c",)
 
 
@@ -70,7 +71,7 @@ def _time(seconds: float) -> str:
 
 
 def _strategy(deployment: Deployment) -> str:
-    return BALANCE.get(deployment.policy["name"], "p2c")
+    return deployment.algorithm or BALANCE.get(deployment.policy["name"], "p2c")
 
 
 def _http(deployment: Deployment) -> dict[str, Any]:
@@ -134,7 +135,9 @@ def _servers(deployment: Deployment) -> Iterator[dict[str, Any]]:
 
 def _lost(deployment: Deployment) -> Iterator[str]:
     settings, policy, strategy = deployment.settings, deployment.policy, _strategy(deployment)
-    if policy["name"] not in ("round_robin", "least_request"):
+    if deployment.algorithm is not None:
+        pass  # what was asked for is what there is
+    elif policy["name"] not in ("round_robin", "least_request"):
         yield policy_lost(policy, f"{strategy}: {STRATEGIES[strategy]}")
     elif policy["name"] == "least_request" and policy.get("choices") != 2:
         yield f"policy.choices={policy.get('choices', 0)}: p2c looks at two servers"

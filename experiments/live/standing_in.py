@@ -12,9 +12,10 @@ from typing import Any
 
 import psutil
 
-from experiments.data_planes import DATA_PLANES, HOST, Arm, Front, Member
+from experiments.data_planes import HOST, Arm, Front, Member
 from experiments.live.registry import Registry
 from experiments.plan.config import Config
+from experiments.plan.data_planes import arm_of
 from experiments.runner.healing import has_ended, told_by_itself
 from services.processes import ServiceProcess, StartError
 from services.router.settings import TICK_S, RouterSettings
@@ -39,12 +40,13 @@ class StandIn:
         self._logs = logs
         self._raw = raw
         values = {each.name: getattr(router, each.name) for each in dataclasses.fields(RouterSettings)}
-        algorithm = router.algorithm or DATA_PLANES.find(self._name).algorithms[0]
+        self._router = router
+        self._plane: Arm = arm_of(router)
+        algorithm = router.algorithm or next(iter(self._plane.algorithms), None)
         settings, folder = RouterSettings(**values), logs / DATA_PLANE
         ports = free_ports(2)
         self._front = Front(ports[0], (), settings, "", folder, algorithm, ports[1], tuple(config.replica_ids))
         self._registry = Registry(self._tell, self._name)
-        self._plane: Arm = DATA_PLANES.create(self._name, {})
         self._process: ServiceProcess | None = None
         self._leader: int | None = None
         """The process id of the last process that was started, which leads the group of all that it starts."""
@@ -79,7 +81,7 @@ class StandIn:
             self.addresses = {"url": f"http://{HOST}:{self._front.port}", "admin": admin}
             self._watching = asyncio.create_task(self._watch())
         async with self._one_by_one:
-            self._plane = DATA_PLANES.create(self._name, {})
+            self._plane = arm_of(self._router)
             self._told = tuple(each for each in self._registry.members if not each.draining)
             command = self._plane.command(self._front.behind(self._told))
             if command is None:
@@ -111,7 +113,7 @@ class StandIn:
         return {
             "name": self._name,
             "version": self._plane.version(),
-            "algorithm": self._front.algorithm,
+            "algorithm": self._front.algorithm or "",
             "tells": self._plane.tells,
             "otherwise": list(self._plane.otherwise(self._front.behind(self._told))),
         }

@@ -174,6 +174,12 @@ class RouterConfig(RouterSettings):
     algorithm: str | None = None
     """How another data plane balances, in its own words (docs/data_planes.md); unset = its first choice. Aegis' router
     has `policy`."""
+    command: str | None = None
+    """Of router=custom: the command that runs it in the foreground, with `{config}` where its configuration stands."""
+    template: str | None = None
+    """Of router=custom: a file, Jinja's template of that configuration (docs/data_planes.md)."""
+    version_command: str = ""
+    """Of router=custom: a command that prints its version, for the manifest; empty = there is none."""
     url: str | None = None
     """Of router=external: where a proxy or service that runs already listens, as `http://127.0.0.1:8000`. Unset = Aegis
     starts its own router."""
@@ -181,8 +187,8 @@ class RouterConfig(RouterSettings):
     """True: the router writes down what its policy is told and answers, in `logs/decisions.jsonl`, by which `aegis
     conformance` asks the policy again (docs/conformance.md). Live runs of Aegis' own router as a process alone."""
     replica_port: Annotated[int | None, Bounds(1, 65_535)] = None
-    """With router.url: the port of replica r1, which the proxy knows; r2 has the next, and so on. Unset = nothing of
-    Aegis is behind it, replicas=0."""
+    """With router.url, and of router=custom: the port of replica r1, which the proxy knows; r2 has the next, and so on.
+    Unset with router.url = nothing of Aegis is behind it, replicas=0."""
     ports: list[int] = field(default_factory=list)
     """With router.url: further ports of this machine at which the system under test listens. Who listens there belongs
     to it, as who listens at router.url does: its CPU is `cpu_router_cores`, and no foreign process's."""

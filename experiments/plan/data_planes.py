@@ -2,11 +2,16 @@
 
 from collections.abc import Collection
 from operator import attrgetter
+from typing import Any
 
 from experiments.data_planes import DATA_PLANES, OF_ARMS, OURS, Arm
 from experiments.plan.config import Config, ConfigError, RouterConfig, require
 from experiments.plan.engines import Engine
 
+OF_CUSTOM = ("command", "template", "version_command")
+NEEDED = ("command", "template")
+"""Without which router=custom is nothing; `router.replica_port` is of its group."""
+LAST_PORT = 65_535
 LATENCY = "p95_ms"
 """The signal of scalers that only Aegis' router knows."""
 
@@ -31,6 +36,38 @@ def _arm_of(router: RouterConfig) -> type[Arm]:
     return plane
 
 
+def arm_of(router: RouterConfig) -> Any:  # noqa: ANN401 - an Arm; each has options of its own
+    """The data plane that `router` names, with those of its options that are keys of `router`.
+
+    Raises:
+        ValueError: there is none, or it refuses them.
+    """
+    fields = {key: value for key in DATA_PLANES.options(router.data_plane) if (value := getattr(router, key, None))}
+    return DATA_PLANES.create(router.data_plane, fields)
+
+
+def _check_options(router: RouterConfig, key: str) -> None:
+    """That the keys of one data plane alone are set with it, all of them."""
+    known = DATA_PLANES.options(router.data_plane)
+    for name in OF_CUSTOM:
+        value = getattr(router, name)
+        if name not in known and value:
+            raise ConfigError(f"router.{name}={value}: goes with router=custom")
+        if name in known and name in NEEDED and not value:
+            raise ConfigError(f"{key}: needs router.{name}, see docs/data_planes.md")
+
+
+def _check_algorithm(router: RouterConfig, plane: Any) -> None:  # noqa: ANN401 - as above
+    """That it has it; or that its template asks for one."""
+    if router.algorithm is None:
+        return
+    known = plane.algorithms
+    if known and router.algorithm not in known:
+        raise ConfigError(f"router.algorithm={router.algorithm}: {router.data_plane} has {', '.join(known)}")
+    if not known and not plane.takes_algorithm:
+        raise ConfigError(f"router.algorithm={router.algorithm}: router.template does not ask for `algorithm`")
+
+
 def check_data_plane(config: Config, engine: type[Engine]) -> None:
     """That there is such a one, that the engine can start it, and that it has what is turned on.
 
@@ -43,13 +80,17 @@ def check_data_plane(config: Config, engine: type[Engine]) -> None:
     if not config.stands_in:
         must = "left out with Aegis' router, which has policy=NAME; it goes with router=envoy and the like"
         require(router.algorithm is None, "router.algorithm", router.algorithm, must)
+        _check_options(router, "")
         return
     plane, key = _arm_of(router), f"router.data_plane={router.data_plane}"
     if not getattr(engine, "has_data_planes", False):
         raise ConfigError(f"{key}: engine={engine.name} cannot run it; take engine=local")
-    known = plane.algorithms
-    if router.algorithm is not None and router.algorithm not in known:
-        raise ConfigError(f"router.algorithm={router.algorithm}: {router.data_plane} has {', '.join(known)}")
+    _check_options(router, key)
+    if router.replica_port is not None:
+        most = LAST_PORT - router.replica_port + 1
+        must = f"at most {most} with router.replica_port={router.replica_port}: ports end at {LAST_PORT}"
+        require(len(config.replica_ids) <= most, "replicas", config.replicas, must)
+    _check_algorithm(router, arm_of(router))
     for name in plane.lacks:
         if value := attrgetter(name)(router):
             raise ConfigError(f"router.{name}={value}: {router.data_plane} has nothing like it; leave it out")
@@ -86,7 +127,7 @@ def refuse_policy(config: Config, typed: Collection[str]) -> None:
     for key in sorted(typed):
         if key.partition(".")[0] == "policy":
             plane = config.router.data_plane
-            known = ", ".join(_arm_of(config.router).algorithms)
+            known = ", ".join(_arm_of(config.router).algorithms) or "a word for its template"
             raise ConfigError(f"{key}: is of Aegis' own router; {plane} has router.algorithm={known}")
 
 
@@ -97,6 +138,6 @@ def check_installed(config: Config) -> None:
         ConfigError: it is not; names the package.
     """
     assert config.router is not None
-    plane = DATA_PLANES.create(config.router.data_plane, {})
+    plane = arm_of(config.router)
     if plane.program() is None:
         raise ConfigError(f"router.data_plane={plane.name}: is not installed; install {plane.package}")

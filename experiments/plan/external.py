@@ -55,6 +55,8 @@ def check_external(config: Config, engine: type[Engine]) -> None:
         given = [] if router is None else [("router", router, RouterConfig(), OF_ROUTER)]
         for section, values, plain, names in (*given, ("load", load, LoadConfig(), OF_LOAD)):
             for name in names:
+                if name == "replica_port" and router is not None and router.data_plane == "custom":
+                    continue  # which is told where they are, too
                 if (value := getattr(values, name)) != getattr(plain, name):
                     raise ConfigError(f"{section}.{name}={value}: goes with router=external router.url=...")
         return

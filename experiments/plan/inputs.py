@@ -92,6 +92,8 @@ def _places(config: Config) -> Iterator[_Place]:
     for sections, demand in demands:
         yield _Place(sections, demand, "file", demand.distribution == "empirical")
     yield _Place(("autoscaling",), config.autoscaling, "capacity", config.autoscaling.capacity is not None)
+    if config.router is not None:
+        yield _Place(("router",), config.router, "template", config.router.template is not None)
     yield _Place(("load",), config.load, "headers_file", False)  # a hash of a short secret would tell it
     yield _Place(("load",), config.load, "body_file", config.load.body_file is not None)
 

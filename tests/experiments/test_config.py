@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import random
+import shlex
 from copy import deepcopy
 
 import pytest
@@ -40,13 +41,14 @@ def planned(*overrides):
 @pytest.mark.parametrize("file", FILES)
 def test_every_file_begins_with_a_command_that_uses_it(file, tmp_path, monkeypatch):
     (tmp_path / "rates.txt").write_text("1\n2\n")
+    (tmp_path / "proxy.conf.j2").write_text("{{ port }}\n")
     monkeypatch.chdir(tmp_path)
     first = (CONF / file).read_text().removeprefix("# @package _global_\n").splitlines()[0]
     if file == "hydra/help/aegis.yaml":
         assert first == "# python -m experiments.run --help"  # what that shows: test_keys.py
         return
     assert first.startswith("# python -m experiments.run +scenario=")
-    overrides = first.removeprefix("# python -m experiments.run ").split()
+    overrides = shlex.split(first.removeprefix("# python -m experiments.run "))
     group, _, name = file.removesuffix(".yaml").rpartition("/")
     assert not group or f"{group}={name}" in [override.lstrip("+") for override in overrides]
     planned(*overrides)
