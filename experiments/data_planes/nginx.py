@@ -125,9 +125,9 @@ class Nginx:
 
 
 def _attempts(front: Front) -> list[str]:
-    """Lines that count the addresses in `$upstream_addr`, one an attempt; it is a name where nobody was asked."""
-    one = "[0-9.]+:[0-9]+"
-    counted = [f'"~^{one}(, {one}){{{more}}}$" {more + 1};' for more in range(front.settings.retry.max_attempts)]
+    """Lines that count the addresses in `$upstream_addr`, one an attempt; a name stands for nobody who is left."""
+    one, most = "[0-9.]+:[0-9]+", front.settings.retry.max_attempts
+    counted = [f'"~^{one}(, {one}){{{more}}}(, [a-z]+)?$" {more + 1};' for more in range(most)]
     lines = ["map $upstream_addr $attempts {", '  default "";', *(f"  {each}" for each in counted), "}"]
     return [*lines, "add_header X-Aegis-Attempts $attempts always;"]
 
