@@ -69,7 +69,7 @@ WRONG = [
         ["policy=peak_ewma", "policy.choices=2"],
         ["policy.choices: peak_ewma takes", "choices goes with policy=adaptive and policy=least_request"],
     ),
-    (["scaler.target=2"], ["scaler.target: none takes no options", "target goes with", "scaler=target_tracking"]),
+    (["scaler.target=2"], ["scaler.target: none takes time_factor; target goes with", "scaler=target_tracking"]),
     (["policy=peak_ewma", "policy.decay_s=50ms"], ["policy.decay_s=50ms: must be seconds, a number, as policy.decay_s=0.05"]),
     (["workload.demand.mean_ms=50ms"], ["=50ms: must be milliseconds, a number, as workload.demand.mean_ms=50"]),
     (["workload.demand.mean_ms=null"], ["mean_ms=null: must be milliseconds, a number"]),
