@@ -265,7 +265,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.router_cost", description=(__doc__ or "").partition("\n")[0]
     )
-    peers = [name for name in DATA_PLANES.usable() if name not in OURS]
+    peers = [name for name in DATA_PLANES.usable() if name not in OURS and not DATA_PLANES.options(name)]
     parser.add_argument("--policies", nargs="*", default=["adaptive", "least_request", "peak_ewma"], metavar="NAME",
                         help=f"of Aegis' router: {POLICIES.listed()}")  # fmt: skip
     parser.add_argument("--peers", nargs="*", default=peers, metavar="NAME", choices=peers,

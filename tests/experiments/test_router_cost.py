@@ -106,6 +106,7 @@ def test_the_table_orders_by_cost_and_shows_the_spread():
     ("typed", "said"),
     [
         (["--policies", "fastest"], "there is no fastest.py"),
+        (["--peers", "custom"], "invalid choice: 'custom'"),
         (["--peers", "squid"], "invalid choice: 'squid'"),
         (["--replicas", "1001"], "invalid choice: 1001"),
         (["--policies", "--peers"], "nothing to measure"),
