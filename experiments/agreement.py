@@ -194,7 +194,7 @@ class Ranking(NamedTuple):
     metric: str
     arms: int
     tau: float
-    """Kendall's, between the live and the simulated order."""
+    """Kendall's, between the live and the simulated order; NaN where one of them is none, as all are alike."""
 
 
 def rankings(arms: list[Arm]) -> list[Ranking]:
@@ -248,22 +248,27 @@ def table(arms: list[Arm]) -> str:
     taus = rankings(arms)
     if taus:
         lines += ["", "| compared under | what | by | of them | Kendall's tau |", "|---|---|---|---|---|"]
-        lines += [f"| {each.shared} | {each.group} | {each.metric} | {each.arms} | {each.tau:.2f} |" for each in taus]
+        for each in taus:
+            tau = "-" if math.isnan(each.tau) else f"{each.tau:.2f}"
+            lines.append(f"| {each.shared} | {each.group} | {each.metric} | {each.arms} | {tau} |")
     return "\n".join(lines) + "\n"
 
 
 def _followed(arms: list[Arm]) -> list[str]:
     """How many seconds simulated replicas were as many as live ones, and why not; nothing where nothing scales."""
-    rows = [("| " + arm.label, arm.courses, arm.as_started) for arm in arms if arm.courses]
-    if not rows:
+    followed = [arm for arm in arms if arm.courses]
+    if not followed:
         return []
+    shared = set.intersection(*(set(arm.label.split()) for arm in followed)) if len(followed) > 1 else set[str]()
+    names = [" ".join(word for word in arm.label.split() if word not in shared) or arm.scaler for arm in followed]
+    rows = [("| " + name, arm.courses, arm.as_started) for name, arm in zip(names, followed, strict=True)]
     rows.append(("| all", *([one for row in rows for one in row[place]] for place in (1, 2))))  # type: ignore[arg-type]
     lines = [
         "",
         "Seconds in which the simulated run wanted, and had, as many replicas as the live one, or one more or fewer; "
-        "of the others, why: "
-        "their starts took another time, the same was wanted at another moment, other work was in flight, or windows "
-        "and replicas remember what was before:",
+        "of the others, why: the same was wanted at another moment, starts took another time, other work was in "
+        "flight, or windows and replicas remember what was before:",
+        *([f"All are {' '.join(word for word in followed[0].label.split() if word in shared)}."] if shared else []),
         "",
         "| arm | runs | seconds | wanted, % | had, % | both, % | both, started as live, % | most apart | "
         + " | ".join(f"{reason}, s" for reason in REASONS) + " |",

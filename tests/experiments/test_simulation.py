@@ -1,11 +1,13 @@
 """`engine=sim` as a user runs it: the same files as of a live run, sweeps, maps, and what it refuses."""
 
 import json
+from collections import Counter
 
 import pandas as pd
 import pytest
 
 from analysis.regimes import main as regimes
+from analysis.scaling.following import Following
 from experiments.agreement import Arm, rankings, table, values
 from experiments.agreement import main as agreement
 from record.metrics import Metrics
@@ -173,6 +175,26 @@ def test_live_and_simulated_policies_are_ranked_alike_or_not():
     failing.pairs[1][0]["latency_p99_ms"] = failing.pairs[1][1]["latency_p99_ms"] = None  # among the failed: the slowest
     assert rankings([*arms[:2], failing])[0][3:] == (3, 1.0)
     assert "| routed policy=a | 2 | - | +10.0 (+10.0 to +10.0) % |" in table(arms)
+
+
+def test_agreement_tells_how_many_replicas_followed_and_ranks_scalers_by_what_they_cost():
+    def arm(scaler, paid, simulated, within):
+        nothing = Metrics(
+            latency_p50_ms=None, latency_p99_ms=None, error_rate=None, detection_s=None, recovery_s=None,
+            times_floor_p99=None, offered_requests=100, failed_requests=0, requests_fault=0, served_share=1.0,
+            slo_violation_share=0.0, scaling_regret=None,
+        )  # fmt: skip
+        both = (nothing | {"paid_replica_seconds": paid}, nothing | {"paid_replica_seconds": simulated})
+        course = Following(40, 40, within, within, 3, Counter(starts=40 - within))
+        return Arm(f"autoscale replicas=2 scaler={scaler}", "adaptive", [both], scaler, [course, course], [course])
+
+    arms = [arm("hpa", 90.0, 80.0, 38), arm("knative", 60.0, 70.0, 30)]
+    told = table(arms)
+    assert "All are autoscale replicas=2." in told
+    assert "| scaler=knative | 2 | 80 | 100.0 | 75.0 | 75.0 | 75.0 | 3 | 0 | 20 | 0 | 0 |" in told
+    assert "| all | 4 | 160 | 100.0 | 85.0 | 85.0 | 85.0 | 3 | 0 | 24 | 0 | 0 |" in told
+    assert "| autoscale replicas=2 | scaler | paid_replica_seconds | 2 | 1.00 |" in told
+    assert "scaling_regret" not in told, "nobody knows it"
 
 
 def test_agreement_tells_the_values_of_the_faults_phase_and_all_that_was_lost():
