@@ -27,6 +27,7 @@ from experiments.runner.exit_status import ExitStatus
 from experiments.runner.reader import outlive_the_reader
 from experiments.runner.supervision import Interrupted, say
 from experiments.trials.arms import parse_arms
+from experiments.trials.grids import read_grids
 from experiments.trials.measuring import Campaign, Trial, cores, expected_s, in_order
 from experiments.trials.planning import Asked, Planned, planned
 from experiments.trials.suites import ALL, scenarios_of
@@ -133,6 +134,8 @@ def _asked(chosen: argparse.Namespace) -> tuple[Asked, Tuning | None]:
             raise ConfigError(f"--replicas={chosen.replicas}: must be numbers with commas, as 8,64,512")
         sizes = [int(text) for text in texts]
     arms = parse_arms(chosen.arms)
+    if chosen.tune is not None:
+        read_grids(chosen.tune)
     asked = Asked(scenarios_of(chosen.suite), arms, tuple(chosen.words), chosen.duration, sizes)
     tuning = None if chosen.tune is None else Tuning(chosen.tune, chosen.tune_tries, chosen.tune_seeds)
     return asked, tuning

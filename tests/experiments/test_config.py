@@ -11,6 +11,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from experiments import evidence
 from experiments.plan import config as configuration
 from experiments.plan import store
 from experiments.plan.config import Config
@@ -46,6 +47,10 @@ def test_every_file_begins_with_a_command_that_uses_it(file, tmp_path, monkeypat
     first = (CONF / file).read_text().removeprefix("# @package _global_\n").splitlines()[0]
     if file == "hydra/help/aegis.yaml":
         assert first == "# python -m experiments.run --help"  # what that shows: test_keys.py
+        return
+    if file == "tuning.yaml":
+        words = first.removeprefix("# python -m experiments.evidence ").replace("conf/", f"{CONF}/").split()
+        assert evidence.main([*words, "--suite", "hang", "--dry-run"]) == 0
         return
     assert first.startswith("# python -m experiments.run +scenario=")
     overrides = shlex.split(first.removeprefix("# python -m experiments.run "))
