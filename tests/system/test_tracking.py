@@ -14,7 +14,6 @@ from tests.running import ROOT, job_of, manifest, metrics
 from tests.system.tracked import (
     POLICIES,
     client_of,
-    database,
     files,
     logged,
     measured,
@@ -25,16 +24,6 @@ from tests.system.tracked import (
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("tracking")
-
-
-@pytest.fixture(scope="module")
-def env(place):
-    return database(place)
 
 
 @pytest.fixture(scope="module")

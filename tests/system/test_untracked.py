@@ -25,7 +25,6 @@ from tests.system.tracked import (
     SHORT,
     client_of,
     compared_sweep,
-    database,
     files,
     log_later,
     logged,
@@ -41,16 +40,6 @@ LONG = [*SHORT, "workload.duration_s=600"]
 MUCH_TIME_S = 200
 """A run of 2 s with nothing to log to takes about 10 s, and 50 where a machine is busy; MLflow's own seven retries wait
 four minutes."""
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("tracking")
-
-
-@pytest.fixture(scope="module")
-def env(place):
-    return database(place)
 
 
 @pytest.fixture(scope="module")
