@@ -187,7 +187,7 @@ class WorkloadSettings:
 
     def has_own_rate(self) -> bool:
         """Whether arrivals have a rate of their own, which only in the mean over seeds is the profile's."""
-        return bool(getattr(self.process(), "has_own_rate", False))
+        return self.process().has_own_rate
 
     def rate_changes(self) -> bool:
         """Whether it does so over a run: by its profile, a trace, or arrivals with a rate of their own."""
@@ -278,8 +278,8 @@ class WorkloadSettings:
                 plugin.check()
             except ValueError as error:
                 raise ValueError(f"workload.{name}.{error}") from error
-        if self.trace is None and (check_load := getattr(self.process(), "check_load", None)) is not None:
-            check_load(self.knots())
+        if self.trace is None:
+            self.process().check_load(self.knots())
         if self.key_skew > 0 and self.keys > MOST_SKEWED:
             must = f"at most {MOST_SKEWED:,} where workload.key_skew is set"
             raise ValueError(f"workload.keys={self.keys}: must be {must}")

@@ -11,11 +11,13 @@ import pytest
 from analysis.calibration.runs import metrics, run, settings
 from analysis.compare import draw, files_of, main
 from analysis.comparison.arms import ComparisonError, pair
-from analysis.comparison.gathering import compare_runs
+from analysis.comparison.gathering import compare_runs, read_runs
 from analysis.comparison.notes import notes_of_all
 from analysis.comparison.over_workloads import in_words, overview_of, ranked
 from analysis.comparison.questions import questions_of
 from analysis.comparison.text import best
+from analysis.pages.html import of_runs
+from analysis.report import reported
 from analysis.tables.lists import effect_numbers_list, overview_list, sentences
 from experiments.tracking.sweep import effects, verdict
 from tests.analysis import synthetic
@@ -204,6 +206,20 @@ def written(folder):
                 synthetic.write(folder / str(number), requests, about=about)
                 number += 1
     return folder
+
+
+@pytest.mark.slow
+def test_the_report_has_all_workloads_first_and_each_behind_its_name(tmp_path):
+    runs = read_runs([written(tmp_path)])
+    comparisons = compare_runs(runs)
+    told = of_runs.describe(reported(runs, comparisons, "", []), [tmp_path])
+    assert [text.partition(" Best: ")[0] for text in told.verdicts if " Best: " in text] == ["workload=spike:", "workload=diurnal:"]
+    titles = [section.title for section in told.sections]
+    assert titles[0] == "Over all workloads" and len(titles) == len(set(titles))
+    for name in ("workload=spike", "workload=diurnal"):
+        assert {f"{name}: Arms over each other", f"{name}: Over time"} <= set(titles)
+        assert f"{name}: policy=random against policy=round_robin" in titles
+    assert "over each family of comparisons of all 2 workloads (Holm)" in " ".join(map(str, told.sections))
 
 
 @pytest.mark.slow

@@ -8,11 +8,13 @@ configuration must answer at once.
     times(knots, rng) -> seconds           the moments, ascending
     dispersion(rate_rps) -> I              variance over mean of the counts in long spans; Poisson's is 1
     check()                                what bounds cannot say; ValueError names the parameter
-    has_own_rate = True                    of one whose rate has a course that is drawn with it (default: none has)
-    check_load(knots)                      likewise of what depends on how much is asked for; may be left out
+    has_own_rate = True                    of one whose rate has a course that is drawn with it
+    check_load(knots)                      likewise of what depends on how much is asked for
+
+It extends `Arrivals`, which has the last two of most: no rate of its own, and nothing to check of it.
 """
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from services.plugins import Point
 
@@ -23,11 +25,15 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Knots = tuple[Floats, Floats]
 
-ARRIVALS = Point(__name__, __path__, "arrivals", "workload.arrivals", ("times", "dispersion", "check"))
+METHODS = ("times", "dispersion", "check", "check_load")
+ARRIVALS = Point(__name__, __path__, "arrivals", "workload.arrivals", METHODS, ("has_own_rate",))
 
 
 class Arrivals(Protocol):
     """The shape of every process."""
+
+    has_own_rate: ClassVar[bool] = False
+    """Whether its rate has a course that is drawn with it, so that it is the profile's in the mean over seeds only."""
 
     def times(self, knots: "Knots", rng: "np.random.Generator") -> "Floats":
         """The moments of a run.
@@ -48,6 +54,13 @@ class Arrivals(Protocol):
 
         Raises:
             ValueError: `parameter=value: must be ...`.
+        """
+
+    def check_load(self, knots: "Knots") -> None:
+        """Check what depends on how much is asked for; most have nothing.
+
+        Raises:
+            ValueError: `workload.<name>.parameter=value: ...`.
         """
 
 

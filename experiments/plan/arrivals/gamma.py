@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from experiments.plan.arrivals import through
+from experiments.plan.arrivals import Arrivals, through
 from experiments.plan.renewing import renewed
 from services.bounds import Bounds
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Gamma:
+class Gamma(Arrivals):
     """A renewal process whose gaps are gamma distributed with shape k = 1 / cv^2; with cv = 1 it is Poisson.
 
     Counts over long spans have the index of dispersion cv^2 (Cox, Renewal Theory, 1962, 4.2). What is left of a gap at

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from experiments.plan.arrivals import poisson_unit, through
+from experiments.plan.arrivals import Arrivals, poisson_unit, through
 from services.bounds import Bounds
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ MOST_BEFORE = 40_000_000
 
 
 @dataclass
-class Hawkes:
+class Hawkes(Arrivals):
     """A self-exciting process: R(t) (1 - n) requests a second come by themselves, and each request, whatever it came
     of, brings about a Poisson number of mean n = `branching` more, after exponential times of mean `decay_s`.
 

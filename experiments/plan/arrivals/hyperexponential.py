@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from experiments.plan.arrivals import through
+from experiments.plan.arrivals import Arrivals, through
 from experiments.plan.renewing import balanced, renewed
 from services.bounds import Bounds
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Hyperexponential:
+class Hyperexponential(Arrivals):
     """A renewal process whose gaps are of one of two phases, with balanced means: p / m1 = (1 - p) / m2 = 1 / 2.
 
     Counts over long spans have the index of dispersion cv^2. What is left of a gap at time 0 is of either phase with

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from experiments.plan.arrivals import poisson_unit, through
+from experiments.plan.arrivals import Arrivals, poisson_unit, through
 from services.bounds import Bounds
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Mmpp:
+class Mmpp(Arrivals):
     """A Poisson process whose rate is modulated by a Markov chain of two states, in seconds of the run.
 
     With p = `share` of the time in bursts, the rate outside is R q with q = 1 / (p `factor` + 1 - p), in bursts R q

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from experiments.plan.arrivals import poisson_unit, through
+from experiments.plan.arrivals import Arrivals, poisson_unit, through
 from services.bounds import Bounds
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Noise:
+class Noise(Arrivals):
     """A Poisson process whose rate is multiplied by a number that is drawn anew every `every_s` seconds of the run, of
     a gamma distribution with mean 1 and a coefficient of variation of `cv`: never below 0, and the mean rate stays.
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from experiments.plan.arrivals import poisson_unit, through
+from experiments.plan.arrivals import Arrivals, poisson_unit, through
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Poisson:
+class Poisson(Arrivals):
     """Gaps are exponential, with a coefficient of variation of 1; counts have a variance that is their mean."""
 
     name: ClassVar[str] = "poisson"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from experiments.plan.arrivals import through
+from experiments.plan.arrivals import Arrivals, through
 
 if TYPE_CHECKING:
     from experiments.plan.arrivals import Floats, Knots
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Uniform:
+class Uniform(Arrivals):
     """All gaps are alike, at a constant rate 1 / R; the first request comes after half of one."""
 
     name: ClassVar[str] = "uniform"
