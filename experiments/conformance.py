@@ -2,8 +2,9 @@
 
 Holds every decision of a live run (who was picked, with what in flight) against what the policy would have done, and
 names the first that it could not have made. The policy is that of the run; --policy names another one of
-experiments/references/. Exit status: 0 nothing speaks against it; 4 something does; 2 there is nothing that could be
-judged, or the arguments are wrong.
+experiments/references/. In place of a folder it takes a proxy's access log, with --format, --servers and --policy.
+Exit status: 0 nothing speaks against it; 4 something does; 2 there is nothing that could be judged, or the arguments
+are wrong.
 """
 
 import argparse
@@ -15,7 +16,9 @@ from typing import Any
 from experiments.conforming import exact, judging
 from experiments.conforming.chances import ALPHA
 from experiments.conforming.judging import Finding, Judgement
+from experiments.conforming.log import seen_in
 from experiments.conforming.run import SLACK_S, UnjudgedError, reference_of, seen_of, weights_of
+from experiments.importing.errors import UnusableLog, WrongImport
 from experiments.references import REFERENCES, create
 from record import reading
 from record.files import FolderError, write_text
@@ -33,6 +36,23 @@ def _value(text: str) -> tuple[str, Any]:
         return key, json.loads(value)
     except ValueError:
         return key, value
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names) or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"{text}: must be different names, with commas between them")
+    return names
+
+
+def _weights(text: str) -> list[float]:
+    try:
+        weights = [float(part) for part in text.split(",")]
+    except ValueError:
+        weights = []
+    if not weights or not all(0 < weight < 1e6 for weight in weights):
+        raise argparse.ArgumentTypeError(f"{text}: must be numbers above 0, with commas between them")
+    return weights
 
 
 def _share(text: str) -> float:
@@ -59,6 +79,21 @@ def judge(folder: Path, policy: str | None, options: dict[str, Any], alpha: floa
     name, its = (policy, options) if policy is not None else reference_of(run)
     reference = create(name, weights_of(run), its)
     return judging.judge(seen_of(run, slack_s), reference, alpha)
+
+
+def judge_log(chosen: argparse.Namespace) -> Judgement:
+    """What comes of a proxy's access log.
+
+    Raises:
+        UnjudgedError, ValueError, OSError: as `seen_in` and `create` say, or an option is missing.
+    """
+    if chosen.policy is None or chosen.format is None or not chosen.servers:
+        raise UnjudgedError(f"{chosen.folder}: is no folder; a log needs --policy, --format and --servers")
+    weights = tuple(chosen.weights or [1.0] * len(chosen.servers))
+    if len(weights) != len(chosen.servers):
+        raise UnjudgedError(f"--weights: {len(weights)} given for {len(chosen.servers)} --servers")
+    reference = create(chosen.policy, weights, dict(chosen.option))
+    return judging.judge(seen_in(chosen.folder, chosen.format, chosen.servers, weights), reference, chosen.alpha)
 
 
 def told(judged: Judgement) -> str:
@@ -99,7 +134,10 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m experiments.conformance", description=(__doc__ or "").partition("\n")[0],
         epilog="Exit status: 0 nothing speaks against the policy, 4 something does, 2 nothing could be judged.",
     )  # fmt: skip
-    parser.add_argument("folder", type=Path, metavar="DIR", help="a live run's folder")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a live run's folder, or a proxy's access log")
+    parser.add_argument("--format", metavar="NAME", help="of a log: nginx, haproxy, envoy, ... (docs/import.md)")
+    parser.add_argument("--servers", type=_names, metavar="A,B,...", help="of a log: its names, as configured")
+    parser.add_argument("--weights", type=_weights, metavar="1,2,...", help="of a log: theirs (default: equal)")
     parser.add_argument("--policy", metavar="NAME", help=f"not the run's own, but {REFERENCES.listed()}")
     parser.add_argument(
         "--option", type=_value, action="append", default=[], metavar="KEY=VALUE", help="of --policy, such as choices=0"
@@ -113,14 +151,21 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.option and chosen.policy is None:
         parser.error("--option: goes with --policy")
+    if chosen.json and chosen.folder.is_file():
+        parser.error("--json: goes with a run's folder")
+    if not chosen.folder.is_file() and (chosen.format or chosen.servers or chosen.weights):
+        parser.error("--format, --servers, --weights: go with a log")
     if not 0 <= chosen.slack_ms <= 1000:
         parser.error(f"--slack-ms {chosen.slack_ms:g}: must be between 0 and 1000")
     try:
         check_folders()
-        judged = judge(chosen.folder, chosen.policy, dict(chosen.option), chosen.alpha, chosen.slack_ms / 1e3)
+        if chosen.folder.is_file():
+            judged = judge_log(chosen)
+        else:
+            judged = judge(chosen.folder, chosen.policy, dict(chosen.option), chosen.alpha, chosen.slack_ms / 1e3)
         if chosen.json:
             write_text(chosen.folder / FILE, json.dumps(judged.as_json(), indent=2) + "\n")
-    except (FolderError, UnjudgedError, ValueError, OSError) as error:
+    except (FolderError, UnusableLog, WrongImport, ValueError, OSError) as error:
         print(f"{parser.prog}: {' '.join(str(error).split())}", file=sys.stderr)
         return WRONG
     if not judged.judged:

@@ -10,11 +10,20 @@ from aiohttp import web
 
 from experiments.conforming.seen import Attempt, Seen, Span
 from experiments.data_planes import HOST
+from record.files import write_text
 from tests.ports import free_ports
 from tests.proxied import listens, logging
 
 SLACK_S = 2e-3
 """A proxy may send the last byte before it takes the request off."""
+
+
+SERVERS = "servers"
+"""File beside a proxy's log: what it calls its servers, in the order of the configuration."""
+
+
+def ids(count):
+    return [f"r{number}" for number in range(1, count + 1)]
 
 
 async def _server(port, stamps):
@@ -72,4 +81,6 @@ def decisions(name, folder, edit=None, words_of=list, *, count=400, rate_rps=120
     port, *ports = free_ports(1 + len(weights))
     with logging(name, folder, port, ports, edit, words_of) as (_, process):
         attempts = asyncio.run(_play(port, ports, process, asked))
-    return Seen(tuple(f"r{n}" for n in range(1, len(weights) + 1)), tuple(weights), attempts)
+    called = ids(len(weights)) if name == "haproxy" else [f"{HOST}:{each}" for each in ports]
+    write_text(folder / SERVERS, ",".join(called))
+    return Seen(tuple(ids(len(weights))), tuple(weights), attempts)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from experiments.conforming.seen import Seen, Span, offered
 from experiments.references import Offer, Reference, State
 
-MOST_WORLDS = 4000
+MOST_WORLDS = 400
 """Beyond so many the stamps say too little: it goes on from the next moment that none of them spans."""
 PICK, END, TURN = range(3)
 
@@ -150,7 +150,7 @@ class Replay:
             self._seen.attempts[event.of].is_ok if event.kind == END else event.kind == PICK
             for event in self._events[:cut]
         ) and not any(span.low < self._events[cut].at.low for span in self._seen.blind)
-        for state in self._reference.begin(is_clean):
+        for state in self._reference.begin(cut == 0, is_clean):
             yield World(cut, 0, state, tuple(counts), tuple(rotation))
 
     def _resume(self, worlds: set[World]) -> Iterator[World]:

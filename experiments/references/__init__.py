@@ -5,7 +5,8 @@ arguments are its options. States are values that can be compared and hashed; No
 whoever is picked there is right.
 
     name, draws            of its file; whether it decides by chance, by what is in flight alone, without a state
-    begin(is_clean)        the states that it may be in, if so far no attempt failed and the rotation never changed
+    begin(is_first, is_clean)     the states that it may be in: before the first decision that is seen, or anywhere;
+                                  if no attempt has failed so far and the rotation never changed, or whatever happened
     picks(state, offer)    who may be picked now, each with its chance (1 where it does not draw) and the state after it
     finished(state, replica, counts, is_ok)     the state once an attempt has ended; `counts` without it
     turned(state, replica, is_in, counts)       the state once a replica has joined or left the rotation
@@ -46,7 +47,7 @@ class Reference(Protocol):
     name: ClassVar[str]
     draws: ClassVar[bool]
 
-    def begin(self, is_clean: bool) -> Iterable[State]:
+    def begin(self, is_first: bool, is_clean: bool) -> Iterable[State]:
         """The states that it may be in at a moment before which nothing is known of it."""
 
     def picks(self, state: State, offer: Offer) -> Sequence[Possible]:
@@ -64,7 +65,7 @@ class Drawn:
 
     draws: ClassVar[bool] = True
 
-    def begin(self, is_clean: bool) -> Iterable[State]:
+    def begin(self, is_first: bool, is_clean: bool) -> Iterable[State]:
         """One, always."""
         return (0,)
 

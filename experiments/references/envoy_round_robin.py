@@ -31,7 +31,7 @@ class EnvoyRoundRobin:
         self._round = math.lcm(*range(1, len(weights) + 1))
         """After so many picks the index is the same for any number of hosts."""
 
-    def begin(self, is_clean: bool) -> Iterable[State]:
+    def begin(self, is_first: bool, is_clean: bool) -> Iterable[State]:
         """Any index."""
         return range(self._round)
 

@@ -36,7 +36,7 @@ class HaproxyLeastconn:
             raise ValueError("haproxy_leastconn: weights are whole numbers from 1 to 256")
         self._weights = weights
 
-    def begin(self, is_clean: bool) -> Iterable[State]:
+    def begin(self, is_first: bool, is_clean: bool) -> Iterable[State]:
         """Nobody has been put in yet."""
         return ((),)
 

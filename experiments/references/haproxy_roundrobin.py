@@ -52,7 +52,7 @@ class HaproxyRoundrobin:
         self._weights = [1 if is_even else int(weight) * SCALE for weight in weights]
         self._total = sum(self._weights)
 
-    def begin(self, is_clean: bool) -> Iterable[State]:
+    def begin(self, is_first: bool, is_clean: bool) -> Iterable[State]:
         """Any turn from the start on; nobody knows where the rotation has changed."""
         if not is_clean:
             return (None,)

@@ -22,9 +22,9 @@ class NginxLeastConn:
         self._weights = weights
         self._all = tuple(range(len(weights)))
 
-    def begin(self, is_clean: bool) -> Iterable[State]:
-        """Idle before, where all are equal, as often as you like; nobody knows where there were failures."""
-        if not is_clean:
+    def begin(self, is_first: bool, is_clean: bool) -> Iterable[State]:
+        """At first as after any number of turns among all; later nobody knows who has had turns among a few."""
+        if not (is_first and is_clean):
             return (None,)
         return cycle((0.0,) * len(self._weights), lambda state: smooth(state, self._all, self._weights)[1])
 

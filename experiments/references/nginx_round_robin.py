@@ -39,7 +39,7 @@ class NginxRoundRobin:
         self._weights = weights
         self._all = tuple(range(len(weights)))
 
-    def begin(self, is_clean: bool) -> Iterable[State]:
+    def begin(self, is_first: bool, is_clean: bool) -> Iterable[State]:
         """Any turn of the round; nobody knows where there were failures."""
         if not is_clean:
             return (None,)

@@ -23,7 +23,7 @@ class RoundRobinReference:
             raise ValueError("round_robin: the credits that it starts with are not known: give equal weights")
         self._count = len(weights)
 
-    def begin(self, is_clean: bool) -> Iterable[State]:
+    def begin(self, is_first: bool, is_clean: bool) -> Iterable[State]:
         """Nobody has had a turn; nobody knows where the rotation has changed."""
         if not is_clean:
             return (None,)

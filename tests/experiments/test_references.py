@@ -23,7 +23,7 @@ def chances(name, counts, weights=EQUAL, tried=(), **options):
 def turns(name, weights, count, state=None):
     """Whom a rotation picks from its first start on, nothing in flight."""
     reference = create(name, weights, {})
-    state = next(iter(reference.begin(True))) if state is None else state
+    state = next(iter(reference.begin(True, True))) if state is None else state
     picked, idle = [], Offer(tuple(range(len(weights))), (), (0,) * len(weights))
     for _ in range(count):
         [(replica, _, state)] = reference.picks(state, idle)
@@ -34,7 +34,7 @@ def turns(name, weights, count, state=None):
 def held(name, weights, count):
     """How many each has of `count` requests that never end."""
     reference = create(name, weights, {})
-    state, counts = next(iter(reference.begin(True))), [0] * len(weights)
+    state, counts = next(iter(reference.begin(True, True))), [0] * len(weights)
     for _ in range(count):
         replica, _, state = reference.picks(state, Offer(tuple(range(len(weights))), (), tuple(counts)))[0]
         counts[replica] += 1
@@ -62,7 +62,7 @@ def test_leastconn_takes_the_one_that_has_stood_there_longest():
     # docs.haproxy.org, balance leastconn: round robin among servers of the same load.
     reference = create("haproxy_leastconn", EQUAL, {})
     order: list[int] = []
-    [state] = reference.begin(True)
+    [state] = reference.begin(True, True)
     for _ in range(8):  # one request after the other
         replica, _, state = reference.picks(state, Offer((0, 1, 2, 3), (), (0, 0, 0, 0)))[0]
         order.append(replica)
@@ -94,7 +94,7 @@ def test_envoys_full_scan_draws_among_equals():
 
 def test_envoys_rotation_begins_anywhere_and_passes_over_whom_a_retry_has_tried():
     reference = create("envoy_round_robin", EQUAL, {})
-    first = {reference.picks(state, Offer((0, 1, 2, 3), (), (0,) * 4))[0][0] for state in reference.begin(True)}
+    first = {reference.picks(state, Offer((0, 1, 2, 3), (), (0,) * 4))[0][0] for state in reference.begin(True, True)}
     assert first == {0, 1, 2, 3}
     [(replica, _, state)] = reference.picks(0, Offer((0, 1, 2, 3), (0,), (0,) * 4))
     assert (replica, state) == (1, 2)

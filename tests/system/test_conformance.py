@@ -9,7 +9,7 @@ import yaml
 from experiments import conformance
 from experiments.conforming.judging import judge
 from experiments.references import create
-from tests.deciding import decisions
+from tests.deciding import SERVERS, decisions
 from tests.running import run
 
 EQUAL, HEAVY = (1.0, 1.0, 1.0, 1.0), (3.0, 1.0, 1.0, 1.0)
@@ -62,6 +62,12 @@ def test_a_real_proxy_decides_as_its_authors_say_and_not_as_others_do(tmp_path, 
     if case == "Envoy ROUND_ROBIN":  # with equal weights all three rotations are one
         others = {"nginx_least_conn", "haproxy_leastconn"}
     assert all(judge(seen, create(other, weights, {})).first is not None for other in others)
+    log = [str(tmp_path / "proxy" / "access.log"), "--format", name,
+           "--servers", (tmp_path / "proxy" / SERVERS).read_text(encoding="utf-8"),
+           "--weights", ",".join(map(str, weights))]  # fmt: skip
+    assert conformance.main([*log, "--policy", reference]) == 0
+    if name != "envoy":  # whose log does not tell when a host was picked: its service time holds the wait for it
+        assert conformance.main([*log, "--policy", sorted(others)[0]]) == conformance.OTHERWISE
 
 
 @pytest.mark.parametrize("name", ["nginx", "envoy"])

@@ -68,7 +68,7 @@ class Proxy:
         self.counts = [0] * self.size
         self.rotation = [True] * self.size
         self.now = 0.0
-        self.state: State = self.rng.choice(list(self.reference.begin(True)))
+        self.state: State = self.rng.choice(list(self.reference.begin(True, True)))
         self._penalty_s = float(getattr(self.reference, "penalty_s", 0.0))
         self._failed: list[tuple[float, int]] = []
         self._in_row = [0] * self.size
