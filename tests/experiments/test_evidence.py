@@ -206,7 +206,8 @@ def test_an_earlier_pack_of_a_faster_policy_makes_the_exit_status_4(tmp_path):
 
 
 def test_a_pack_that_was_killed_goes_on_where_it_was(tmp_path):
-    words = ("--suite", "gray_failure,hang", "--arms", "policy=adaptive,round_robin", "--seeds", "4", "--processes", "1")
+    words = ("--suite", "gray_failure,hang", "--arms", "policy=adaptive,round_robin", "--seeds", "4", "--duration", "14",
+             "--processes", "1")  # fmt: skip
     command = [sys.executable, "-m", "experiments.evidence", *words, "engine=sim", "--output", str(tmp_path)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + AT_MOST_S
