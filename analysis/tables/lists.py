@@ -151,7 +151,8 @@ def overview_list(overview: Overview) -> Sheet:
             row.append("-" if times is None else f"{times} of {count}")
         rows.append(row)
     label = BY_KEY[overview.primary].label
-    return Sheet(f"{label.capitalize()} under each workload (rank; * among the best)", columns, rows)
+    which = overview.workloads[0].partition("=")[0] if workloads else "workload"
+    return Sheet(f"{label.capitalize()} under each {which} (rank; * among the best)", columns, rows)
 
 
 def in_cell(cell: Cell | None, primary: str) -> str:
