@@ -5,6 +5,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from analysis.comparison.gathering import compare_runs, read_runs
@@ -13,6 +14,7 @@ from analysis.metrics.measured import in_numbers
 from analysis.metrics.verdict import verdict
 from analysis.pages.html import document, of_run, of_runs
 from analysis.pages.html.of_runs import Reported
+from analysis.pages.html.timelines import MOST, thinned
 from analysis.report import main, report, reported
 from tests.analysis import synthetic
 
@@ -230,3 +232,12 @@ def test_where_there_is_no_run_the_command_says_so(place, tmp_path, capsys, monk
     monkeypatch.setattr(document, "NEEDED", ())
     assert main([str(tmp_path / place), "--output", str(tmp_path / "r.html")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_of_a_day_of_seconds_a_chart_keeps_every_peak_and_gap_in_few_points():
+    day = np.ones(86_400)
+    day[[7, 40_000, 86_399]], day[50_000:50_100] = (90.0, 0.0, 5.0), np.nan
+    kept = thinned(day)
+    assert len(kept) <= 1.1 * MOST and (np.diff(kept) > 0).all()
+    assert {7, 40_000, 86_399} <= set(kept.tolist()) and np.isnan(day[kept]).any()
+    assert thinned(day[:MOST]).tolist() == list(range(MOST))

@@ -4,17 +4,20 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.comparison.arms import Measured
 from analysis.metrics import timeline as rows_a_second
 from analysis.metrics.scaling import over_time
 from analysis.pages.html.charts import ARMS, DASHES, Chart, Series, bands, chart, lines, log_axis, numbers, warmup_of
 from analysis.pages.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, TIME, fault_spans
-from record.latency import quantiles_by, ranked_ms
+from record.latency import Floats, quantiles_by, ranked_ms
 from record.reading import Run
 
 REPLICAS = ((GREY, (1, 0)), (GREEN, (6, 3)), (ORANGE, (1, 0)), (PURPLE, (2, 2)))
 """Colour and stroke of those desired, ready, needed, and of hindsight."""
+MOST = 4000
+"""Points of a series; a page is wide enough for half of them, and a day of seconds would be megabytes for each."""
 CPU = (("replicas", GREEN), ("router", ORANGE), ("generator", PURPLE), ("foreign", INK))
 
 
@@ -109,8 +112,29 @@ def _together(runs: Sequence[Run]) -> pd.DataFrame:
 def _series(
     at: Sequence[float | None], values: "pd.Series[float]", name: str, colour: str, dash: Sequence[int] = (1, 0)
 ) -> Series:
-    known = numbers(values.to_list())
-    return Series(name, [(when or 0.0, value) for when, value in zip(at, known, strict=True)], colour, dash)
+    known, moments = (np.asarray(each, dtype=np.float64) for each in (values, at))
+    kept = thinned(known)
+    points = zip(moments[kept].tolist(), numbers(known[kept].tolist()), strict=True)
+    return Series(name, list(points), colour, dash)
+
+
+def thinned(values: Floats) -> NDArray[np.int64]:
+    """Which of them are drawn, in their order: all, or of each of `MOST` / 2 pieces the lowest and the highest, so that
+    no peak is lost; of a piece that has a gap (NaN) that, too.
+
+    Args:
+        values: of a series, shape (n,).
+    """
+    if len(values) <= MOST:
+        return np.arange(len(values))
+    kept: set[int] = set()
+    for piece in np.array_split(np.arange(len(values)), MOST // 2):
+        of_piece = values[piece]
+        gaps = np.isnan(of_piece)
+        kept.update(piece[gaps][:1].tolist())
+        if not gaps.all():
+            kept.update((int(piece[np.nanargmin(of_piece)]), int(piece[np.nanargmax(of_piece)])))
+    return np.array(sorted(kept), dtype=np.int64)
 
 
 def _over_time(runs: Sequence[Run], layers: Sequence[dict[str, object]]) -> dict[str, object]:
