@@ -124,7 +124,7 @@ def _first(found: Finding) -> list[str]:
     if found.alternative is None:
         lines.append(f"  it could have picked {' or '.join(found.possible) or 'nobody'}")
     elif found.possible:
-        lines.append(f"  why: {found.alternative}; its own choice: {', '.join(found.possible)}")
+        lines.append(f"  why: {found.alternative}; the policy's own: {', '.join(found.possible)}")
     return lines
 
 

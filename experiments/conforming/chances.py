@@ -71,7 +71,7 @@ class Refuted:
     attempt: int
     """Its place in `Seen.attempts`."""
     alternative: str | None
-    """What says so; None = the reference cannot pick so."""
+    """By what the picks go so far, more than by their chances; None = the reference cannot pick so."""
     states: tuple[Offer, ...]
     """What it may have been decided by."""
 

@@ -29,7 +29,7 @@ class Finding:
     """Who was, or may have been, out of rotation."""
     tried: tuple[str, ...]
     alternative: str | None = None
-    """What the picks go by instead of the chances; None = this one decision is impossible by itself."""
+    """Why, where this one decision is not impossible by itself: of a test, by what the picks go so far."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ def _of_chances(seen: Seen, reference: Reference, alpha: float) -> Judgement:
         possible = {n for offer in found.states for n, _, _ in reference.picks(0, offer)}
         out = {n for offer in found.states for n in range(len(seen.ids)) if n not in offer.offered}
         names = [seen.ids[n] for n in sorted(possible)]
-        first = _finding(seen, found.attempt, names, bounds, sorted(out), found.alternative)
+        why = None if found.alternative is None else f"until here picks go by {found.alternative}, beyond their chances"
+        first = _finding(seen, found.attempt, names, bounds, sorted(out), why)
     return Judgement(
         reference.name, len(seen.attempts), done.judged, len(seen.blind), first, len(done.impossible),
         math.exp(min(done.largest, 700.0)), alpha, done.seen,

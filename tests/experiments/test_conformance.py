@@ -131,6 +131,6 @@ def test_evidence_says_what_the_picks_go_by():
     rng = random.Random(1)
     rows = [(rng.choice((0, 0, 1, 2, 3)), n, n + 0.1, n + 0.5, n + 0.6) for n in range(2000)]
     found = judged("random", seen(*rows))
-    assert found.first.alternative in ("replica", "place among equals") and found.evidence >= 1 / chances.ALPHA
+    assert any(word in found.first.alternative for word in ("replica", "equals")) and found.evidence >= 1 / chances.ALPHA
     rotating = [(n % 4, n, n + 0.1, n + 0.5, n + 0.6) for n in range(200)]
-    assert judged("random", seen(*rotating)).first.alternative == "distance from the last pick"
+    assert "distance from the last pick" in judged("random", seen(*rotating)).first.alternative
