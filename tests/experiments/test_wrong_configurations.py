@@ -152,7 +152,7 @@ UNCOMPOSED = [
     (["+scenario=baseline", "router.health.interval_s=5"], ["router.health.interval_s=5: baseline has no router"]),
     (["+scenario=mm1", "engine=sim", "router.count=2"], ["router.count=2: mm1 has no router; add router=default"]),
     (["+scenario=mmc", "router.retry=null"], ["router.retry=null: mmc has no router"]),
-    (["+scenario=baseline", "++router={count: 2}"], ["aegis, default, envoy, external, haproxy, nginx, no_retries, none"]),
+    (["+scenario=baseline", "++router={count: 2}"], ["aegis, caddy, custom, default, envoy, external, haproxy, nginx, no_retries, none, shedding, traefik"]),
     (["+scenario=routed", "router=none", "router.count=2"], ["router.count=2: routed has no router"]),
     (["-m", "+scenario=routed,baseline", "router.retry.max_attempts=2"], ["baseline has no router"]),
     (["+scenario=routed", "engine.delays.client.median_ms=3"], ["routed has no engine.delays; add engine=sim"]),
