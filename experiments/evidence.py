@@ -226,6 +226,9 @@ def _length(protocol: Protocol, trials: Sequence[Trial]) -> str:
 
 def _measured(pack: Path, protocol: Protocol, first: Planned, chosen: argparse.Namespace) -> int:
     """Measure what is missing, judge, write."""
+    # All of it before the hours that it takes: a tree that changes meanwhile must not cost the board its end.
+    import analysis.pages.html.of_evidence
+    import analysis.pages.leaderboard_page  # noqa: F401
     from analysis.comparison.arms import ComparisonError
     from analysis.leaderboard import finish
     from analysis.standings.gathering import gather
