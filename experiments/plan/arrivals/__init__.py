@@ -14,7 +14,8 @@ configuration must answer at once.
 It extends `Arrivals`, which has the last two of most: no rate of its own, and nothing to check of it.
 """
 
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
 
 from services.plugins import Point
 
@@ -29,12 +30,13 @@ METHODS = ("times", "dispersion", "check", "check_load")
 ARRIVALS = Point(__name__, __path__, "arrivals", "workload.arrivals", METHODS, ("has_own_rate",))
 
 
-class Arrivals(Protocol):
+class Arrivals(ABC):
     """The shape of every process."""
 
     has_own_rate: ClassVar[bool] = False
     """Whether its rate has a course that is drawn with it, so that it is the profile's in the mean over seeds only."""
 
+    @abstractmethod
     def times(self, knots: "Knots", rng: "np.random.Generator") -> "Floats":
         """The moments of a run.
 
@@ -46,9 +48,11 @@ class Arrivals(Protocol):
             Seconds, ascending, from 0 to the last knot, shape (n,).
         """
 
+    @abstractmethod
     def dispersion(self, rate_rps: float) -> float:
         """The index of dispersion of counts over long spans at a constant rate, requests a second."""
 
+    @abstractmethod
     def check(self) -> None:
         """Check what the bounds of single parameters cannot say.
 
@@ -56,7 +60,7 @@ class Arrivals(Protocol):
             ValueError: `parameter=value: must be ...`.
         """
 
-    def check_load(self, knots: "Knots") -> None:
+    def check_load(self, knots: "Knots") -> None:  # noqa: B027 - most have nothing
         """Check what depends on how much is asked for; most have nothing.
 
         Raises:
