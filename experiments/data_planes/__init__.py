@@ -105,6 +105,11 @@ class Front:
         """The file of it."""
         return self.written(EXPORTERS.find(name).file, self.exported(name, lines, **options).text)
 
+    def length(self, file: str) -> int:
+        """Bytes that a file of `folder` has already, as of a process that was there before; 0 = there is none."""
+        path = self.folder / file
+        return path.stat().st_size if path.exists() else 0
+
     def written(self, file: str, text: str) -> Path:
         """`text` in a file of `folder`, whole or not at all."""
         path = self.folder / file

@@ -63,7 +63,7 @@ class Caddy:
             path = front.configured(self.name, ("admin off", *OPTIONS))
         else:
             path = front.written(FILE, _as_arm(front))
-        folder = front.folder
+        folder, self._read = front.folder, front.length(EVENTS)
         own = ["env", "GOMAXPROCS=1", f"XDG_DATA_HOME={folder}", f"XDG_CONFIG_HOME={folder}"]
         return [*own, program, "run", "--config", str(path), "--adapter", "caddyfile"]
 
@@ -88,7 +88,11 @@ class Caddy:
         self._follow(front)
         ejection = front.settings.ejection
         most = ejection.consecutive_failures if ejection.enabled else None
-        counted = {each["address"]: each for each in json.loads(await _asked(front, "GET", "/reverse_proxy/upstreams"))}
+        text = await _asked(front, "GET", "/reverse_proxy/upstreams")
+        try:
+            counted = {each["address"]: each for each in json.loads(text)}
+        except (ValueError, TypeError) as error:
+            raise OSError(f"caddy: an answer that is none ({error})") from error
         places = {each.name: joined(each.host, each.port) for each in members if not each.draining}
         return {name: self._standing(counted[place], most) for name, place in places.items() if place in counted}
 

@@ -90,6 +90,8 @@ class Haproxy:
     async def look(self, front: Front, members: Sequence[Member]) -> Mapping[str, Standing]:
         """By `show stat` of all servers."""
         text = await _asked(front, "show stat -1 4 -1")
+        if not text.endswith("\n"):
+            raise OSError("haproxy: its answer is cut off")
         rows = csv.DictReader(text.removeprefix("# ").splitlines())
         names = {each.name for each in members}
         return {row["svname"]: _standing(row) for row in rows if row["svname"] in names}

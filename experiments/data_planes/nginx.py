@@ -66,7 +66,7 @@ class Nginx:
         program = self.program()
         if program is None:
             return None
-        folder = front.folder
+        folder, self._read = front.folder, front.length(LOG)
         path = self._configure(front, front.replicas)
         process = "master_process off;" if front.admin is None else "worker_processes 1;"
         if os.geteuid() == 0:

@@ -7,6 +7,7 @@ requests by service and not by server, and says nowhere in an answer how many at
 """
 
 import asyncio
+import json
 import re
 import signal
 from collections.abc import Mapping, Sequence
@@ -135,8 +136,11 @@ async def _has(front: Front, replicas: Sequence[Upstream]) -> bool:
 
 
 async def _service(front: Front) -> dict[str, Any]:
-    answer: dict[str, Any] = yaml.safe_load(await _asked(front, SERVICE))
-    return answer
+    try:
+        answer = json.loads(await _asked(front, SERVICE))
+    except ValueError as error:
+        raise OSError(f"traefik: an answer that is none ({error})") from error
+    return answer if isinstance(answer, dict) else {}
 
 
 async def _asked(front: Front, path: str) -> str:

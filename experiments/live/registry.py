@@ -5,7 +5,7 @@ the same objects. Who is in rotation is the proxy's word alone.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -59,6 +59,15 @@ class Registry:
             Member(each.id, *_place(each.url), weight=each.weight, draining=each.draining)
             for each in self.fleet.replicas.values()
         )
+
+    def of_now(self, told: Iterable[Member], standings: Mapping[str, Standing]) -> dict[str, Standing]:
+        """Of what the proxy says of those that it was told of, that of replicas still at the same place.
+
+        Who came back elsewhere while it was asked is another process, of which it knows nothing yet.
+        """
+        now = {(each.name, each.host, each.port) for each in self.members}
+        same = {each.name for each in told if (each.name, each.host, each.port) in now}
+        return {name: standing for name, standing in standings.items() if name in same}
 
     def see(self, standings: Mapping[str, Standing], now: float) -> None:
         """What the proxy says, by replica; one that drains and that it knows no more has nothing under way by it."""

@@ -117,21 +117,20 @@ class Stack:
         await self._until_ready()
         self.about |= await self._launcher.settle()
         if self._stand_in is not None:
-            self.about[DATA_PLANE] = self._stand_in.about()
+            self.about[DATA_PLANE] = await asyncio.to_thread(self._stand_in.about)  # leases are kept meanwhile
         if self._outside is not None:
             progress(f"asking {self._outside.url}")
             self.about |= await self._outside.ready(self.config.engine.startup_timeout_s, progress)
 
     async def stop(self) -> None:
         """End every process; replicas drain first. Nothing is left, whatever fails on the way."""
-        try:
-            await self._stop()
-        finally:
-            await self._launcher.close()
-            if self._stand_in is not None:
-                await self._stand_in.close()
+        async with contextlib.AsyncExitStack() as ends:
             if self._session is not None:
-                await self._session.close()
+                ends.push_async_callback(self._session.close)
+            if self._stand_in is not None:
+                ends.push_async_callback(self._stand_in.close)
+            ends.push_async_callback(self._launcher.close)
+            await self._stop()
 
     async def _stop(self) -> None:
         if self.manager is not None:

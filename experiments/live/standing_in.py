@@ -146,12 +146,13 @@ class StandIn:
 
     async def close(self) -> None:
         """Nothing is left of it, nor of who kept its members."""
-        if self._watching is not None:
-            self._watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watching
-        await self.stop()
-        await self._registry.close()
+        async with contextlib.AsyncExitStack() as ends:
+            ends.push_async_callback(self._registry.close)
+            ends.push_async_callback(self.stop)
+            if self._watching is not None:
+                self._watching.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._watching
 
     async def _watch(self) -> None:
         """Let leases run out, tell who is there, and ask how it sees them."""
@@ -162,7 +163,9 @@ class StandIn:
             if self.pid is None:
                 continue
             with contextlib.suppress(*UNHEARD):  # it may be hurt, or end; it is asked again
-                self._registry.see(await self._plane.look(self._front, self._told), time.monotonic())
+                told = self._told
+                standings = await self._plane.look(self._front, told)
+                self._registry.see(self._registry.of_now(told, standings), time.monotonic())
 
     async def _tell(self) -> None:
         """Tell it who is there, where that has changed; what it does not hear is told again."""

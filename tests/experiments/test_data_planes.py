@@ -1,6 +1,8 @@
 """Other data planes in the router's place: what is refused, what their programs take, what is made of what they say."""
 
+import asyncio
 import dataclasses
+import json
 import subprocess
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 
 from analysis.comparison.arms import arms_of
 from experiments.data_planes import DATA_PLANES, HOST, Front, Member, Standing, found, local
+from experiments.data_planes.haproxy import Haproxy
 from experiments.data_planes.nginx import Nginx
 from experiments.live.registry import Registry
 from experiments.plan.check import check
@@ -138,6 +141,63 @@ def test_who_drains_stays_a_member_that_is_to_get_nothing_until_it_has_left():
     assert [each.draining for each in kept.members] == [True]
     kept.fleet.remove("r1", 3.0)
     assert kept.members == ()
+
+
+def test_who_came_back_elsewhere_while_the_proxy_was_asked_is_not_taken_for_who_was_there():
+    kept = registry()
+    for id_, port in (("r1", 9001), ("r2", 9002)):
+        kept.fleet.put(id_, 1.0, url=f"http://127.0.0.1:{port}", lease_s=3.0, state="ready")
+    told = kept.members
+    kept.fleet.remove("r1", 2.0)
+    kept.fleet.put("r1", 2.1, url="http://127.0.0.1:9003", lease_s=3.0, state="ready")
+    kept.fleet.put("r2", 2.1, url="http://127.0.0.1:9002", lease_s=8.0, state="draining")
+    standings = {"r1": Standing(True), "r2": Standing(True, in_flight=3)}
+    assert kept.of_now(told, standings) == {"r2": Standing(True, in_flight=3)}
+    kept.see(kept.of_now(told, standings), 2.2)
+    assert [e["event"] for e in kept.events.since(0)["events"] if e["replica"] == "r1"][-1] == "registered"
+    assert kept.fleet.replicas["r2"].in_flight == 3
+
+
+async def test_an_answer_of_haproxy_that_is_cut_off_is_none(tmp_path):
+    whole = "# pxname,svname,scur,stot,status,check_status\nreplicas,r1,1,7,UP,L7OK\n"
+    said = [whole + "replicas,r2,1", whole + "\n"]
+
+    async def answer(reader, writer):
+        await reader.readline()
+        writer.write(said.pop(0).encode())
+        writer.close()
+
+    server = await asyncio.start_server(answer, HOST, 0)
+    front = Front(1, (), RouterSettings(), "", tmp_path, None, server.sockets[0].getsockname()[1], ("r1", "r2"))
+    members = (Member("r1", HOST, 9001), Member("r2", HOST, 9002))
+    with pytest.raises(OSError, match="cut off"):
+        await Haproxy().look(front, members)
+    assert await Haproxy().look(front, members) == {"r1": Standing(True, "", 1, 7)}
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "log", "text"),
+    [
+        ("nginx", "error.log", '[warn] upstream server temporarily disabled x, upstream: "http://127.0.0.1:9002/work"\n[wa'),
+        ("caddy", "events.log", '{"name": "unhealthy", "data": {"host": "127.0.0.1:9002"}}\n{"na'),
+    ],
+)
+async def test_what_an_earlier_process_had_found_is_not_taken_for_the_word_of_the_one_that_began(tmp_path, monkeypatch, name, log, text):
+    async def upstreams(*_):
+        return json.dumps([{"address": f"127.0.0.1:{port}", "num_requests": 0, "fails": 0} for port in (9001, 9002)])
+
+    monkeypatch.setattr("experiments.data_planes.caddy._asked", upstreams)
+    members = (Member("r1", HOST, 9001), Member("r2", HOST, 9002))
+    front = Front(18080, members, RouterSettings(), "", tmp_path, None, 18081, ("r1", "r2"))
+    (tmp_path / log).write_text(text)  # it was killed while it wrote
+    plane = DATA_PLANES.create(name, {})
+    if plane.command(front) is None:
+        lacking(name, plane.package)
+    assert {id_: each.in_rotation for id_, each in (await plane.look(front, members)).items()} == {"r1": True, "r2": True}
+    with (tmp_path / log).open("a") as file:
+        file.write(text)
+    assert {id_: each.in_rotation for id_, each in (await plane.look(front, members)).items()} == {"r1": True, "r2": False}
 
 
 async def test_a_server_that_nginx_has_taken_out_is_back_after_its_fail_timeout(tmp_path, monkeypatch):

@@ -1,16 +1,20 @@
 """Traefik, Caddy and programs of one's own in the router's place, with real processes."""
 
+import asyncio
 import dataclasses
 import shutil
+import sys
 
 import pandas as pd
 import pytest
 
 from experiments.data_planes import DATA_PLANES
+from experiments.live.standing_in import StandIn
+from tests.experiments.test_more_data_planes import custom
 from tests.ports import free_ports, is_free
 from tests.proxied import unavailable
-from tests.running import SHORT, events, job_of, manifest, metrics, run
-from tests.system.test_data_planes import needed, standing
+from tests.running import AT_MOST_S, SHORT, events, job_of, manifest, metrics, run
+from tests.system.test_data_planes import living, needed, standing
 from tests.system.test_export import NO_EJECTION, behind
 
 IN_GO = ("traefik", "caddy")
@@ -94,6 +98,28 @@ def test_a_program_of_ones_own_runs_before_replicas_at_known_ports(tmp_path):
     assert "balance leastconn\n" in text
     assert (pd.read_parquet(folder / "requests.parquet")["outcome"] == "ok").mean() > 0.5
     assert metrics(folder)["detection_s"] is None
+
+
+async def test_nothing_is_left_of_a_proxy_whose_word_cannot_be_used(tmp_path, monkeypatch):
+    async def look(*_):
+        raise KeyError("in_rotation")
+
+    monkeypatch.setattr(DATA_PLANES.find("custom"), "look", look)
+    command = f"{sys.executable} -m http.server --bind 127.0.0.1 {{port}} --directory {{config}}"
+    config = custom(tmp_path, command=command)
+    for name in ("logs", "raw"):
+        (tmp_path / name).mkdir()
+    it = StandIn(config, tmp_path / "logs", tmp_path / "raw")
+    try:
+        await it.start(AT_MOST_S)
+        group = it.pid
+        async with asyncio.timeout(AT_MOST_S):
+            await asyncio.wait([it._watching])
+        with pytest.raises(KeyError):
+            await it.close()
+        assert not living(group) and not list((tmp_path / "raw").iterdir())
+    finally:
+        await it.stop()
 
 
 @pytest.mark.parametrize("name", IN_GO)
