@@ -64,6 +64,8 @@ def _check_algorithm(router: RouterConfig, plane: Any) -> None:  # noqa: ANN401 
     known = plane.algorithms
     if known and router.algorithm not in known:
         raise ConfigError(f"router.algorithm={router.algorithm}: {router.data_plane} has {', '.join(known)}")
+    if not known and not hasattr(plane, "takes_algorithm"):
+        raise ConfigError(f"router.algorithm={router.algorithm}: {router.data_plane} has one way alone; leave it out")
     if not known and not plane.takes_algorithm:
         raise ConfigError(f"router.algorithm={router.algorithm}: router.template does not ask for `algorithm`")
 

@@ -71,6 +71,12 @@ def test_what_cannot_be_measured_is_one_line_with_the_way_out(tmp_path, keys, sa
     assert said in str(caught.value) and "\n" not in str(caught.value), str(caught.value)
 
 
+def test_an_algorithm_of_a_data_plane_with_one_way_alone_is_one_line(monkeypatch):
+    monkeypatch.setattr(DATA_PLANES.find("envoy"), "algorithms", ())
+    with pytest.raises(ConfigError, match=r"router\.algorithm=mine: envoy has one way alone; leave it out"):
+        check(configured(**(IN_PLACE | {"router__algorithm": "mine"})))
+
+
 def test_a_program_of_ones_own_is_looked_for_and_takes_any_algorithm_that_its_template_asks_for(tmp_path):
     assert {"custom", *IN_GO} <= set(arms())
     config = custom(tmp_path, "{{ algorithm }}", algorithm="mine")
