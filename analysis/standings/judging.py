@@ -63,7 +63,8 @@ def judge_board(pack: Path, protocol: Protocol, cells: Cells, excused: Sequence[
     families = [within] if protocol.family == "board" else [[one] for one in within]
     rows: dict[str, Row] = {}
     for family in families:
-        counted = sum(bool(cells[key].by_seed) for key in cells if key[0] in {one.plan.name for one in family})
+        counted = sum(_intervals(one.plan) * bool(cells[key].by_seed) for one in family for key in cells
+                      if key[0] == one.plan.name)  # fmt: skip
         judged = {id(j.effect): j for j in judge_family(_all(family), alpha, plan.smallest)}
         for one in family:
             told = _Telling(pack, protocol, cells, plan.smallest, alpha / max(1, counted), tuple(excused))
@@ -83,6 +84,11 @@ def judge_board(pack: Path, protocol: Protocol, cells: Cells, excused: Sequence[
         tuple(dict.fromkeys((arm, f"{it['name']} {it['version']}, {it['algorithm']}") for arm, it in _programs(cells))),
         tuple(dict.fromkeys((arm, sentence) for arm, it in _programs(cells) for sentence in it["otherwise"])),
     )
+
+
+def _intervals(row: RowPlan) -> int:
+    """How many a cell shows: of its measure, and of what it lost where the measure does not hold that."""
+    return 1 if row.measure == IN_TIME else 2
 
 
 def _programs(cells: Cells) -> list[tuple[str, DataPlane]]:
@@ -143,7 +149,7 @@ class _Telling:
     cells: Cells
     smallest: Smallest
     level: float
-    """Of the interval of one cell: Bonferroni over those of the family, so that all hold together."""
+    """Of one interval of a cell: Bonferroni over all that the family's cells show, so that they hold together."""
     excused: tuple[str, ...]
 
     def row(self, one: _Within, judged: Mapping[int, Judged]) -> Row:

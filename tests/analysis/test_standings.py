@@ -123,19 +123,25 @@ def test_what_cannot_be_asked_is_empty_with_its_reason_and_takes_part_in_nothing
     assert "cannot be asked" in told and "policy: is of Aegis' own router" in told
 
 
-def test_intervals_hold_together_each_is_students_at_the_level_over_the_number_of_cells():
-    """Bonferroni over four cells: SciPy's t at 0.05 / 4, on the logarithms."""
+def test_intervals_hold_together_each_is_students_at_the_level_over_the_number_of_intervals():
+    """Bonferroni over two intervals of each of four cells, the measure's and that of lost requests: SciPy's t at
+    0.05 / 8, on the logarithms; of a share that holds lost requests one."""
     rng = rng_of("level")
     cells = cells_of({"a": scattered(1.1, 0.1, 5, rng), "b": scattered(2, 0.1, 5, rng)}) | cells_of(
         {"a": scattered(1.1, 0.1, 5, rng), "b": scattered(2, 0.1, 5, rng)}, row="kill"
     )
     board = board_of(cells, ["a", "b"])
     logs = np.log([one.metrics["times_floor_p99_fault"] for one in cells["hang", "a"].by_seed.values()])
-    low, high = stats.t.interval(1 - 0.05 / 4, 4, logs.mean(), logs.std(ddof=1) / np.sqrt(5))
+    low, high = stats.t.interval(1 - 0.05 / 8, 4, logs.mean(), logs.std(ddof=1) / np.sqrt(5))
     shown = board.rows[0].cell("a").value
     assert (shown.low, shown.high) == pytest.approx((np.exp(low), np.exp(high)))
     row = board_of(cells, ["a", "b"], family="pathology").rows[0].cell("a").value
     assert row.high < shown.high
+    lost = board.rows[0].cell("a").lost
+    assert lost.high == pytest.approx(stats.beta.ppf(1 - 0.05 / 8, 1, 5 * 2_000))  # Clopper and Pearson, of none
+    shares = {("all", arm): cell([0.5] * 5, measure=IN_TIME, arm=arm, row="all") for arm in "ab"}
+    alone = board_of(shares, ["a", "b"], measure=IN_TIME).rows[0].cell("a").value  # all were served
+    assert (alone.low, alone.high) == pytest.approx((stats.beta.ppf(0.05 / 2, 5 * 2_000, 1), 1.0))
 
 
 def test_boards_of_equal_arms_are_wrong_as_seldom_as_they_say():
