@@ -73,6 +73,7 @@ def tuned_arms(
     about = {
         "grid": str(tuning.grid), "sha256": hashlib.sha256(tuning.grid.read_bytes()).hexdigest(),
         "tries": tuning.tries, "seeds": tuning.seeds, "arms": [[a.name, *a.overrides] for a in asked.arms],
+        "rows": [[row.name, *row.overrides] for row in first.rows], "common": list(asked.common),
     }  # fmt: skip
     if (there := _there(pack)) is not None:
         if there != about:
@@ -179,17 +180,25 @@ def lost_share(outcome: Outcome) -> float:
 
 def choose(outcomes: Sequence[Outcome], smallest_share: float = 0.001) -> int:
     """The place of the best setting: the least lost, in units of the smallest share of interest, then the best mean
-    rank over what was measured of all; of equals the first.
+    rank; of equals the first. One of which a run is missing that another has is not chosen: what it failed at would be
+    left out to its advantage. Where each has one missing it is the first.
     """
-    common = sorted(set.intersection(*(set(each.values) for each in outcomes)))
-    ranks = [mean_ranks(np.array([each.values[key] for each in outcomes])) for key in common]
-    means = np.mean(ranks, axis=0) if ranks else np.zeros(len(outcomes))
-    units = [round(min(1.0, lost_share(each)) / smallest_share) for each in outcomes]
-    return min(range(len(outcomes)), key=lambda place: (units[place], float(means[place]), place))
+    every = set[tuple[str, int]]().union(*(each.values for each in outcomes))
+    whole = [place for place, each in enumerate(outcomes) if each.values.keys() == every]
+    if not whole or not every:
+        return 0
+    ranks = [mean_ranks(np.array([outcomes[place].values[key] for place in whole])) for key in sorted(every)]
+    means = dict(zip(whole, np.mean(ranks, axis=0), strict=True))
+    units = {place: round(min(1.0, lost_share(outcomes[place])) / smallest_share) for place in whole}
+    return min(whole, key=lambda place: (units[place], float(means[place]), place))
 
 
 def gained(own: Outcome, new: Outcome) -> float | None:
-    """The geometric mean of new over own, of what is known of both; None = nothing is."""
+    """The geometric mean of new over own, of what is known of both; None = nothing is, or something was not served, of
+    which no ratio can tell.
+    """
     both = [(own.values[key], new.values[key]) for key in own.values.keys() & new.values.keys()]
-    logs = [math.log(b / a) for a, b in both if 0 < a < math.inf and 0 < b < math.inf]
+    if any(math.inf in pair for pair in both):
+        return None
+    logs = [math.log(b / a) for a, b in both if a > 0 and b > 0]
     return math.exp(sum(logs) / len(logs)) if logs else None
