@@ -19,8 +19,10 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from analysis.comparison.run_time import span
+from analysis.standings.gathering import MOST_ATTEMPTS
 from analysis.standings.protocol import FAMILIES, RUNS, SAME, Protocol, read_protocol
 from analysis.standings.protocol import NAME as PROTOCOL
+from analysis.standings.tuned import NAME as TUNED
 from experiments.plan.config import ConfigError
 from experiments.plan.errors import one_line
 from experiments.runner.exit_status import ExitStatus
@@ -38,6 +40,7 @@ from services.door.access import TokenError, admin_token
 
 PLACE = Path("results/evidence")
 SEEDS, TRIES = 5, 3
+TUNE_TRIES, TUNE_SEEDS = 8, 2
 MAY_DIFFER = ("seeds", "command", "ended", "tries", "same_groups", "refused")
 """What may be otherwise when a pack is gone on with."""
 EXAMPLE = """\
@@ -61,6 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         admin_token()
         first = planned(asked)
         protocol = _protocol(chosen, asked, first, typed)
+        _check_ends(chosen, protocol)
         if chosen.dry_run:
             _show(protocol, _trials(protocol, first))
             return ExitStatus.COMPLETE
@@ -68,6 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
         if (claim := hold(pack)) is None:
             raise ConfigError(f"{pack}: another `aegis evidence` writes here; choose another --output")
         if tuning is not None:
+            if (pack / PROTOCOL).exists() and not (pack / TUNED).exists():
+                raise ConfigError(f"{pack}: was begun without --tune; leave it out, or choose another --output")
             arms = tuned_arms(pack, asked, first, tuning, tries=chosen.tries, processes=chosen.processes)
             protocol, first = replace(protocol, arms=arms), planned(replace(asked, arms=arms))
         protocol = _gone_on_with(pack, protocol)
@@ -108,8 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--aa", type=int, default=0, metavar="GROUPS",
         help="each arm against itself: groups of as many pairs as the board has, a pathology; live 1")
     add("--tune", type=Path, metavar="GRID", help="tune every arm first, by a grid as conf/tuning.yaml")
-    add("--tune-tries", type=int, default=8, metavar="N", help="settings of each arm, its own among them (default 8)")
-    add("--tune-seeds", type=int, default=2, metavar="N", help="runs of each setting and pathology (default 2)")
+    add("--tune-tries", type=int, metavar="N", help=f"settings of each arm, its own among them (default {TUNE_TRIES})")
+    add("--tune-seeds", type=int, metavar="N", help=f"runs of each setting and pathology (default {TUNE_SEEDS})")
     add("--processes", type=int, default=cores(), metavar="N", help="of simulated runs at once (default: cores)")
     add("--against", type=Path, metavar="DIR", help="an earlier pack; exit status 4 where an arm got worse")
     add("--series", type=Path, metavar="CSV", help="add a line for tools that look for change points (Otava)")
@@ -125,19 +131,28 @@ def _asked(chosen: argparse.Namespace) -> tuple[Asked, Tuning | None]:
         ConfigError: an argument is wrong.
     """
     for name, least in (("seeds", 2), ("tries", 1), ("aa", 0), ("tune_tries", 2), ("tune_seeds", 1), ("processes", 1)):
-        if (value := getattr(chosen, name)) < least:
-            raise ConfigError(f"--{name.replace('_', '-')}={value}: must be at least {least}")
+        value, option = getattr(chosen, name), f"--{name.replace('_', '-')}"
+        if value is not None and value < least:
+            raise ConfigError(f"{option}={value}: must be at least {least}")
+        if name.startswith("tune") and value is not None and chosen.tune is None:
+            raise ConfigError(f"{option}={value}: goes with --tune")
+    if chosen.tries > MOST_ATTEMPTS:
+        raise ConfigError(f"--tries={chosen.tries}: must be at most {MOST_ATTEMPTS}")
     sizes: list[int | None] = [None]
     if chosen.replicas is not None:
         texts = chosen.replicas.split(",")
         if not all(text.isdecimal() and int(text) for text in texts):
             raise ConfigError(f"--replicas={chosen.replicas}: must be numbers with commas, as 8,64,512")
         sizes = [int(text) for text in texts]
+        if len(set(sizes)) < len(sizes):
+            raise ConfigError(f"--replicas={chosen.replicas}: must be different numbers")
     arms = parse_arms(chosen.arms)
     if chosen.tune is not None:
         read_grids(chosen.tune)
     asked = Asked(scenarios_of(chosen.suite), arms, tuple(chosen.words), chosen.duration, sizes)
-    tuning = None if chosen.tune is None else Tuning(chosen.tune, chosen.tune_tries, chosen.tune_seeds)
+    tuning = None if chosen.tune is None else Tuning(
+        chosen.tune, chosen.tune_tries or TUNE_TRIES, chosen.tune_seeds or TUNE_SEEDS
+    )  # fmt: skip
     return asked, tuning
 
 
@@ -167,6 +182,27 @@ def _protocol(chosen: argparse.Namespace, asked: Asked, first: Planned, typed: S
         same_groups=chosen.aa,
         command=tuple(typed),
     )
+
+
+def _check_ends(chosen: argparse.Namespace, protocol: Protocol) -> None:
+    """That what the board is to end with can be done, before the hours that it takes.
+
+    Raises:
+        ConfigError: the packs cannot be compared, or the series cannot be read.
+        FolderError: there is no earlier pack, or the series is of others.
+    """
+    from analysis.comparison.arms import ComparisonError
+    from analysis.standings import against, series
+
+    try:
+        if chosen.against is not None:
+            against.check(read_protocol(chosen.against), protocol)
+        if chosen.series is not None:
+            series.check(protocol, chosen.series)
+    except ComparisonError as error:
+        raise ConfigError(f"--against={chosen.against}: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"--series={chosen.series}: cannot be read ({error})") from error
 
 
 def _gone_on_with(pack: Path, protocol: Protocol) -> Protocol:
@@ -237,15 +273,17 @@ def _measured(pack: Path, protocol: Protocol, first: Planned, chosen: argparse.N
     print(f"{pack}: {_length(protocol, trials)}", flush=True)
     campaign = Campaign(pack, trials, protocol.tries, protocol.is_virtual, processes=chosen.processes)
     campaign.measure()
+    cells = gather(pack, protocol).values()
+    is_whole = not any(cell.unmeasured for cell in cells)
+    if is_whole:  # before it is shown: who adds seeds afterwards has seen it
+        ended = tuple(sorted({*protocol.ended, len(protocol.seeds)}))
+        replace(protocol, ended=ended).write(pack)
     try:
         status = finish(pack, chosen.against, chosen.series)
     except (ComparisonError, FolderError) as error:
         say(str(error))
         return ExitStatus.FAILED
-    cells = gather(pack, protocol).values()
-    if not any(cell.unmeasured for cell in cells):
-        ended = tuple(sorted({*protocol.ended, len(protocol.seeds)}))
-        replace(protocol, ended=ended).write(pack)
+    if is_whole:
         return status
     return ExitStatus.FAILED if any(cell.unmeasured and cell.failed for cell in cells) else ExitStatus.INVALID
 

@@ -61,7 +61,7 @@ def changes(then: tuple[Path, Protocol], now: tuple[Path, Protocol]) -> Changes:
     """
     before, after = gather(*then), gather(*now)
     measures = {row.name: row.measure for row in now[1].rows}
-    _check(then[1], now[1])
+    check(then[1], now[1])
     notes, within = [], list[tuple[Pairs, str, list[Effect]]]()
     for key, cell in after.items():
         if key not in before:
@@ -89,7 +89,12 @@ def changes(then: tuple[Path, Protocol], now: tuple[Path, Protocol]) -> Changes:
     return Changes(found, tuple(notes))
 
 
-def _check(then: Protocol, now: Protocol) -> None:
+def check(then: Protocol, now: Protocol) -> None:
+    """That the packs were measured by one protocol, as far as they have the same pathologies.
+
+    Raises:
+        ComparisonError: they were not.
+    """
     for key in ("engine", "duration_s", "common"):
         if getattr(then, key) != getattr(now, key):
             raise ComparisonError(

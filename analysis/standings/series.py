@@ -15,6 +15,8 @@ from pathlib import Path
 import yaml
 
 from analysis.standings.board import Board, Cell, Row
+from analysis.standings.measures import IN_TIME
+from analysis.standings.protocol import Protocol, RowPlan
 from record.files import FolderError, write_text
 
 TIME, COMMIT = "time", "commit"
@@ -28,16 +30,50 @@ def columns_of(board: Board) -> dict[str, float | None]:
         for cell in row.cells:
             if cell.state == "not asked":
                 continue
-            name = UNFIT.sub("_", f"{row.plan.name}__{cell.arm}")
-            values[f"{name}__{'late_share' if row.is_in_time else row.plan.measure}"] = _less_is_better(row, cell)
-            if not row.is_in_time:
-                values[f"{name}__lost_share"] = cell.lost.value
+            numbers = [_less_is_better(row, cell), *([] if row.is_in_time else [cell.lost.value])]
+            values |= dict(zip(_columns(row.plan, cell.arm), numbers, strict=True))
     return values
+
+
+def _columns(row: RowPlan, arm: str) -> list[str]:
+    name = UNFIT.sub("_", f"{row.name}__{arm}")
+    return [f"{name}__late_share"] if row.measure == IN_TIME else [f"{name}__{row.measure}", f"{name}__lost_share"]
 
 
 def _less_is_better(row: Row, cell: Cell) -> float | None:
     value = cell.value.value
     return None if value is None else 1 - value if row.is_in_time else value
+
+
+def check(protocol: Protocol, path: Path) -> None:
+    """That a pack of this protocol can be a line of the file.
+
+    Raises:
+        FolderError: the file is of other arms or pathologies.
+        OSError: it cannot be read.
+    """
+    asked = [(row, arm.name) for row in protocol.rows for arm in protocol.arms
+             if protocol.refusal(row.name, arm.name) is None]  # fmt: skip
+    _read(path, [TIME, COMMIT, *(name for row, arm in asked for name in _columns(row, arm))])
+
+
+def _read(path: Path, names: list[str]) -> tuple[str, list[str]]:
+    """What the file holds, and the values of its last line; both empty where it is not there.
+
+    Raises:
+        FolderError: it has other columns, or its last line is not whole.
+        OSError: it cannot be read.
+    """
+    there = path.read_text(encoding="utf-8") if path.exists() else ""
+    if not there:
+        return "", []
+    before, *lines = csv.reader(io.StringIO(there))
+    if before != names:
+        differing = ", ".join(sorted(set(before) ^ set(names))[:3]) or "in another order"
+        raise FolderError(f"{path}: is of other arms or pathologies ({differing}); choose another --series")
+    if lines and len(lines[-1]) != len(names):
+        raise FolderError(f"{path}: its last line is not whole; remove it, or choose another --series")
+    return there, lines[-1][2:] if lines else []
 
 
 def append(board: Board, path: Path, now: datetime | None = None) -> None:
@@ -54,15 +90,7 @@ def append(board: Board, path: Path, now: datetime | None = None) -> None:
     """
     values = columns_of(board)
     names = [TIME, COMMIT, *values]
-    there = path.read_text(encoding="utf-8") if path.exists() else ""
-    last: list[str] = []
-    if there:
-        before, *lines = csv.reader(io.StringIO(there))
-        last = lines[-1][2:] if lines else []
-        if before != names:
-            other = sorted(set(before) ^ set(names))
-            differing = ", ".join(other[:3])
-            raise FolderError(f"{path}: is of other arms or pathologies ({differing}); choose another --series")
+    there, last = _read(path, names)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if not there:

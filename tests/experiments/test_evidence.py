@@ -24,6 +24,7 @@ from experiments.trials.grids import grid_of, read_grids, settings_of
 from experiments.trials.suites import scenarios_of, sized
 from experiments.trials.times import fitted
 from experiments.trials.tuning import Outcome, choose, gained
+from tests.analysis.boards import protocol
 from tests.running import AT_MOST_S, ROOT
 
 
@@ -151,6 +152,14 @@ def test_of_the_tries_the_one_is_chosen_that_loses_least_then_the_one_that_ranks
     assert choose([outcome([2, math.inf]), outcome([2, 5])]) == 1
     assert gained(outcome([2, 4]), outcome([1, 2])) == pytest.approx(0.5)
     assert gained(outcome([math.inf]), outcome([1])) is None
+    assert gained(outcome([2, 4]), outcome([1, math.inf])) is None, "what is not served any more is no gain"
+
+
+def test_of_the_tries_one_is_not_chosen_for_what_it_failed_to_measure():
+    own, failing = outcome([2, 2, 9]), outcome([1, 1])
+    assert choose([own, failing]) == 0 and choose([failing, own]) == 1
+    assert choose([Outcome({("hang", 0): 2.0}, {}), Outcome({("hang", 1): 1.0}, {})]) == 0
+    assert choose([outcome([]), outcome([])]) == 0
 
 
 class Done(NamedTuple):
@@ -232,6 +241,9 @@ def test_a_pack_that_was_killed_goes_on_where_it_was(tmp_path):
         (["--arms", "policy=adaptive", "--suite", "hangs"], "hangs"),
         (["--arms", "policy=adaptive", "--seeds", "1"], "--seeds=1: must be at least 2"),
         (["--arms", "policy=adaptive", "--replicas", "8,x"], "--replicas=8,x"),
+        (["--arms", "policy=adaptive", "--replicas", "8,08"], "--replicas=8,08: must be different"),
+        (["--arms", "policy=adaptive", "--tries", "21"], "--tries=21: must be at most 20"),
+        (["--arms", "policy=adaptive", "--tune-seeds", "3"], "--tune-seeds=3: goes with --tune"),
         (["--arms", "policy=adaptive", "seed=3"], "seed=3"),
         (["--arms", "policy=adaptive", "--arms", "other: policy=random policy.choices=2"], "other: cannot be asked"),
     ],
@@ -240,6 +252,28 @@ def test_what_is_typed_wrong_is_one_line_and_nothing_is_left(tmp_path, words, wh
     done = pack("--suite", "hang", *words, output=tmp_path / "none")
     assert done.returncode == 2 and why in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert not (tmp_path / "none").exists()
+
+
+def test_what_the_board_is_to_end_with_is_looked_at_before_the_first_run(tmp_path):
+    output = tmp_path / "none"
+    done = pack(*SMALL, "--against", str(tmp_path / "nowhere"), output=output)
+    assert done.returncode == 2 and "no evidence pack" in done.stderr and not output.exists(), done.stderr
+    other = tmp_path / "other.csv"
+    other.write_text("time,commit,hang__x__times_floor_p99_fault\n")
+    done = pack(*SMALL, "--series", str(other), output=output)
+    assert done.returncode == 2 and "choose another --series" in done.stderr and not output.exists(), done.stderr
+    protocol(["adaptive", "round_robin"], ["gray_failure"]).write(tmp_path)
+    done = pack(*SMALL, "--against", str(tmp_path), output=output)
+    assert done.returncode == 2 and "another protocol, which must be the same" in done.stderr and not output.exists()
+
+
+def test_a_pack_that_was_begun_without_tuning_is_not_tuned_for_nothing(tmp_path):
+    protocol(["adaptive", "round_robin"], ["gray_failure"]).write(tmp_path)
+    grid = tmp_path / "grid.yaml"
+    grid.write_text("all: {router.timeouts.attempt_s: [1]}")
+    done = pack(*SMALL, "--tune", str(grid), output=tmp_path)
+    assert done.returncode == 2 and "was begun without --tune" in done.stderr, done.stderr
+    assert not (tmp_path / "tuning").exists()
 
 
 def test_tuning_tries_as_many_settings_for_each_arm_and_says_what_it_bought(tmp_path):
@@ -257,3 +291,5 @@ def test_tuning_tries_as_many_settings_for_each_arm_and_says_what_it_bought(tmp_
     assert "of 5 settings tried" in (tmp_path / "pack" / "leaderboard.md").read_text()
     again = pack(*words, output=tmp_path / "pack")
     assert again.returncode == 0 and "tuning least_request" not in again.stdout
+    other = pack(*words, "--duration", "15", output=tmp_path / "pack")
+    assert other.returncode == 2 and "was tuned otherwise" in other.stderr, other.stderr
