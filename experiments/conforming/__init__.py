@@ -6,7 +6,7 @@
     chances.py    policies that draw: the picks against the chances of each state
     judging.py    which of the two, and what comes of it
     exact.py      Aegis' own router, which can write down what it decides: the very policy object decides again
-    model/        proxies in virtual time, right and with a bug each, by which the instrument itself is measured
+    modelled/     proxies in virtual time, right and with a bug each, by which the instrument itself is measured
 
 What a policy is to do stands in `experiments/references/`, one a file.
 """

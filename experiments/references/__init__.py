@@ -20,6 +20,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol, cast
 from services.plugins import Point
 
 REFERENCES = Point(__name__, __path__, "references", "policy", ("begin", "picks", "finished", "turned"), ("draws",))
+
+
 class Offer(NamedTuple):
     """What a policy may choose from, and by what."""
 
