@@ -28,7 +28,6 @@ TIMED = (
 )
 GENTLE = {"nginx": signal.SIGQUIT, "haproxy": signal.SIGUSR1, "envoy": signal.SIGTERM}
 """After which each ends what is under way, its log too: an answer may be with the client before its line is written."""
-READY_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def logging(name, folder, port, ports, edit=None, words_of=list):
     finally:
         process.send_signal(GENTLE[name])
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(60)
+            process.wait(AT_MOST_S)
         process.kill()
         process.wait(AT_MOST_S)
 
@@ -137,7 +136,7 @@ async def _play(port, ports, asked, process):
 
 async def listens(port, process):
     """Connects, and asks nothing, so that nothing is logged of it."""
-    deadline = time.monotonic() + READY_S
+    deadline = time.monotonic() + AT_MOST_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
             _, writer = await asyncio.open_connection(HOST, port)
