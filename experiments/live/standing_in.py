@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import os
+import random
 import signal
 import socket
 import time
@@ -25,6 +27,9 @@ DATA_PLANE = "data_plane"
 GENTLE_S = 5.0
 """Longest wait for what is under way when it is to end, as of Aegis' router (`services.router.settings.DRAIN_S`)."""
 AGAIN_S = 0.05
+PORTS = range(10_000, 20_000)
+"""Of a proxy. Below those that the kernel gives to whoever asks for any, or connects (Linux from 32,768, ip(7); IANA's
+dynamic ones from 49,152): nobody takes one before the proxy has it, or while it is down."""
 UNHEARD = (OSError, TimeoutError)
 
 
@@ -185,8 +190,14 @@ def _signal_all(leader: int, number: int) -> None:
 
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens at, all different."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind((HOST, 0))
-        return [int(sock.getsockname()[1]) for sock in sockets]
+    mixed = random.sample(PORTS, len(PORTS))
+    return list(itertools.islice(filter(_is_free, mixed), count))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            sock.bind((HOST, port))
+            return True
+    return False

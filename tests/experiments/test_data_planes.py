@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+import socket
 import subprocess
 from typing import Any
 
@@ -12,6 +13,7 @@ from analysis.comparison.arms import arms_of
 from experiments.data_planes import DATA_PLANES, HOST, Front, Member, Standing, found, local
 from experiments.data_planes.haproxy import Haproxy
 from experiments.data_planes.nginx import Nginx
+from experiments.live import standing_in
 from experiments.live.registry import Registry
 from experiments.plan.check import check
 from experiments.plan.config import ConfigError
@@ -21,6 +23,7 @@ from services.router.settings import RouterSettings
 from tests.experiments.test_config import planned
 from tests.experiments.test_external import configured
 from tests.experiments.test_router_cost import ASKED, lacking
+from tests.ports import free_row
 from tests.running import AT_MOST_S
 
 ARMS = ("envoy", "haproxy", "nginx")
@@ -132,6 +135,16 @@ def test_what_the_proxy_says_becomes_events_with_its_reason():
     [replica] = kept.fleet.replicas.values()
     assert replica.requests_total == 15 + 2, "the proxy began anew in between"
     assert replica.in_flight_s == 4 * 2 and replica.busy_s == 2 * 2
+
+
+def test_a_proxys_ports_are_free_and_none_that_the_kernel_gives_away_while_it_is_down(monkeypatch):
+    """Linux gives those from 32,768 on (ip(7), `ip_local_port_range`) to connections and to whoever binds port 0."""
+    found = standing_in.free_ports(50)
+    assert len(set(found)) == 50 and max(found) < 32_768
+    first = free_row(2)
+    with socket.create_server((HOST, first)):
+        monkeypatch.setattr(standing_in, "PORTS", range(first, first + 2))
+        assert standing_in.free_ports(2) == [first + 1]
 
 
 def test_who_drains_stays_a_member_that_is_to_get_nothing_until_it_has_left():
