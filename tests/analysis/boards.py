@@ -16,6 +16,8 @@ from record.schema import REQUEST_COLUMNS
 
 REQUESTS = 2_000
 PACK = Path("pack")
+NO_ROWS, NOTHING = pd.DataFrame(columns=list(REQUEST_COLUMNS)), pd.Series(dtype="float64")
+"""Of all runs: to make them anew takes longer than to judge a board."""
 
 
 def one(value, *, seed=1, failed=0, measure=FAULT, arm="a", row="hang", looks=(), served=1.0):
@@ -29,9 +31,8 @@ def one(value, *, seed=1, failed=0, measure=FAULT, arm="a", row="hang", looks=()
     if measure != IN_TIME:
         metrics[measure] = value
     manifest: Any = {"seed": seed, "schedule_hash": f"of {seed}", "config": {"comparison": {}}, "looks": list(looks)}
-    none = pd.Series(dtype="float64")
     folder = PACK / "runs" / row / f"{arm},seed={seed}"
-    return Measured(Run(folder, manifest, pd.DataFrame(columns=list(REQUEST_COLUMNS)), [], [], none, none), metrics)
+    return Measured(Run(folder, manifest, NO_ROWS, [], [], NOTHING, NOTHING), metrics)
 
 
 def cell(values, *, failed=0, measure=FAULT, arm="a", row="hang"):
