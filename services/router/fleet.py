@@ -225,7 +225,7 @@ class Fleet:
                 ready = tuple(r for r in known if r.healthy or self.panics)
             self._rotation, self._in_rotation = ready, {id(replica) for replica in ready}
             said = [replica.concurrency for replica in ready if replica.concurrency is not None]
-            self._slots = sum(said) if len(said) == len(ready) else None
+            self._slots = sum(said) if ready and len(said) == len(ready) else None
         if not tried:
             return ready
         others = list(ready)
@@ -236,7 +236,7 @@ class Fleet:
         return others or ready
 
     def slots(self) -> int | None:
-        """How many requests those in rotation serve at a time; None: not all have said."""
+        """How many requests those in rotation serve at a time; None: not all have said, or nobody is."""
         if self._rotation is None:
             self.candidates()
         return self._slots

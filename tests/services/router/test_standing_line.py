@@ -143,6 +143,16 @@ def test_slots_are_those_of_the_fleet_and_where_one_has_not_said_how_many_nobody
     assert refused_of(dispatching(2, 2, share=0)) == 0
 
 
+def test_where_nobody_is_in_rotation_that_is_what_is_said():
+    dispatcher, reasons = dispatching(), set()
+    for number in range(300):
+        try:
+            dispatcher.choose(dispatcher.open(number / 100, idempotent=True), str(number), None, number / 100)
+        except UnboundError as error:
+            reasons.add(error.reason)
+    assert reasons == {"no_replica"} and not dispatcher.standing.is_held
+
+
 def test_a_retry_is_let_pass():
     dispatcher = dispatching(2, 2)
     first = dispatcher.open(0.0, idempotent=True)
