@@ -11,7 +11,8 @@ CUSUM (Page, Continuous inspection schemes, Biometrika 41, 1954) on arrivals les
 is longer than n about u^n of the time, that of the faster fleet (u / 1.1)^n.
 
 The line is then held at half the bound, where all who are let in are in time, and let alone again once it has been
-shorter than a quarter for as long as the bound. The shares were found by simulation (docs/failure_handling.md).
+shorter than a quarter, or slots have had nobody who waits for them, for as long as the bound. The shares were found by
+simulation (docs/failure_handling.md).
 """
 
 import math
@@ -60,7 +61,7 @@ class StandingLine:
         self._is_long = False
         """Whether it was too long when the last one came."""
         self._long_since = self._long_at = 0.0
-        """Since when it has been, without a break; and when it was last seen, held: longer than `OVER`."""
+        """Since when it has been, without a break; and when it was last an overload's, held: longer than `OVER`."""
         self.is_held = False
         """Whether it is an overload."""
 
@@ -82,7 +83,7 @@ class StandingLine:
         self._pass_time(now)
         done, bound_s = self._answered, self._bound_s
         if self.is_held:
-            if length > OVER * done:
+            if length > OVER * done and self._unawaited <= UNAWAITED * done:
                 self._long_at = now
             elif now - self._long_at >= bound_s:
                 self.is_held = self._is_long = False

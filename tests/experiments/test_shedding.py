@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from experiments.plan.config import RouterConfig
+from experiments.plan.schedule import build_schedule
 from experiments.simulator.request import OK
-from services.router.settings import LimitSettings
+from services.router.settings import EjectionSettings, LimitSettings
 from tests.experiments.simulated import configured, run
 
 LIMITS = LimitSettings(adaptive=True)
@@ -62,3 +63,18 @@ def test_of_a_quarter_too_much_the_default_serves_what_can_be_served_within_a_se
     (without, _), (default, lost) = in_time(0.0, 1.25, 1), in_time(0.5, 1.25, 1)
     assert without.mean() < 0.4
     assert default.mean() > 0.9 * 0.8 and lost == pytest.approx(0.2 * len(default), rel=0.35)
+
+
+@pytest.mark.parametrize("policy", ["round_robin", "random"])
+@pytest.mark.parametrize("speed", [0.3, 0.1])
+def test_a_burst_is_over_also_where_a_policy_keeps_a_slow_replica_in_line(policy, speed):
+    """Ten seconds' requests come within three; then half of what the others can do is asked, and one of four is slow."""
+    config = configured(
+        0.5, replicas=4, slots=2, mean_ms=50.0, requests=3200, policy={"name": policy}, speeds=(1, 1, 1, speed)
+    )
+    config.router = RouterConfig(ejection=EjectionSettings(enabled=False))
+    schedule = build_schedule(config.workload, config.seed)
+    at_s = schedule["scheduled_s"].to_numpy()
+    at_s = np.where(at_s < 10, 0.3 * at_s, at_s - 7)
+    lost = np.frombuffer(run(config, schedule=schedule.assign(scheduled_s=at_s)).records.outcome, np.int8) != OK
+    assert lost[at_s < 4].mean() > 0.2 and lost[at_s >= 10].mean() < 0.01

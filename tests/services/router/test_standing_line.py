@@ -114,6 +114,19 @@ def test_after_the_router_stood_still_nothing_is_made_of_what_came_meanwhile():
     assert all(line.admits(400 - number, 6.0 + number / 1000) for number in range(300))
 
 
+def test_an_overload_is_over_where_slots_have_nobody_who_waits_for_them():
+    """One replica of several was left out of what the others do: its line is as long as is let in, and they are idle."""
+    line = StandingLine(1.0)
+    fluid(line, 200, 160, 20.0)
+    assert line.is_held
+    at = [20.0 + number / 100 for number in range(300)]
+    let_in = []
+    for now in at:
+        line.on_answer(now, is_awaited=False)
+        let_in.append(line.admits(70, now))
+    assert not all(let_in[:100]) and all(let_in[200:]) and not line.is_held
+
+
 def dispatching(*slots, share=0.5, policy="least_request", **options):
     settings = RouterSettings(limits=LimitSettings(standing_share=share), timeouts=TimeoutSettings(attempt_s=2.0))
     fleet = Fleet(settings.health, settings.ejection, lambda *_, **__: None)
