@@ -189,15 +189,21 @@ class StandingOut:
         return max(1.01, slow), True
 
 
+def say_speeds(candidates: Sequence[Candidate]) -> bool:
+    """Whether weights say how fast slots are: all have said how many they have, and not all have the same weight, as
+    those have of whom nobody has said any."""
+    return all(each.concurrency for each in candidates) and len({each.weight for each in candidates}) > 1
+
+
 def told_speeds(candidates: Sequence[Candidate]) -> dict[str, float]:
     """Of replicas a slot of which is to do less than one of the best, by their weights: what share of it.
 
     That such a one takes longer is no news. Nobody's where somebody has not said how many slots it has: a weight may
     then stand for those.
     """
-    shares = [(each.id, each.weight / each.concurrency) for each in candidates if each.concurrency]
-    if len(shares) < len(candidates):
+    if not say_speeds(candidates):
         return {}
+    shares = [(each.id, each.weight / (each.concurrency or 1)) for each in candidates]
     most = max(share for _, share in shares)
     return {id_: share / most for id_, share in shares if share < most}
 

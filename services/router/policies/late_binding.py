@@ -8,7 +8,7 @@ from typing import ClassVar
 from services.router.limits import SlowStart
 from services.router.policies import Candidate, Outcome, Pick, RequestInfo
 from services.router.settings import LimitSettings
-from services.router.standing_out import StandingOut, told_speeds
+from services.router.standing_out import StandingOut, say_speeds, told_speeds
 from services.router.waiting import ORDERS, Line
 
 FOUND = LimitSettings(initial=2, least=1, most=1000, queue=1.0, window_s=0.5)
@@ -58,7 +58,9 @@ class LateBinding:
         self.line = Line(order, limit, longest_s)
         self._outliers = StandingOut(error_penalty_s, EVIDENCE)
         self._told: dict[str, float] = {}
-        """Of replicas that are slower by their weights: how fast beside the best."""
+        """Of replicas a slot of which is slower by their weights: how fast beside the best."""
+        self._is_of_slots = False
+        """Whether a weight is that of all of a replica's slots together."""
         self._found: dict[str, SlowStart] = {}
 
     def slots(self, replica: Candidate) -> int:
@@ -76,6 +78,7 @@ class LateBinding:
         if now >= self._outliers.due:
             self._outliers.refresh([candidate.id for candidate in candidates], now)
             self._told = told_speeds(candidates)
+            self._is_of_slots = say_speeds(candidates)
             if self._found:  # candidates are only those with room, where room is bounded: these are not forgotten
                 known = self._outliers.known
                 self._found = {id_: found for id_, found in self._found.items() if id_ in known}
@@ -83,7 +86,7 @@ class LateBinding:
         best, least, reason = free[0], (math.inf, 0.0, 0.0), "free"
         for candidate in free:
             times, stands_out = self._outliers.times(candidate.id, now)
-            cost = (times if stands_out else 1.0) / candidate.weight
+            cost = (times if stands_out else 1.0) * self._slot(candidate)
             reason = "standing_out" if stands_out else reason
             place = (cost, candidate.in_flight / self.slots(candidate), times)
             if place < least:
@@ -92,13 +95,17 @@ class LateBinding:
         if len(free) < len(candidates):  # whoever is faster is busy
             for candidate in candidates:
                 times, stands_out = self._outliers.times(candidate.id, now)
-                cost = (times if stands_out else 1.0) / candidate.weight
+                cost = (times if stands_out else 1.0) * self._slot(candidate)
                 if cost < least[0]:
                     rate += self.slots(candidate) / cost
                     faster += self.slots(candidate)
         if rate > 0 and request.may_wait and (request.waiting + 1 + faster) / rate < least[0]:
             return None
         return Pick(best, reason, for_last=rate > 0)
+
+    def _slot(self, candidate: Candidate) -> float:
+        """How long a slot takes, by the weights; where slots are not known, a weight is taken for that of a slot."""
+        return ((candidate.concurrency or 1) if self._is_of_slots else 1) / candidate.weight
 
     def on_start(self, replica: Candidate, now: float) -> None:
         """Beyond its slots, where others use them, too, it is served one after another."""

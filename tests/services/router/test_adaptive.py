@@ -160,6 +160,9 @@ def test_weights_say_how_fast_a_slot_is_where_slots_are_known():
     for candidate, slots in zip(fleet_of, (2, 2, 4), strict=True):
         candidate.concurrency = slots
     assert told_speeds(fleet_of) == {"r2": 0.5}
+    for candidate in fleet_of:
+        candidate.weight = 1.0
+    assert told_speeds(fleet_of) == {}  # as they are by default: nobody has said anything
 
 
 def test_a_replica_that_is_as_slow_as_its_weight_says_does_not_stand_out():
