@@ -29,6 +29,8 @@ from experiments.simulator.twin import TwinError, twin
 from record.files import FolderError, find
 from record.metrics import Metrics, value_of
 from record.reading import Run, read
+from services.manager.pacing import interval_s
+from services.manager.scalers import SCALERS
 
 RATIOS = ("latency_p50_ms", "latency_p99_ms")
 DIFFERENCES = ("error_rate", "detection_s", "recovery_s")
@@ -133,11 +135,11 @@ def compare(folders: list[Path]) -> list[Arm]:
         arm = arms.setdefault(label, Arm(label, str(config["policy"]["name"]), scaler=scaler))
         try:
             simulated = twin(live)
-            arm.pairs.append((measured, simulated.metrics))
             _follow(arm, live, simulated)
         except TwinError as error:
             say(f"{folder}: left out, {error}")
             continue
+        arm.pairs.append((measured, simulated.metrics))
         say(f"{folder}: simulated")
     return [arm for arm in arms.values() if arm.pairs]
 
@@ -151,18 +153,23 @@ def _follow(arm: Arm, live: Run, simulated: InNumbers) -> None:
     if arm.scaler == "none":
         return
     seconds = timeline.build(live)
-    shift_s = math.ceil(LOOKS * live.setting("autoscaling", "interval_s", 1.0))
-
-    def note(to: list[Following], other: InNumbers) -> None:
-        found = following(seconds, other.timeline, shift_s, live.warmup_s)
-        to.extend([] if found is None else [found])
-
-    note(arm.courses, simulated)
+    shift_s = math.ceil(LOOKS * interval_of(live))
+    as_started: InNumbers | None = None
     took, expected = (starts_s(events) for events in (live.events, simulated.run.events))
     if took and expected:
         delays = simulated.run.manifest["config"]["engine"]["delays"]
         longer_ms = 1e3 * (median(took) - median(expected))
-        note(arm.as_started, twin(live, {STARTUP_MS: max(0.0, delays["startup"]["median_ms"] + longer_ms)}))
+        as_started = twin(live, {STARTUP_MS: max(0.0, delays["startup"]["median_ms"] + longer_ms)})
+    for to, other in ((arm.courses, simulated), (arm.as_started, as_started)):
+        found = None if other is None else following(seconds, other.timeline, shift_s, live.warmup_s)
+        to.extend([] if found is None else [found])
+
+
+def interval_of(run: Run) -> float:
+    """Seconds between two looks of its manager: as they were asked for, or as its scaler's pace is."""
+    scaler = run.manifest["config"]["scaler"]
+    pace_s = interval_s(SCALERS.find(scaler["name"]), run.setting("scaler", "time_factor", 1.0))
+    return run.setting("autoscaling", "interval_s", 1.0) or pace_s
 
 
 def values(arm: Arm) -> list[str]:

@@ -8,9 +8,11 @@ import pytest
 
 from analysis.regimes import main as regimes
 from analysis.scaling.following import Following
-from experiments.agreement import Arm, rankings, table, values
+from experiments.agreement import Arm, interval_of, rankings, table, values
 from experiments.agreement import main as agreement
 from record.metrics import Metrics
+from record.reading import read
+from tests.analysis import synthetic
 from tests.running import events, manifest, metrics, run
 from tests.system.test_runs import FILES
 
@@ -212,6 +214,16 @@ def test_agreement_tells_the_values_of_the_faults_phase_and_all_that_was_lost():
     assert f"| hang | 44 (48), 40 (40) | {p99} | {floor} | {off} | {in_time} | {lost} |" in table([arm])
     arm.pairs[0][0]["latency_p99_ms_fault"] = None  # among the failed
     assert values(arm)[1] == "-, 300 (300)"
+
+
+@pytest.mark.parametrize(
+    ("scaler", "asked_s", "look_s"),
+    [({"name": "hpa", "time_factor": 20.0}, 0, 0.75), ({"name": "queueing"}, 0, 1.0), ({"name": "hpa"}, 2, 2.0)],
+)
+def test_a_look_of_a_run_is_as_long_as_it_was_asked_for_or_as_its_scaler_has_it(tmp_path, scaler, asked_s, look_s):
+    about = synthetic.manifest(config={"scaler": scaler, "autoscaling": {"interval_s": asked_s}})
+    synthetic.write(tmp_path, synthetic.even_requests(), about=about)
+    assert interval_of(read(tmp_path)) == look_s
 
 
 def test_agreement_needs_a_live_run(tmp_path, capsys):
