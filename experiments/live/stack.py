@@ -15,6 +15,7 @@ from experiments.live.launching import Launcher, Service
 from experiments.live.listening import Events, EventSink, LoopLag, asked, clock_offsets
 from experiments.live.outside import Outside
 from experiments.live.paths import Paths
+from experiments.live.readiness import until_ready
 from experiments.live.standing_in import DATA_PLANE, StandIn
 from experiments.live.tier import Tier, counted
 from experiments.live.told import manager_options, router_options
@@ -114,7 +115,9 @@ class Stack:
             first = self.config.replica_ids[: self.config.replicas]
             await start_all(self._engine.start, first, self.config.autoscaling.max_starting)
         await self.look()
-        await self._until_ready()
+        if self.router is not None:
+            timeout_s = self.config.engine.startup_timeout_s
+            await until_ready(self.sample, self.config.replicas, timeout_s, self._logs)
         self.about |= await self._launcher.settle()
         if self._stand_in is not None:
             self.about[DATA_PLANE] = await asyncio.to_thread(self._stand_in.about)  # leases are kept meanwhile
@@ -152,21 +155,6 @@ class Stack:
         path = self._logs / name
         path.write_text(json.dumps(content, indent=2), encoding="utf-8")
         return self._launcher.config(path)
-
-    async def _until_ready(self) -> None:
-        """Wait until the router routes to every replica."""
-        if self.router is None:
-            return
-        deadline = asyncio.get_running_loop().time() + self.config.engine.startup_timeout_s
-        while True:
-            sample = await self.sample()
-            if sample["replicas_ready"] is not None and sample["replicas_ready"] >= self.config.replicas:
-                return
-            if asyncio.get_running_loop().time() > deadline:
-                raise TimeoutError(
-                    f"the router sees {sample['replicas_ready']} of {self.config.replicas} replicas ready"
-                )
-            await asyncio.sleep(0.05)
 
     # -- what can be seen
 
