@@ -6,6 +6,10 @@ from typing import ClassVar
 from services.bounds import Bounds
 from services.manager.observation import Observation
 
+MOST_STEPS = 2.5
+"""In a look. Of what was within a longer one nobody knows, and the same value again and again would be no trend. Looks
+are whole numbers of steps as a rule, but for some milliseconds."""
+
 
 class Predictive:
     """Replicas for the larger of the load that is and the load that will be once a replica has started.
@@ -13,9 +17,9 @@ class Predictive:
     The forecaster is exponential smoothing with a damped trend (Holt, 1957; Gardner and McKenzie, 1985), and an
     additive season (Winters, 1960) where `season_s` is given, by the formulas of Hyndman and Athanasopoulos,
     "Forecasting: Principles and Practice", 3rd ed., 8.2 and 8.3. The load is requests in flight, averaged over each
-    `step_s`. How far ahead is the start-up time that the manager has measured, in whole steps; `startup_s` until it
-    has, in the run's seconds as that is. Like AWS' predictive scaling it only adds. Windows and rates are the
-    wrapper's.
+    `step_s`; where there is no season, a look that is longer than 2.5 of these is a step itself. How far ahead is the
+    start-up time that the manager has measured, in whole steps; `startup_s` until it has, in the run's seconds as that
+    is. Like AWS' predictive scaling it only adds. Windows and rates are the wrapper's.
     """
 
     name: ClassVar[str] = "predictive"
@@ -53,6 +57,10 @@ class Predictive:
         self._target = target
         self._startup_s = startup_s
         self._step_s = step_s
+        self._look_s = math.inf if season_s else MOST_STEPS * step_s
+        """Looks that are longer are values themselves."""
+        self._value_s = step_s
+        """What the last value was the mean of."""
         self._forecaster = Smoothing(level, trend, damping, season, round(season_s / step_s))
         self._at: float | None = None
         self._left_s = step_s
@@ -73,7 +81,7 @@ class Predictive:
         self._add(observation.in_flight, now - since)
         measured_s, factor = observation.startup_s, observation.time_factor
         ahead_s = self._startup_s * factor if measured_s is None else measured_s
-        will_be = self._forecaster.ahead(math.ceil(ahead_s / self._step_s - 1e-9))
+        will_be = self._forecaster.ahead(math.ceil(ahead_s / self._value_s - 1e-9))
         ahead = "no forecast yet" if will_be is None else f"in {ahead_s / factor:.1f} s {will_be:.2f} by the forecast"
         self.why = f"{observation.in_flight:.2f} in flight, {ahead}"
         each = sum(slots) / len(slots)
@@ -81,6 +89,11 @@ class Predictive:
 
     def _add(self, load: float, length_s: float) -> None:
         """`load` was the mean of the last `length_s` seconds."""
+        if length_s > self._look_s:
+            self._forecaster.add(load)
+            self._value_s, self._left_s, self._sum = length_s, self._step_s, 0.0
+            return
+        self._value_s = self._step_s
         while length_s >= self._left_s - 1e-9:
             self._forecaster.add((self._sum + load * self._left_s) / self._step_s)
             length_s -= self._left_s

@@ -71,6 +71,16 @@ def test_steps_are_means_however_long_the_looks_are():
     assert rare == pytest.approx(last, rel=0.1)
 
 
+@pytest.mark.parametrize("look_s", [1.0, 3.0, 20.0])
+def test_however_rare_the_looks_are_a_rising_load_is_met_before_it_is_there(look_s):
+    """One request in flight more a second, one a replica, and a start of two looks; in steps of a second."""
+    scaler = scalers.create("predictive", {"target": 0.5, "damping": 1.0})
+    scaler.decide(seen(None), 0.0)
+    for number in range(1, 60):
+        wish = scaler.decide(seen(look_s * number, startup_s=2 * look_s), look_s * number)
+    assert wish == pytest.approx(look_s * (59 + 2), rel=0.01)
+
+
 def test_nothing_seen_is_cannot_tell():
     assert wishes([None, None]) == [None, None]
 
