@@ -153,6 +153,7 @@ def test_replicas_that_are_told_how_long_somebody_waits_do_not_work_for_nobody()
         config.router.timeouts.attempt_s = config.router.timeouts.overall_s = 0.5
         config.router.timeouts.told = told
         config.router.ejection.enabled = False
+        config.router.limits.standing_share = 0.0  # which would end it
         good[told] = np.isfinite(waits_s(run(config)))[2000:].mean()
     assert good[True] > 0.45 and good[False] < 0.05
 
