@@ -96,10 +96,10 @@ class Registry:
         app = Membership(self.fleet, self.events).app()
         app.middlewares.append(self._after)
         app.add_routes([web.get("/stats", self._stats)])
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         sock = listen(HOST, 0)
-        await web.SockSite(self._runner, sock, shutdown_timeout=1.0).start()
+        await web.SockSite(self._runner, sock).start()
         return url_of(sock)
 
     @web.middleware
