@@ -184,6 +184,7 @@ class Manifest(_Configured, Provenance, total=False):
     inputs: list[Input]
     """The files that it was planned by."""
     demand_source: str
+    first_start_s: float | None
     """Of a run with `demand.parquet`: `measured` or `analytic`."""
     clocks: list[ClockEntry]
     engine: SimulatedEngine

@@ -158,16 +158,20 @@ def best_of(run: Run, course: Course) -> Schedule | str:
 def startup_s(run: Run) -> float | None:
     """How long hindsight takes a start to last, seconds; None where nobody knows.
 
-    In virtual time the medians that it is drawn around, equal for all arms, live the median of the run's own starts.
+    In virtual time the medians that it is drawn around, equal for all arms, live the median of the run's own starts;
+    of a run in which nothing was started, that of its first replicas, longer by what every later start takes longer.
     Nobody pulls an image: only a host's first start does, so that who starts there again would do better than that.
     """
     config = run.manifest["config"]
     delays = (config.get("engine") or {}).get("delays")
+    asked = (config.get("autoscaling") or {}).get("starts") or {}
+    extra_s = float(asked.get("extra_s", 0.0))
     if run.is_simulated and delays:
-        asked = (config.get("autoscaling") or {}).get("starts") or {}
-        return float(delays["startup"]["median_ms"]) / 1e3 + float(asked.get("extra_s", 0.0))
-    took = starts_s(run.events)
-    return float(np.median(took)) if took else None
+        return float(delays["startup"]["median_ms"]) / 1e3 + extra_s
+    if took := starts_s(run.events):
+        return float(np.median(took))
+    first_s = run.manifest.get("first_start_s")
+    return None if first_s is None else first_s + extra_s
 
 
 def starts_s(events: Sequence[Event]) -> list[float]:

@@ -177,6 +177,7 @@ class Stack:
             self.desired = status["desired"] if status else None
             if status:
                 self._replicas = {entry["id"]: Running(**entry) for entry in status["replicas"]}
+                self.about.setdefault("first_start_s", status["first_start_s"])
         if self._tier is not None:
             await self._tier.look()
 

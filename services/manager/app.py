@@ -83,6 +83,7 @@ def build_app(control: Control, engine: Engine, scaler: str) -> FastAPI:
             "self_heal": control.limits.settings.self_heal,
             "min_replicas": control.limits.settings.min_replicas,
             "max_replicas": control.limits.settings.max_replicas,
+            "first_start_s": control.first_start_s,
             "replicas": [asdict(r) for r in running],
         }
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import statistics
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -48,6 +49,8 @@ class Control:
         """Whether the router did at the last look."""
         self._recommended: int | None = None
         """The number that was told last where the engine does not act; None once nothing is recommended any more."""
+        self.first_start_s: float | None = None
+        """How long the first replicas took to start, the median in seconds; None where they were there."""
         self.counts: Counter[str] = Counter()
         """`failed_looks` at the router, `engine_errors`, `starts` that were begun."""
 
@@ -76,7 +79,15 @@ class Control:
             return
         first = [f"r{number}" for number in range(1, self.desired + 1)]
         self.deciding.planning.starts.begun(first)
-        await start_all(self._start, first, self.limits.settings.max_starting)
+        took_s: list[float] = []
+
+        async def start(id_: str) -> None:
+            began = time.monotonic()
+            await self._start(id_)
+            took_s.append(time.monotonic() - began)
+
+        await start_all(start, first, self.limits.settings.max_starting)
+        self.first_start_s = statistics.median(took_s) if took_s else None
 
     async def replicas(self) -> list[Running]:
         """The engine's replicas, those included whose start is under way; whether an engine shows these is its own.

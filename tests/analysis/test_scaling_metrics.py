@@ -34,7 +34,7 @@ EVENTS = [decision(4.5, 1, 3), joined(6.5, "r2"), joined(7.0, "r3"), decision(8.
 
 def scaled(
     folder, *, needed=NEEDED, ready=READY, wanted=WANTED, provisioned=(None,) * 10, engine=SIM, events=EVENTS, seed=1,
-    scaler="hpa", replicas=1, failing=(), **more
+    scaler="hpa", replicas=1, failing=(), first_start_s=None, **more
 ):  # fmt: skip
     """Write a run; `failing` are seconds in which every request fails."""
     about = synthetic.manifest(
@@ -42,6 +42,7 @@ def scaled(
         seed=seed,
         virtual_time=engine is SIM,
         demand_source="analytic",
+        first_start_s=first_start_s,
         config={
             "seed": seed,
             "engine": engine,
@@ -120,6 +121,14 @@ def test_a_live_runs_start_is_what_its_own_took(tmp_path):
     found = metrics_of(scaled(tmp_path / "run", engine={"name": "local", "delays": None}))
     assert found["hindsight_startup_s"] == pytest.approx((2.0 + 2.5) / 2)
     assert found["hindsight_replica_seconds"] == pytest.approx(14 + 2 * 2.0)  # 3 from the beginning cost 4: less
+
+
+def test_a_live_run_that_starts_nobody_is_held_against_starts_like_those_of_its_first_replicas(tmp_path):
+    fixed = {"engine": {"name": "local", "delays": None}, "scaler": "none", "events": [], "wanted": READY}
+    found = metrics_of(scaled(tmp_path / "run", first_start_s=1.25, starts={"extra_s": 0.5}, **fixed))
+    assert found["hindsight_startup_s"] == 1.75
+    assert found["scaling_regret"] == pytest.approx((found["paid_replica_seconds"] + 10 * 4) / (14 + 2 * 1.75), abs=1e-6)
+    assert metrics_of(scaled(tmp_path / "taken over", **fixed))["scaling_regret"] is None
 
 
 @pytest.mark.parametrize("hosts", [0, 3])

@@ -14,7 +14,7 @@ from record.shapes import ClockEntry, DataPlane, Event, Generator, Input, Manife
 from tests.analysis.test_results_docs import as_regex, documented
 from tests.running import ROOT, run
 
-OF_SOME_RUNS = {"router_compiled", "error", "clocks", "image", "tier", "server", "data_plane"}
+OF_SOME_RUNS = {"router_compiled", "error", "clocks", "image", "tier", "server", "data_plane", "first_start_s"}
 """Of a failed run, of one on real clocks, of one in containers, and of ones whose router is not of Aegis."""
 NO_SECTION = {"arm", "seed", "replicas", "faults", "summary", "counterfactual", "ledger", "expect"}
 DECIDED_BY_THE_RUN = re.compile(r"(pick_)?share_.+|lateness_p99_ms_worker_\d+")

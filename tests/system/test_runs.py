@@ -142,6 +142,7 @@ def test_autoscale_goes_up_and_comes_down_again(tmp_path):
     decisions = [event for event in events(folder) if event["event"] == "scaling_decision"]
     assert all(decision["reason"] for decision in decisions)
     assert {"router", "manager", "wall"} == {entry["clock"] for entry in manifest(folder)["clocks"]}
+    assert 0 < manifest(folder)["first_start_s"] < AT_MOST_S
     # Before the new replicas are there a queue may be full (503). Nothing is lost on the way down.
     down = next(d["t_s"] for d in decisions if d["desired"] < d["previous"])
     assert set(lost(folder)["status"]) <= {503} and lost(folder)["sent_s"].lt(down).all()

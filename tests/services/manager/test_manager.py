@@ -55,7 +55,8 @@ async def test_it_scales_up_and_down_by_hand_and_loses_no_request(pair):
     front, manager = pair
 
     async with client() as session:
-        await settled(session, pair, 2)
+        first_start_s = (await settled(session, pair, 2))["first_start_s"]
+        assert 0 < first_start_s < AT_MOST_S
         stop, statuses = asyncio.Event(), []
 
         async def send():
