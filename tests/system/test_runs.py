@@ -9,7 +9,7 @@ import pytest
 from services.backend.draws import demand_ms
 from services.backend.settings import ReplicaSettings
 from services.draws import uniform
-from tests.running import SHORT, events, lost, manifest, metrics, run, run_until
+from tests.running import AT_MOST_S, SHORT, events, lost, manifest, metrics, run, run_until
 
 FILES = {
     "manifest.json", "schedule.parquet", "requests.parquet", "events.jsonl", "samples.jsonl", "timeline.parquet",
