@@ -31,6 +31,8 @@ class Status(BaseModel):
     self_heal: bool
     min_replicas: int
     max_replicas: int
+    first_start_s: float | None
+    """How long the first replicas took to start, the median in seconds; null where they were there."""
     replicas: list[ReplicaStatus]
 
 
