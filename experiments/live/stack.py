@@ -113,7 +113,8 @@ class Stack:
             timeout_s = self.config.engine.startup_timeout_s
             self._engine = self._launcher.replicas(self._replica_options, timeout_s, self._registry)
             first = self.config.replica_ids[: self.config.replicas]
-            await start_all(self._engine.start, first, self.config.autoscaling.max_starting)
+            at_once = self.config.autoscaling.max_starting
+            self.about["first_start_s"] = await start_all(self._engine.start, first, at_once)
         await self.look()
         if self.router is not None:
             timeout_s = self.config.engine.startup_timeout_s

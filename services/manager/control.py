@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import statistics
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -79,15 +78,7 @@ class Control:
             return
         first = [f"r{number}" for number in range(1, self.desired + 1)]
         self.deciding.planning.starts.begun(first)
-        took_s: list[float] = []
-
-        async def start(id_: str) -> None:
-            began = time.monotonic()
-            await self._start(id_)
-            took_s.append(time.monotonic() - began)
-
-        await start_all(start, first, self.limits.settings.max_starting)
-        self.first_start_s = statistics.median(took_s) if took_s else None
+        self.first_start_s = await start_all(self._start, first, self.limits.settings.max_starting)
 
     async def replicas(self) -> list[Running]:
         """The engine's replicas, those included whose start is under way; whether an engine shows these is its own.

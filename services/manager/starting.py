@@ -1,6 +1,8 @@
 """Starts that go on side by side, so many at a time."""
 
 import asyncio
+import statistics
+import time
 from collections.abc import Awaitable, Callable, Iterable
 
 
@@ -10,17 +12,23 @@ def give_up(task: asyncio.Task[None]) -> None:
         task.cancel()
 
 
-async def start_all(start: Callable[[str], Awaitable[object]], ids: Iterable[str], at_once: int) -> None:
+async def start_all(start: Callable[[str], Awaitable[object]], ids: Iterable[str], at_once: int) -> float | None:
     """Start every one of `ids`, at most `at_once` at a time, in their order; where one fails, the others are given up.
+
+    Returns:
+        How long one took, the median in seconds; None without any.
 
     Raises:
         StartError, EngineError: of the first that did not come up.
     """
     free = asyncio.Semaphore(at_once)
+    took_s: list[float] = []
 
     async def one(id_: str) -> None:
         async with free:
+            began = time.monotonic()
             await start(id_)
+            took_s.append(time.monotonic() - began)
 
     tasks = [asyncio.create_task(one(id_)) for id_ in ids]
     try:
@@ -29,3 +37,4 @@ async def start_all(start: Callable[[str], Awaitable[object]], ids: Iterable[str
         for task in tasks:
             give_up(task)
         await asyncio.gather(*tasks, return_exceptions=True)
+    return statistics.median(took_s) if took_s else None
