@@ -114,6 +114,7 @@ def test_baseline_and_routed_share_a_schedule(tmp_path):
         hashes[name] = manifest(tmp_path / name)["schedule_hash"]
         assert lost(tmp_path / name).empty
     assert hashes["baseline"] == hashes["routed"]
+    assert all(0 < manifest(tmp_path / name)["first_start_s"] < AT_MOST_S for name in hashes)
     rows = pd.read_parquet(tmp_path / "baseline" / "requests.parquet")
     ids = rows["replica"].str[1:].astype(int)
     assert (ids == rows["request_id"] % 2 + 1).all()
