@@ -18,6 +18,11 @@ SHORT = [
     "workload.warmup_s=1",
 ]  # fmt: skip
 """A picture takes as long to draw as all the rest of a short run."""
+BUSY = [
+    "validity.max_foreign_cpu_cores=64", "validity.max_steal_cores=64", "validity.max_lateness_p99_ms=5000",
+    "validity.max_generator_cpu_cores=4", "validity.max_clock_offset_ms=500",
+]  # fmt: skip
+"""Valid, however busy the machine."""
 GATEWAY_TIMEOUT = 504
 AT_MOST_S = 240.0
 """For whatever a test waits for: what has not come by then never does, however slow the machine is."""

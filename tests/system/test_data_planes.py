@@ -19,7 +19,7 @@ from services.processes import ServiceProcess
 from services.router.settings import RouterSettings
 from tests.ports import free_ports
 from tests.proxied import unavailable
-from tests.running import AT_MOST_S, SHORT, events, is_alive, job_of, manifest, metrics, run, start, wait_for
+from tests.running import AT_MOST_S, BUSY, SHORT, events, is_alive, job_of, manifest, metrics, run, start, wait_for
 
 ARMS = ("envoy", "haproxy", "nginx")
 
@@ -48,7 +48,7 @@ def sweep(tmp_path_factory):
         needed(name)
     folder = tmp_path_factory.mktemp("arms")
     done = run(
-        "-m", "+scenario=routed", *SHORT, f"router=aegis,{','.join(ARMS)}", "validity.max_foreign_cpu_cores=16",
+        "-m", "+scenario=routed", *SHORT, f"router=aegis,{','.join(ARMS)}", *BUSY,
         "faults=[{at_s: 2, action: kill, target: r2, for_s: 1.5}]", f"hydra.sweep.dir={folder}",
     )  # fmt: skip
     assert done.returncode in (0, 3), done.stdout + done.stderr

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from tests.ports import free_ports, free_row
-from tests.running import AT_MOST_S, ROOT, events, manifest, metrics, run, start, wait_for
+from tests.running import AT_MOST_S, BUSY, ROOT, events, manifest, metrics, run, start, wait_for
 
 SHORT = [
     "tracking.enabled=false", "summary=never", "workload.rate_rps=40", "workload.warmup_s=0.5",
-    "validity.max_foreign_cpu_cores=16",
+    *BUSY,
 ]  # fmt: skip
 SERVICE = """\
 import asyncio, pathlib, sys

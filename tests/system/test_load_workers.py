@@ -16,13 +16,7 @@ from experiments.load.remote import RemoteLoad
 from services.processes import StartError
 from tests.experiments.sending import answer, schedule, serving
 from tests.ports import free_port
-from tests.running import AT_MOST_S, ROOT, SHORT, manifest, measuring, metrics, processes_of, run, start, wait_for
-
-BUSY = [
-    "validity.max_foreign_cpu_cores=64", "validity.max_steal_cores=64", "validity.max_lateness_p99_ms=5000",
-    "validity.max_generator_cpu_cores=4", "validity.max_clock_offset_ms=500",
-]  # fmt: skip
-"""What other tests do on this machine is no concern of these."""
+from tests.running import AT_MOST_S, BUSY, ROOT, SHORT, manifest, measuring, metrics, processes_of, run, start, wait_for
 
 
 class Worker:

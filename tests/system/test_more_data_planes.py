@@ -13,7 +13,7 @@ from experiments.live.standing_in import StandIn
 from tests.experiments.test_more_data_planes import custom
 from tests.ports import free_ports, is_free
 from tests.proxied import unavailable
-from tests.running import AT_MOST_S, SHORT, events, job_of, manifest, metrics, run
+from tests.running import AT_MOST_S, BUSY, SHORT, events, job_of, manifest, metrics, run
 from tests.system.test_data_planes import living, needed, standing
 from tests.system.test_export import NO_EJECTION, behind
 
@@ -45,7 +45,7 @@ def haproxy():
     return program
 
 
-COMMON = (*SHORT, "validity.max_foreign_cpu_cores=16", "faults=[{at_s: 2, action: kill, target: r2, for_s: 1.5}]")
+COMMON = (*SHORT, *BUSY, "faults=[{at_s: 2, action: kill, target: r2, for_s: 1.5}]")
 """A replica is killed and comes back."""
 
 
