@@ -30,10 +30,13 @@ from services.manager.engines.local import replica_command
 from tests.running import ROOT
 
 CONF = ROOT / "conf"
-OUTSIDE = ["router.url=http://127.0.0.1:8000", "router.replica_port=9001"]
-"""Where the proxy of `router=external` listens, and the replicas behind it."""
+NEEDED = {
+    "external": ["router.url=http://127.0.0.1:8000", "router.replica_port=9001"],
+    "custom": ["router.command='sh {config}'", f"router.template={ROOT / 'README.md'}"],
+}
+"""What a choice of the router does not run without."""
 ARMS = [
-    *([f"{group}={path.stem}", *(OUTSIDE if path.stem == "external" else [])]
+    *([f"{group}={path.stem}", *NEEDED.get(path.stem, [])]
       for group in ("policy", "router", "scaler") for path in (CONF / group).iterdir()),
     ["replicas=2", "replica.concurrency=1", "replica.queue_limit=0", "replica.speeds=[1,0.5]"],
     ["load.workers=3", "load.timeout_s=1", "workload.demand.replica_noise=1"],
