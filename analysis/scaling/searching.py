@@ -60,11 +60,10 @@ class Spread:
 
     @classmethod
     def of(cls, rates: Iterable[list[float]], allowed: float) -> "Spread":
-        """By the shares of the runs of each rate: of those near what is allowed, else of the nearest one above."""
+        """By the shares of the runs of each rate near what is allowed. Far above it a fleet in overload refuses: that
+        varies otherwise."""
         known = [shares for shares in rates if len(shares) > 1 and fmean(shares) > 0]
         near = [shares for shares in known if allowed / NEAR <= fmean(shares) <= allowed * NEAR]
-        if not near:
-            near = sorted((shares for shares in known if fmean(shares) > allowed), key=fmean)[:1]
         freedom = sum(len(shares) - 1 for shares in near)
         total = sum((len(shares) - 1) * variance(shares) / fmean(shares) for shares in near)
         return cls(total / freedom if freedom else 0.0, freedom)
