@@ -55,6 +55,7 @@ def test_a_killed_replica_leaves_what_it_had_begun_and_what_is_given_up_ends_as_
     config.router = RouterConfig()
     config.router.timeouts.attempt_s = 0.2
     config.router.ejection.enabled = False
+    config.router.limits.standing_share = 0.0  # each comes to a replica, however long the line
     rows, _ = rows_of(config, [Fault(at_s=20.0, action="kill", target="r1", for_s=5.0)])
     killed = rows[rows["end"] == "killed"]
     assert len(killed) and set(killed["replica"]) == {"r1"} and set(killed["ended_s"]) == {20.0}

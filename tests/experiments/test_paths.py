@@ -7,7 +7,13 @@ from experiments.plan.config import DelaysConfig, RouterConfig
 from experiments.plan.delays import Delay, StartUp
 from experiments.plan.fault_plan import Fault, on_each
 from experiments.simulator.request import OK
-from services.router.settings import EjectionSettings, HealthCheckSettings, RetrySettings, TimeoutSettings
+from services.router.settings import (
+    EjectionSettings,
+    HealthCheckSettings,
+    LimitSettings,
+    RetrySettings,
+    TimeoutSettings,
+)
 from tests.experiments.simulated import configured, run
 
 SERVICE_S, WAY_S = 0.020, 0.002
@@ -26,6 +32,7 @@ class Asked:
         config.router = RouterConfig(
             health=HealthCheckSettings(enabled=False), ejection=EjectionSettings(enabled=False),
             retry=RetrySettings(max_attempts=1), timeouts=TimeoutSettings(connect_s=0.5, attempt_s=2.0),
+            limits=LimitSettings(standing_share=0.0),
         )  # fmt: skip
         config.engine.delays = DelaysConfig(replica=Delay(median_ms=WAY_S * 1e3))
         self.stack = run(config, faults)
