@@ -26,7 +26,10 @@ def test_the_default_router_does_what_the_scenario_expects(tmp_path, scenario):
     ("scenario", "without"),
     [
         ("blackhole", ["policy=round_robin"]),
-        ("cache_loss", ["router.limits.standing_share=0", "tier.router.limits.standing_share=0"]),
+        (
+            "cache_loss",
+            ["router=default", "router@tier.router=default", "router.limits.standing_share=0", "tier.router.limits.standing_share=0"],
+        ),
         ("check_outage", ["router.health.panic_threshold=0"]),
         ("cold_start", ["policy=least_request"]),
         ("correlated", ["router=no_retries"]),
@@ -44,7 +47,7 @@ def test_the_default_router_does_what_the_scenario_expects(tmp_path, scenario):
         ("late_membership", ["router=no_retries"]),
         ("overload", ["router.limits.standing_share=0"]),
         ("probe_overload", ["router.limits.standing_share=0"]),
-        ("retry_storm", ["router.limits.standing_share=0"]),
+        ("retry_storm", ["router=default", "router.limits.standing_share=0"]),
         ("rolling_restart", ["router=no_retries", "faults=[{at_s: 8, action: kill, target: r1, for_s: 1}]"]),
     ],
 )
