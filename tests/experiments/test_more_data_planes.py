@@ -13,8 +13,8 @@ from experiments.plan.config import ConfigError
 from experiments.plan.data_planes import arms, check_installed
 from services.router.settings import RouterSettings
 from tests.experiments.test_data_planes import IN_PLACE
-from tests.experiments.test_exporting import asked, deployment
 from tests.experiments.test_external import configured
+from tests.exported import asked, deployment
 
 IN_GO = ("traefik", "caddy")
 
