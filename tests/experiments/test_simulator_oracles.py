@@ -154,6 +154,7 @@ def storm(rate_rps, seed=1):
     config.router.retry = RetrySettings(max_attempts=3, budget_ratio=10.0)
     config.router.timeouts = TimeoutSettings(attempt_s=1.0, overall_s=30.0)
     config.router.ejection = EjectionSettings(consecutive_failures=1000)
+    config.router.limits.standing_share = 0.0  # which would end it
     faults = [Fault(at_s=30, action="slow", target=f"r{n}", for_s=10, factor=5.0) for n in range(1, 11)]
     stack = run(config, faults)
     ok = np.frombuffer(stack.records.outcome, np.int8) == OK
