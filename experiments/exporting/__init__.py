@@ -151,3 +151,5 @@ def handling_lost(deployment: Deployment) -> Iterator[str]:
         yield "the time-out of an attempt does not follow latency (router.timeouts.adaptive_factor)"
     if settings.timeouts.told:
         yield "replicas are not told how long an attempt is waited for (router.timeouts.told)"
+    if settings.limits.standing_share:
+        yield "nobody is refused for the line that stands before him or grows (router.limits.standing_share)"

@@ -187,8 +187,6 @@ def _lost(deployment: Deployment) -> Iterator[str]:
         if settings.retry.other_replica:
             yield "a retry goes to whomever balancing picks, the same server included (router.retry.other_replica)"
         yield "the pause before a retry is always the same, and at least 1 ms (router.retry.backoff_base_s)"
-    if settings.limits.standing_share:
-        yield "nobody is refused for the line that stands before him or grows (router.limits.standing_share)"
     if settings.limits.adaptive:
         yield "the limit on what is under way does not follow latency (router.limits.adaptive)"
     yield "after router.timeouts.overall_s no attempt is begun, but the last one may take longer"

@@ -74,8 +74,6 @@ def _lost(deployment: Deployment) -> Iterator[str]:
         if settings.retry.budget == "throttle":
             yield "retries are a share of what is under way; there is no throttle (router.retry.budget)"
         yield "a request that may not be sent twice is not tried again, also where none of it had left"
-    if settings.limits.standing_share:
-        yield "nobody is refused for the line that stands before him or grows (router.limits.standing_share)"
     if settings.limits.adaptive:
         yield "the limit on what is under way follows the least latency seen (Gradient), not its long mean (Gradient2)"
     if settings.limits.replica_requests:

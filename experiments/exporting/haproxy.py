@@ -122,8 +122,6 @@ def _lost(deployment: Deployment) -> Iterator[str]:
         yield "names are looked up when it starts, and then no more"
     yield "where a kept connection is cut, the client of a POST is cut off as well, without an answer"
     yield "nothing bounds a request as a whole, only its attempts and its waiting (router.timeouts.overall_s)"
-    if settings.limits.standing_share:
-        yield "nobody is refused for the line that stands before him or grows (router.limits.standing_share)"
     if settings.limits.adaptive:
         yield "the limit on what is under way does not follow latency (router.limits.adaptive)"
 

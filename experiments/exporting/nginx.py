@@ -122,8 +122,6 @@ def _lost(deployment: Deployment) -> Iterator[str]:
     if not all(is_address(upstream.host) for upstream in deployment.upstreams):
         yield "names are looked up when it starts, and then no more"
     yield "proxy_read_timeout bounds the pause between two reads, not an attempt (router.timeouts.attempt_s)"
-    if settings.limits.standing_share:
-        yield "nobody is refused for the line that stands before him or grows (router.limits.standing_share)"
     if settings.limits.adaptive:
         yield "the limit on what is under way does not follow latency (router.limits.adaptive)"
 

@@ -154,8 +154,6 @@ def _lost(deployment: Deployment) -> Iterator[str]:
             yield "the longest pause before a retry is twice the first (router.retry.backoff_max_s)"
     if settings.limits.replica_requests:
         yield "nothing limits what is under way at a server (router.limits.replica_requests)"
-    if settings.limits.standing_share:
-        yield "nobody is refused for the line that stands before him or grows (router.limits.standing_share)"
     if settings.limits.adaptive:
         yield "the limit on what is under way does not follow latency (router.limits.adaptive)"
     yield "after router.timeouts.overall_s no attempt is begun, but the last one may take longer"
