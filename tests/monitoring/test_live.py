@@ -145,6 +145,9 @@ def hurt(stack):
         # Its own lease may be over before the next scrape is; with this one it is seen to be down for sure.
         put(f"{stack.front.admin}/replicas/guest", {"lease_s": 3000})
         wait_for(lambda: targets(stack).get("guest") == "down", "the guest is seen to be down")
+        # A board looks every other second: the guest is a target until one of its steps has fallen in there.
+        down = 'up{replica="guest"} == 0 and on (replica) aegis_router_replica_state'
+        wait_for(lambda: values(stack, down), "a board sees the guest down")
         put(f"{stack.front.admin}/replicas/guest", {"lease_s": 1})
         wait_for(lambda: "guest" not in targets(stack), "the guest is no target any more")
     finally:
