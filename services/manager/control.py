@@ -246,6 +246,8 @@ class Control:
         for id_ in plan.start:
             options = self.deciding.planning.starts.draw(id_, time.monotonic()).options()
             self._start_soon(id_, options).add_done_callback(self._started)
+        if plan.drain:  # they begin before anybody plans again, who would have them drained twice
+            await asyncio.sleep(0)
 
     @property
     def _staging(self) -> StagingEngine:

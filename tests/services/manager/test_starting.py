@@ -11,6 +11,7 @@ from services.manager.limits import Limits
 from services.manager.scalers import Observation, ReplicaLoad
 from services.manager.settings import ScalingSettings
 from services.processes import StartError
+from tests.running import AT_MOST_S
 from tests.services.live import eventually
 
 
@@ -181,6 +182,21 @@ async def test_a_start_that_is_not_wanted_any_more_is_given_up(held):
     assert sorted(engine.given_up) == ["r4", "r5"] and control.deciding.planning.counts["start_failed"] == 0
 
 
+async def test_who_is_to_go_is_drained_once_though_two_look_at_once(tmp_path, caplog):
+    """An engine that answers at once knows of a drain when that has begun: until then the next plan would begin another."""
+    caplog.set_level("INFO")
+    engine = LocalEngine({}, None, tmp_path, AT_MOST_S)
+    settings = ScalingSettings(max_replicas=2)
+    control = Looking(Wishing(), Limits(settings), engine, "http://127.0.0.1:9", 2)
+    await control.begin()
+    control.scale(1)
+    await control.step()  # as its loop does in the same moment
+    await until(lambda: [record for record in caplog.records if record.event == "drained"])
+    await control.close()
+    told = [(record.event, record.fields["replica"]) for record in caplog.records if record.event in ("draining", "drained")]
+    assert told == [("draining", "r2"), ("drained", "r2")]
+
+
 async def test_a_start_that_is_given_up_ends_what_it_has_begun_however_often_it_is_not_wanted(held):
     control, engine, _ = held
     control.scale(3)
@@ -255,7 +271,7 @@ async def test_a_number_set_by_hand_holds_until_the_autoscaler_is_enabled_again(
 
 
 async def test_processes_of_this_machine_start_side_by_side(tmp_path):
-    engine = LocalEngine({}, None, tmp_path)
+    engine = LocalEngine({}, None, tmp_path, AT_MOST_S)
     starts = [asyncio.create_task(engine.start(f"r{number}")) for number in (1, 2)]
     try:
         # A log is there as soon as its process is; the addresses once it is ready.
@@ -269,7 +285,7 @@ async def test_processes_of_this_machine_start_side_by_side(tmp_path):
 
 
 async def test_a_start_that_is_given_up_leaves_no_process(tmp_path):
-    engine = LocalEngine({}, None, tmp_path)
+    engine = LocalEngine({}, None, tmp_path, AT_MOST_S)
     start = asyncio.create_task(engine.start("r1"))
     await until(lambda: list(tmp_path.glob("r1.log")))
     [process] = engine._processes.values()
