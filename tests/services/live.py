@@ -18,6 +18,8 @@ from tests.running import AT_MOST_S, ROOT
 
 JSON = {"AEGIS_LOG_FORMAT": "json"}
 TOKEN = "a-token-for-tests-0123456789"
+PATIENT = {"manager": ("--startup-timeout", AT_MOST_S)}
+"""Before a service's own arguments: replicas start at low priority, and may take as long as whatever a test waits for."""
 
 
 class Service:
@@ -26,7 +28,7 @@ class Service:
     def __init__(self, name, *arguments, env=None, descriptors=None):
         self.log = tempfile.TemporaryFile("w")  # noqa: SIM115 - lives as long as the process
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"services.{name}", *map(str, arguments)],
+            [sys.executable, "-m", f"services.{name}", *map(str, (*PATIENT.get(name, ()), *arguments))],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=self.log,

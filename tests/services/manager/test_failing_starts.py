@@ -12,16 +12,22 @@ from services.backend.staged import CRASHED
 from services.manager.engines import Running, provisioned
 from services.manager.settings import StartSettings
 from services.manager.starts import Starts
+from tests.running import AT_MOST_S
 from tests.services.live import JSON, Service, backend, client, eventually, json_of, router
 
 
 @contextlib.contextmanager
-def managed(folder, *options, **starts):
-    """A router, and a manager with one replica; it decides five times a second, and lets its number be set."""
+def managed(folder, *options, before=None, **starts):
+    """A router, and a manager with one replica; it decides five times a second, and lets its number be set.
+
+    `before(admin)` is called with the router's admin URL before the manager starts.
+    """
     scaling = {"max_replicas": 4, "interval_s": 0.2, "starts": starts}
     path = folder / "manager.json"
     path.write_text(json.dumps({"scaling": scaling, "scaler": {"name": "none"}}))
     with router() as front:
+        if before is not None:
+            before(front.admin)
         arguments = ("--router", front.admin, "--config", path, "--log-dir", folder, "--seed", 3, *options)
         manager = Service("manager", "--port", 0, *arguments, env=JSON)
         try:
@@ -62,8 +68,15 @@ async def metric(session, manager, name):
 
 
 async def test_a_replica_that_never_gets_ready_is_given_up_counted_and_tried_again(tmp_path):
-    # The first replica is no such start, and has these seconds to come up
-    with managed(tmp_path, "--startup-timeout", 12, never_ready=1.0) as (front, manager):
+    outlive = ("--outlive", tmp_path / "replicas.json")
+
+    def earlier(admin):  # its replica, the first, has had as long as it took to come up
+        first = Service("manager", "--port", 0, "--router", admin, "--log-dir", tmp_path, *outlive)
+        first.process.kill()
+        first.process.wait(AT_MOST_S)
+        first.log.close()
+
+    with managed(tmp_path, *outlive, "--startup-timeout", 2, before=earlier, never_ready=1.0) as (front, manager):
         async with client() as session:
             await rotation(session, front, "r1")
             await wants(session, manager, 2)
@@ -77,7 +90,7 @@ async def test_a_replica_that_never_gets_ready_is_given_up_counted_and_tried_aga
                 return await happened(session, manager, "start_failed", "r2")
 
             (failed,) = (await eventually(given_up, "r2 is given up"))[:1]
-            assert failed["reason"] == "r2 was not ready within 12 s"
+            assert failed["reason"] == "r2 was not ready within 2 s"
             assert (failed["in_a_row"], failed["again_in_s"]) == (1, 0.0)
             assert await metric(session, manager, "aegis_manager_failed_starts_total") >= 1
             await eventually(starting, "r2 is tried again")
@@ -119,7 +132,11 @@ async def test_a_start_waits_as_long_as_drawn_and_what_cannot_be_had_is_refused(
             await rotation(session, front, "r1", "r2")
             refused = await happened(session, manager, "start_failed", "r3")
             assert refused[0]["reason"] == "no capacity: autoscaling.starts.supply=2 replicas are there"
-            (took_s,) = [line["took_s"] for line in manager.told("started") if line["replica"] == "r2"]
+
+            async def told():  # the router may know of it before
+                return [line["took_s"] for line in manager.told("started") if line["replica"] == "r2"]
+
+            (took_s,) = await eventually(told, "r2 was started")
             drawn = Starts(StartSettings(**asked), 3).draw("r2", 0.0)
             assert took_s >= drawn.wait_s > 0, "the simulator draws the same"
 
