@@ -109,6 +109,11 @@ async def json_of(session, url):
         return await response.json()
 
 
+async def lag_ms(session, started):
+    """How long a router's loop has stood still in all: what it charges itself with, however busy the machine is."""
+    return (await json_of(session, f"{started.admin}/stats"))["loop_lag_seconds_total"] * 1e3
+
+
 @contextlib.asynccontextmanager
 async def client():
     """One connection a request, so that nothing is left over from another test."""
