@@ -10,6 +10,15 @@ import aiohttp
 
 from tests.services.live import JSON, Service, eventually, json_of
 
+PATIENT = {
+    "router": {
+        "timeouts": {"connect_s": 20.0, "attempt_s": 600.0, "overall_s": 600.0}, "limits": {"standing_share": 0.0},
+    }
+}  # fmt: skip
+"""Settings of a router that gives no request up and refuses none, however slow the machine."""
+SLOWLY = {"speeds": [0.01] * 6}
+"""Replicas at which `HELD_MS` lasts longer than any test."""
+HELD_MS = 60_000
 
 @contextlib.asynccontextmanager
 async def managed(router, *arguments, replicas=1, scaler=None, replica=None, **scaling):
@@ -44,7 +53,7 @@ class Clients:
     async def ask(self):
         headers = {"X-Aegis-Demand-Ms": str(self.demand_ms)}
         connector = aiohttp.TCPConnector(force_close=True)
-        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60)) as session:
+        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as session:
             while True:
                 try:
                     async with session.get(f"{self.front.url}/work", headers=headers) as response:
@@ -53,13 +62,17 @@ class Clients:
                     self.statuses.append(None)
                     await asyncio.sleep(0.1)
 
+    async def end(self):
+        """Ask nothing more, and wait for no answer."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
     async def __aenter__(self):
         return self
 
     async def __aexit__(self, *_):
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.end()
 
 
 async def decisions(session, manager, since=0):
@@ -92,6 +105,29 @@ async def replicas_of(session, manager):
     """By id: pid and state."""
     found = (await json_of(session, f"{manager.url}/status"))["replicas"]
     return {replica["id"]: (replica["pid"], replica["state"]) for replica in found}
+
+
+async def started(session, manager, count):
+    """Wait until it has seen as many come up: the router may know of one before, whose start would then be given up."""
+
+    async def there():
+        found = await replicas_of(session, manager)
+        return len(found) == count and {state for _, state in found.values()} == {"running"}
+
+    await eventually(there, f"{count} replicas are started")
+
+
+async def held(session, front, manager, count):
+    """Wait until so many requests are under way, for which as many replicas are wanted; the number of the last decision."""
+
+    async def there():
+        for last in (await decisions(session, manager))[-1:]:
+            seen, ready = last["observation"]["in_flight"], last["observation"]["ready"]
+            return seen is not None and abs(seen - count) < 0.1 and last["desired"] == ready == count
+
+    await eventually(there, f"{count} requests are held")
+    await in_rotation(session, front, count)
+    return await last_seq(session, manager)
 
 
 async def in_rotation(session, front, count):

@@ -14,9 +14,13 @@ from tests.ports import free_ports
 from tests.running import is_alive
 from tests.services.live import Service, client, eventually, json_of, router
 from tests.services.manager.managed import (
+    HELD_MS,
+    PATIENT,
+    SLOWLY,
     Clients,
     decided,
     decisions,
+    held,
     in_rotation,
     last_seq,
     managed,
@@ -48,15 +52,14 @@ async def test_a_manager_that_is_killed_leaves_its_replicas_to_the_next_one_whic
     """As a ReplicaSet's pods outlive kube-controller-manager. Knative's autoscaler of 2019 forgot what there was: it
     went from 7 pods to 1, 2, 6 and 7 again when it was restarted (knative/serving #4795)."""
     outlive = ("--outlive", tmp_path / "replicas.json")
-    # Three clients are in flight, and little of three seconds would be enough to take one away.
-    settings = {"scaler": TRACKING, "max_replicas": 5, "stabilization_down_s": 1.5}
+    settings = {"max_replicas": 5, "replica": SLOWLY}
     with contextlib.ExitStack() as stack:
-        front = stack.enter_context(router())
+        front = stack.enter_context(router(settings=PATIENT))
         async with client() as session:
             async with managed(front.admin, *outlive, replicas=3, **settings) as first:
                 before, urls = await replicas_of(session, first), await in_rotation(session, front, 3)
                 processes = [stack.enter_context(ended(pid)) for pid, _ in before.values()]
-                async with Clients(front, 3) as load:
+                async with Clients(front, 3, demand_ms=3) as load:
                     await decided(session, first, 3, seen=True)
                     first.process.kill()
                     first.process.wait(30)
@@ -66,6 +69,16 @@ async def test_a_manager_that_is_killed_leaves_its_replicas_to_the_next_one_whic
                         return len(load.statuses) > asked + 12
 
                     await eventually(served, "the load goes on without a manager")
+                assert set(load.statuses) == {200}
+
+                async with Clients(front, 3, demand_ms=HELD_MS) as load:
+
+                    async def three():
+                        return (await json_of(session, f"{front.admin}/stats"))["in_flight"] == 3
+
+                    await eventually(three, "three requests are under way, for good")
+                    # Little of three seconds without them would be enough to take one away.
+                    settings |= {"scaler": TRACKING, "stabilization_down_s": 1.5}
                     async with managed(front.admin, *outlive, replicas=1, **settings) as second:
                         assert await replicas_of(session, second) == before
                         found = await decided(session, second, 6, seen=True)
@@ -74,7 +87,7 @@ async def test_a_manager_that_is_killed_leaves_its_replicas_to_the_next_one_whic
                         assert {each["desired"] for each in everything} == {3}, found
                         assert await in_rotation(session, front, 3) == urls
                         assert await replicas_of(session, second) == before
-                    assert set(load.statuses[: asked + 12]) == {200}
+                        await load.end()
                 assert not [process for process in processes if is_alive(process)], "who ends in order ends them, too"
 
 
@@ -125,24 +138,23 @@ def test_a_file_of_replicas_that_is_none_is_one_line(tmp_path):
 async def test_while_the_router_restarts_the_number_is_held_and_then_it_goes_on():
     ports = dict(zip(("--port", "--admin-port"), free_ports(2), strict=True))
     where = [str(word) for pair in ports.items() for word in pair]
-    settings = {"scaler": TRACKING, "replicas": 2, "max_replicas": 3}
+    settings = {"scaler": TRACKING, "replicas": 2, "max_replicas": 3, "replica": SLOWLY}
     async with client() as session:
-        with router(*where) as front:
-            async with managed(front.admin, **settings) as manager, Clients(front, 2):
-                await in_rotation(session, front, 2)
-                await decided(session, manager, 3, seen=True)
-                since = await last_seq(session, manager)
+        with router(*where, settings=PATIENT) as front:
+            async with managed(front.admin, **settings) as manager, Clients(front, 2, demand_ms=HELD_MS) as load:
+                since = await held(session, front, manager, 2)
                 front.process.kill()
                 front.process.wait(30)
                 away = await decided(session, manager, 5, since, seen=False)
                 assert "does not answer" in away[-1]["reason"]
-                with router(*where) as again:
+                with router(*where, settings=PATIENT) as again:
                     await in_rotation(session, again, 2)
                     # The first look at a router that has begun anew tells nothing: there is nothing to compare with.
                     await decided(session, manager, 3, await last_seq(session, manager), seen=True)
                     assert {each["desired"] for each in await decisions(session, manager, since)} == {2}
-                    async with Clients(again, 2):
+                    async with Clients(again, 2, demand_ms=HELD_MS):
                         await in_rotation(session, again, 3)
+                    await load.end()
                     assert outages(manager) >= 1
 
 
@@ -202,24 +214,24 @@ WRONG = {
 
 async def test_without_metrics_or_with_wrong_ones_the_number_is_held_and_the_log_says_so_once():
     """As upstream: where a metric cannot be had, nobody is taken away (kubernetes #30471, #130130)."""
-    settings = {"scaler": TRACKING, "replicas": 2, "max_replicas": 4, "stabilization_down_s": 0.0}
-    with router() as front:
+    settings = {"scaler": TRACKING, "replicas": 2, "max_replicas": 4, "stabilization_down_s": 0.0, "replica": SLOWLY}
+    with router(settings=PATIENT) as front:
         between = Between(front.admin)
         async with client() as session, between.listening() as admin:
             async with managed(admin, **settings) as manager:
-                await in_rotation(session, front, 2)
-                async with Clients(front, 2):
-                    await decided(session, manager, 2, seen=True)
+                # One look at which they are not under way would be enough to take one away.
+                async with Clients(front, 2, demand_ms=HELD_MS):
+                    begin = await held(session, front, manager, 2)
                     for number, mode in enumerate(["500", "hangs", *WRONG], 1):
                         between.mode = mode
                         since = await last_seq(session, manager)
-                        held = await decided(session, manager, 3, since, seen=False)
-                        assert {each["desired"] for each in held} == {2}, mode
-                        assert "does not answer" in held[-1]["reason"], mode
+                        blind = await decided(session, manager, 3, since, seen=False)
+                        assert {each["desired"] for each in blind} == {2}, mode
+                        assert "does not answer" in blind[-1]["reason"], mode
                         between.mode = "pass"
                         await decided(session, manager, 2, await last_seq(session, manager), seen=True)
                         assert outages(manager) >= number and manager.told("router_away")[-1]["error"], mode
-                    everything = await decisions(session, manager)
+                    everything = await decisions(session, manager, begin)
                     assert {each["desired"] for each in everything} == {2}
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.services.live import client, eventually, json_of, router
-from tests.services.manager.managed import in_rotation, managed, replicas_of
+from tests.services.manager.managed import PATIENT, in_rotation, managed, replicas_of, started
 from tests.services.traffic import Traffic
 
 pytestmark = pytest.mark.slow
@@ -53,7 +53,7 @@ async def naively(session, front, replica):
 async def test_twenty_scale_downs_lose_nothing_and_the_naive_order_does(tmp_path):
     """Known from outside: announce, finish, go, and 0 of N are lost; stop, then tell, and what is under way is."""
     options = {"concurrency": 8, "ledger": str(tmp_path)}
-    with router() as front:
+    with router(settings=PATIENT) as front:
         async with client() as session:
             async with managed(front.admin, replicas=MOST, max_replicas=MOST, replica=options, self_heal=False) as manager:
                 await in_rotation(session, front, MOST)
@@ -62,6 +62,7 @@ async def test_twenty_scale_downs_lose_nothing_and_the_naive_order_does(tmp_path
                     if turn:
                         await scale(session, manager, MOST)
                         await in_rotation(session, front, MOST)
+                        await started(session, manager, MOST)
                     for count in range(MOST - 1, 0, -1):
                         await scale(session, manager, count)
                         await in_rotation(session, front, count)
@@ -85,6 +86,7 @@ async def test_twenty_scale_downs_lose_nothing_and_the_naive_order_does(tmp_path
 
                 await scale(session, manager, 4)
                 await in_rotation(session, front, 4)
+                await started(session, manager, 4)
                 found = (await json_of(session, f"{manager.url}/status"))["replicas"]
                 control = Traffic(front, every_s=0.05, demand_ms=800, kinds=[(10, 0.0), (10, 0.0), (0, 0.0)])
                 for replica in found[1:]:
