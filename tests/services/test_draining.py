@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
@@ -17,7 +18,13 @@ from tests.services.live import Service, client, eventually, json_of, router, se
 from tests.services.router.raw import raw_client, raw_replica
 from tests.services.traffic import Traffic, post
 
-QUICK = {"router": {"health": {"interval_s": 0.1}}, "policy": {"name": "round_robin"}}
+QUICK = {
+    "router": {
+        "health": {"interval_s": 0.1}, "timeouts": {"connect_s": 20, "attempt_s": 20, "overall_s": 60},
+    },
+    "policy": {"name": "round_robin"},
+}  # fmt: skip
+"""Nothing is lost but by how a service ends: no attempt is given up by the clock."""
 SIZES = [10, 200_000]
 
 
@@ -104,13 +111,27 @@ async def test_a_router_that_nobody_asks_anything_ends_though_somebody_is_connec
             assert await gone(front)
 
 
-async def test_a_router_that_nobody_asks_anything_waits_no_longer_than_it_takes_to_be_sure():
+@pytest.fixture
+def turned(monkeypatch):
+    """A router's clock, which stands still but for its own pauses."""
+    clock = SimpleNamespace(now=100.0)
+
+    async def sleep(seconds):
+        clock.now += seconds
+
+    monkeypatch.setattr("services.router.__main__.time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr("services.router.__main__.asyncio", SimpleNamespace(sleep=sleep))
+    return clock
+
+
+async def test_a_router_that_nobody_asks_anything_waits_no_longer_than_it_takes_to_be_sure(turned):
     looks = []
     await drain(mock.Mock(in_flight=0, totals={"requests": 0}), mock.AsyncMock(is_unread=lambda: False), looks.append)
     assert len(looks) <= settings.SETTLE_S / DRAIN_POLL_S + 1 and looks[-1] - looks[0] < settings.SETTLE_S
+    assert turned.now - 100.0 >= settings.SETTLE_S
 
 
-async def test_a_router_that_ends_waits_while_short_requests_come_that_are_over_whenever_it_looks():
+async def test_a_router_that_ends_waits_while_short_requests_come_that_are_over_whenever_it_looks(turned):
     proxy = mock.Mock(in_flight=0, totals={"requests": 0})
     looks = []
 
@@ -123,7 +144,7 @@ async def test_a_router_that_ends_waits_while_short_requests_come_that_are_over_
     assert len(looks) >= 60 and proxy.draining
 
 
-async def test_a_router_that_ends_waits_for_clients_that_still_read_what_they_were_answered():
+async def test_a_router_that_ends_waits_for_clients_that_still_read_what_they_were_answered(turned):
     looks = []
     server = mock.AsyncMock(is_unread=lambda: len(looks) < 60)
     await drain(mock.Mock(in_flight=0, totals={"requests": 0}), server, looks.append)
