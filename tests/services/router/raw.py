@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 
 import aiohttp
+import psutil
 
+from tests.running import AT_MOST_S
 from tests.services.live import until
 
 
@@ -77,7 +79,7 @@ class RawClient:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def answer(self, timeout_s=30.0):
+    async def answer(self, timeout_s=AT_MOST_S):
         """Status, headers (lower case; bytes) and body of the next answer, whose length must be told."""
         head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), timeout_s)
         first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
@@ -85,7 +87,7 @@ class RawClient:
         body = await asyncio.wait_for(self.reader.readexactly(int(headers["content-length"])), timeout_s)
         return int(first.split()[1]), headers, body
 
-    async def rest(self, timeout_s=30.0):
+    async def rest(self, timeout_s=AT_MOST_S):
         """Everything until the router closes."""
         return await asyncio.wait_for(self.reader.read(), timeout_s)
 
@@ -97,3 +99,22 @@ async def raw_client(front):
         yield RawClient(reader, writer)
     finally:
         writer.close()
+
+
+async def together(started, *requests):
+    """The answers to requests, each on a connection of its own, that are all there before the process looks at one."""
+    async with contextlib.AsyncExitStack() as stack:
+        process = psutil.Process(started.process.pid)
+        process.suspend()
+        try:
+            clients = [await stack.enter_async_context(raw_client(started)) for _ in requests]  # the kernel accepts them
+            for one, request in zip(clients, requests, strict=True):
+                await one.send(request)
+        finally:
+            process.resume()
+        return [await one.answer() for one in clients]
+
+
+def working(demand_ms):
+    """A request for so much work."""
+    return b"GET /work HTTP/1.1\r\nHost: x\r\nX-Aegis-Demand-Ms: %d\r\n\r\n" % demand_ms
