@@ -9,6 +9,7 @@ import struct
 import psutil
 import pytest
 
+from tests.running import AT_MOST_S
 from tests.services.live import client, eventually, json_of, router
 from tests.services.router.raw import raw_client, raw_replica
 
@@ -149,10 +150,12 @@ async def test_a_connection_without_surprises_is_used_again(started):
         assert len(replica.writers) == before + 1
 
 
-async def hear_it_break_off(started):
-    """Ask, and hear an answer that does not say that it is whole."""
+async def hear_it_break_off(started, part, passed_on):
+    """Ask, say that the part of the answer has come, and hear the rest, which does not say that it is whole."""
     async with raw_client(started) as one:
         await one.send(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.wait_for(one.reader.readuntil(part), AT_MOST_S)
+        passed_on.set()
         try:
             heard = await one.rest()
         except ConnectionError:
@@ -161,30 +164,34 @@ async def hear_it_break_off(started):
 
 
 async def test_an_answer_without_length_that_ends_in_a_reset_is_not_passed_on_as_whole(started):
+    passed_on = asyncio.Event()
+
     async def cut(_head, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\npart")
         await writer.drain()
-        await asyncio.sleep(0.05)
+        await passed_on.wait()
         sock = writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
 
     async with client() as session, raw_replica(started, session, cut):
         before = (await json_of(session, f"{started.admin}/stats"))["broken_total"]
-        await hear_it_break_off(started)
+        await hear_it_break_off(started, b"part", passed_on)
         assert (await json_of(session, f"{started.admin}/stats"))["broken_total"] == before + 1
 
 
 async def test_a_chunked_answer_that_goes_wrong_in_its_middle_breaks_off_at_once(started):
+    passed_on = asyncio.Event()
+
     async def wrong(_head, writer):
         writer.write(CHUNKED + b"2\r\nok\r\n")
         await writer.drain()
-        await asyncio.sleep(0.05)
+        await passed_on.wait()
         writer.write(b"zz\r\n")
 
     async with client() as session, raw_replica(started, session, wrong, "wrong"):
         before = (await json_of(session, f"{started.admin}/stats"))["broken_total"]
-        await hear_it_break_off(started)
+        await hear_it_break_off(started, b"2\r\nok\r\n", passed_on)
         stats = await json_of(session, f"{started.admin}/stats")
         assert stats["broken_total"] == before + 1 and stats["in_flight"] == 0
         assert [r["failures_total"] for r in stats["replicas"] if r["id"] == "wrong"] == [1]
