@@ -8,6 +8,7 @@ import sys
 import pytest
 from aiohttp import web
 
+from tests.ports import free_port
 from tests.running import AT_MOST_S, ROOT
 from tests.services.live import TOKEN, Service, client, eventually, json_of, router, until
 
@@ -133,8 +134,8 @@ async def test_a_dead_replica_leaves_the_rotation_and_comes_back(started):
         await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
         return runner
 
-    runner = await serve(0)
-    port = runner.addresses[0][1]
+    port = free_port()
+    runner = await serve(port)
     async with client() as session:
         await put(session, started, "d1", url=f"http://127.0.0.1:{port}")
         await until(session, started.admin, "d1", "ready")

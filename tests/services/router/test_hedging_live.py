@@ -57,15 +57,20 @@ async def test_a_replica_that_hangs_costs_no_answer_and_hears_that_nobody_waits(
 
         async def ask():
             said = []
-            for _ in range(4):
+            while [hedge for *_, hedge in said].count("won") < 2 and len(said) < 20:  # the first four, on a quick machine
                 async with session.get(hedged.url + "/work") as response:
                     said.append((response.status, await response.text(), response.headers.get("X-Aegis-Hedge")))
             return said
 
         answers, ends, told = await stuck(session, hedged, ask)
         assert {(status, body) for status, body, _ in answers} == {(200, "second")}
-        assert [hedge for *_, hedge in answers].count("won") >= 2  # more where the machine stood still
-        assert ends.count("cancelled") >= 2 and told["hedges_total"] >= told["hedge_wins_total"] >= 2
+        assert [hedge for *_, hedge in answers].count("won") == 2
+        assert told["hedges_total"] >= told["hedge_wins_total"] >= 2
+
+        async def heard():
+            return ends.count("cancelled") >= 2
+
+        await eventually(heard, "the replica hears it")
 
 
 async def test_a_client_that_hangs_up_ends_both_attempts(hedged):
