@@ -3,9 +3,12 @@
 import os
 import random
 import socket
+from collections import deque
 
 FIRST, PER_WORKER = 20_000, 1_000
 """Below those that the kernel gives to whoever asks for any (from 32,768; ip(7)). Each worker of xdist has its own."""
+_given: deque[int] = deque(maxlen=PER_WORKER // 2)
+"""Lately: whoever was given one may not have taken it yet."""
 
 
 def _worker() -> int:
@@ -23,17 +26,26 @@ def is_free(port: int) -> bool:
         return True
 
 
-def free_ports(count: int) -> list[int]:
-    """So many, all different."""
+def _free() -> list[int]:
+    """All that nobody has, or was given lately, in an order of chance."""
     first = FIRST + _worker() * PER_WORKER
     mixed = random.sample(range(first, first + PER_WORKER), PER_WORKER)
-    return [port for port in mixed if is_free(port)][:count]
+    return [port for port in mixed if port not in _given and is_free(port)]
+
+
+def free_ports(count: int) -> list[int]:
+    """So many, all different, none of which was given a little before."""
+    found = _free()[:count]
+    _given.extend(found)
+    return found
 
 
 def free_row(count: int) -> int:
-    """The first of so many that follow each other."""
-    free = set(free_ports(PER_WORKER))
-    return next(port for port in sorted(free) if free.issuperset(range(port, port + count)))
+    """The first of so many that follow each other; likewise."""
+    free = set(_free())
+    first = next(port for port in sorted(free) if free.issuperset(range(port, port + count)))
+    _given.extend(range(first, first + count))
+    return first
 
 
 def free_port() -> int:
