@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -41,6 +41,46 @@ class Exported(Front):
         return path
 
 
+async def well(_server):
+    """What a server says to a check: nothing is wrong."""
+    return 200
+
+
+class Checks:
+    """Those of the first server, of which some fail: neither the last of these nor the next is answered before its time."""
+
+    def __init__(self, fail):
+        """`fail`: numbers of those that do, from 1."""
+        self.fail, self.number = fail, 0
+        self.may_fail, self.may_pass = asyncio.Event(), asyncio.Event()
+
+    async def ready(self, server):
+        if server != 0:
+            return 200
+        self.number += 1
+        number = self.number
+        if number >= self.fail[-1]:
+            await self.may_fail.wait()
+        if number > self.fail[-1]:
+            await self.may_pass.wait()
+        return 503 if number in self.fail else 200
+
+    async def come(self, number, ask):
+        """Ask until check `number` has come."""
+        while self.number < number:
+            await ask()
+
+    async def seen_after(self, ask, seen):
+        """The servers of two dozen requests that come once the proxy knows of the last failure, and of nothing after it."""
+        self.may_fail.set()
+        await self.come(self.fail[-1] + 1, ask)
+        seen.asked.clear()
+        for _ in range(2 * COUNT):
+            await ask()
+        self.may_pass.set()
+        return "".join(str(server) for server, *_ in seen.asked)
+
+
 @dataclass
 class Seen:
     """What the servers saw."""
@@ -52,7 +92,7 @@ class Seen:
     """Under way at one server."""
     go: asyncio.Event = field(default_factory=asyncio.Event)
     """Set: who is to wait is answered."""
-    ready: Callable[[int], int] = lambda server: 200
+    ready: Callable[[int], Awaitable[int]] = well
     """What a server says to a check."""
     runners: list = field(default_factory=list)
 
@@ -63,7 +103,7 @@ class Seen:
     def app(self, server):
         async def answer(request):
             if request.path == "/readyz":
-                return web.Response(status=self.ready(server))
+                return web.Response(status=await self.ready(server))
             self.asked.append((server, request.method, request.path, request.headers["Host"]))
             await request.read()
             self.under_way[server] += 1

@@ -11,11 +11,11 @@ import pytest
 from experiments.data_planes import DATA_PLANES
 from experiments.live.standing_in import StandIn
 from tests.experiments.test_more_data_planes import custom
-from tests.ports import free_ports, is_free
+from tests.ports import free_row
 from tests.proxied import unavailable
 from tests.running import AT_MOST_S, BUSY, SHORT, events, job_of, manifest, metrics, run
 from tests.system.test_data_planes import living, needed, standing
-from tests.system.test_export import NO_EJECTION, behind
+from tests.system.test_export import NO_EJECTION, Checks, behind
 
 IN_GO = ("traefik", "caddy")
 FRONTENDS = """\
@@ -81,7 +81,7 @@ def test_a_run_says_which_proxy_it_was_and_that_it_took_the_dead_one_out(sweep, 
 def test_a_program_of_ones_own_runs_before_replicas_at_known_ports(tmp_path):
     path, folder = tmp_path / "haproxy.cfg.j2", tmp_path / "run"
     path.write_text(FRONTENDS, encoding="utf-8")
-    first = next(port for port in free_ports(20) if is_free(port + 1))
+    first = free_row(2)
     done = run(
         "+scenario=routed", *COMMON, "router=custom", f"router.command='{haproxy()} -db -f {{config}}'",
         f"router.template={path}", f"router.version_command='{haproxy()} -v'", f"router.replica_port={first}",
@@ -178,26 +178,15 @@ def test_caddy_adds_failed_checks_up_over_those_that_passed_between(tmp_path):
     """Caddy #6152 asked for failed checks in a row; what is counted is set back where the state changes alone
     (healthchecks.go, `resetHealth`): with 2, the second failed check takes out, three passed ones after the first."""
     async def play(ask, seen):
-        checks = []
-
-        def ready(server):
-            checks.extend([server] * (server == 0))
-            return 503 if server == 0 and len(checks) in (1, 5) else 200
-
-        async def until(count):
-            while len(checks) < count:
-                await ask()
-
-        seen.ready = ready
-        await until(1)
+        checks = Checks(fail=(1, 5))
+        seen.ready = checks.ready
+        await checks.come(1, ask)
         seen.asked.clear()
-        await until(5)
+        await checks.come(5, ask)
         before = "".join(str(server) for server, *_ in seen.asked)
-        seen.asked.clear()
-        await until(6)
-        after = "".join(str(server) for server, *_ in seen.asked)
         assert max(map(len, before.split("0"))) <= 1, before
-        assert max(map(len, after.split("0"))) > 3, after
+        after = await checks.seen_after(ask, seen)
+        assert set(after) == {"1"}, after
 
     needed("caddy")
-    behind("caddy", tmp_path, play, **NO_EJECTION, health={"enabled": True, "interval_s": 0.2})
+    behind("caddy", tmp_path, play, **NO_EJECTION, health={"enabled": True, "interval_s": 0.2, "timeout_s": 60.0})
