@@ -10,6 +10,7 @@ import pytest
 
 from experiments.relay.connections import Path
 from experiments.relay.faults import FAIR, Weather, parse
+from tests.ports import free_port
 from tests.running import AT_MOST_S
 from tests.services.live import eventually
 
@@ -217,8 +218,8 @@ async def test_a_firewall_forgets_what_was_idle_for_longer_than_it_remembers():
 
 async def test_a_dead_replica_refuses_connections_behind_the_relay_too_until_it_is_back():
     server = Server()
-    listening = await asyncio.start_server(server, "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
+    port = free_port()
+    listening = await asyncio.start_server(server, "127.0.0.1", port)
     path = Path("127.0.0.1", port, random.Random(1))
     listening.close()
     await listening.wait_closed()
