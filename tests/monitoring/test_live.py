@@ -198,10 +198,10 @@ def test_every_rule_works_and_is_about_something_that_is_there(hurt):
     for rule in (rule for group in groups for rule in group["rules"]):
         if "record" in rule:
             wait_for(lambda name=rule["record"]: values(hurt, name), f"{rule['record']} has values")
-            assert values(hurt, rule["expr"]), rule
+            wait_for(lambda expr=rule["expr"]: values(hurt, expr), f"{rule} has values")
         else:  # what does not fire has no result; what is compared must have one
             compared = re.fullmatch(r"(.+) (==|!=|>|<) [\d.]+", rule["expr"], flags=re.S).group(1)
-            assert values(hurt, compared), rule
+            wait_for(lambda expr=compared: values(hurt, expr), f"{rule} compares values")
     for group in api(hurt, "rules")["groups"]:
         for rule in group["rules"]:
             assert rule["health"] == "ok", rule
