@@ -12,7 +12,7 @@ from pathlib import Path
 
 from analysis.comparison.arms import ComparisonError
 from analysis.comparison.planned import plan_of
-from analysis.standings import against, same, series, text, tuned
+from analysis.standings import against, same, series, text, tuned, versions
 from analysis.standings.against import Changes
 from analysis.standings.board import Board
 from analysis.standings.gathering import gather
@@ -50,7 +50,8 @@ def judged(pack: Path) -> Drawn:
     if first is not None:
         against_itself = same.assess(pack, protocol, plan_of(first.run.manifest["config"]).smallest)
     excused = [each.arm for each in against_itself if each.has_failed]
-    return Drawn(pack, judge_board(pack, protocol, cells, excused), against_itself, tuned.sentences(pack))
+    board = judge_board(pack, protocol, cells, excused, versions.mixed(versions.read_versions(pack)))
+    return Drawn(pack, board, against_itself, tuned.sentences(pack))
 
 
 def write(drawn: Drawn, changes: Changes | None = None) -> list[Path]:
@@ -100,7 +101,8 @@ def finish(pack: Path, earlier: Path | None, lines: Path | None) -> int:
         changes = against.changes((earlier, read_protocol(earlier)), (pack, drawn.board.protocol))
     written = write(drawn, changes)
     print(drawn.board.sentence())
-    for line in [*(text.same_told(drawn.same) if drawn.same else []), *text.left_out(drawn.board)]:
+    told = [*text.mixed_told(drawn.board), *(text.same_told(drawn.same) if drawn.same else [])]
+    for line in [*told, *text.left_out(drawn.board)]:
         print(f"note: {line}")
     if changes is not None:
         for line in changes.sentences():

@@ -2,9 +2,9 @@
 
 Every arm is measured under every pathology with the same seeds, seed after seed; then `analysis.leaderboard` makes the
 board, the page and the text for a pull request of the folders. Whatever ends it, the same command goes on with it.
-Exit status: 0 the board is whole; 1 runs failed however often they were tried; 2 what was typed is wrong (nothing was
-started); 3 runs are missing whose instrument did not work; 4 an arm got worse than in the pack of --against; 130 and
-143 interrupted.
+Exit status: 0 the board is whole; 1 runs failed however often they were tried; 2 what was typed is wrong, or code,
+programs or machine are not those that the pack was begun with (no run was started); 3 runs are missing whose
+instrument did not work; 4 an arm got worse than in the pack of --against; 130 and 143 interrupted.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from experiments.runner.reader import outlive_the_reader
 from experiments.runner.supervision import Interrupted, say
 from experiments.trials.arms import parse_arms
 from experiments.trials.grids import read_grids
+from experiments.trials.made_with import Held
 from experiments.trials.measuring import Campaign, Trial, cores, expected_s, in_order
 from experiments.trials.planning import Asked, Planned, planned
 from experiments.trials.suites import ALL, scenarios_of
@@ -71,14 +72,16 @@ def main(arguments: list[str] | None = None) -> int:
         pack.mkdir(parents=True, exist_ok=True)
         if (claim := hold(pack)) is None:
             raise ConfigError(f"{pack}: another `aegis evidence` writes here; choose another --output")
+        held = Held(pack, first, chosen.mixed)
+        held.check()
         if tuning is not None:
             if (pack / PROTOCOL).exists() and not (pack / TUNED).exists():
                 raise ConfigError(f"{pack}: was begun without --tune; leave it out, or choose another --output")
-            arms = tuned_arms(pack, asked, first, tuning, tries=chosen.tries, processes=chosen.processes)
+            arms = tuned_arms(held, asked, tuning, tries=chosen.tries, processes=chosen.processes)
             protocol, first = replace(protocol, arms=arms), planned(replace(asked, arms=arms))
         protocol = _gone_on_with(pack, protocol)
         protocol.write(pack)
-        return _measured(pack, protocol, first, chosen)
+        return _measured(held, protocol, first, chosen)
     except (ConfigError, TokenError, FolderError, HydraException, OmegaConfBaseException) as error:
         say(one_line(error))
         return ExitStatus.WRONG
@@ -120,6 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--against", type=Path, metavar="DIR", help="an earlier pack; exit status 4 where an arm got worse")
     add("--series", type=Path, metavar="CSV", help="add a line for tools that look for change points (Otava)")
     add("--output", "-o", type=Path, metavar="DIR", help=f"the pack (default: {PLACE}/<suite>)")
+    add("--mixed", action="store_true",
+        help="go on with a pack though code, programs or machine are not as they were; the board says so")
     add("--dry-run", action="store_true", help="start nothing, show what would be measured")
     return parser  # fmt: skip
 
@@ -260,8 +265,9 @@ def _length(protocol: Protocol, trials: Sequence[Trial]) -> str:
     return f"{len(trials):,} runs, about {span(seconds)}, until {datetime.now() + timedelta(seconds=seconds):%a %H:%M}"
 
 
-def _measured(pack: Path, protocol: Protocol, first: Planned, chosen: argparse.Namespace) -> int:
+def _measured(held: Held, protocol: Protocol, first: Planned, chosen: argparse.Namespace) -> int:
     """Measure what is missing, judge, write."""
+    pack = held.pack
     # All of it before the hours that it takes: a tree that changes meanwhile must not cost the board its end.
     import analysis.pages.html.of_evidence
     import analysis.pages.leaderboard_page  # noqa: F401
@@ -271,7 +277,7 @@ def _measured(pack: Path, protocol: Protocol, first: Planned, chosen: argparse.N
 
     trials = _trials(protocol, first)
     print(f"{pack}: {_length(protocol, trials)}", flush=True)
-    campaign = Campaign(pack, trials, protocol.tries, protocol.is_virtual, processes=chosen.processes)
+    campaign = Campaign(pack, trials, protocol.tries, protocol.is_virtual, chosen.processes, held.check_again)
     campaign.measure()
     cells = gather(pack, protocol).values()
     is_whole = not any(cell.unmeasured for cell in cells)

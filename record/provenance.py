@@ -1,5 +1,6 @@
 """What a reader needs to know of the code and the machine that a run was made with."""
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -27,6 +28,11 @@ PACKAGES = (
     "pandas",
     "pyarrow",
 )
+
+CODE = ("services", "record", "experiments", "analysis")
+"""Our own packages, below `ROOT`."""
+SHOWS = ("analysis/pages", "analysis/standings", "analysis/tables")
+"""Folders of them that draw and judge what runs have left: no run comes out otherwise by them."""
 
 SECTIONS = ("aegis", "git", "python", "kernel", "cpu", "cores", "packages")
 """Sections of a manifest that may explain why a run comes out otherwise."""
@@ -88,6 +94,17 @@ def provenance() -> Provenance:
 def provenance_of_process() -> Provenance:
     """The same as this process first found it: for what runs within it, whose code was read when it began."""
     return provenance()
+
+
+def code_digest() -> str:
+    """SHA-256 of the Python files that runs are made by, names and bytes: no other commit changes it."""
+    digest = hashlib.sha256()
+    for package in CODE:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            if not name.startswith(SHOWS):
+                digest.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def commit_of(made: Provenance) -> str:

@@ -4,6 +4,11 @@ LIVE_OVERHEAD_S = 10.0
 """Seconds that a live run takes besides its load: services up and down, analysis and page. Four replicas and 10 s of
 load took 17 CPU-seconds (2026-11, AMD EPYC), which two idle cores do in so long."""
 
+PACKED_OVERHEAD_S = 4.5
+"""Likewise one of an evidence pack: one process has imported all of it, and nothing is drawn. A run of 20 s took 24.1
+(16 runs with six proxies, 2026-11-30, two cores of which others used one): proxy and replicas 1.6, Locust 1.0, before
+the first and after the last request 0.6, the end of all processes 0.8."""
+
 SIMULATED_OVERHEAD_S = 4.0
 """Seconds that a simulated run takes besides its requests: schedule, analysis, page. Six of 700 requests took 25
 CPU-seconds (2026-11, AMD EPYC)."""

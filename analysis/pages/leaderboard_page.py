@@ -9,7 +9,7 @@ from matplotlib.patches import Patch, Rectangle
 from analysis.pages.style import BLUE, GREEN, GREY, HEADER_LINE_PX, INK, MUTED, ORANGE, RED, figure, header, save
 from analysis.standings.board import Board, Cell, Row, State
 from analysis.standings.same import Same
-from analysis.standings.text import SIGNS, lost_told, row_label, value_told
+from analysis.standings.text import SIGNS, lost_told, mixed_told, row_label, value_told
 
 CELL_PX, ROW_PX, LABEL_PX = 172, 58, 300
 CHARACTER_PX = 7.3
@@ -74,6 +74,7 @@ def _about(board: Board, same: list[Same], width_px: int) -> list[str]:
         f"{how}, {len(protocol.seeds)} seeds; each cell: p99 while the fault lasts over the floor's (or what the row "
         f"says) with intervals that hold together over the {family}, and what was lost beyond the floor's",
     ]
+    texts += mixed_told(board)
     if same:
         trials, false = sum(each.trials for each in same), sum(each.false for each in same)
         texts.append(f"arms against themselves: {false} of {trials} trials found a difference (target: at most 5 %)")

@@ -22,6 +22,8 @@ IN_WORDS: dict[State, str] = {
     "no verdict": "differs from itself too often",
 }
 """What a cell's state says."""
+GOES_ON = "the same command measures what it did not come to, and with a larger --tries what was not valid"
+"""What is to be done about runs that are missing."""
 LONGEST_SUITE = 40
 """Characters of a suite's name in a title."""
 
@@ -142,6 +144,8 @@ class Board:
     """Of arms that are another program: the arm, and what it called itself."""
     otherwise: tuple[tuple[str, str], ...] = ()
     """Likewise: what it does otherwise than Aegis' router with the same settings, a sentence each."""
+    mixed: tuple[str, ...] = ()
+    """What its runs were not all made with alike: `envoy: 1.40.0, then 1.41.0`."""
 
     @property
     def decided(self) -> int:

@@ -19,7 +19,7 @@ from analysis.comparison.planned import look_reached, plan_of
 from analysis.comparison.ranks import mean_ranks
 from analysis.comparison.statistics import ALPHA, Verdict, clopper_pearson, paired
 from analysis.comparison.verdicts import BestSet, Judged, Smallest, best_set, judge_family, overall
-from analysis.standings.board import Board, Cell, Judgement, Row, Spanned, Standing, State, relative
+from analysis.standings.board import GOES_ON, Board, Cell, Judgement, Row, Spanned, Standing, State, relative
 from analysis.standings.gathering import CellRuns
 from analysis.standings.measures import IN_TIME, MEASURES
 from analysis.standings.protocol import Protocol, RowPlan
@@ -40,7 +40,9 @@ class _Within:
     effects: list[tuple[Pairs, list[Effect]]]
 
 
-def judge_board(pack: Path, protocol: Protocol, cells: Cells, excused: Sequence[str] = ()) -> Board:
+def judge_board(
+    pack: Path, protocol: Protocol, cells: Cells, excused: Sequence[str] = (), mixed: Sequence[str] = ()
+) -> Board:
     """The board.
 
     Args:
@@ -48,13 +50,14 @@ def judge_board(pack: Path, protocol: Protocol, cells: Cells, excused: Sequence[
         protocol: what was set before the data.
         cells: what there is of each that can be asked.
         excused: arms that get no verdicts.
+        mixed: what the runs were not all made with alike.
 
     Raises:
         ComparisonError: runs of one seed were asked differently, or what the manifests say cannot be used.
     """
     runs = [one for cell in cells.values() for one in cell.by_seed.values()]
     if not runs:
-        raise ComparisonError(f"{pack}: no valid run yet; the same command goes on")
+        raise ComparisonError(f"{pack}: no valid run yet; {GOES_ON}")
     plan = plan_of(runs[0].run.manifest["config"])
     most = max(len(cell.by_seed) + len(cell.unmeasured) for cell in cells.values())
     reached = look_reached(plan, runs, most)
@@ -83,6 +86,7 @@ def judge_board(pack: Path, protocol: Protocol, cells: Cells, excused: Sequence[
         commits,
         tuple(dict.fromkeys((arm, f"{it['name']} {it['version']}, {it['algorithm']}") for arm, it in _programs(cells))),
         tuple(dict.fromkeys((arm, sentence) for arm, it in _programs(cells) for sentence in it["otherwise"])),
+        tuple(mixed),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.comparison.text import says_nothing
-from analysis.standings.board import IN_WORDS, Board, Cell, Row, Spanned, State
+from analysis.standings.board import GOES_ON, IN_WORDS, Board, Cell, Row, Spanned, State
 from analysis.standings.same import Same
 from analysis.tables.export import Sheet
 
@@ -119,8 +119,13 @@ def left_out(board: Board) -> list[str]:
     if failed := [line for cell in cells for line in cell.failed]:
         said.append(f"{len(failed)} run(s) that failed, as {failed[0]}")
     if board.missing:
-        said.append(f"{board.missing} run(s) of which nothing valid is there: their pairs are left out")
+        said.append(f"{board.missing} run(s) of which nothing valid is there: their pairs are left out; {GOES_ON}")
     return said
+
+
+def mixed_told(board: Board) -> list[str]:
+    """Where runs of several versions stand side by side, what differs; empty where none do."""
+    return [f"its runs were not all made with the same, {text}" for text in board.mixed]
 
 
 def protocol_told(board: Board) -> list[str]:
@@ -138,6 +143,7 @@ def protocol_told(board: Board) -> list[str]:
         f"Arms: {arms}.{common}{programs}",
         f"A run whose instrument did not work was repeated, {protocol.tries} tries at most. Commit: "
         f"{', '.join(board.commits)}.",
+        *mixed_told(board),
     ]
 
 
@@ -167,7 +173,7 @@ def short_markdown(board: Board, pack: Path, same: Sequence[Same], tuned: Sequen
     sheet = table(board, spanned=False)
     said = left_out(board)
     parts = [f"**{board.sentence()}**", "\n".join(sheet.as_markdown().splitlines()[2:])]
-    parts += [_listed([how_to_read(board)[1], *protocol_told(board)[:2]])]
+    parts += [_listed([how_to_read(board)[1], *protocol_told(board)[:2], *mixed_told(board)])]
     more = [("An arm against itself", same_told(same)), ("Tuning", tuned), ("Left out", said)]
     parts += [f"<details><summary>{title}</summary>\n\n{_listed(told)}\n\n</details>" for title, told in more if told]
     parts.append(_code(commands(board, pack)))

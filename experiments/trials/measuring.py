@@ -8,14 +8,14 @@ as the protocol says.
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from time import monotonic
 
-from analysis.comparison.run_time import LIVE_OVERHEAD_S, SWEPT_OVERHEAD_S, span
+from analysis.comparison.run_time import PACKED_OVERHEAD_S, SWEPT_OVERHEAD_S, span
 from analysis.standings.gathering import measured_in, tries_of
 from analysis.standings.measures import IN_TIME, MEASURES
 from analysis.standings.protocol import RUNS, folder_of
@@ -91,6 +91,8 @@ class Campaign:
     is_virtual: bool
     processes: int = 1
     """Of simulated runs, at the same time."""
+    before_each: Callable[[], None] | None = None
+    """Called before each run of those that are measured one after the other; it may refuse to go on."""
     done: int = 0
     """Runs that are there, or given up."""
     _began_s: float = field(default_factory=monotonic)
@@ -102,7 +104,7 @@ class Campaign:
         """Measure all that is missing.
 
         Raises:
-            ConfigError: what is there was configured otherwise.
+            ConfigError: what is there was configured otherwise, or `before_each` refuses.
             Interrupted: by a signal.
         """
         missing = [trial for trial in self.trials if self.next_folder(trial) is not None]
@@ -120,6 +122,8 @@ class Campaign:
                 self._tell(trial)
             return
         for trial in missing:
+            if self.before_each is not None:
+                self.before_each()
             self._measure_one(trial)
             self._tell(trial)
 
@@ -230,7 +234,7 @@ def expected_s(job: Job, *, is_virtual: bool) -> float:
     workload = job.config.workload
     if is_virtual:
         return SWEPT_OVERHEAD_S + workload.most_requests() / SIMULATED_RPS
-    return workload.duration_s + LIVE_OVERHEAD_S
+    return workload.duration_s + PACKED_OVERHEAD_S
 
 
 def cores() -> int:

@@ -23,6 +23,7 @@ from analysis.standings.tuned import NAME, Tuned, read_tuned
 from experiments.plan.config import ConfigError
 from experiments.sweep.job import Job
 from experiments.trials.grids import grid_of, read_grids, settings_of
+from experiments.trials.made_with import Held
 from experiments.trials.measuring import Campaign, in_order
 from experiments.trials.planning import Asked, Cell, Planned, planned
 from record.files import write_json
@@ -53,14 +54,13 @@ class _Arm:
 
 
 def tuned_arms(
-    pack: Path, asked: Asked, first: Planned, tuning: Tuning, *, tries: int, processes: int
+    held: Held, asked: Asked, tuning: Tuning, *, tries: int, processes: int
 ) -> tuple[ArmPlan, ...]:
     """The arms with what was chosen for them; measures what is not there yet.
 
     Args:
-        pack: the pack's folder.
+        held: the pack, with its cells composed.
         asked: what the board is asked, arms as typed.
-        first: it, composed.
         tuning: grid and tries.
         tries: of a run whose instrument does not work.
         processes: of simulated runs.
@@ -69,6 +69,7 @@ def tuned_arms(
         ConfigError: the grid is none, a value of it cannot be used, or the pack was tuned otherwise.
         Interrupted: by a signal.
     """
+    pack, first = held.pack, held.first
     content = read_grids(tuning.grid)
     about = {
         "grid": str(tuning.grid), "sha256": hashlib.sha256(tuning.grid.read_bytes()).hexdigest(),
@@ -80,7 +81,7 @@ def tuned_arms(
             raise ConfigError(f"{pack / NAME}: was tuned otherwise; choose another --output")
     else:
         arms = [_tries(asked, first, content, arm, tuning) for arm in asked.arms]
-        found = [_tune(pack, first, arm, tuning, tries=tries, processes=processes) for arm in arms]
+        found = [_tune(held, arm, tuning, tries=tries, processes=processes) for arm in arms]
         write_json(pack / NAME, {"about": about, "arms": [asdict(each) for each in found]})
     chosen = {each.arm: each.chosen for each in read_tuned(pack)}
     return tuple(replace(arm, tuned=chosen[arm.name]) for arm in asked.arms)
@@ -115,7 +116,8 @@ def first_refusal(first: Planned, row: str, arm: str) -> str | None:
     return next((each.reason for each in first.refused if (each.row, each.arm) == (row, arm)), None)
 
 
-def _tune(pack: Path, first: Planned, arm: _Arm, tuning: Tuning, *, tries: int, processes: int) -> Tuned:
+def _tune(held: Held, arm: _Arm, tuning: Tuning, *, tries: int, processes: int) -> Tuned:
+    pack, first = held.pack, held.first
     measures = {row.name: row.measure for row in first.rows}
     kind = f"{TUNING}/{fit_for_a_name(arm.plan.name)}"
     names = list(dict.fromkeys(name for _, name in arm.cells))
@@ -123,7 +125,8 @@ def _tune(pack: Path, first: Planned, arm: _Arm, tuning: Tuning, *, tries: int, 
     def measure(cells: dict[Cell, Job], begin: int) -> tuple[int, ...]:
         seeds = tuple(range(begin, begin + tuning.seeds))
         trials = in_order(cells, seeds, kind, measures, is_virtual=first.is_virtual)
-        Campaign(pack, trials, tries, first.is_virtual, processes=processes).measure()
+        campaign = Campaign(pack, trials, tries, first.is_virtual, processes=processes, before_each=held.check_again)
+        campaign.measure()
         return seeds
 
     print(f"tuning {arm.plan.name}: {len(names)} of {arm.grid} settings", flush=True)
