@@ -11,6 +11,10 @@ class TimedMean:
         self._seen: deque[tuple[float, float, float]] = deque()
         """From when to when, and what."""
 
+    def keep(self, longest_s: float) -> None:
+        """From now on so many seconds are kept; of what was let go before, nothing comes back."""
+        self._longest_s = longest_s
+
     def add(self, value: float, since: float, now: float) -> None:
         """`value` was the mean from `since` to `now`."""
         self._seen.append((since, now, value))
