@@ -11,10 +11,9 @@ WAIT = 1.0
 """Of the time that a request is served, where no objective of waiting is given: who waits as long has a slowdown of 2
 (Bender, Chakrabarti and Muthukrishnan, "Flow and stretch metrics for scheduling continuous job streams", SODA 1998)."""
 REQUESTS = 100
-"""Enough to average over, where no window is given. Of requests in flight that come as Poisson's and stay for s seconds
-each, a mean over a window T has a variance of 2 s / T times what it should be (M/M/infinity, T far above s: Benes, "The
-covariance function of a simple trunk group", Bell System Technical Journal 40, 1961). Over N requests the load is off by
-sqrt(2 / N) of itself: 14 %."""
+"""Enough to average over, where no window is given: the load is off by sqrt(2 / N) of itself, 14 %. Requests in flight
+that come as Poisson's and stay for s seconds each have over T seconds a mean whose variance is 2 s / T of it, T far
+above s (Riordan, "Telephone traffic time averages", Bell System Technical Journal 30, 1951)."""
 LEAST_WINDOW_S = 5.0
 """No window that is found is shorter."""
 NOT_SET = -1.0

@@ -1,5 +1,7 @@
 """The forecasting scaler: its smoothing against a published example, and how far ahead it looks."""
 
+import random
+
 import pytest
 
 from services.manager import scalers
@@ -79,6 +81,40 @@ def test_however_rare_the_looks_are_a_rising_load_is_met_before_it_is_there(look
     for number in range(1, 60):
         wish = scaler.decide(seen(look_s * number, startup_s=2 * look_s), look_s * number)
     assert wish == pytest.approx(look_s * (59 + 2), rel=0.01)
+
+
+@pytest.mark.parametrize("startup_s", [2.0, 10.0, 60.0, 300.0])
+def test_without_a_step_a_rising_load_is_met_however_long_a_start_takes(startup_s):
+    """One request in flight more a second, one a replica."""
+    scaler = scalers.create("predictive", {"target": 0.5, "damping": 1.0})
+    scaler.decide(seen(None), 0.0)
+    last = int(40 * startup_s)
+    for number in range(1, last):
+        # Until one has been measured, it is taken for 5 s.
+        wish = scaler.decide(seen(number - 0.5, startup_s=startup_s if number > 5 else None), float(number))
+    assert wish == pytest.approx(last + startup_s, rel=0.02)
+
+
+def test_noise_that_is_shorter_than_a_start_is_no_trend():
+    """Ten in flight now and then, as of few long requests: of a minute's start it makes a third of what it does by seconds."""
+    rng = random.Random(1)
+    loads = [rng.choice((0.0, 0.0, 10.0)) for _ in range(600)]
+    most = {}
+    for step_s in (0.0, 1.0):
+        scaler = scalers.create("predictive", {"target": 0.5, "step_s": step_s})
+        scaler.decide(seen(None), 0.0)
+        wishes = [scaler.decide(seen(load, startup_s=60.0), float(n)) for n, load in enumerate(loads, 1)]
+        most[step_s] = max(wishes[60:])
+    assert most[0.0] < 10.0 and most[1.0] > 2 * most[0.0]
+
+
+def test_a_trend_is_as_much_a_second_when_steps_get_longer():
+    smoothing = Smoothing(0.5, 0.5, 1.0, 0.0, 0)
+    smoothing.begin(10.0, 2.0)
+    smoothing.stretch(3.0)
+    assert smoothing.ahead(2) == 10.0 + 2 * 3 * 2.0
+    smoothing.add(16.0)
+    assert smoothing.ahead(1) == 22.0, "as it was expected"
 
 
 def test_nothing_seen_is_cannot_tell():

@@ -1,12 +1,15 @@
 """The scaler by Erlang's formula, against published values of it, and the service time that it finds."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from services.manager import scalers
 from services.manager.erlang import MOST, fewest, in_system, load_of, waits
 from services.manager.scalers import Observation, ReplicaLoad
+from services.manager.scalers.queueing import REQUESTS
 
 
 @pytest.mark.parametrize(
@@ -60,19 +63,83 @@ def wish(replicas, in_flight, rate_rps, **options):
 
 
 def test_with_the_service_time_it_wants_what_the_formula_says():
-    assert wish(5, [2.0] * 9, 40.0, service_ms=50.0) == 5
-    assert wish(5, [2.0] * 9, 80.0, service_ms=50.0) == 7
+    assert wish(5, [2.0] * 9, 40.0, service_ms=50.0, wait_ms=20.0) == 5
+    assert wish(5, [2.0] * 9, 80.0, service_ms=50.0, wait_ms=20.0) == 7
 
 
 @pytest.mark.parametrize("replicas", [3, 4, 8])
 def test_it_finds_the_service_time_from_the_line(replicas):
     # 40 a second of 50 ms: the number does not depend on how many there are now.
-    assert wish(replicas, [in_system(replicas, 2.0)] * 9, 40.0) == 5
+    assert wish(replicas, [in_system(replicas, 2.0)] * 9, 40.0, wait_ms=20.0) == 5
 
 
 def test_it_finds_the_service_time_in_a_line_that_grows_without_end():
     # One server of 50 ms does 20 of the 40 a second: twenty more wait every second.
-    assert wish(1, [10 + 20 * n for n in range(9)], 40.0) == 5
+    assert wish(1, [10 + 20 * n for n in range(9)], 40.0, wait_ms=20.0) == 5
+
+
+def test_ten_erlangs_and_calls_of_three_minutes_need_fourteen_agents():
+    """The worked example of call centres (callcentrehelper.com, Erlang C Formula): 17.4 % wait, 88.8 % within 20 s."""
+    assert waits(14, 10.0) == pytest.approx(0.1741, abs=1e-4)
+    assert 1 - waits(14, 10.0) * math.exp(-4 * 20 / 180) == pytest.approx(0.888, abs=1e-3)
+    assert wish(14, [10.0] * 9, 200 / 3600, service_ms=180_000.0, wait_ms=20_000.0, share=0.8) == 14
+
+
+@pytest.mark.parametrize("service_s", [0.01, 0.1, 2.0, 60.0])
+def test_without_an_objective_the_number_follows_from_the_load_however_long_requests_take(service_s):
+    # By hand: of load 3 all wait no longer than they are served but 24 % x e^-2 at five, 51 % x e^-1 at four.
+    assert wish(5, [in_system(5, 3.0)] * 9, 3.0 / service_s) == 5
+
+
+def test_an_objective_that_is_given_is_kept_as_it_is():
+    short, long = ([wish(5, [in_system(5, 3.0)] * 9, 3.0 / s, wait_ms=20.0) for s in (0.02, 2.0)])
+    assert (short, long) == (5, 7), "20 ms are as long as the one is served, and next to nothing for the other"
+
+
+def test_a_stream_that_lasts_longer_than_the_window_is_not_taken_for_idleness():
+    """dstackai/dstack #3825: by requests completed in a minute one that streams for longer asks for nobody."""
+    scaler = scalers.create("queueing", {})
+    scaler.decide(seen(1, None, None), 0.0)
+    wishes = [scaler.decide(seen(1, 1.0, 1.0 if now == 1 else 0.0), float(now)) for now in range(1, 120)]
+    assert wishes[0] == 2 and all(each is None for each in wishes[5:]), "it cannot tell: the number stays"
+
+
+def windows(rate_rps, startup_s, factor=1.0):
+    """How far back a burst of a second is still seen, in the run's seconds."""
+    scaler = scalers.create("queueing", {"service_ms": 100.0, "time_factor": factor})
+    for second in range(400):
+        there = seen(4, None if second == 0 else 1.0, 10 * rate_rps if second == 200 else rate_rps)
+        scaler.decide(replace(there, startup_s=startup_s), float(second))
+        text = scaler.why.partition(" ")[0]
+        if second > 200 and float(text) == pytest.approx(rate_rps, abs=0.005):
+            return second - 200
+    return None
+
+
+@pytest.mark.parametrize(
+    ("rate_rps", "startup_s", "window_s"),
+    [(24.0, 60.0, 5), (5.0, 60.0, 20), (1.5, 60.0, 60), (1.5, 7.0, 7), (1.5, None, 5), (1.5, 2.0, 5)],
+)
+def test_the_window_holds_a_hundred_requests_but_is_no_longer_than_a_start(rate_rps, startup_s, window_s):
+    assert windows(rate_rps, startup_s) == pytest.approx(window_s, abs=0.15 * window_s)
+
+
+def test_the_windows_seconds_pass_faster_and_requests_come_as_they_do():
+    assert windows(20.0, 60.0, factor=10.0) == 5, "a hundred requests: fifty seconds of the scaler"
+    assert windows(20.0, 2.0, factor=10.0) == 2, "a start"
+
+
+def test_over_a_hundred_requests_the_load_is_off_by_a_seventh_of_itself():
+    """Riordan (1951): of calls that come as Poisson's the mean over T varies by sqrt(2 / calls), T far above theirs."""
+    rng, load, span_s = np.random.default_rng(1), 3.0, 70.0
+    means = []
+    for _ in range(2000):
+        begins = rng.uniform(-30.0, span_s, rng.poisson(load / 2.0 * (span_s + 30.0)))
+        ends = begins + rng.exponential(2.0, len(begins))
+        means.append((np.minimum(ends, span_s) - np.maximum(begins, 0.0)).clip(0.0).sum() / span_s)
+    exact = math.sqrt(2 / (load / 2.0 * span_s) * (1 - 2.0 / span_s))
+    assert np.std(means) / load == pytest.approx(exact, rel=0.06)
+    assert exact == pytest.approx(math.sqrt(2 / REQUESTS), rel=0.05)
 
 
 def test_without_requests_it_wants_nobody_and_without_numbers_it_cannot_tell():
