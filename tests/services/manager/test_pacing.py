@@ -61,7 +61,7 @@ def test_a_start_that_is_measured_is_as_long_as_it_was(factor):
 @pytest.mark.parametrize("factor", [1.0, 15.0])
 def test_a_line_that_grows_does_so_in_the_runs_seconds(factor):
     """One server of 50 ms does 20 of the 40 a second: twenty more wait every second."""
-    scaler = scalers.create("queueing", {"window_s": 5.0 * factor, "time_factor": factor})
+    scaler = scalers.create("queueing", {"wait_ms": 20.0, "window_s": 5.0 * factor, "time_factor": factor})
     for second in range(10):
         load = None if second == 0 else 10.0 + 20.0 * (second - 1)
         loads = [ReplicaLoad("r1", load, 1, True)]

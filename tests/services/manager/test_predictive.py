@@ -42,7 +42,7 @@ def seen(in_flight, startup_s=None, replicas=2):
 
 
 def wishes(loads, **more):
-    scaler = scalers.create("predictive", {"target": 0.5, "damping": 1.0, "startup_s": 0.0})
+    scaler = scalers.create("predictive", {"target": 0.5, "damping": 1.0, "startup_s": 0.0, "step_s": 1.0})
     scaler.decide(seen(None), 0.0)
     return [scaler.decide(seen(load, **more), float(now)) for now, load in enumerate(loads, 1)]
 

@@ -105,10 +105,10 @@ def test_a_stream_that_lasts_longer_than_the_window_is_not_taken_for_idleness():
 
 
 def windows(rate_rps, startup_s, factor=1.0):
-    """How far back a burst of a second is still seen, in the run's seconds."""
+    """How long a second with a few more is still seen, in the run's seconds."""
     scaler = scalers.create("queueing", {"service_ms": 100.0, "time_factor": factor})
     for second in range(400):
-        there = seen(4, None if second == 0 else 1.0, 10 * rate_rps if second == 200 else rate_rps)
+        there = seen(4, None if second == 0 else 1.0, 1.3 * rate_rps if second == 200 else rate_rps)
         scaler.decide(replace(there, startup_s=startup_s), float(second))
         text = scaler.why.partition(" ")[0]
         if second > 200 and float(text) == pytest.approx(rate_rps, abs=0.005):
