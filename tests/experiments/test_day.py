@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+import pytest
+
 from experiments.plan.schedule import build_schedule
 from experiments.simulator.simulation import rows
 from experiments.simulator.stack import VirtualStack
@@ -42,3 +44,17 @@ def test_without_faults_leases_are_not_renewed_and_nothing_else_is_otherwise():
     busy, many, of_busy = played("scaler=knative", renews=True)
     assert few == many and lazy.samples == busy.samples and of_lazy.equals(of_busy)
     assert lazy.agenda.done < 0.8 * busy.agenda.done
+
+
+@pytest.mark.parametrize(
+    ("scaler", "of_100_ms"),
+    [("queueing", ("scaler.wait_ms=20", "scaler.window_s=5")), ("predictive", ("scaler.step_s=1",))],
+)
+def test_without_constants_long_requests_are_not_taken_for_a_crowd(scaler, of_100_ms):
+    """Three requests in flight: by constants for short ones their noise keeps whole fleets."""
+    means = []
+    for constants in ((), of_100_ms):
+        stack, _, _ = played(f"scaler={scaler}", "workload=constant", *constants)
+        later = [each["replicas_ready"] for each in stack.samples if each["t_s"] > 900]
+        means.append(sum(later) / len(later))
+    assert 4 <= means[0] < 10 and means[1] > 20, means

@@ -11,9 +11,9 @@ WAIT = 1.0
 """Of the time that a request is served, where no objective of waiting is given: who waits as long has a slowdown of 2
 (Bender, Chakrabarti and Muthukrishnan, "Flow and stretch metrics for scheduling continuous job streams", SODA 1998)."""
 REQUESTS = 100
-"""Enough to average over, where no window is given: the load is off by sqrt(2 / N) of itself, 14 %. Requests in flight
-that come as Poisson's and stay for s seconds each have over T seconds a mean whose variance is 2 s / T of it, T far
-above s (Riordan, "Telephone traffic time averages", Bell System Technical Journal 30, 1951)."""
+"""Enough to average over, where no window is given: the load is off by sqrt(2 / N) of itself, 14 %. Where L requests
+are in flight, come as Poisson's and stay for s seconds, their mean over T seconds has a variance of 2 L s / T, T far
+above s, and N = T L / s come (Riordan, "Telephone traffic time averages", Bell System Technical Journal 30, 1951)."""
 LEAST_WINDOW_S = 5.0
 """No window that is found is shorter."""
 NOT_SET = -1.0
