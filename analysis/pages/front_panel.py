@@ -1,7 +1,9 @@
 """Arms as points with intervals: what they cost, what they break, and the front that none is better than."""
 
+import math
+
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from analysis.comparison.front import Front, Point, names_of
 from analysis.comparison.statistics import Interval
@@ -11,6 +13,9 @@ HEIGHT_PX = 420
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, INK, GREY)
 SHAPES = "os^Dvphd"
 TITLE = "What it cost, and how much of the time the objective was broken"
+APART = 30.0
+"""Where one arm breaks so many times as much as another one that breaks anything, shares stand on an axis of decades:
+all but the worst would lie on each other."""
 COST, BROKEN = "replica-seconds, times hindsight's", "seconds outside the objective"
 
 
@@ -27,6 +32,10 @@ def draw_front(axes: Axes, front: Front) -> None:
     along = [*((best[0][0], high) for _ in best[:1]), *best, (right, best[-1][1])]
     axes.step(*zip(*along, strict=True), where="post", color=MUTED, linewidth=1.2, linestyle="--", zorder=1)
     axes.set_xlim(left, right)
+    if linear := linear_below(front):
+        axes.set_yscale("symlog", linthresh=linear, linscale=0.5)
+        axes.set_yticks(shares(front))
+        axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylim(low, high)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:g} %" if value >= 0 else ""))
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=10, frameon=False)
@@ -64,5 +73,23 @@ def reach(front: Front, *, cost: bool) -> tuple[float, float]:
     room = max(high - low, 0.05)
     low = max(min([low, *(ends(each)[0] for each in intervals)]), low - room)
     high = min(max([high, *(ends(each)[1] for each in intervals)]), high + room)
+    if not cost and (linear := linear_below(front)):
+        return -0.4 * linear, min(1.3 * high, 1.06)
     space = 0.06 * (high - low or 1.0)
     return (low - space, high + space) if cost else (low - space, min(high + space, 1.06))
+
+
+def linear_below(front: Front) -> float | None:
+    """The share below which the axis of shares is linear, to have a place for 0, and above which it goes by decades;
+    None = it is linear throughout."""
+    some = [share for point in front.points if (share := middle(point.broken)) > 0]
+    if not some or max(some) < APART * min(some):
+        return None
+    return float(10.0 ** math.floor(math.log10(min(some))))
+
+
+def shares(front: Front) -> list[float]:
+    """What is marked on an axis of decades: 0, and each of them."""
+    linear, (_, high) = linear_below(front), reach(front, cost=False)
+    assert linear is not None  # of such an axis
+    return [0.0, *(10.0**decade for decade in range(round(math.log10(linear)), 1) if 10.0**decade <= high)]

@@ -1,8 +1,10 @@
 """Pictures of scalers: the panel of a run, and the front of a comparison, on PNG and in HTML."""
 
 import json
+from dataclasses import replace
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from analysis.comparison.comparison import compare
@@ -10,7 +12,7 @@ from analysis.comparison.front import front_of
 from analysis.metrics.measured import in_numbers
 from analysis.pages import comparison_page, run_page
 from analysis.pages.comparison_page import draw_comparison
-from analysis.pages.front_panel import TITLE, reach
+from analysis.pages.front_panel import TITLE, draw_front, reach
 from analysis.pages.html.fronts import HINDSIGHT, of_front
 from analysis.pages.style import save
 from tests.analysis.test_scaling_metrics import ALWAYS, LATE, LATE_AND_DEAR, NEVER, scaled, swept
@@ -68,3 +70,21 @@ def test_the_reports_chart_has_every_arm_its_intervals_and_hindsight(tmp_path):
     json.dumps(spec, allow_nan=False)
     (left, right), (low, high) = reach(front, cost=True), reach(front, cost=False)
     assert all(left < point["cost"] < right and low < point["broken"] < high for point in points)
+
+
+@pytest.mark.parametrize(("worst", "marks"), [(0.3, ["0 %", "0.1 %", "1 %", "10 %"]), (0.02, None)])
+def test_shares_that_lie_decades_apart_are_told_apart(tmp_path, worst, marks):
+    """A fixed fleet that breaks a third of a day beside scalers that break a thousandth."""
+    front = front_of(compare(swept(tmp_path, always=ALWAYS, never=NEVER, late=LATE)).arms)
+    of_each = zip(front.points, (0.0, worst, 0.002), strict=True)
+    points = tuple(replace(p, broken=replace(p.broken, low=m, mean=m, high=m)) for p, m in of_each)
+    front = replace(front, points=points)
+    axes = Figure().add_subplot()
+    draw_front(axes, front)
+    heights = axes.transAxes.inverted().transform(axes.transData.transform([(1.0, m) for m in (0.0, worst, 0.002)]))[:, 1]
+    assert 0 < heights[0] < heights[2] < heights[1] < 1 and min(heights[2] - heights[0], heights[1] - heights[2]) > 0.08
+    y = of_front(front).spec["layer"][-1]["encoding"]["y"]
+    assert (y["scale"].get("type") == "symlog") == (marks is not None)
+    if marks is not None:
+        assert [axes.yaxis.get_major_formatter()(at) for at in axes.get_yticks()] == marks
+        assert y["axis"]["values"] == pytest.approx(axes.get_yticks())

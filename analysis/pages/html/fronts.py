@@ -1,7 +1,7 @@
 """Arms on two axes, what they cost and what they break, with the front that none is better than."""
 
 from analysis.comparison.front import Front, names_of
-from analysis.pages.front_panel import BROKEN, COST, TITLE, ends, middle, reach
+from analysis.pages.front_panel import BROKEN, COST, TITLE, ends, linear_below, middle, reach, shares
 from analysis.pages.html.charts import ARMS, Chart, Spec, chart
 from analysis.pages.style import INK, MUTED
 
@@ -43,6 +43,9 @@ def of_front(front: Front) -> Chart:
     x["axis"] = {"tickCount": 6, "labelOverlap": "greedy"}
     y: Spec = {"type": "quantitative", "title": BROKEN, "scale": {"domain": domains[1], "nice": False}}
     y["axis"] = {"tickCount": 6, "format": "~%", "labelOverlap": "greedy"}
+    if linear := linear_below(front):
+        y["scale"] |= {"type": "symlog", "constant": linear}
+        y["axis"]["values"] = shares(front)
     colour = {"field": "name", "type": "nominal", "sort": None, "scale": {"domain": order, "range": colours}}
     shape = {"field": "name", "type": "nominal", "sort": None, "scale": {"domain": order, "range": shapes}}
     tips: list[Spec] = [{"field": "name", "type": "nominal", "title": "arm"}]
