@@ -31,6 +31,7 @@ from analysis.pages.style import (
     dress,
     exceedance,
     figure,
+    goes_on,
     header,
     log_latency,
     nothing,
@@ -275,7 +276,7 @@ def scaled(row: Row, comparison: Comparison) -> Ends:
 
 
 def _line(axes: Axes, position: int, row: Row, low: float | None, value: float | None, high: float | None) -> None:
-    """An interval with its middle; what lies beyond the axis is an arrow at its edge."""
+    """An interval with its middle; what lies beyond the axis is an arrow whose tip is at its edge."""
     start, stop = axes.get_xlim()
     colour = COLOURS[row.verdict]
     if value is None:
@@ -285,7 +286,7 @@ def _line(axes: Axes, position: int, row: Row, low: float | None, value: float |
         (stop, stop < (value if high is None else high), ">"),
     ):
         if is_cut:
-            axes.plot(end, position, arrow, color=colour, markersize=10, clip_on=False)
+            goes_on(axes, end, position, arrow, colour)
     if low is not None and high is not None:
         cut = (max(start, min(low, stop)), max(start, min(high, stop)))
         axes.plot(cut, [position] * 2, color=colour, linewidth=2.5, solid_capstyle="butt")

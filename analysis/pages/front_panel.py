@@ -7,7 +7,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from analysis.comparison.front import Front, Point, names_of
 from analysis.comparison.statistics import Interval
-from analysis.pages.style import BLUE, GREEN, GREY, INK, MUTED, ORANGE, PURPLE, RED, dress
+from analysis.pages.style import BLUE, GREEN, GREY, INK, MUTED, ORANGE, PURPLE, RED, dress, goes_on
 
 HEIGHT_PX = 420
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, INK, GREY)
@@ -37,6 +37,8 @@ def draw_front(axes: Axes, front: Front) -> None:
         axes.set_yticks(shares(front))
         axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylim(low, high)
+    for number, point in enumerate(front.points):
+        _arrows(axes, point, COLOURS[number % len(COLOURS)])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:g} %" if value >= 0 else ""))
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=10, frameon=False)
 
@@ -51,6 +53,19 @@ def _draw(axes: Axes, point: Point, name: str, colour: str, shape: str) -> None:
         x, y, shape, color=colour, markerfacecolor=filled, markersize=10, markeredgewidth=1.8, label=label,
         linestyle="none", zorder=4,
     )  # fmt: skip
+
+
+def _arrows(axes: Axes, point: Point, colour: str) -> None:
+    """An arrow where an interval leaves the panel."""
+    x, y = middle(point.cost), middle(point.broken)
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    (from_x, to_x), (from_y, to_y) = ends(point.cost), ends(point.broken)
+    for is_cut, place, shape in (
+        (from_x < left, (left, y), "<"), (to_x > right, (right, y), ">"),
+        (from_y < low, (x, low), "v"), (to_y > high, (x, high), "^"),
+    ):  # fmt: skip
+        if is_cut:
+            goes_on(axes, *place, shape, colour)
 
 
 def middle(interval: Interval) -> float:

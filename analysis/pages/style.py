@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.transforms import offset_copy
 
 from record.files import whole
 from record.latency import Floats
@@ -28,6 +29,10 @@ LEAST_MS = 0.1
 """Lower end of logarithmic latency axes."""
 FAR_MS = 1e12
 """Beyond any axis."""
+ARROW_PT = 10.0
+"""Length of an arrow, points."""
+INWARDS = {"<": (0.5, 0.0), ">": (-0.5, 0.0), "v": (0.0, 0.5), "^": (0.0, -0.5)}
+"""From an arrow's tip to its middle, in its length."""
 CURVE_POINTS = 600
 """Points that a distribution curve is drawn with; for drawing only."""
 TIME = "seconds from the run's start"
@@ -112,6 +117,13 @@ def exceedance_steps(latencies: Floats, points: int = CURVE_POINTS) -> tuple[Flo
     even = np.round(n - np.geomspace(n, 1, min(n, points))).astype(int)
     ranks = np.unique([*even, min(int(np.isfinite(values).sum()), n - 1)])
     return np.clip(values[ranks], LEAST_MS, FAR_MS), (n - ranks) / n
+
+
+def goes_on(axes: Axes, x: float, y: float, shape: str, colour: str) -> None:
+    """An arrow whose tip is at the panel's edge, where an interval leaves it; `shape` is a key of `INWARDS`."""
+    right, up = (ARROW_PT * share for share in INWARDS[shape])
+    place = offset_copy(axes.transData, axes.figure, x=right, y=up, units="points")
+    axes.plot(x, y, shape, color=colour, markersize=ARROW_PT, clip_on=False, transform=place)
 
 
 def shade_faults(axes: Axes, run: Run) -> None:

@@ -88,3 +88,17 @@ def test_shares_that_lie_decades_apart_are_told_apart(tmp_path, worst, marks):
     if marks is not None:
         assert [axes.yaxis.get_major_formatter()(at) for at in axes.get_yticks()] == marks
         assert y["axis"]["values"] == pytest.approx(axes.get_yticks())
+
+
+def test_an_interval_that_leaves_the_panel_ends_in_an_arrow_at_its_edge(tmp_path):
+    front = front_of(compare(swept(tmp_path, always=ALWAYS, never=NEVER, late=LATE)).arms)
+    never = replace(front.points[1], broken=replace(front.points[1].broken, low=0.3, high=1.0))
+    figure = Figure(dpi=100)
+    for points, many in ((front.points, 0), ((front.points[0], never, front.points[2]), 1)):
+        axes = figure.add_subplot()
+        draw_front(axes, replace(front, points=points))
+        arrows = [line for line in axes.lines if line.get_marker() == "^" and line.get_transform() != axes.transData]
+        assert len(arrows) == many
+        for arrow in arrows:
+            ((_, high),) = arrow.get_transform().transform(arrow.get_xydata())
+            assert high + 5.0 * 100 / 72 == pytest.approx(axes.bbox.y1), "its tip"
