@@ -122,7 +122,7 @@ def exceedance_steps(latencies: Floats, points: int = CURVE_POINTS) -> tuple[Flo
 def goes_on(axes: Axes, x: float, y: float, shape: str, colour: str) -> None:
     """An arrow whose tip is at the panel's edge, where an interval leaves it; `shape` is a key of `INWARDS`."""
     right, up = (ARROW_PT * share for share in INWARDS[shape])
-    place = offset_copy(axes.transData, axes.figure, x=right, y=up, units="points")
+    place = offset_copy(axes.transData, axes.get_figure(root=True), x=right, y=up, units="points")
     axes.plot(x, y, shape, color=colour, markersize=ARROW_PT, clip_on=False, transform=place)
 
 
