@@ -28,10 +28,11 @@ class Queueing:
     fifth of the service: then the number follows from the load alone, as long as requests may be. Requests a second are
     those that were sent in the last `window_s`. Where it is not given, it is as long as 100 requests take, but no
     longer than a start was measured to take, since who averages for longer than that is later by more than replicas
-    are; 5 s at least. Seconds of service each, where they are not given, are those at which the line would be as long as it is: of as many servers as there are slots in rotation, in flight L, the load is what Erlang's mean
-    gives L for, and service = load / requests done a second (utilisation law), as right in a line that grows without
-    end. All slots count as behind one line: where each replica has its own, they wait longer, and the service that is
-    found is too long, which asks for more. Windows and rates are the wrapper's.
+    are; 5 s at least. Seconds of service each, where they are not given, are those at which the line would be as long
+    as it is: of as many servers as there are slots in rotation, in flight L, the load is what Erlang's mean gives L
+    for, and service = load / requests done a second (utilisation law), as right in a line that grows without end. All
+    slots count as behind one line: where each replica has its own, they wait longer, and the service that is found is
+    too long, which asks for more. Windows and rates are the wrapper's.
     """
 
     name: ClassVar[str] = "queueing"
@@ -40,10 +41,9 @@ class Queueing:
     def __init__(
         self, *, wait_ms: float = NOT_SET, share: float = 0.95, service_ms: float = 0.0, window_s: float = 0.0
     ) -> None:
-        """`wait_ms`: the objective of waiting for a slot, -1 = a fifth of the service; `share`: of the requests
-        that are to keep it; `service_ms`: milliseconds of service a request, 0 = found by what is seen; `window_s`:
-        over so long what is seen is averaged, 0 = over 100 requests, but for no longer than a start takes, 5 s at
-        least.
+        """`wait_ms`: the objective of waiting for a slot, -1 = a fifth of the service; `share`: of the requests that
+        are to keep it; `service_ms`: milliseconds of service a request, 0 = found by what is seen; `window_s`: over so
+        long what is seen is averaged, 0 = over 100 requests, but for no longer than a start takes, 5 s at least.
         """
         if wait_ms != NOT_SET:
             Bounds(0, 600_000).check("scaler.wait_ms", wait_ms)
