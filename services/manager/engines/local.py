@@ -128,7 +128,7 @@ class LocalEngine:
                 process.addresses.get("url", ""),
                 process.addresses.get("admin", ""),
                 process.pid,
-                "dead" if process.pid is None else "draining" if id_ in self._draining else "running",
+                "draining" if id_ in self._draining else "dead" if process.pid is None else "running",
             )
             for id_, process in self._processes.items()
             if process.addresses

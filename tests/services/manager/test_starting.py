@@ -294,6 +294,26 @@ async def test_a_start_that_is_given_up_leaves_no_process(tmp_path):
     assert process.pid is None and await engine.running() == []
 
 
+async def test_one_that_has_ended_as_it_was_told_to_is_not_found_dead_while_its_drain_goes_on(tmp_path, monkeypatch):
+    """It would be told as lost, and drained again."""
+    engine = LocalEngine({}, None, tmp_path, AT_MOST_S)
+    await engine.start("r1")
+    [process] = engine._processes.values()
+    stop, told = process.stop, asyncio.Event()
+
+    async def stop_and_wait():
+        await stop()
+        await told.wait()
+
+    monkeypatch.setattr(process, "stop", stop_and_wait)
+    drain = asyncio.create_task(engine.drain("r1"))
+    await until(lambda: process.pid is None)
+    assert [replica.state for replica in await engine.running()] == ["draining"]
+    told.set()
+    await drain
+    assert await engine.running() == []
+
+
 async def test_a_replica_that_takes_longer_than_it_may_is_given_up(tmp_path):
     engine = LocalEngine({}, None, tmp_path, startup_timeout_s=0.01)
     with pytest.raises(StartError, match=r"r1 was not ready within 0\.01 s"):
