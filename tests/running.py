@@ -23,6 +23,8 @@ BUSY = [
     "validity.max_generator_cpu_cores=4", "validity.max_clock_offset_ms=500",
 ]  # fmt: skip
 """Valid, however busy the machine."""
+UNREFUSED = "router.limits.standing_share=0"
+"""A router that takes no line for an overload: one that comes of a machine that stood still costs nobody the request."""
 GATEWAY_TIMEOUT = 504
 AT_MOST_S = 240.0
 """For whatever a test waits for: what has not come by then never does, however slow the machine is."""

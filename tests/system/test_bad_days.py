@@ -13,6 +13,7 @@ from tests.running import (
     AT_MOST_S,
     ROOT,
     SHORT,
+    UNREFUSED,
     command,
     command_of,
     descendants,
@@ -176,7 +177,8 @@ def test_a_disk_that_fills_in_mid_run_ends_in_a_line_that_says_how_to_rescue_the
 def test_two_runs_at_once_do_not_disturb_each_other(tmp_path):
     folders = [tmp_path / "a", tmp_path / "b"]
     runs = [
-        start("+scenario=routed", *SHORT, f"seed={n}", f"hydra.run.dir={folder}") for n, folder in enumerate(folders)
+        start("+scenario=routed", *SHORT, UNREFUSED, f"seed={n}", f"hydra.run.dir={folder}")
+        for n, folder in enumerate(folders)
     ]
     for process in runs:
         process.communicate(timeout=AT_MOST_S)

@@ -3,6 +3,7 @@
 from tests.running import (
     AT_MOST_S,
     SHORT,
+    UNREFUSED,
     command_of,
     descendants,
     events,
@@ -16,7 +17,7 @@ from tests.running import (
 )
 
 PARTITION = "faults=[{at_s: 2, action: partition, target: r2, for_s: 4}]"
-QUIET = ["counterfactual=never", "workload.duration_s=7", "router.health.timeout_s=0.5"]
+QUIET = ["counterfactual=never", "workload.duration_s=7", "router.health.timeout_s=0.5", UNREFUSED]
 
 
 def relays_of(process):

@@ -9,7 +9,7 @@ import pytest
 from services.backend.draws import demand_ms
 from services.backend.settings import ReplicaSettings
 from services.draws import uniform
-from tests.running import AT_MOST_S, SHORT, events, lost, manifest, metrics, run, run_until
+from tests.running import AT_MOST_S, SHORT, UNREFUSED, events, lost, manifest, metrics, run, run_until
 
 FILES = {
     "manifest.json", "schedule.parquet", "requests.parquet", "events.jsonl", "samples.jsonl", "timeline.parquet",
@@ -107,7 +107,7 @@ def test_baseline_and_routed_share_a_schedule(tmp_path):
     hashes = {}
     for name, overrides in (
         ("baseline", ["+scenario=baseline"]),
-        ("routed", ["+scenario=routed", "policy=round_robin", "load.workers=2", "replica.weights=[3,1]"]),
+        ("routed", ["+scenario=routed", "policy=round_robin", "load.workers=2", "replica.weights=[3,1]", UNREFUSED]),
     ):
         done = run(*overrides, *SHORT, "workload.duration_s=4", f"hydra.run.dir={tmp_path / name}")
         assert done.returncode in (0, 3), done.stderr
@@ -132,7 +132,7 @@ def test_autoscale_goes_up_and_comes_down_again(tmp_path):
 
     overrides = [
         "+scenario=autoscale", "tracking.enabled=false", "summary=never", "workload.spike.at=0.1", "workload.spike.lasts=0.4",
-        "autoscaling.stabilization_down_s=3", "autoscaling.max_replicas=3",
+        "autoscaling.stabilization_down_s=3", "autoscaling.max_replicas=3", UNREFUSED,
         "faults=[{at_s: 1, action: latency, target: all, added_ms: 1}, {at_s: 2, action: error, target: r3, rate: 0, for_s: 2}]",
     ]  # fmt: skip
     folder, _ = run_until(is_through, tmp_path, lambda _: overrides, (34, 100))
