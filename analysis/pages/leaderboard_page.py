@@ -11,7 +11,12 @@ from analysis.standings.board import Board, Cell, Row, State
 from analysis.standings.same import Same
 from analysis.standings.text import SIGNS, lost_told, mixed_told, row_label, value_told
 
-CELL_PX, ROW_PX, LABEL_PX = 172, 58, 300
+CELL_PX, ROW_PX, LABEL_PX = 124, 58, 146
+LEAST_ARMS = 5
+"""That there is room for: the header and the legend need it. Six arms are 890 px, as wide as GitHub shows a README
+(github-markdown-css: 980 px with 45 px of padding on each side)."""
+LABEL_CHARACTERS, NAME_CHARACTERS = 18, 16
+"""In a line, of a pathology's name and of an arm's."""
 CHARACTER_PX = 7.3
 LEGEND_PX = 40
 FILLS: dict[State, tuple[str, float, str]] = {
@@ -35,20 +40,21 @@ def draw(board: Board, same: list[Same], path: Path) -> None:
         OSError: the place cannot be written to.
     """
     arms = [arm.name for arm in board.protocol.arms]
-    width_px = LABEL_PX + CELL_PX * max(4, len(arms))
-    lines = _about(board, same, width_px)
+    width_px = LABEL_PX + CELL_PX * max(LEAST_ARMS, len(arms))
+    verdict, rest = _about(board, same, width_px)
+    lines = [*verdict, *rest]
     header_px = 20 + HEADER_LINE_PX * (len(lines) + 1)
     canvas = figure(width_px, header_px + LEGEND_PX + 70 + ROW_PX * len(board.rows), header_px)
     header(canvas, 0, board.title, fontsize=15, fontweight="bold", color=INK)
     for number, line in enumerate(lines, 1):
-        header(canvas, number, line, fontsize=10, color=INK if number == 1 else MUTED)
+        header(canvas, number, line, fontsize=10, color=INK if number <= len(verdict) else MUTED)
     axes = canvas.subplots()
     for y, row in enumerate(board.rows):
         for x, cell in enumerate(row.cells):
             _cell(axes, x, y, row, cell)
     axes.set_xlim(-0.5, len(arms) - 0.5)
     axes.set_ylim(len(board.rows) - 0.5, -0.5)
-    axes.set_xticks(range(len(arms)), [textwrap.fill(name, 22) for name in arms], fontsize=10, color=INK)
+    axes.set_xticks(range(len(arms)), [textwrap.fill(name, NAME_CHARACTERS) for name in arms], fontsize=10, color=INK)
     axes.xaxis.tick_top()
     axes.set_yticks(range(len(board.rows)), [_named(row) for row in board.rows], fontsize=9.5, color=INK)
     axes.tick_params(length=0)
@@ -65,12 +71,12 @@ def draw(board: Board, same: list[Same], path: Path) -> None:
     save(canvas, path)
 
 
-def _about(board: Board, same: list[Same], width_px: int) -> list[str]:
+def _about(board: Board, same: list[Same], width_px: int) -> tuple[list[str], list[str]]:
+    """Lines of the verdict, and of what goes with it."""
     protocol = board.protocol
     how = "simulated" if protocol.is_virtual else "live"
     family = "board" if protocol.family == "board" else "row"
     texts = [
-        board.sentence(),
         f"{how}, {len(protocol.seeds)} seeds; each cell: p99 while the fault lasts over the floor's (or what the row "
         f"says) with intervals that hold together over the {family}, and what was lost beyond the floor's",
     ]
@@ -79,12 +85,12 @@ def _about(board: Board, same: list[Same], width_px: int) -> list[str]:
         trials, false = sum(each.trials for each in same), sum(each.false for each in same)
         texts.append(f"arms against themselves: {false} of {trials} trials found a difference (target: at most 5 %)")
     room = int((width_px - 30) / CHARACTER_PX)
-    return [line for text in texts for line in textwrap.wrap(text, room)]
+    return textwrap.wrap(board.sentence(), room), [line for text in texts for line in textwrap.wrap(text, room)]
 
 
 def _named(row: Row) -> str:
-    about = "" if row.label.startswith("p99 over the floor's") else f"\n({row.label})"
-    return textwrap.fill(row_label(row), 34) + about
+    about = "" if row.label.startswith("p99 over the floor's") else f" ({row.label})"
+    return "\n".join(textwrap.fill(text, LABEL_CHARACTERS) for text in (row_label(row), about.strip()) if text)
 
 
 def _cell(axes: Axes, x: int, y: int, row: Row, cell: Cell) -> None:

@@ -173,11 +173,14 @@ def verdict(rows: Sequence[Row], standings: Sequence[Standing], family: str) -> 
     judged = [row for row in rows if row.best]
     if not judged:
         return "Nothing is decided: no pathology has valid runs of two arms."
-    parts = []
-    for standing in sorted(standings, key=lambda each: (-each.alone, -each.equivalent)):
-        if standing.alone or standing.equivalent:
-            shared = f" and as good as the best under {standing.equivalent}" if standing.equivalent else ""
-            parts.append(f"{standing.arm} is better than every other under {standing.alone}{shared}")
+    parts = [
+        f"{', '.join(f'{arm} ({count})' for arm, count in sorted(counts, key=lambda each: -each[1]))} {words}"
+        for words, counts in (
+            ("better than every other", [(s.arm, s.alone) for s in standings if s.alone]),
+            ("as good as the best", [(s.arm, s.equivalent) for s in standings if s.equivalent]),
+        )
+        if counts
+    ]
     undecided = sum(not row.is_decided for row in judged)
     if not parts:
         parts = ["no arm is shown to be better than every other anywhere"]

@@ -1,7 +1,8 @@
 """A board in words: its cells, its table, and what is said below it."""
 
+import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from analysis.comparison.text import says_nothing
@@ -25,26 +26,44 @@ def value_told(row: Row, cell: Cell, *, spanned: bool = True) -> str:
     value = cell.value
     if value.value is None:
         return "-" if cell.beyond_ms is None else f"beyond {cell.beyond_ms:,.0f} ms"
-    digits, factor, unit = (1, 100.0, " %") if row.is_in_time else (2, 1.0, "")
+    tell, unit = (_percent, " %") if row.is_in_time else (_plain, "")
     if row.plan.measure.startswith("latency"):
-        digits, unit = 0, " ms"
-    text = f"{factor * value.value:,.{digits}f}{unit}"
-    return f"{text} {_interval(value, factor, digits, is_ratio=not row.is_in_time)}".strip() if spanned else text
+        tell, unit = _ms, " ms"
+    span = _interval(value, tell, is_ratio=not row.is_in_time) if spanned else ""
+    return f"{tell(value.value)}{unit} {span}".strip()
 
 
-def _interval(value: Spanned, factor: float, digits: int, *, is_ratio: bool) -> str:
+def _plain(ratio: float) -> str:
+    """To three digits, and no more than two behind the point."""
+    whole = math.floor(math.log10(ratio)) if ratio >= 1 else 0
+    return f"{ratio:,.{max(0, 2 - whole)}f}"
+
+
+def _ms(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _finely(share: float) -> str:
+    return f"{100 * share:.2f}"
+
+
+def _interval(value: Spanned, tell: Callable[[float], str], *, is_ratio: bool) -> str:
     low, high = value.low, value.high
     if low is None or high is None or value.value is None or (is_ratio and says_nothing(value.value, low, high)):
         return ""
-    return f"[{factor * low:,.{digits}f}, {factor * high:,.{digits}f}]"
+    return f"[{tell(low)}, {tell(high)}]"
 
 
 def lost_told(row: Row, cell: Cell, *, spanned: bool = True) -> str:
     """What a cell lost; empty where nothing was, and where the measure holds it."""
     if row.is_in_time or not cell.seeds or not cell.lost_requests or cell.lost.value is None:
         return ""
-    text = f"lost {100 * cell.lost.value:.2f} %"
-    return f"{text} {_interval(cell.lost, 100.0, 2, is_ratio=False)}".strip() if spanned else text
+    span = _interval(cell.lost, _finely, is_ratio=False) if spanned else ""
+    return f"lost {_finely(cell.lost.value)} % {span}".strip()
 
 
 def cell_told(row: Row, cell: Cell, *, spanned: bool = True) -> str:

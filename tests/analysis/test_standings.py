@@ -11,13 +11,14 @@ from scipy import stats
 
 from analysis.comparison.arms import ComparisonError
 from analysis.comparison.verdicts import Smallest
+from analysis.pages import leaderboard_page
 from analysis.standings import same, series
 from analysis.standings.board import Cell, Spanned
 from analysis.standings.judging import judge_board, mean_rank
 from analysis.standings.measures import IN_TIME
 from analysis.standings.protocol import read_protocol
 from analysis.standings.same import groups_of, is_false, labelled
-from analysis.standings.text import markdown, short_markdown
+from analysis.standings.text import markdown, short_markdown, value_told
 from record.files import FolderError
 from tests.analysis.boards import PACK, cell, one, protocol, rng_of, scattered
 
@@ -71,7 +72,7 @@ def test_an_arm_that_is_better_than_all_others_is_best_and_alone():
     row = board.rows[0]
     assert row.best == ("a",) and row.is_decided
     assert [each.state for each in row.cells] == ["best", "worse"]
-    assert "a is better than every other under 1" in board.sentence()
+    assert "Of 1 pathologies: a (1) better than every other. At most 5 %" in board.sentence()
 
 
 def test_arms_that_cannot_be_told_apart_are_undecided_and_those_that_differ_by_less_than_matters_equivalent():
@@ -238,3 +239,28 @@ def test_a_protocol_is_read_as_it_was_written(tmp_path):
     (tmp_path / "evidence.json").write_text("{}")
     with pytest.raises(FolderError, match="is not what"):
         read_protocol(tmp_path)
+
+
+def test_the_verdict_names_who_is_best_of_how_many_rows_and_no_arm_with_none():
+    rng = rng_of("verdict")
+    cells = cells_of({"a": scattered(1.1, 0.03, 5, rng), "b": scattered(4, 0.03, 5, rng), "c": scattered(9, 0.03, 5, rng)})
+    same_values = scattered(1.1, 0.03, 5, rng)
+    cells |= cells_of({"a": same_values, "b": same_values, "c": same_values}, row="kill")
+    told = board_of(cells, ["a", "b", "c"]).sentence()
+    assert told.startswith("Of 2 pathologies: a (1) better than every other; a (1), b (1), c (1) as good as the best. At most")
+
+
+@pytest.mark.parametrize(("value", "told"), [(1.284, "1.28"), (0.994, "0.99"), (12.34, "12.3"), (147.97, "148"), (1234.4, "1,234")])
+def test_a_ratio_is_told_to_three_digits(value, told):
+    row = board_of(cells_of({"a": [value] * 3, "b": [value] * 3}), ["a", "b"], seeds=3).rows[0]
+    assert value_told(row, row.cell("a"), spanned=False) == told
+
+
+def test_six_arms_are_as_wide_as_a_readme_is_shown(tmp_path):
+    """GitHub uses 980 pixels and 45 of padding on each side (the readme of github-markdown-css)."""
+    arms = ["aegis", "envoy", "haproxy", "nginx", "traefik", "caddy"]
+    rng = rng_of("width")
+    cells = cells_of({arm: scattered(1.2, 0.1, 5, rng) for arm in arms})
+    leaderboard_page.draw(board_of(cells, arms), [], tmp_path / "board.png")
+    size = (tmp_path / "board.png").read_bytes()[16:24]  # of the header, PNG 11.2.2
+    assert int.from_bytes(size[:4], "big") <= 980 - 2 * 45
