@@ -288,7 +288,7 @@ def _measured(held: Held, protocol: Protocol, first: Planned, chosen: argparse.N
         status = finish(pack, chosen.against, chosen.series)
     except (ComparisonError, FolderError) as error:
         say(str(error))
-        return ExitStatus.FAILED
+        status = ExitStatus.FAILED
     if is_whole:
         return status
     return ExitStatus.FAILED if any(cell.unmeasured and cell.failed for cell in cells) else ExitStatus.INVALID

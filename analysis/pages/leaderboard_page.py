@@ -9,7 +9,7 @@ from matplotlib.patches import Patch, Rectangle
 from analysis.pages.style import BLUE, GREEN, GREY, HEADER_LINE_PX, INK, MUTED, ORANGE, RED, figure, header, save
 from analysis.standings.board import Board, Cell, Row, State
 from analysis.standings.same import Same
-from analysis.standings.text import SIGNS, lost_told, mixed_told, row_label, value_told
+from analysis.standings.text import SIGNS, lost_told, mixed_told, row_label, sign, value_told
 
 CELL_PX, ROW_PX, LABEL_PX = 124, 58, 146
 LEAST_ARMS = 5
@@ -26,7 +26,7 @@ FILLS: dict[State, tuple[str, float, str]] = {
     "worse": (ORANGE, 0.28, ""),
     "loses more": (RED, 0.45, "xx"),
     "not asked": (GREY, 0.12, ""),
-    "not measured": (GREY, 0.3, ".."),
+    "not measured": (GREY, 0.2, ""),
     "no verdict": (GREY, 0.3, ""),
 }
 """Colour, how strong, and a hatching: told apart without colours, too."""
@@ -100,7 +100,7 @@ def _cell(axes: Axes, x: int, y: int, row: Row, cell: Cell) -> None:
     if hatch:
         axes.add_patch(Rectangle(at, 0.96, 0.92, fill=False, hatch=hatch, edgecolor=GREY, linewidth=0, alpha=0.5))
     if not cell.seeds:
-        axes.text(x, y, SIGNS[cell.state], ha="center", va="center", fontsize=8.5, color=MUTED)
+        axes.text(x, y, sign(cell), ha="center", va="center", fontsize=8.5, color=MUTED)
         return
     lines = [value_told(row, cell, spanned=False), _span_alone(row, cell), lost_told(row, cell, spanned=False)]
     lines = [line for line in lines if line]

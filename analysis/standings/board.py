@@ -165,11 +165,11 @@ class Board:
 
     def sentence(self) -> str:
         """The verdict."""
-        return verdict(self.rows, self.standings, self.protocol.family)
+        return verdict(self.rows, self.standings, self.protocol.family, self.missing)
 
 
-def verdict(rows: Sequence[Row], standings: Sequence[Standing], family: str) -> str:
-    """Who is best where, in a sentence or two."""
+def verdict(rows: Sequence[Row], standings: Sequence[Standing], family: str, missing: int) -> str:
+    """Who is best where, in a sentence or two; `missing` runs would say more."""
     judged = [row for row in rows if row.best]
     if not judged:
         return "Nothing is decided: no pathology has valid runs of two arms."
@@ -186,7 +186,9 @@ def verdict(rows: Sequence[Row], standings: Sequence[Standing], family: str) -> 
         parts = ["no arm is shown to be better than every other anywhere"]
     errs = "such boards hold a wrong verdict anywhere" if family == "board" else "such rows hold a wrong verdict"
     rest = f"; {undecided} undecided" if undecided else ""
-    text = f"Of {len(judged)} pathologies: {'; '.join(parts)}{rest}. At most 5 % of {errs}."
+    of = f"With {missing:,} run(s) missing, of" if missing else "Of"
+    counted = "1 pathology" if len(judged) == 1 else f"{len(judged)} pathologies"
+    text = f"{of} {counted}: {'; '.join(parts)}{rest}. At most 5 % of {errs}."
     losers = [f"{s.arm} ({s.loses_more})" for s in standings if s.loses_more]
     return text + (f" Not best for what they lose: {', '.join(losers)}." if losers else "")
 

@@ -57,7 +57,8 @@ def judge_board(
     """
     runs = [one for cell in cells.values() for one in cell.by_seed.values()]
     if not runs:
-        raise ComparisonError(f"{pack}: no valid run yet; {GOES_ON}")
+        first = next((line for cell in cells.values() for line in (*cell.invalid, *cell.failed)), None)
+        raise ComparisonError(f"{pack}: no valid run yet{f' ({first})' if first else ''}; {GOES_ON}")
     plan = plan_of(runs[0].run.manifest["config"])
     most = max(len(cell.by_seed) + len(cell.unmeasured) for cell in cells.values())
     reached = look_reached(plan, runs, most)

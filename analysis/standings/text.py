@@ -17,6 +17,8 @@ SIGNS: dict[State, str] = {
     "no verdict": "no verdict (A/A)",
 }  # fmt: skip
 """A cell's state in a word or two."""
+NOT_YET = "not yet"
+"""Of a cell that was not come to."""
 
 
 def value_told(row: Row, cell: Cell, *, spanned: bool = True) -> str:
@@ -26,9 +28,12 @@ def value_told(row: Row, cell: Cell, *, spanned: bool = True) -> str:
     value = cell.value
     if value.value is None:
         return "-" if cell.beyond_ms is None else f"beyond {cell.beyond_ms:,.0f} ms"
-    tell, unit = (_percent, " %") if row.is_in_time else (_plain, "")
-    if row.plan.measure.startswith("latency"):
+    if row.is_in_time:
+        tell, unit = _percent, " %"
+    elif row.plan.measure.startswith("latency"):
         tell, unit = _ms, " ms"
+    else:
+        tell, unit = _plain, ""
     span = _interval(value, tell, is_ratio=not row.is_in_time) if spanned else ""
     return f"{tell(value.value)}{unit} {span}".strip()
 
@@ -66,10 +71,20 @@ def lost_told(row: Row, cell: Cell, *, spanned: bool = True) -> str:
     return f"lost {_finely(cell.lost.value)} % {span}".strip()
 
 
+def sign(cell: Cell) -> str:
+    """A cell's state in a word or two."""
+    return NOT_YET if _is_open(cell) else SIGNS[cell.state]
+
+
+def _is_open(cell: Cell) -> bool:
+    """Whether nothing of it was tried."""
+    return cell.state == "not measured" and not cell.invalid and not cell.failed
+
+
 def cell_told(row: Row, cell: Cell, *, spanned: bool = True) -> str:
     """A cell in a line."""
     if not cell.seeds:
-        return SIGNS[cell.state]
+        return sign(cell)
     parts = [value_told(row, cell, spanned=spanned), lost_told(row, cell, spanned=spanned)]
     return "; ".join([*(part for part in parts if part), SIGNS[cell.state]])
 
@@ -130,7 +145,9 @@ def how_to_read(board: Board) -> list[str]:
 def left_out(board: Board) -> list[str]:
     """What is not in the board, and why."""
     said = [f"{row_label(row)}, {cell.arm}: {cell.reason}" for row in board.rows for cell in row.cells
-            if cell.state in ("not asked", "not measured")]  # fmt: skip
+            if cell.state in ("not asked", "not measured") and not _is_open(cell)]  # fmt: skip
+    if whom := _not_yet(board):
+        said.append(f"not measured yet: {'; '.join(whom)}")
     said += [f"not asked of anybody: {text}" for text in board.protocol.skipped]
     cells = [cell for row in board.rows for cell in row.cells]
     if invalid := [line for cell in cells for line in cell.invalid]:
@@ -140,6 +157,14 @@ def left_out(board: Board) -> list[str]:
     if board.missing:
         said.append(f"{board.missing} run(s) of which nothing valid is there: their pairs are left out; {GOES_ON}")
     return said
+
+
+def _not_yet(board: Board) -> list[str]:
+    """Pathologies with the arms that were not come to."""
+    opened = {row_label(row): [cell.arm for cell in row.cells if _is_open(cell)] for row in board.rows}
+    whole = [label for label, arms in opened.items() if len(arms) == len(board.protocol.arms)]
+    parts = [f"{label} ({', '.join(arms)})" for label, arms in opened.items() if arms and label not in whole]
+    return [*parts, *([f"{', '.join(whole)} (all arms)"] if whole else [])]
 
 
 def mixed_told(board: Board) -> list[str]:

@@ -14,11 +14,12 @@ from analysis.comparison.verdicts import Smallest
 from analysis.pages import leaderboard_page
 from analysis.standings import same, series
 from analysis.standings.board import Cell, Spanned
+from analysis.standings.gathering import CellRuns
 from analysis.standings.judging import judge_board, mean_rank
 from analysis.standings.measures import IN_TIME
 from analysis.standings.protocol import read_protocol
 from analysis.standings.same import groups_of, is_false, labelled
-from analysis.standings.text import markdown, short_markdown, value_told
+from analysis.standings.text import left_out, markdown, short_markdown, value_told
 from record.files import FolderError
 from tests.analysis.boards import PACK, cell, one, protocol, rng_of, scattered
 
@@ -72,7 +73,7 @@ def test_an_arm_that_is_better_than_all_others_is_best_and_alone():
     row = board.rows[0]
     assert row.best == ("a",) and row.is_decided
     assert [each.state for each in row.cells] == ["best", "worse"]
-    assert "Of 1 pathologies: a (1) better than every other. At most 5 %" in board.sentence()
+    assert "Of 1 pathology: a (1) better than every other. At most 5 %" in board.sentence()
 
 
 def test_arms_that_cannot_be_told_apart_are_undecided_and_those_that_differ_by_less_than_matters_equivalent():
@@ -248,6 +249,21 @@ def test_the_verdict_names_who_is_best_of_how_many_rows_and_no_arm_with_none():
     cells |= cells_of({"a": same_values, "b": same_values, "c": same_values}, row="kill")
     told = board_of(cells, ["a", "b", "c"]).sentence()
     assert told.startswith("Of 2 pathologies: a (1) better than every other; a (1), b (1), c (1) as good as the best. At most")
+
+
+def test_of_a_pack_that_is_not_whole_it_is_said_in_a_line_what_was_not_come_to():
+    rng = rng_of("partial")
+    cells = cells_of({"a": scattered(1.1, 0.03, 5, rng), "b": scattered(4, 0.03, 5, rng)})
+    cells["kill", "a"] = cell(scattered(1.1, 0.03, 5, rng), arm="a", row="kill")
+    cells["kill", "b"] = cells["flap", "a"] = cells["flap", "b"] = CellRuns(unmeasured=[1, 2, 3, 4, 5])
+    cells["stall", "a"] = cells["stall", "b"] = CellRuns(invalid=["x: late"], unmeasured=[1, 2, 3, 4, 5])
+    board = board_of(cells, ["a", "b"])
+    assert board.sentence().startswith("With 25 run(s) missing, of 1 pathology: a (1) better than every other")
+    told = left_out(board)
+    assert told[:2] == ["stall, a: x: late", "stall, b: x: late"]
+    assert told[2] == "not measured yet: kill (b); flap (all arms)"
+    assert "a larger --tries" in told[-1]
+    assert "| not yet |" in markdown(board, PACK, [], [])
 
 
 @pytest.mark.parametrize(("value", "told"), [(1.284, "1.28"), (0.994, "0.99"), (12.34, "12.3"), (147.97, "148"), (1234.4, "1,234")])

@@ -237,6 +237,16 @@ def test_a_pack_that_was_killed_goes_on_where_it_was(tmp_path):
     assert all(cell["seeds"] == [1, 2, 3, 4] for row in rows for cell in row["cells"])
 
 
+def test_a_pack_without_a_valid_run_says_why_and_what_tries_again_and_ends_with_3(tmp_path):
+    assert pack(*SMALL, output=tmp_path).returncode == 0
+    for path in tmp_path.rglob("metrics.json"):
+        spoilt = {"valid": False, "invalid_reasons": ["requests left 41.6 ms late (p99; limit 25 ms)"]}
+        path.write_text(json.dumps(json.loads(path.read_text()) | spoilt))
+    done = pack(*SMALL, output=tmp_path)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "no valid run yet" in done.stderr and "41.6 ms late" in done.stderr and "with a larger --tries" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

@@ -47,7 +47,7 @@ def describe(pack: Path, board: Board, same: Sequence[Same], tuned: Sequence[str
     protocol = board.protocol
     shown = list(_shown(pack, board))
     sections = [
-        Section("The question", [_question(board)]),
+        Section("The question", [_question(board)], sheets=[_pathologies(board)]),
         Section("The board", how_to_read(board), sheets=[_linked(board, {anchor for anchor, *_ in shown})],
                 pictures=[Picture("The board as a picture", (pack / PICTURE).read_bytes())]),
         Section("The arms", sheets=[standings_sheet(board)]),
@@ -84,8 +84,12 @@ def _versions(runs: Sequence[Run]) -> list[Sheet]:
 
 def _question(board: Board) -> str:
     arms = ", ".join(_names(board))
-    asked = "; ".join(dict.fromkeys(f"{row.plan.scenario}: {row.plan.about.rstrip('.')}" for row in board.rows))
-    return f"Which of {arms} loses the least and stays nearest to what could be reached, under each of these? {asked}."
+    return f"Which of {arms} loses the least and stays nearest to what could be reached, under each of these?"
+
+
+def _pathologies(board: Board) -> Sheet:
+    rows = list(dict.fromkeys((row.plan.scenario, row.plan.about) for row in board.rows))
+    return Sheet("What goes wrong", ("pathology", "what happens"), rows)
 
 
 def anchor_of(row: Row, cell: Cell) -> str:
