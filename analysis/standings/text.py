@@ -38,22 +38,22 @@ def value_told(row: Row, cell: Cell, *, spanned: bool = True) -> str:
     return f"{tell(value.value)}{unit} {span}".strip()
 
 
-def _plain(ratio: float) -> str:
-    """To three digits, and no more than two behind the point."""
-    whole = math.floor(math.log10(ratio)) if ratio >= 1 else 0
-    return f"{ratio:,.{max(0, 2 - whole)}f}"
+def _plain(value: float) -> str:
+    """A ratio, to three digits, and no more than two behind the point."""
+    whole = math.floor(math.log10(value)) if value >= 1 else 0
+    return f"{value:,.{max(0, 2 - whole)}f}"
 
 
 def _ms(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"
 
 
-def _finely(share: float) -> str:
-    return f"{100 * share:.2f}"
+def _finely(value: float) -> str:
+    return f"{100 * value:.2f}"
 
 
 def _interval(value: Spanned, tell: Callable[[float], str], *, is_ratio: bool) -> str:
