@@ -53,10 +53,12 @@ class Arm:
 
     plane: str
     policy: str
+    version: str = ""
+    """As the proxy itself says it; empty = it does not, or is ours."""
 
     def __str__(self) -> str:
         """As it stands in the table."""
-        return f"{self.plane} {self.policy}" if self.plane in OURS else self.plane
+        return f"{self.plane} {self.policy or self.version}".strip()
 
 
 @dataclass(frozen=True)
@@ -247,8 +249,13 @@ def chosen_arms(policies: list[str], peers: list[str]) -> list[Arm]:
             if plane.command(Front(1, local([1]), RouterSettings(), "", Path(name))) is None:
                 print(f"left out, not installed: {peer} ({plane.package})", file=sys.stderr)
             else:
-                arms.append(Arm(peer, ""))
+                arms.append(Arm(peer, "", _version(plane)))
     return arms
+
+
+def _version(plane: DataPlane) -> str:
+    """The number alone, where it can be asked for."""
+    return str(plane.version()).partition(" ")[0] if hasattr(plane, "version") else ""
 
 
 async def _measure(arms: list[Arm], rounds: int, seconds: float, replicas: int) -> None:
