@@ -17,6 +17,8 @@ SIGNS: dict[State, str] = {
     "no verdict": "no verdict (A/A)",
 }  # fmt: skip
 """A cell's state in a word or two."""
+PLAIN: tuple[State, ...] = ("undecided", "worse")
+"""States of a cell that need no word where who is best, or among whom it is undecided, stands at the row's end."""
 NOT_YET = "not yet"
 """Of a cell that was not come to."""
 
@@ -82,11 +84,12 @@ def _is_open(cell: Cell) -> bool:
 
 
 def cell_told(row: Row, cell: Cell, *, spanned: bool = True) -> str:
-    """A cell in a line."""
+    """A cell in a line; without its intervals also without a word for a state that the row's last column tells."""
     if not cell.seeds:
         return sign(cell)
     parts = [value_told(row, cell, spanned=spanned), lost_told(row, cell, spanned=spanned)]
-    return "; ".join([*(part for part in parts if part), SIGNS[cell.state]])
+    words = [SIGNS[cell.state]] if spanned or cell.state not in PLAIN else []
+    return "; ".join([*(part for part in parts if part), *words])
 
 
 def row_label(row: Row) -> str:
@@ -169,7 +172,7 @@ def _not_yet(board: Board) -> list[str]:
 
 def mixed_told(board: Board) -> list[str]:
     """Where runs of several versions stand side by side, what differs; empty where none do."""
-    return [f"its runs were not all made with the same, {text}" for text in board.mixed]
+    return [f"The runs were not all made with the same {text}." for text in board.mixed]
 
 
 def protocol_told(board: Board) -> list[str]:

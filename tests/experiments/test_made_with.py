@@ -129,7 +129,7 @@ def test_a_pack_of_other_code_is_not_gone_on_with_unless_it_is_said_to_be_mixed(
     assert "commit 0123456789, which has changed since" in done.stderr and "--mixed" in done.stderr
     done = pack(*more, "--mixed", output=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    told = "its runs were not all made with the same, code: commit 0123456789, then commit"
+    told = "The runs were not all made with the same code: commit 0123456789, then commit"
     assert told in done.stdout
     for name in ("evidence.md", "leaderboard.md", "evidence.html"):
         assert told in (tmp_path / name).read_text(), name
