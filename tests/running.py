@@ -13,9 +13,11 @@ import psutil
 from record.naming import by_number
 
 ROOT = Path(__file__).resolve().parent.parent
+PATIENT = "engine.startup_timeout_s=120"
+"""Services start at low priority, one after another: on a busy machine one may need longer than the default."""
 SHORT = [
     "tracking.enabled=false", "summary=never", "replicas=2", "workload.rate_rps=30", "workload.duration_s=6",
-    "workload.warmup_s=1",
+    "workload.warmup_s=1", PATIENT,
 ]  # fmt: skip
 """A picture takes as long to draw as all the rest of a short run."""
 BUSY = [

@@ -13,7 +13,7 @@ import pytest
 
 from experiments.tracking.address import UI, pages
 from tests.ports import free_port, is_free
-from tests.running import AT_MOST_S, command, descendants, is_alive, manifest, processes_of, run, wait_for
+from tests.running import AT_MOST_S, PATIENT, command, descendants, is_alive, manifest, processes_of, run, wait_for
 from tests.system.browsing import (
     answers,
     end,
@@ -28,7 +28,7 @@ from tests.system.browsing import (
 )
 from tests.system.tracked import POLICIES, compared_sweep, log_sweep
 
-SMALL = ["+scenario=routed", "replicas=1"]
+SMALL = ["+scenario=routed", "replicas=1", PATIENT]
 SHORT = [*SMALL, "workload.rate_rps=20", "workload.duration_s=2", "workload.warmup_s=0.5"]
 ANSWERS_S = 90
 """`mlflow ui` may need a minute on two cores."""

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from tests.ports import free_ports, free_row
-from tests.running import AT_MOST_S, BUSY, ROOT, events, manifest, metrics, run, start, wait_for
+from tests.running import AT_MOST_S, BUSY, PATIENT, ROOT, events, manifest, metrics, run, start, wait_for
 
 SHORT = [
-    "tracking.enabled=false", "summary=never", "workload.rate_rps=40", "workload.warmup_s=0.5",
+    "tracking.enabled=false", "summary=never", "workload.rate_rps=40", "workload.warmup_s=0.5", PATIENT,
     *BUSY,
 ]  # fmt: skip
 SERVICE = """\

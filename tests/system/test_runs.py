@@ -9,7 +9,7 @@ import pytest
 from services.backend.draws import demand_ms
 from services.backend.settings import ReplicaSettings
 from services.draws import uniform
-from tests.running import AT_MOST_S, SHORT, UNREFUSED, events, lost, manifest, metrics, run, run_until
+from tests.running import AT_MOST_S, PATIENT, SHORT, UNREFUSED, events, lost, manifest, metrics, run, run_until
 
 FILES = {
     "manifest.json", "schedule.parquet", "requests.parquet", "events.jsonl", "samples.jsonl", "timeline.parquet",
@@ -27,7 +27,7 @@ def failover(tmp_path_factory):
     overrides = [
         "+scenario=failover", "tracking.enabled=false", "workload.warmup_s=2",
         "faults=[{at_s: 4, action: kill, target: r2, for_s: 2}]", "workload.demand.replica_noise=0.5",
-        "workload.demand.distribution=lognormal", "workload.demand.sigma=0.5",
+        "workload.demand.distribution=lognormal", "workload.demand.sigma=0.5", PATIENT,
     ]  # fmt: skip
     return run_until(is_through, tmp_path_factory.mktemp("failover"), lambda _: overrides, (14, 60))
 
@@ -132,7 +132,7 @@ def test_autoscale_goes_up_and_comes_down_again(tmp_path):
 
     overrides = [
         "+scenario=autoscale", "tracking.enabled=false", "summary=never", "workload.spike.at=0.1", "workload.spike.lasts=0.4",
-        "autoscaling.stabilization_down_s=3", "autoscaling.max_replicas=3", UNREFUSED,
+        "autoscaling.stabilization_down_s=3", "autoscaling.max_replicas=3", UNREFUSED, PATIENT,
         "faults=[{at_s: 1, action: latency, target: all, added_ms: 1}, {at_s: 2, action: error, target: r3, rate: 0, for_s: 2}]",
     ]  # fmt: skip
     folder, _ = run_until(is_through, tmp_path, lambda _: overrides, (34, 100))

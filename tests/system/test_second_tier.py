@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from tests.running import UNREFUSED, events, lost, manifest, metrics, run_until
+from tests.running import PATIENT, UNREFUSED, events, lost, manifest, metrics, run_until
 
 
 def test_a_replica_of_the_second_tier_that_fails_and_one_that_dies_lose_no_request(tmp_path):
@@ -12,7 +12,7 @@ def test_a_replica_of_the_second_tier_that_fails_and_one_that_dies_lose_no_reque
     overrides = [
         "+scenario=routed", "replicas=2", "tier.replicas=3", "tier.fanout=2", "tier.demand.mean_ms=2", "summary=never",
         "workload.demand.mean_ms=10", "workload.rate_rps=20", "workload.warmup_s=1", "counterfactual=never",
-        "tracking.enabled=false", UNREFUSED, f"tier.{UNREFUSED}",
+        "tracking.enabled=false", UNREFUSED, f"tier.{UNREFUSED}", PATIENT,
         "faults=[{at_s: 2, action: lie, target: b2, for_s: 3}, {at_s: 2, action: kill, target: b3}]",
     ]  # fmt: skip
     is_out = ("tier", "ejected", "b3")

@@ -8,12 +8,13 @@ import pandas as pd
 import psutil
 import pytest
 
-from tests.running import AT_MOST_S, ROOT, command, command_of, events, manifest, wait_for
+from tests.running import AT_MOST_S, PATIENT, ROOT, command, command_of, events, manifest, wait_for
 from tests.services.live import backend, router
 
 TOKEN = "sesame-0pen-4-the-test-7c1f"
 RUN = [
     "+scenario=autoscale", "replicas=2", "autoscaling.min_replicas=2", "workload.rate_rps=20", "workload.duration_s=9", "workload.warmup_s=1",
+    PATIENT,
     "faults=[{at_s: 2, action: slow, target: r1, for_s: 1, factor: 2}, {at_s: 4, action: restart, target: r2}]",
 ]  # fmt: skip
 

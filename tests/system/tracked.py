@@ -10,10 +10,12 @@ from typing import NamedTuple
 from analysis.compare import main as compare
 from experiments.tracking.naming import metric_key
 from tests.analysis.swept import swept
-from tests.running import AT_MOST_S, ROOT, manifest, metrics, run
+from tests.running import AT_MOST_S, PATIENT, ROOT, manifest, metrics, run
 
 POLICIES = "round_robin,peak_ewma"
-SHORT = ["+scenario=routed", "replicas=1", "workload.rate_rps=20", "workload.duration_s=2", "workload.warmup_s=0.5"]
+SHORT = [
+    "+scenario=routed", "replicas=1", "workload.rate_rps=20", "workload.duration_s=2", "workload.warmup_s=0.5", PATIENT,
+]  # fmt: skip
 
 
 class Ran(NamedTuple):
