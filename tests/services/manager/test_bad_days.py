@@ -279,9 +279,9 @@ async def test_one_is_killed_while_another_drains_and_no_get_is_lost_nor_a_post_
             async with session.put(f"{manager.url}/scale", json={"replicas": 2}) as response:
                 assert response.status == 200
 
-            async def drains():
-                seen = (await json_of(session, f"{front.admin}/replicas"))["replicas"]
-                return any(r["id"] == "r3" and r["state"] == "draining" and r["in_flight"] for r in seen)
+            async def drains():  # by the event: it may have gone before the next look
+                events = (await json_of(session, f"{front.admin}/events"))["events"]
+                return any(e["event"] == "draining" and e["replica"] == "r3" and e["in_flight"] for e in events)
 
             await eventually(drains, "r3 drains, with requests under way")
             os.kill(before["r1"][0], signal.SIGKILL)

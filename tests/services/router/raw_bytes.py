@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from experiments.data_planes import DATA_PLANES, HOST, Front, local
-from experiments.router_cost import free_port, running
+from experiments.router_cost import running
 from services.router.settings import RouterSettings
+from tests.ports import free_port
 from tests.services.router.raw_cases import FAREWELLS, FROM_CLIENTS, FROM_REPLICAS
 
 Found = dict[str, dict[str, str]]
 """By what sends, and by case: what came of it, in a word."""
 PAGE = Path(__file__).parents[3] / "docs" / "raw_bytes.md"
 TITLES = {"aegis": "Aegis", "nginx": "nginx 1.22", "haproxy": "HAProxy 2.6", "envoy": "Envoy 1.40"}
-QUIET_S = 0.5
-"""After an answer, so long nothing more must come."""
+QUIET = 1 / 6
+"""After an answer, for so much of the patience with which one is waited for, nothing more must come."""
 STATUS = re.compile(rb"HTTP/1\.[01] (\d+)[^\r\n]*\r\n")
 INTRODUCTION = """\
 # Odd bytes
@@ -90,7 +91,7 @@ async def _heard(port: int, sent: bytes, patience_s: float, *, farewell: bool) -
         if farewell:
             writer.write_eof()
         while True:
-            wait_s = QUIET_S if STATUS.search(heard) is not None else patience_s
+            wait_s = patience_s * (QUIET if STATUS.search(heard) is not None else 1)
             piece = await asyncio.wait_for(reader.read(1 << 16), wait_s)
             if not piece:
                 return heard, True

@@ -68,7 +68,7 @@ def test_a_connection_that_was_made_while_the_router_stood_still_is_used(connect
             async with session.get(url_of(sock)) as response:
                 assert (response.status, await response.text()) == (200, "fine")
                 assert response.headers["X-Aegis-Attempts"] == "1"
-            assert fleet.replicas["r1"].failures_total == 0 and proxy.totals["late"] == 1
+            assert fleet.replicas["r1"].failures_total == 0 and proxy.totals["late"] >= 1  # more where it stood still again
             await pool.close()
         await front.cleanup()
         heartbeat.stop()

@@ -245,7 +245,7 @@ async def test_an_attempt_that_takes_too_long_is_made_elsewhere_and_all_on_one_r
     async def hangs(_request):
         await asyncio.sleep(30)
 
-    timeouts = {"connect_s": 20, "attempt_s": 0.6, "overall_s": 60}
+    timeouts = {"connect_s": 20, "attempt_s": 1.2, "overall_s": 60}
     with router(settings={**PATIENT, "router": {**PATIENT["router"], "timeouts": timeouts}}) as started:
         async with client() as session:
             async with upstreams(started, session, hangs, ok):
