@@ -37,6 +37,7 @@ MODULES = (
     "services.router.dispatch",
     "services.router.policy",
     "services.router.standing_out",
+    "services.router.held_back",
     "services.router.policies.adaptive",
     "services.router.policies.c3",
     "services.router.policies.consistent_hash",

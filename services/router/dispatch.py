@@ -138,7 +138,8 @@ class Dispatcher(Calling):
         waiting = 0 if self.line is None else len(self.line)
         if beside and not self._fleet.has_others(attempts.tried):
             raise NoReplicaError("every replica has been tried")
-        pick = self._pick(attempts, request_id, key, waiting, now, attempts.tried if beside else attempts.avoided)
+        avoided = attempts.tried if beside else attempts.avoided
+        pick = self._pick(attempts, request_id, key, waiting, now, avoided, may_wait=False)
         if pick is None:
             raise NoReplicaError("no replica has a free slot")
         return self._begin(attempts, pick, now)
@@ -177,7 +178,7 @@ class Dispatcher(Calling):
         if self._most:
             candidates = [candidate for candidate in candidates if candidate.in_flight < self._most]
             if not candidates:
-                if self.line is not None:
+                if self.line is not None and self.line.takes_all:
                     return None
                 raise UnboundError("full", f"every replica has {self._most} attempts under way")
         try:

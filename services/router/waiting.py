@@ -91,14 +91,16 @@ class Line:
     that it had. Where the line is full, the last one in this order is shed.
     """
 
-    def __init__(self, order: str, limit: int, longest_s: float) -> None:
+    def __init__(self, order: str, limit: int, longest_s: float, *, takes_all: bool = True) -> None:
         """Nobody waits.
 
         Args:
             order: one of `ORDERS`.
             limit: so many may wait.
             longest_s: so long each may wait at most, seconds; 0 = as long as the request may take.
+            takes_all: whoever finds no room at the replicas stands in it; else only whom the policy has wait.
         """
+        self.takes_all = takes_all
         self._order = order
         self._limit = limit
         self._longest_s = longest_s

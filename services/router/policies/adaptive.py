@@ -4,9 +4,11 @@ import random
 from collections.abc import Sequence
 from typing import ClassVar
 
+from services.router import held_back
 from services.router.policies import Candidate, Outcome, Pick, RequestInfo
 from services.router.policy import sample
 from services.router.standing_out import GAIN, LIMIT, LONGEST, Known, StandingOut, told_speeds
+from services.router.waiting import Line
 
 NOTHING: dict[str, Known] = {}
 
@@ -20,6 +22,8 @@ class Adaptive:
     1989); so are those of one that by its weight is slower. Among equals the one that less speaks against is taken. A
     few of a large fleet are nearly as good as all (Mitzenmacher, The power of two choices in randomized load balancing,
     IEEE TPDS 12, 2001).
+    Where one of them is slower, and all have said their slots, requests wait in a line at the router rather than for a
+    slot that takes longer than the line (services/router/held_back.py).
     Slow start: a replica that joins later is looked at by a share of the requests that grows over `slow_start_s` from
     a tenth (Envoy's least share of a weight) to all; in Envoy the weight grows, which here, where the least of all is
     taken, would keep it out until the end, and then flood it.
@@ -50,6 +54,7 @@ class Adaptive:
         self._scan = scan
         self._choices = choices
         self._slow_start_s = slow_start_s
+        self.line = Line("fifo", held_back.LINE, 0.0, takes_all=False)
         self._outliers = StandingOut(error_penalty_s)
         self._since: dict[str, float] = {}
         self._told: dict[str, float] = {}
@@ -57,8 +62,8 @@ class Adaptive:
         self._settled: Sequence[Candidate] | None = None
         """A fleet nobody of which has joined of late; one that has changed is another tuple."""
 
-    def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick:
-        """The least of those looked at."""
+    def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick | None:
+        """The least of those looked at; None where a slot that is faster than theirs is worth the wait."""
         outliers, since, total = self._outliers, self._since, len(candidates)
         if not since:  # those of the beginning are no newer than others
             since.update(dict.fromkeys((candidate.id for candidate in candidates), float("-inf")))
@@ -66,16 +71,17 @@ class Adaptive:
             self._look(candidates, now)
         count = total if total <= self._scan else min(self._choices, total)
         best, least, reason = candidates[0], float("inf"), "least" if total <= self._scan else "sampled"
-        is_settled, fleet_s, told = candidates is self._settled, outliers.fleet_s, self._told
+        fleet_s, told = outliers.fleet_s, self._told
         known_of = (outliers.known if fleet_s else NOTHING).get
-        drawn = sample(candidates, count, self._rng)
+        drawn, is_uneven = sample(candidates, count, self._rng), False
+        if candidates is not self._settled:
+            looked_at = [candidate for candidate in drawn if not self._is_left_out(candidate.id, now)]
+            if len(looked_at) < count:
+                reason, drawn = "slow_start", looked_at or drawn
         for candidate in drawn:
-            if not is_settled and self._is_left_out(candidate.id, now):
-                reason = "slow_start"
-                continue
             load, known = candidate.in_flight + 1, known_of(candidate.id)
             if told and candidate.id in told:
-                load = max(load, candidate.concurrency or 1)
+                is_uneven, load = True, max(load, candidate.concurrency or 1)
             if known is None:
                 cost = load / candidate.weight
             elif known.starts and (
@@ -88,13 +94,24 @@ class Adaptive:
             else:
                 times, stands_out = outliers.times_of(known, now)
                 if stands_out:
-                    reason, load = "standing_out", max(load, candidate.concurrency or 1)
+                    is_uneven, reason, load = True, "standing_out", max(load, candidate.concurrency or 1)
                 cost = times * load / candidate.weight
             if cost < least:
                 best, least = candidate, cost
-        if least == float("inf"):  # all were left out
-            best = drawn[0]
+        if is_uneven and request.may_wait and count == total and (fleet := self._uneven(drawn, now)):
+            return held_back.slot(fleet, request.waiting, reason)
         return Pick(best, reason)
+
+    def _uneven(self, candidates: Sequence[Candidate], now: float) -> list[held_back.Seen]:
+        """How long their slots take beside the best one's; nothing where that is the same, or their slots are unknown."""
+        seen: list[held_back.Seen] = []
+        for each in candidates:
+            if not each.concurrency:
+                return []
+            times, stands_out = self._outliers.times(each.id, now)
+            cost = (times if stands_out else 1.0) / self._told.get(each.id, 1.0)
+            seen.append((each, each.concurrency, cost, times))
+        return seen if any(cost != seen[0][2] for _, _, cost, _ in seen) else []
 
     def _look(self, candidates: Sequence[Candidate], now: float) -> None:
         """Look at the fleet: what it takes, who has left, and whether nobody has joined of late."""

@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from typing import ClassVar
 
+from services.router import held_back
 from services.router.limits import SlowStart
 from services.router.policies import Candidate, Outcome, Pick, RequestInfo
 from services.router.settings import LimitSettings
@@ -23,9 +24,7 @@ class LateBinding:
     Nobody queues behind a slow or silent replica, as in one queue for all slots (M/M/c; HAProxy's `maxconn` of a server
     and nginx's `queue` do it so). How slow a replica is, its weight says, and whether it stands out from its fleet
     (services/router/standing_out.py). A slow one that is free is left alone as long as all who wait will sooner be
-    done at the faster ones: with two speeds the best rule is such a threshold on the line's length (Lin and Kumar,
-    Optimal control of a queueing system with two heterogeneous servers, IEEE TAC 29, 1984). It then gets the last in
-    line, for whom waiting is the longest.
+    done at the faster ones (services/router/held_back.py).
     """
 
     name: ClassVar[str] = "late_binding"
@@ -83,25 +82,14 @@ class LateBinding:
                 known = self._outliers.known
                 self._found = {id_: found for id_, found in self._found.items() if id_ in known}
         self._rng.shuffle(free)
-        best, least, reason = free[0], (math.inf, 0.0, 0.0), "free"
-        for candidate in free:
+        fleet: list[held_back.Seen] = []
+        reason = "free"
+        for candidate in (*free, *(each for each in candidates if each.in_flight >= self.slots(each))):
             times, stands_out = self._outliers.times(candidate.id, now)
             cost = (times if stands_out else 1.0) * self._slot(candidate)
             reason = "standing_out" if stands_out else reason
-            place = (cost, candidate.in_flight / self.slots(candidate), times)
-            if place < least:
-                best, least = candidate, place
-        rate = faster = 0.0
-        if len(free) < len(candidates):  # whoever is faster is busy
-            for candidate in candidates:
-                times, stands_out = self._outliers.times(candidate.id, now)
-                cost = (times if stands_out else 1.0) * self._slot(candidate)
-                if cost < least[0]:
-                    rate += self.slots(candidate) / cost
-                    faster += self.slots(candidate)
-        if rate > 0 and request.may_wait and (request.waiting + 1 + faster) / rate < least[0]:
-            return None
-        return Pick(best, reason, for_last=rate > 0)
+            fleet.append((candidate, self.slots(candidate), cost, times))
+        return held_back.slot(fleet, request.waiting if request.may_wait else math.inf, reason)
 
     def _slot(self, candidate: Candidate) -> float:
         """How long a slot takes, by the weights; where slots are not known, a weight is taken for that of a slot."""

@@ -19,10 +19,10 @@ S = 0.1
 class Bench:
     """Replicas of one slot each; requests are numbers."""
 
-    def __init__(self, replicas=1, limits=None, **options):
+    def __init__(self, replicas=1, limits=None, name="late_binding", **options):
         self.settings = RouterSettings(limits=limits or LimitSettings())
         self.fleet = Fleet(self.settings.health, self.settings.ejection, lambda *_, **__: None)
-        self.policy = policies.create("late_binding", options, random.Random(1))
+        self.policy = policies.create(name, options, random.Random(1))
         self.dispatcher = Dispatcher(self.settings, self.fleet, self.policy)
         self.ends, self.at, self.tickets = {}, {}, {}
         for number in range(1, replicas + 1):

@@ -1,0 +1,49 @@
+"""Which free slot is worth it where slots are not equally fast: the slow-server problem. Pure.
+
+Whoever takes a slow slot cannot be taken back when a faster one is free a moment later. With one fast and one slow server
+the mean time is least where the slow one is left alone until the line is longer than a threshold (Lin and Kumar, Optimal
+control of a queueing system with two heterogeneous servers, IEEE TAC 29, 1984; Walrand, A note on it, Systems and Control
+Letters 4, 1984); for several slow ones that is open (Koole, The slow-server problem with multiple slow servers, Queueing
+Systems 100, 2022).
+
+Here a slow slot is left alone while its time is longer than what the faster ones take for all who are under way there and
+all who wait. That is the best threshold of two where requests are few, for any it needs no rate of arrivals, and it is no
+shorter than the best: what is sent to slow slots is what p99 is made of. The slot then goes to the last in line, for whom
+waiting is the longest.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from services.router.policy import Candidate, Pick
+
+LINE: Final = 100
+"""So many may wait where replicas that have no free slot may be given more than they have: the others are."""
+Seen = tuple[Candidate, int, float, float]
+"""A replica, its slots, how long one of them takes, whatever the unit, and what speaks against it among equals."""
+
+
+def slot(fleet: Sequence[Seen], waiting: float, reason: str) -> Pick | None:
+    """The fastest free slot, of several that of whoever has the least of them taken; None: it is worth to wait.
+
+    Args:
+        fleet: all who may be picked; among equals the first is taken.
+        waiting: others in line; infinite: to wait is no choice.
+        reason: of the pick, unless the slot had been `held` back.
+    """
+    best, least = None, (0.0, 0.0, 0.0)
+    for replica, slots, cost, against in fleet:
+        if replica.in_flight < slots:
+            place = (cost, replica.in_flight / slots, against)
+            if best is None or place < least:
+                best, least = replica, place
+    if best is None:
+        return None
+    rate, under_way = 0.0, 0
+    for replica, slots, cost, _ in fleet:
+        if cost < least[0]:
+            rate += slots / cost
+            under_way += replica.in_flight
+    if not under_way:
+        return Pick(best, reason)
+    return None if waiting + 1 + under_way < least[0] * rate else Pick(best, "held", for_last=True)
