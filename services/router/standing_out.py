@@ -188,6 +188,18 @@ class StandingOut:
         slow = (known.total_s + pending_s + PRIOR * fleet_s) / ((max(known.count, 1) + PRIOR) * fleet_s)
         return max(1.01, slow), True
 
+    def ended(self, id_: str, now: float) -> tuple[float, int]:
+        """How many times as slow as its fleet a replica was in what has ended there, 1 where that is no evidence; and
+        how many of the attempts under way have taken `LONGEST` times as long as that: they may be lost on their way, and
+        their slots free."""
+        known, fleet_s, slow = self.known.get(id_), self.fleet_s, 1.0
+        if known is None or fleet_s <= 0:
+            return slow, 0
+        if known.sum * (1.0 if known.starts else math.exp((known.idle_since - now) / FORGET_S)) >= self._limit:
+            slow = max(1.01, (known.total_s + PRIOR * fleet_s) / ((max(known.count, 1) + PRIOR) * fleet_s))
+        long_s = LONGEST * slow * fleet_s
+        return slow, sum((now - began) * share > long_s for began, share in known.starts)
+
 
 def say_speeds(candidates: Sequence[Candidate]) -> bool:
     """Whether weights say how fast slots are: all have said how many they have, and not all have the same weight, as

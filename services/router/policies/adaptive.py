@@ -103,15 +103,21 @@ class Adaptive:
         return Pick(best, reason)
 
     def _uneven(self, candidates: Sequence[Candidate], now: float) -> list[held_back.Seen]:
-        """How long their slots take beside the best one's; nothing where that is the same, or their slots are unknown."""
+        """How long their slots take beside the best one's; nothing where that is the same, or their slots are unknown.
+
+        By silence alone nobody is slow: who has answered nothing may have lost it, and have free slots.
+        """
         seen: list[held_back.Seen] = []
+        lasting = set()
         for each in candidates:
             if not each.concurrency:
                 return []
+            told = self._told.get(each.id, 1.0)
             times, stands_out = self._outliers.times(each.id, now)
-            cost = (times if stands_out else 1.0) / self._told.get(each.id, 1.0)
-            seen.append((each, each.concurrency, cost, times))
-        return seen if any(cost != seen[0][2] for _, _, cost, _ in seen) else []
+            ended, lost = self._outliers.ended(each.id, now)
+            lasting.add(ended / told)
+            seen.append((each, each.concurrency + lost, (times if stands_out else 1.0) / told, times))
+        return seen if len(lasting) > 1 else []
 
     def _look(self, candidates: Sequence[Candidate], now: float) -> None:
         """Look at the fleet: what it takes, who has left, and whether nobody has joined of late."""

@@ -8,11 +8,11 @@ import pytest
 from services.router import held_back
 from services.router.policies import RequestInfo
 from services.router.settings import LimitSettings
-from services.router.standing_out import FORGET_S, LIMIT, MOST
+from services.router.standing_out import FORGET_S, LIMIT, LONGEST, MOST
 from tests.services.router.test_policies import fleet
 from tests.services.router.test_waiting import Bench, S
 
-LONGEST = 80
+BOUND = 80
 """Of a line in the dynamic programme; at the rates here nobody comes near it."""
 
 
@@ -22,7 +22,7 @@ def least_mean(ratio, arrivals, shortest=None):
     (Koole, Systems and Control Letters 26, 1995); with `shortest` that line is given, and the mean is its."""
     slow = 1 / ratio
     total = arrivals + 1 + slow
-    held = np.arange(LONGEST + 1)[:, None, None] + np.array([[0, 1], [1, 2]])  # [in line, fast busy, slow busy]
+    held = np.arange(BOUND + 1)[:, None, None] + np.array([[0, 1], [1, 2]])  # [in line, fast busy, slow busy]
     value = np.zeros(held.shape)
 
     def settled(value):
@@ -40,7 +40,7 @@ def least_mean(ratio, arrivals, shortest=None):
         then += after[:, :1, :] + slow * after[:, :, :1]
         value, before = held + then / total, value
     mean = (value - before)[0, 0, 0]
-    given = value[: LONGEST // 2, 1, 1] <= value[1 : LONGEST // 2 + 1, 1, 0]
+    given = value[: BOUND // 2, 1, 1] <= value[1 : BOUND // 2 + 1, 1, 0]
     assert list(given) == sorted(given), "a threshold, as Lin and Kumar have proved"
     return mean, 1 + int(np.argmax(given))
 
@@ -188,16 +188,49 @@ def test_one_that_stands_out_is_held_back_and_tried_again_once_that_is_forgotten
     """At the latest when its evidence has faded from the most that is kept to what it takes; nobody has to come for it,
     and the one that tries it is the evidence for the next."""
     bench, now = standing_out()
-    lined_up(bench, 5, now)
+    until = now + FORGET_S * math.log(MOST / LIMIT)
+    lined_up(bench, 5, until - 2 * S)
     assert not there(bench, "slow") and bench.waits == [2, 3, 4]
     assert set(bench.fleet.picks) == {"standing_out"}
-    until = now + FORGET_S * math.log(MOST / LIMIT)
-    bench.fleet.tick(until - 0.5)
+    bench.fleet.tick(until - S)
     assert bench.waits == [2, 3, 4]
-    bench.fleet.tick(until + 0.1)
+    bench.fleet.tick(until + S)
     assert not bench.waits and 1 <= len(there(bench, "slow")) <= 2
-    bench.ask(5, until + 0.2)
-    assert bench.waits == [5], "what has just begun there speaks against it"
+    bench.answer(there(bench, "slow")[0], until + 11 * S, 10 * S)
+    bench.ask(5, until + 11 * S)
+    bench.ask(6, until + 11 * S)
+    assert bench.waits == [5, 6], "it was tried by one or two, and is held back again"
+
+
+def test_by_silence_alone_nobody_is_held_back_since_what_is_lost_on_its_way_takes_no_slot():
+    """A firewall forgets connections: attempts that will never be answered, at replicas that have nothing to do."""
+    bench, now = standing_out()
+    for _ in range(40):
+        for replica in bench.fleet.candidates():
+            bench.policy.on_start(replica, now)
+            now += S
+            bench.policy.on_finish(replica, "ok", S, now)
+    lined_up(bench, 12, now)
+    assert not bench.waits
+    for moment in range(1, 40):
+        bench.ask(f"later {moment}", now + moment * S)
+    assert not bench.waits and bench.fleet.picks["standing_out"]
+
+
+def test_an_attempt_that_takes_five_times_as_long_as_its_replica_does_is_taken_for_lost_and_its_slot_for_free():
+    bench, now = uneven(), 0.0
+    for _ in range(10):
+        bench.policy.pick(bench.fleet.candidates(), RequestInfo("", None, 1), now)
+        for replica in bench.fleet.candidates():
+            latency_s = 4 * S if replica.id == "slow" else S
+            bench.policy.on_start(replica, now)
+            now += latency_s
+            bench.policy.on_finish(replica, "ok", latency_s, now)
+    lined_up(bench, 7, now)
+    bench.fleet.tick(now + (LONGEST - 0.1) * S)
+    assert len(bench.waits) == 5
+    bench.fleet.tick(now + (LONGEST + 0.1) * S)
+    assert bench.waits == [4, 5, 6] and not there(bench, "slow")
 
 
 def test_one_that_has_recovered_is_seen_to_though_it_gets_what_is_left_over():

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.router import policies
+from services.router import held_back, policies
 from services.router.dispatch import Dispatcher, NoReplicaError
 from services.router.fleet import REASONS, Fleet
 from services.router.policies import OUTCOMES, POLICIES, Report, RequestInfo
 from services.router.policy import SPARE
 from services.router.settings import LimitSettings, RouterSettings
+from services.router.standing_out import told_speeds
 from services.router.waiting import ORDERS, Ticket, UnboundError, Waiter
 
 IDS = ["r1", "r2", "r3", "r4", "r5"]
@@ -174,28 +175,53 @@ def test_what_is_in_flight_is_what_was_begun_and_nothing_is_left_at_rest(name, s
     assert all(each.in_flight == 0 for each in (*world.fleet.replicas.values(), *gone.values()))
 
 
-@given(
-    script=st.lists(STEP, max_size=80),
-    order=st.sampled_from(ORDERS),
-    limit=st.integers(0, 4),
-    longest_s=st.sampled_from([0.0, 0.1]),
-    slots=st.sampled_from(["registered", "found"]),
-    limits=st.builds(
-        LimitSettings, adaptive=st.booleans(), initial=st.just(4), least=st.just(2), replica_requests=st.integers(0, 2)
-    ),
-    seed=st.integers(0, 1000),
+LIMITS = st.builds(
+    LimitSettings, adaptive=st.booleans(), initial=st.just(4), least=st.just(2), replica_requests=st.integers(0, 2)
 )
+LINES = {
+    "late_binding": st.fixed_dictionaries(
+        {
+            "order": st.sampled_from(ORDERS), "limit": st.integers(0, 4), "longest_s": st.sampled_from([0.0, 0.1]),
+            "slots": st.sampled_from(["registered", "found"]),
+        }
+    ),
+    "adaptive": st.fixed_dictionaries({"slow_start_s": st.sampled_from([0.0, 5.0]), "scan": st.sampled_from([2, 16])}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LINES)
+@given(script=st.lists(STEP, max_size=80), limits=LIMITS, seed=st.integers(0, 1000), data=st.data())
 @settings(max_examples=150, deadline=None)
-def test_whoever_asks_is_answered_once_whatever_line_and_limits_there_are(script, limits, seed, **options):
+def test_whoever_asks_is_answered_once_whatever_line_and_limits_there_are(name, script, limits, seed, data):
     """By a slot, its deadline, shedding, the client's own leave, or for want of replicas: never silently."""
-    world = World("late_binding", seed, limits, **options)
+    options = data.draw(LINES[name])
+    world = World(name, seed, limits, **options)
     world.play(script)
-    assert len(world.in_line) <= options["limit"]
+    assert len(world.in_line) <= options.get("limit", held_back.LINE)
     world.rest()
     world.wait(30.0)
     world.rest()
     assert not world.in_line and world.requests == world.ended + world.refused
     assert all(each.in_flight == 0 for each in world.fleet.replicas.values())
+
+
+@given(script=SCRIPT, seed=st.integers(0, 1000))
+@settings(max_examples=60, deadline=None)
+def test_nobody_waits_by_default_where_a_slot_is_free_at_the_fastest_or_a_tick_after_all_are_alike(script, seed):
+    world = World("adaptive", seed, slow_start_s=0.0)
+    world.play(script)
+    world.fleet.tick(world.now)
+    offered = world.fleet.candidates()
+    if world.in_line:
+        assert all(replica.concurrency for replica in offered)
+        told = told_speeds(offered)
+        fastest = [each for each in offered if each.id not in told and not world.policy._outliers.times(each.id, world.now)[1]]
+        assert all(each.in_flight >= each.concurrency for each in fastest)
+    for replica in list(offered):
+        world.fleet.put(replica.id, world.now, weight=1.0, concurrency=1)
+    world.wait(60.0)  # what stood out is forgotten where nothing is under way, and is all there is where something is
+    still = [world.policy._outliers.times(each.id, world.now)[1] for each in world.fleet.candidates()]
+    assert any(still) or not world.in_line
 
 
 @POLICY
