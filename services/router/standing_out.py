@@ -25,6 +25,8 @@ GAIN: Final = 1 - 1 / RATIO
 LOSS: Final = math.log(RATIO)
 FORGET_S: Final = 10.0
 """Time constant by which the sum of a replica fades that has nothing to do: from `MOST` it is tried again after 7 s."""
+LOST: Final = 8.0
+"""An attempt that takes so many times as long as its replica's others may be lost: of exponential times one in 3,000."""
 SAMPLES: Final = 5
 """Answers that a mean must rest on to count for the fleet."""
 MEMORY: Final = 0.02
@@ -190,14 +192,13 @@ class StandingOut:
 
     def ended(self, id_: str, now: float) -> tuple[float, int]:
         """How many times as slow as its fleet a replica was in what has ended there, 1 where that is no evidence; and
-        how many of the attempts under way have taken `LONGEST` times as long as that: they may be lost on their way, and
-        their slots free."""
+        how many of the attempts under way have taken `LOST` times as long as that: their slots may be free."""
         known, fleet_s, slow = self.known.get(id_), self.fleet_s, 1.0
         if known is None or fleet_s <= 0:
             return slow, 0
         if known.sum * (1.0 if known.starts else math.exp((known.idle_since - now) / FORGET_S)) >= self._limit:
             slow = max(1.01, (known.total_s + PRIOR * fleet_s) / ((max(known.count, 1) + PRIOR) * fleet_s))
-        long_s = LONGEST * slow * fleet_s
+        long_s = LOST * slow * fleet_s
         return slow, sum((now - began) * share > long_s for began, share in known.starts)
 
 

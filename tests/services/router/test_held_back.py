@@ -8,7 +8,7 @@ import pytest
 from services.router import held_back
 from services.router.policies import RequestInfo
 from services.router.settings import LimitSettings
-from services.router.standing_out import FORGET_S, LIMIT, LONGEST, MOST
+from services.router.standing_out import FORGET_S, LIMIT, LOST, MOST
 from tests.services.router.test_policies import fleet
 from tests.services.router.test_waiting import Bench, S
 
@@ -196,9 +196,9 @@ def test_one_that_stands_out_is_held_back_and_tried_again_once_that_is_forgotten
     assert bench.waits == [2, 3, 4]
     bench.fleet.tick(until + S)
     assert not bench.waits and 1 <= len(there(bench, "slow")) <= 2
-    bench.answer(there(bench, "slow")[0], until + 11 * S, 10 * S)
-    bench.ask(5, until + 11 * S)
-    bench.ask(6, until + 11 * S)
+    bench.answer(there(bench, "slow")[0], until + 9 * S, 8 * S)
+    bench.ask(5, until + 9 * S)
+    bench.ask(6, until + 9 * S)
     assert bench.waits == [5, 6], "it was tried by one or two, and is held back again"
 
 
@@ -217,7 +217,7 @@ def test_by_silence_alone_nobody_is_held_back_since_what_is_lost_on_its_way_take
     assert not bench.waits and bench.fleet.picks["standing_out"]
 
 
-def test_an_attempt_that_takes_five_times_as_long_as_its_replica_does_is_taken_for_lost_and_its_slot_for_free():
+def test_an_attempt_that_takes_eight_times_as_long_as_its_replica_does_is_taken_for_lost_and_its_slot_for_free():
     bench, now = uneven(), 0.0
     for _ in range(10):
         bench.policy.pick(bench.fleet.candidates(), RequestInfo("", None, 1), now)
@@ -227,9 +227,9 @@ def test_an_attempt_that_takes_five_times_as_long_as_its_replica_does_is_taken_f
             now += latency_s
             bench.policy.on_finish(replica, "ok", latency_s, now)
     lined_up(bench, 7, now)
-    bench.fleet.tick(now + (LONGEST - 0.1) * S)
+    bench.fleet.tick(now + (LOST - 0.1) * S)
     assert len(bench.waits) == 5
-    bench.fleet.tick(now + (LONGEST + 0.1) * S)
+    bench.fleet.tick(now + (LOST + 0.1) * S)
     assert bench.waits == [4, 5, 6] and not there(bench, "slow")
 
 
