@@ -1,15 +1,15 @@
 """Which free slot is worth it where slots are not equally fast: the slow-server problem. Pure.
 
-Whoever takes a slow slot cannot be taken back when a faster one is free a moment later. With one fast and one slow server
-the mean time is least where the slow one is left alone until the line is longer than a threshold (Lin and Kumar, Optimal
-control of a queueing system with two heterogeneous servers, IEEE TAC 29, 1984; Walrand, A note on it, Systems and Control
-Letters 4, 1984); for several slow ones that is open (Koole, The slow-server problem with multiple slow servers, Queueing
-Systems 100, 2022).
+Whoever takes a slow slot cannot be taken back when a faster one is free a moment later. With one fast and one slow
+server the mean time is least where the slow one is left alone until the line is longer than a threshold (Lin and Kumar,
+Optimal control of a queueing system with two heterogeneous servers, IEEE TAC 29, 1984; Walrand, A note on it, Systems
+and Control Letters 4, 1984); for several slow ones that is open (Koole, The slow-server problem with multiple slow
+servers, Queueing Systems 100, 2022).
 
-Here a slow slot is left alone while its time is longer than what the faster ones take for all who are under way there and
-all who wait. That is the best threshold of two where requests are few, for any it needs no rate of arrivals, and it is no
-shorter than the best: what is sent to slow slots is what p99 is made of. The slot then goes to the last in line, for whom
-waiting is the longest.
+Here a slow slot is left alone while its time is longer than what the faster ones take for all who are under way there
+and all who wait. That needs no rate of arrivals. Of two servers it is the best threshold where requests are few, and
+longer than the best where they are many: what is sent to slow slots is what p99 is made of. The slot then goes to the
+last in line, for whom waiting is the longest.
 """
 
 from collections.abc import Sequence

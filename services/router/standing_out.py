@@ -26,7 +26,7 @@ LOSS: Final = math.log(RATIO)
 FORGET_S: Final = 10.0
 """Time constant by which the sum of a replica fades that has nothing to do: from `MOST` it is tried again after 7 s."""
 LOST: Final = 8.0
-"""An attempt that takes so many times as long as its replica's others may be lost: of exponential times one in 3,000."""
+"""An attempt that takes so many times as long as its replica's others may be lost; of exponential times 1 in 3,000."""
 SAMPLES: Final = 5
 """Answers that a mean must rest on to count for the fleet."""
 MEMORY: Final = 0.02

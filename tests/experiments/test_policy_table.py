@@ -17,7 +17,7 @@ from tests.running import ROOT
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("gray failure", 1.3), ("hang", 1.15), ("blackhole", 1.15), ("kill", 1.15), ("speeds 1, 1, 0.5, 0.25", 1.35)],
+    [("gray failure", 1.3), ("hang", 1.15), ("blackhole", 1.15), ("kill", 1.15), ("speeds 1, 1, 0.5, 0.25", 1.25)],
 )
 def test_adaptive_stays_near_the_floor_under_every_fault(name, most):
     runs = [measured("adaptive", CASES[name], seed) for seed in range(1, 21)]
@@ -33,7 +33,7 @@ def test_adaptive_costs_nothing_where_nothing_is_wrong():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("policy", "most"), [("adaptive", 1.21), ("late_binding", 1.17)])
+@pytest.mark.parametrize(("policy", "most"), [("adaptive", 1.17), ("late_binding", 1.17)])
 def test_who_is_told_the_true_speeds_is_nearer_the_floor(policy, most):
     """Told that a slow replica is slow, and then finding it out, a policy that counted both was at 1.3."""
     told = CASES["speeds 1, 1, 0.5, 0.25"]._replace(rate_rps=70.0, is_told=True)

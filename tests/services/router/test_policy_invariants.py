@@ -10,6 +10,7 @@ from services.router import held_back, policies
 from services.router.dispatch import Dispatcher, NoReplicaError
 from services.router.fleet import REASONS, Fleet
 from services.router.policies import OUTCOMES, POLICIES, Report, RequestInfo
+from services.router.policies.adaptive import Adaptive
 from services.router.policy import SPARE
 from services.router.settings import LimitSettings, RouterSettings
 from services.router.standing_out import told_speeds
@@ -209,18 +210,20 @@ def test_whoever_asks_is_answered_once_whatever_line_and_limits_there_are(name, 
 @settings(max_examples=60, deadline=None)
 def test_nobody_waits_by_default_where_a_slot_is_free_at_the_fastest_or_a_tick_after_all_are_alike(script, seed):
     world = World("adaptive", seed, slow_start_s=0.0)
+    assert isinstance(world.policy, Adaptive)
+    outliers = world.policy._outliers
     world.play(script)
     world.fleet.tick(world.now)
     offered = world.fleet.candidates()
     if world.in_line:
         assert all(replica.concurrency for replica in offered)
         told = told_speeds(offered)
-        fastest = [each for each in offered if each.id not in told and not world.policy._outliers.times(each.id, world.now)[1]]
+        fastest = [each for each in offered if each.id not in told and not outliers.times(each.id, world.now)[1]]
         assert all(each.in_flight >= each.concurrency for each in fastest)
     for replica in list(offered):
         world.fleet.put(replica.id, world.now, weight=1.0, concurrency=1)
     world.wait(60.0)  # what stood out is forgotten where nothing is under way, and is all there is where something is
-    still = [world.policy._outliers.times(each.id, world.now)[1] for each in world.fleet.candidates()]
+    still = [outliers.times(each.id, world.now)[1] for each in world.fleet.candidates()]
     assert any(still) or not world.in_line
 
 
