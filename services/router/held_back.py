@@ -39,11 +39,11 @@ def slot(fleet: Sequence[Seen], waiting: float, reason: str) -> Pick | None:
                 best, least = replica, place
     if best is None:
         return None
-    rate, under_way = 0.0, 0
-    for replica, slots, cost, _ in fleet:
+    rate, taken = 0.0, 0
+    for _, slots, cost, _ in fleet:
         if cost < least[0]:
             rate += slots / cost
-            under_way += replica.in_flight
-    if not under_way:
+            taken += slots
+    if not taken:
         return Pick(best, reason)
-    return None if waiting + 1 + under_way < least[0] * rate else Pick(best, "held", for_last=True)
+    return None if waiting + 1 + taken < least[0] * rate else Pick(best, "held", for_last=True)
