@@ -30,7 +30,8 @@ LET_IN = ",unsupported_method,missing_required_header,ignored_auth"
 def held(url, place, checks, token=None, phases="examples,coverage,fuzzing", examples=10):
     """Schemathesis, so many examples an operation and the same ones every time; it leaves its files in `place`."""
     program = Path(sys.executable).with_name("schemathesis")
-    arguments = [f"{url}/openapi.json", "--max-examples", str(examples), "--generation-deterministic", "--request-timeout", "10"]
+    arguments = [f"{url}/openapi.json", "--max-examples", str(examples), "--generation-deterministic"]
+    arguments += ["--request-timeout", str(AT_MOST_S)]  # a restart is answered when the replica is up
     arguments += ["--phases", phases, "--checks", checks, "--continue-on-failure", "--no-color"]
     if token is not None:
         arguments += ["--header", f"Authorization: Bearer {token}"]
