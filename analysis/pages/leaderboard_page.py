@@ -89,8 +89,9 @@ def _about(board: Board, same: list[Same], width_px: int) -> tuple[list[str], li
 
 
 def _named(row: Row) -> str:
-    about = "" if row.label.startswith("p99 over the floor's") else f" ({row.label})"
-    return "\n".join(textwrap.fill(text, LABEL_CHARACTERS) for text in (row_label(row), about.strip()) if text)
+    about = "" if row.label.startswith("p99 over the floor's") else f"({row.label})"
+    parts = [*row_label(row).split(", "), about]
+    return "\n".join(textwrap.fill(text, LABEL_CHARACTERS) for text in parts if text)
 
 
 def _cell(axes: Axes, x: int, y: int, row: Row, cell: Cell) -> None:

@@ -156,7 +156,7 @@ class Board:
     def title(self) -> str:
         """What it is about, in a few words."""
         suite = self.protocol.suite
-        named = suite if len(suite) <= LONGEST_SUITE else f"{len(self.rows)} pathologies"
+        named = suite if len(suite) <= LONGEST_SUITE else _counted(self.rows)
         return f"{named}: {len(self.protocol.arms)} arms, {'simulated' if self.protocol.is_virtual else 'live'}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -187,10 +187,15 @@ def verdict(rows: Sequence[Row], standings: Sequence[Standing], family: str, mis
     errs = "such boards hold a wrong verdict anywhere" if family == "board" else "such rows hold a wrong verdict"
     rest = f"; {undecided} undecided" if undecided else ""
     of = f"With {missing:,} run(s) missing, of" if missing else "Of"
-    counted = "1 pathology" if len(judged) == 1 else f"{len(judged)} pathologies"
-    text = f"{of} {counted}: {'; '.join(parts)}{rest}. At most 5 % of {errs}."
+    text = f"{of} {_counted(judged)}: {'; '.join(parts)}{rest}. At most 5 % of {errs}."
     losers = [f"{s.arm} ({s.loses_more})" for s in standings if s.loses_more]
     return text + (f" Not best for what they lose: {', '.join(losers)}." if losers else "")
+
+
+def _counted(rows: Sequence[Row]) -> str:
+    """How many rows there are, in words."""
+    many = "pathology" if len(rows) == 1 else "pathologies"
+    return f"{len(rows)} {many}" if rows[0].plan.replicas is None else f"{len(rows)} pathologies and sizes of the fleet"
 
 
 def relative(pack: Path, folder: Path) -> str:

@@ -17,6 +17,8 @@ SIGNS: dict[State, str] = {
     "no verdict": "no verdict (A/A)",
 }  # fmt: skip
 """A cell's state in a word or two."""
+LEAST_SHARE = 0.00005
+"""That two digits of a percentage show; below it requests are counted."""
 PLAIN: tuple[State, ...] = ("undecided", "worse")
 """States of a cell that need no word where who is best, or among whom it is undecided, stands at the row's end."""
 NOT_YET = "not yet"
@@ -69,6 +71,8 @@ def lost_told(row: Row, cell: Cell, *, spanned: bool = True) -> str:
     """What a cell lost; empty where nothing was, and where the measure holds it."""
     if row.is_in_time or not cell.seeds or not cell.lost_requests or cell.lost.value is None:
         return ""
+    if cell.lost.value < LEAST_SHARE:
+        return f"{cell.lost_requests:,} of {cell.requests:,} lost" if spanned else f"{cell.lost_requests:,} lost"
     span = _interval(cell.lost, _finely, is_ratio=False) if spanned else ""
     return f"lost {_finely(cell.lost.value)} % {span}".strip()
 
