@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -13,13 +14,13 @@ from analysis.comparison.arms import ComparisonError
 from analysis.comparison.verdicts import Smallest
 from analysis.pages import leaderboard_page
 from analysis.standings import same, series
-from analysis.standings.board import Cell, Spanned
+from analysis.standings.board import Cell, Spanned, verdict
 from analysis.standings.gathering import CellRuns
 from analysis.standings.judging import judge_board, mean_rank
 from analysis.standings.measures import IN_TIME
 from analysis.standings.protocol import read_protocol
 from analysis.standings.same import groups_of, is_false, labelled
-from analysis.standings.text import left_out, markdown, short_markdown, value_told
+from analysis.standings.text import left_out, lost_told, markdown, short_markdown, value_told
 from record.files import FolderError
 from tests.analysis.boards import PACK, cell, one, protocol, rng_of, scattered
 
@@ -270,6 +271,22 @@ def test_of_a_pack_that_is_not_whole_it_is_said_in_a_line_what_was_not_come_to()
 def test_a_ratio_is_told_to_three_digits(value, told):
     row = board_of(cells_of({"a": [value] * 3, "b": [value] * 3}), ["a", "b"], seeds=3).rows[0]
     assert value_told(row, row.cell("a"), spanned=False) == told
+
+
+def test_requests_that_a_percentage_does_not_show_are_counted():
+    """25 of 690,432 are 0.0036 %, which two digits show as none; 73 of 86,381 are 0.08 %."""
+    row = board_of(cells_of({"a": [1.1] * 3, "b": [1.1] * 3}), ["a", "b"], seeds=3).rows[0]
+    few = replace(row.cell("a"), lost=Spanned(25 / 690_432, 0.0, 0.001), lost_requests=25, requests=690_432)
+    assert lost_told(row, few) == "25 of 690,432 lost" and lost_told(row, few, spanned=False) == "25 lost"
+    some = replace(few, lost=Spanned(73 / 86_381), lost_requests=73, requests=86_381)
+    assert lost_told(row, some) == lost_told(row, some, spanned=False) == "lost 0.08 %"
+
+
+def test_sizes_of_a_fleet_are_told_as_such():
+    cells = cells_of({"a": [1.1] * 3, "b": [1.1] * 3})
+    board = board_of(cells, ["a", "b"], seeds=3)
+    sized = replace(board.rows[0], plan=replace(board.rows[0].plan, replicas=64))
+    assert verdict([sized] * 3, board.standings, "board", 0).startswith("Of 3 pathologies and sizes of the fleet: ")
 
 
 def test_six_arms_are_as_wide_as_a_readme_is_shown(tmp_path):
