@@ -109,9 +109,11 @@ def test_hedging_in_the_second_tiers_router_cuts_the_tail_of_a_fan_out_tenfold_f
         found[after_s] = float(np.quantile(stack.load.sojourn_s()[100:], share)) * 1e3, calls["attempts"] / calls["calls"]
     (slow_ms, once), (fast_ms, more) = found[None], found[0.010]
     assert once == 1.0 and more == pytest.approx(1.02, abs=0.005)
-    assert slow_ms == pytest.approx(all_within_ms(share, fanout), rel=0.5)
-    assert fast_ms == pytest.approx(all_within_ms(share, fanout, hedged_after_ms=10), rel=0.3)
-    assert slow_ms / fast_ms > 6
+    slow_expected_ms, fast_expected_ms = all_within_ms(share, fanout), all_within_ms(share, fanout, hedged_after_ms=10)
+    assert slow_ms == pytest.approx(slow_expected_ms, rel=0.5)
+    assert fast_ms == pytest.approx(fast_expected_ms, rel=0.3)
+    # 9.2 by the formula; the slow tail rests on eleven requests, and on which replica drew them.
+    assert slow_ms / fast_ms > 0.5 * slow_expected_ms / fast_expected_ms
 
 
 def test_a_cache_that_has_everything_spares_every_call():
