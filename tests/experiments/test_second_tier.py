@@ -99,7 +99,7 @@ def test_hedging_in_the_second_tiers_router_cuts_the_tail_of_a_fan_out_tenfold_f
     """The same calls as in that BigTable, fewer a request, at a lower percentile, where simulating is affordable."""
     fanout, share, found = 50, 0.99, {}
     for after_s in (None, 0.010):
-        config = called(1200, fanout, mean_ms=MEDIAN_MS * math.exp(SIGMA**2 / 2), distribution="lognormal", sigma=SIGMA)
+        config = called(4100, fanout, mean_ms=MEDIAN_MS * math.exp(SIGMA**2 / 2), distribution="lognormal", sigma=SIGMA)
         config.tier.demand.replica_noise = 1.0
         config.tier.router.health.enabled = False
         if after_s is not None:
@@ -109,11 +109,9 @@ def test_hedging_in_the_second_tiers_router_cuts_the_tail_of_a_fan_out_tenfold_f
         found[after_s] = float(np.quantile(stack.load.sojourn_s()[100:], share)) * 1e3, calls["attempts"] / calls["calls"]
     (slow_ms, once), (fast_ms, more) = found[None], found[0.010]
     assert once == 1.0 and more == pytest.approx(1.02, abs=0.005)
-    slow_expected_ms, fast_expected_ms = all_within_ms(share, fanout), all_within_ms(share, fanout, hedged_after_ms=10)
-    assert slow_ms == pytest.approx(slow_expected_ms, rel=0.5)
-    assert fast_ms == pytest.approx(fast_expected_ms, rel=0.3)
-    # 9.2 by the formula; the slow tail rests on eleven requests, and on which replica drew them.
-    assert slow_ms / fast_ms > 0.5 * slow_expected_ms / fast_expected_ms
+    assert slow_ms == pytest.approx(all_within_ms(share, fanout), rel=0.5)
+    assert fast_ms == pytest.approx(all_within_ms(share, fanout, hedged_after_ms=10), rel=0.3)
+    assert slow_ms / fast_ms > 6  # 9.2 by the formula; the slow tail rests on forty requests
 
 
 def test_a_cache_that_has_everything_spares_every_call():
