@@ -232,7 +232,7 @@ def test_nobody_waits_by_default_where_a_slot_is_free_at_the_fastest_or_a_tick_a
 @settings(max_examples=25, deadline=None)
 def test_nobody_who_is_in_rotation_and_well_starves(name, script, seed):
     """Whatever was before: with 40 requests under way at a time for a virtual minute everybody has its turn."""
-    world = World(name, seed)
+    world = World(name, seed, LimitSettings(standing_share=0))  # where nothing ends a line is refused, and nobody picked
     world.play(script)
     world.rest()
     world.wait(30.0)
