@@ -21,7 +21,7 @@ EXPORTERS = Point(__name__, __path__, "exporters", "--to", ("render",), ("file",
 KEY = "X-Aegis-Key"
 """The header that `policy=consistent_hash` goes by."""
 LOOKS_AT = {
-    "adaptive": "an ejection by how much its latency stands out from the fleet's",
+    "adaptive": "an ejection by how much its latency stands out from the fleet's, and one line where slots are slower",
     "c3": "latency and queues as replicas report them",
     "join_idle_queue": "who has said to be idle",
     "late_binding": "one line at the router, from which a request goes where a slot is free",
