@@ -44,8 +44,8 @@ class Known:
     """What is known of one replica; times in seconds, per place in its line where they are samples."""
 
     __slots__ = (
-        "answers", "count", "firsts", "idle_since", "largest", "mean_s", "oldest", "share", "share_began", "shares",
-        "starts", "sum", "total_s",
+        "answers", "count", "failed_s", "failures", "firsts", "idle_since", "largest", "mean_s", "oldest", "share",
+        "share_began", "shares", "starts", "sum", "total_s",
     )  # fmt: skip
 
     def __init__(self, now: float) -> None:
@@ -66,6 +66,8 @@ class Known:
         self.total_s = 0.0
         self.count = 0
         """Time and answers since the sum was last 0."""
+        self.failures = self.failed_s = 0.0
+        """What failed attempts have brought of the sum and of the time."""
         self.idle_since = now
 
 
@@ -104,7 +106,9 @@ class StandingOut:
             known = self.known[id_] = Known(now)
         if not known.starts:
             if known.sum:
-                known.sum *= math.exp((known.idle_since - now) / FORGET_S)
+                kept = math.exp((known.idle_since - now) / FORGET_S)
+                known.sum *= kept
+                known.failures *= kept
             known.share = known.share_began = known.largest = 0.0
             known.oldest = now
         if places == 1.0:
@@ -149,14 +153,21 @@ class StandingOut:
         if fleet_s <= 0:
             return
         times = sample / fleet_s
-        evidence = known.sum + (GAIN * (times if times < LONGEST else LONGEST) - (LOSS if answered else 0.0))
+        gain = GAIN * (times if times < LONGEST else LONGEST)
+        evidence = known.sum + (gain - (LOSS if answered else 0.0))
         if evidence <= 0:
-            known.sum = known.total_s = 0.0
+            known.sum = known.total_s = known.failures = known.failed_s = 0.0
             known.count = 0
             return
         known.total_s += sample
         known.count += answered
-        known.sum = evidence if evidence < self._most else self._most
+        if failed:
+            known.failures += gain
+            known.failed_s += sample
+        if evidence > self._most:  # of all that was found so much is kept
+            known.failures *= self._most / evidence
+            evidence = self._most
+        known.sum = evidence
 
     def times(self, id_: str, now: float) -> tuple[float, bool]:
         """How many times as slow as its fleet a replica is taken to be, and whether it stands out."""
@@ -192,12 +203,17 @@ class StandingOut:
 
     def ended(self, id_: str, now: float) -> tuple[float, int]:
         """How many times as slow as its fleet a replica was in what has ended there, 1 where that is no evidence; and
-        how many of the attempts under way have taken `LOST` times as long as that: their slots may be free."""
+        how many of the attempts under way have taken `LOST` times as long as that: their slots may be free.
+
+        Who fails is not slow: whoever waited for it to be free would get no answer the sooner.
+        """
         known, fleet_s, slow = self.known.get(id_), self.fleet_s, 1.0
         if known is None or fleet_s <= 0:
             return slow, 0
-        if known.sum * (1.0 if known.starts else math.exp((known.idle_since - now) / FORGET_S)) >= self._limit:
-            slow = max(1.01, (known.total_s + PRIOR * fleet_s) / ((max(known.count, 1) + PRIOR) * fleet_s))
+        kept = 1.0 if known.starts else math.exp((known.idle_since - now) / FORGET_S)
+        if (known.sum - known.failures) * kept >= self._limit:
+            total_s, count = known.total_s - known.failed_s, max(known.count, 1)
+            slow = max(1.01, (total_s + PRIOR * fleet_s) / ((count + PRIOR) * fleet_s))
         long_s = LOST * slow * fleet_s
         return slow, sum((now - began) * share > long_s for began, share in known.starts)
 

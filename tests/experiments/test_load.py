@@ -206,7 +206,7 @@ def test_a_signal_keeps_what_was_measured(tmp_path, number):
     with serving(answer) as server:
         load = Load(tmp_path, [server.url], schedule(duration_s=60.0))
         load.start()
-        wait_for(lambda: len(server.seen) > 20, "requests were sent")
+        wait_for(lambda: len(server.seen) > 60, "requests were sent")  # the last of them may not be answered
         load.processes[0].send_signal(number)
         rows = load.end()
     assert 20 <= len(rows) < 3000 and (rows["outcome"] == "ok").sum() >= 20

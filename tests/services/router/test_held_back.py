@@ -169,7 +169,7 @@ def test_whoever_waits_is_bound_by_the_next_tick_when_weights_say_no_more_that_o
     assert not bench.waits and there(bench, "slow")
 
 
-def standing_out(slots=1):
+def standing_out(slots=1, slow=(10 * S, "ok")):
     """Three replicas told nothing of, one of which has been ten times as slow; idle since the moment that is given."""
     bench, now = Bench(0, None, "adaptive"), 0.0
     for id_ in ("r1", "r2", "slow"):
@@ -177,10 +177,10 @@ def standing_out(slots=1):
     for _ in range(30):
         bench.policy.pick(bench.fleet.candidates(), RequestInfo("", None, 1), now)
         for replica in bench.fleet.candidates():
-            latency_s = 10 * S if replica.id == "slow" else S
+            latency_s, outcome = slow if replica.id == "slow" else (S, "ok")
             bench.policy.on_start(replica, now)
             now += latency_s
-            bench.policy.on_finish(replica, "ok", latency_s, now)
+            bench.policy.on_finish(replica, outcome, latency_s, now)
     return bench, now
 
 
@@ -215,6 +215,31 @@ def test_by_silence_alone_nobody_is_held_back_since_what_is_lost_on_its_way_take
     for moment in range(1, 40):
         bench.ask(f"later {moment}", now + moment * S)
     assert not bench.waits and bench.fleet.picks["standing_out"]
+
+
+@pytest.mark.parametrize("outcome", ["error", "overloaded"])
+def test_nobody_waits_for_slots_of_one_that_fails_since_it_would_fail_him_no_less_soon(outcome):
+    """Full replicas that queue nobody refuse at once: their slots are as fast as any."""
+    bench, now = standing_out(slow=(S / 10, outcome))
+    lined_up(bench, 12, now)
+    assert not bench.waits and bench.fleet.picks["standing_out"]
+
+
+def test_a_slow_one_that_has_failed_as_well_is_held_back_once_its_answers_have_said_so():
+    bench, now = standing_out()
+    for _ in range(3):
+        bench.policy.on_start(bench.fleet.replicas["slow"], now)
+        bench.policy.on_finish(bench.fleet.replicas["slow"], "error", 0.0, now)
+    lined_up(bench, 5, now)
+    assert not bench.waits
+    for _ in range(12):
+        bench.policy.on_start(bench.fleet.replicas["slow"], now)
+        now += 10 * S
+        bench.policy.on_finish(bench.fleet.replicas["slow"], "ok", 10 * S, now)
+    for number in range(5):
+        bench.answer(number, now)
+    lined_up(bench, 5, now)
+    assert not there(bench, "slow") and bench.waits == [2, 3, 4]
 
 
 def test_an_attempt_that_takes_eight_times_as_long_as_its_replica_does_is_taken_for_lost_and_its_slot_for_free():
