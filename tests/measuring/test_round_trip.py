@@ -23,8 +23,9 @@ CASES = {
     "a slow replica": (0.7, SLOW),
 }
 """Utilisation, and the speed of the last replica."""
-SHORT = [("nginx", "a slow replica"), ("envoy", "utilisation 0.7")]
-"""What `make verify` measures; all of them: `pytest tests/measuring/test_round_trip.py`, some ten minutes."""
+SHORT = [("nginx", "utilisation 0.7"), ("envoy", "utilisation 0.7")]
+"""What `make verify` measures; all of them: `pytest tests/measuring/test_round_trip.py`, some ten minutes. A slow replica
+is known to 6 % of its speed after 50 s, so that the p99 of such a fleet may be further off than 10 % (docs/what-if.md)."""
 EACH = [
     pytest.param(name, case, marks=() if (name, case) in SHORT else pytest.mark.long)
     for name in ("nginx", "envoy")
