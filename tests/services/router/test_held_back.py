@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from services.router import held_back
-from services.router.policies import RequestInfo
+from services.router.policies import Outcome, RequestInfo
 from services.router.settings import LimitSettings
 from services.router.standing_out import FORGET_S, LIMIT, LOST, MOST
 from tests.services.router.test_policies import fleet
 from tests.services.router.test_waiting import Bench, S
 
+OK: Outcome = "ok"
 BOUND = 80
 """Of a line in the dynamic programme; at the rates here nobody comes near it."""
 
@@ -169,7 +170,7 @@ def test_whoever_waits_is_bound_by_the_next_tick_when_weights_say_no_more_that_o
     assert not bench.waits and there(bench, "slow")
 
 
-def standing_out(slots=1, slow=(10 * S, "ok")):
+def standing_out(slots=1, slow=(10 * S, OK)):
     """Three replicas told nothing of, one of which has been ten times as slow; idle since the moment that is given."""
     bench, now = Bench(0, None, "adaptive"), 0.0
     for id_ in ("r1", "r2", "slow"):
@@ -177,7 +178,7 @@ def standing_out(slots=1, slow=(10 * S, "ok")):
     for _ in range(30):
         bench.policy.pick(bench.fleet.candidates(), RequestInfo("", None, 1), now)
         for replica in bench.fleet.candidates():
-            latency_s, outcome = slow if replica.id == "slow" else (S, "ok")
+            latency_s, outcome = slow if replica.id == "slow" else (S, OK)
             bench.policy.on_start(replica, now)
             now += latency_s
             bench.policy.on_finish(replica, outcome, latency_s, now)
