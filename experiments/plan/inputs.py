@@ -99,12 +99,20 @@ def _places(config: Config) -> Iterator[_Place]:
 
 
 def _input(key: str, file: str) -> Input:
+    return {"key": key, "file": file, "bytes": Path(file).stat().st_size, "sha256": sha256_of(file)}
+
+
+def sha256_of(file: str) -> str:
+    """Of a file's content, in hexadecimal digits; of one that stays as it is once, whatever runs of a sweep take it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     about = Path(file).stat()
-    return {"key": key, "file": file, "bytes": about.st_size, "sha256": _sha256(file, about.st_mtime_ns, about.st_size)}
+    return _sha256(file, about.st_mtime_ns, about.st_size)
 
 
 @lru_cache(16)
 def _sha256(file: str, _changed_ns: int, _size: int) -> str:
-    """Of a file that stays as it is once, whatever runs of a sweep take it."""
     with Path(file).open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()

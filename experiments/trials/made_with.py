@@ -1,12 +1,12 @@
 """What a pack is measured with, and that it goes on with nothing else: a board is about one state of everything."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.standings.versions import CODE, COMMIT, NAME, Versions, changed, read_versions, shown
 from experiments.plan.config import ConfigError
 from experiments.plan.data_planes import arm_of
+from experiments.plan.inputs import sha256_of
 from experiments.plan.outside import plugins_of
 from experiments.trials.planning import Planned
 from record.files import write_json
@@ -86,15 +86,11 @@ def _programs(first: Planned) -> dict[str, str]:
         if config.stands_in and config.router is not None and arm not in found:
             plane = arm_of(config.router)
             found[arm] = plane.version()
-            found[f"{arm}'s program"] = _digest(Path(plane.program()))  # a new build may call itself as the old one did
+            # A new build may call itself as the old one did.
+            found[f"{arm}'s program"] = sha256_of(plane.program())[:DIGITS]
         for plugin in plugins_of(config, job.plan.faults):
             found[f"{plugin['key']}={plugin['name']}"] = plugin["sha256"]
     return found
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
 
 
 def _why(before: list[dict[str, str]], now: Versions) -> str:

@@ -198,8 +198,11 @@ class StandingOut:
                 return 1 + 0.01 * evidence / limit, False
         elif evidence < limit or (evidence := evidence * math.exp((known.idle_since - now) / FORGET_S)) < limit:
             return ALIKE
-        slow = (known.total_s + pending_s + PRIOR * fleet_s) / ((max(known.count, 1) + PRIOR) * fleet_s)
-        return max(1.01, slow), True
+        return self._slowness(known.total_s + pending_s, known.count), True
+
+    def _slowness(self, total_s: float, count: int) -> float:
+        """How many times as slow as its fleet one is taken to be that stands out."""
+        return max(1.01, (total_s + PRIOR * self.fleet_s) / ((max(count, 1) + PRIOR) * self.fleet_s))
 
     def ended(self, id_: str, now: float) -> tuple[float, int]:
         """How many times as slow as its fleet a replica was in what has ended there, 1 where that is no evidence; and
@@ -212,8 +215,7 @@ class StandingOut:
             return slow, 0
         kept = 1.0 if known.starts else math.exp((known.idle_since - now) / FORGET_S)
         if (known.sum - known.failures) * kept >= self._limit:
-            total_s, count = known.total_s - known.failed_s, max(known.count, 1)
-            slow = max(1.01, (total_s + PRIOR * fleet_s) / ((count + PRIOR) * fleet_s))
+            slow = self._slowness(known.total_s - known.failed_s, known.count)
         long_s = LOST * slow * fleet_s
         return slow, sum((now - began) * share > long_s for began, share in known.starts)
 
