@@ -31,7 +31,7 @@ from experiments.runner.supervision import Interrupted, say
 from experiments.trials.arms import parse_arms
 from experiments.trials.grids import read_grids
 from experiments.trials.made_with import Held
-from experiments.trials.measuring import Campaign, Trial, cores, expected_s, in_order
+from experiments.trials.measuring import Campaign, Trial, cores, drawn, expected_s, in_order
 from experiments.trials.planning import Asked, Planned, planned
 from experiments.trials.suites import ALL, scenarios_of
 from experiments.trials.tuning import Tuning, tuned_arms
@@ -117,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--aa", type=int, default=0, metavar="GROUPS",
         help="each arm against itself: groups of as many pairs as the board has, a pathology; live 1")
     add("--tune", type=Path, metavar="GRID", help="tune every arm first, by a grid as conf/tuning.yaml")
+    add("--tune-suite", metavar="SUITE", help="pathologies that arms are tuned under (default: of --suite)")
     add("--tune-tries", type=int, metavar="N", help=f"settings of each arm, its own among them (default {TUNE_TRIES})")
     add("--tune-seeds", type=int, metavar="N", help=f"runs of each setting and pathology (default {TUNE_SEEDS})")
     add("--processes", type=int, default=cores(), metavar="N", help="of simulated runs at once (default: cores)")
@@ -155,10 +156,12 @@ def _asked(chosen: argparse.Namespace) -> tuple[Asked, Tuning | None]:
     if chosen.tune is not None:
         read_grids(chosen.tune)
     asked = Asked(scenarios_of(chosen.suite), arms, tuple(chosen.words), chosen.duration, sizes)
-    tuning = None if chosen.tune is None else Tuning(
-        chosen.tune, chosen.tune_tries or TUNE_TRIES, chosen.tune_seeds or TUNE_SEEDS
-    )  # fmt: skip
-    return asked, tuning
+    if chosen.tune is None:
+        if chosen.tune_suite is not None:
+            raise ConfigError(f"--tune-suite={chosen.tune_suite}: goes with --tune")
+        return asked, None
+    suite = asked.scenarios if chosen.tune_suite is None else scenarios_of(chosen.tune_suite, "--tune-suite")
+    return asked, Tuning(chosen.tune, chosen.tune_tries or TUNE_TRIES, chosen.tune_seeds or TUNE_SEEDS, suite)
 
 
 def _protocol(chosen: argparse.Namespace, asked: Asked, first: Planned, typed: Sequence[str]) -> Protocol:
@@ -230,7 +233,9 @@ def _gone_on_with(pack: Path, protocol: Protocol) -> Protocol:
 
 
 def _trials(protocol: Protocol, first: Planned) -> list[Trial]:
-    """The runs of the board and of arms against themselves; where those are as many as the board's, beside them."""
+    """The runs of the board and of arms against themselves; live each of these in the board's block of its seed and
+    pathology, all in an order drawn from both.
+    """
     from analysis.standings.same import seeds_of
 
     measures = {row.name: row.measure for row in protocol.rows}
@@ -244,8 +249,10 @@ def _trials(protocol: Protocol, first: Planned) -> list[Trial]:
     again = in_order(first.jobs, seeds_of(protocol), SAME, measures, is_virtual=is_virtual)
     if is_virtual:
         return [*board, *again]
-    by_seed = [[trial for trial in both if trial.seed == seed] for seed in protocol.seeds for both in (board, again)]
-    return [trial for trials in by_seed for trial in trials]
+    blocks: dict[tuple[int, str], list[Trial]] = {}
+    for trial in (*board, *again):  # as near to each other as the board's own pairs are
+        blocks.setdefault((trial.seed, trial.row), []).append(trial)
+    return [trial for (seed, row), block in blocks.items() for trial in drawn(block, seed, row)]
 
 
 def _show(protocol: Protocol, trials: Sequence[Trial]) -> None:

@@ -42,6 +42,8 @@ from services.router.settings import RouterSettings
 
 DATA_PLANES = Point(__name__, __path__, "data_planes", "data_plane", ("command", "began", "program"), ("package",))
 HOST = "127.0.0.1"
+SLOW_START_S = 5.0
+"""As `policy=adaptive`, of Aegis' router, has it."""
 OURS = "aegis"
 """The one that runs take where none is named: Aegis' own router."""
 NOWHERE = Upstream("nobody", HOST, 1)
@@ -96,7 +98,7 @@ class Front:
 
     def exported(self, name: str, lines: Sequence[str] = (), **options: int) -> Exported:
         """What the exporter `name` makes of this: `least_request`, its options, and lines of one's own."""
-        policy: dict[str, Any] = {"name": "least_request", **options}
+        policy: dict[str, Any] = {"name": "least_request", "slow_start_s": SLOW_START_S, **options}
         exporter: Exporter = EXPORTERS.create(name, {})
         told: dict[str, Any] = {"lines": tuple(lines), "algorithm": self.algorithm}
         return exporter.render(Deployment(HOST, self.port, self.replicas or (NOWHERE,), self.settings, policy, **told))

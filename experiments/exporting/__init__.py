@@ -137,6 +137,17 @@ def policy_lost(policy: Mapping[str, Any], instead: str) -> str:
     return f"there is no policy={name}{about}; here {instead}"
 
 
+def slow_start_s(deployment: Deployment) -> float:
+    """Over how many seconds one that comes gets its share; 0 = at once."""
+    return float(deployment.policy.get("slow_start_s", 0))
+
+
+def slow_start_lost(deployment: Deployment) -> Iterator[str]:
+    """What a program without a slow start does otherwise."""
+    if slow_start_s(deployment) > 0:
+        yield "one that joins or comes back gets its whole share at once (policy.slow_start_s)"
+
+
 def handling_lost(deployment: Deployment) -> Iterator[str]:
     """What the run had and the router can, and no other program here."""
     settings = deployment.settings

@@ -20,6 +20,7 @@ from experiments.exporting import (
     joined,
     milliseconds,
     policy_lost,
+    slow_start_lost,
     whole_weights,
 )
 from services.router.retries import IDEMPOTENT
@@ -170,6 +171,7 @@ def _lost(deployment: Deployment) -> Iterator[str]:
         yield f"policy.balance_factor={policy['balance_factor']:g}: nothing bounds what one server gets"
     if _weights(deployment) and not (named := _balance(deployment)).startswith(TURNS):
         yield f"{named.split()[0]} takes no weights (replica.weights)"
+    yield from slow_start_lost(deployment)
     yield from handling_lost(deployment)
     if settings.health.enabled:
         if settings.health.unhealthy_threshold > 1:

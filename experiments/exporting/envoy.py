@@ -17,6 +17,8 @@ from experiments.exporting import (
     in_comments,
     is_address,
     policy_lost,
+    slow_start_lost,
+    slow_start_s,
     whole_weights,
 )
 from services.router.retries import IDEMPOTENT
@@ -28,8 +30,17 @@ SHORTEST_BACKOFF_S = 0.001
 WEIGHTS = 1000
 MOST_REQUESTS = 10_000
 """Where nothing else limits them; Envoy's 1,024 would."""
-ALGORITHMS = ("least_request", "least_request_of_all", "round_robin", "random", "ring_hash", "maglev")
-"""The first, of the two that it draws, is its own way with least_request; the last two go by KEY."""
+ALGORITHMS = (
+    "least_request", "least_request_of_all", "least_request_slow_start", "round_robin", "random", "ring_hash", "maglev",
+)  # fmt: skip
+"""The first, of the two that it draws, is its own way with least_request; the last two go by KEY. Its slow start is a
+word of its own, since with it another balancer balances: from the moment when one has come to the next change among
+all, it goes by weights that fall with what is in flight (a schedule by earliest deadline), no draw of two.
+"""
+LEAST_BUDGET = 10
+"""Retries at a time, at the least, of a budget that counts the last seconds' requests: of the few that are under way
+20 % is none, and its own 3 lose a kill's (`max_retries: 10` of its FAQ on transient failures).
+"""
 RETRIED = [500, 502, 503, 504]
 """As the router: 503, a full queue, elsewhere."""
 
@@ -67,6 +78,8 @@ def _lost(deployment: Deployment) -> Iterator[str]:
             yield "RANDOM takes no weights: every replica gets the same share (replica.weights)"
         elif "load_balancing_policy" in balancing and policy["name"] != "weighted_utilisation":
             yield "with weights it is a weighted round robin, in which a weight falls with what is in flight"
+    if deployment.algorithm != "least_request_slow_start":
+        yield from slow_start_lost(deployment)
     yield from handling_lost(deployment)
     if settings.retry.max_attempts > 1:
         if settings.retry.budget == "window":
@@ -74,6 +87,8 @@ def _lost(deployment: Deployment) -> Iterator[str]:
         if settings.retry.budget == "throttle":
             yield "retries are a share of what is under way; there is no throttle (router.retry.budget)"
         yield "a request that may not be sent twice is not tried again, also where none of it had left"
+        if settings.retry.other_replica and "FULL_SCAN" in str(_balancing(deployment)):
+            yield "a retry goes to the same server where it alone has the fewest in flight (router.retry.other_replica)"
     if settings.limits.adaptive:
         yield "the limit on what is under way follows the least latency seen (Gradient), not its long mean (Gradient2)"
     if settings.limits.replica_requests:
@@ -95,6 +110,9 @@ def _balancing(deployment: Deployment) -> dict[str, Any]:
             return {"lb_policy": deployment.algorithm.upper()}
         case "least_request":
             return _typed("least_request", "LeastRequest", {"choice_count": 2})
+        case "least_request_slow_start":
+            window = {"slow_start_config": {"slow_start_window": _seconds(slow_start_s(deployment))}}
+            return _typed("least_request", "LeastRequest", {"choice_count": 2, **window})
         case "least_request_of_all":
             return _typed("least_request", "LeastRequest", {"selection_method": "FULL_SCAN"})
     match policy["name"]:
@@ -132,7 +150,9 @@ def _cluster(deployment: Deployment) -> dict[str, Any]:
     settings = deployment.settings
     budget = {
         "budget_percent": {"value": min(100.0, 100 * settings.retry.budget_ratio)},
-        "min_retry_concurrency": settings.retry.budget_min_concurrent,
+        "min_retry_concurrency": max(
+            settings.retry.budget_min_concurrent, LEAST_BUDGET if settings.retry.budget == "window" else 0
+        ),
     }
     most = settings.limits.replica_requests * len(deployment.upstreams) or MOST_REQUESTS
     limits = {

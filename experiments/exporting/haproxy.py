@@ -16,6 +16,7 @@ from experiments.exporting import (
     joined,
     milliseconds,
     policy_lost,
+    slow_start_s,
     whole_weights,
 )
 from services.router.retries import IDEMPOTENT
@@ -156,6 +157,8 @@ def _servers(deployment: Deployment) -> Iterator[str]:
         words.append(f"fall {health.unhealthy_threshold} rise {health.healthy_threshold}")
         if settings.ejection.enabled:
             words.append(f"observe layer7 on-error mark-down error-limit {settings.ejection.consecutive_failures}")
+    if (starts_s := slow_start_s(deployment)) > 0:
+        words.append(f"slowstart {milliseconds(starts_s)}ms")
     if deployment.policy["name"] == "late_binding":
         most = deployment.slots
     if most:

@@ -16,6 +16,7 @@ from experiments.exporting import (
     joined,
     milliseconds,
     policy_lost,
+    slow_start_lost,
     whole_weights,
 )
 from services.router.settings import RouterSettings
@@ -106,6 +107,7 @@ def _lost(deployment: Deployment) -> Iterator[str]:
         yield f"policy.choices={policy['choices']}: least_conn looks at all servers"
     if settings.health.enabled:
         yield "there are no active checks (router.health): who fails is found by failing requests"
+    yield from slow_start_lost(deployment)
     yield from handling_lost(deployment)
     if settings.ejection.enabled:
         ejection_s = settings.ejection.base_s

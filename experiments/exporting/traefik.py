@@ -22,6 +22,7 @@ from experiments.exporting import (
     joined,
     milliseconds,
     policy_lost,
+    slow_start_lost,
     whole_weights,
 )
 from services.router.settings import KEEPALIVE_S
@@ -143,6 +144,7 @@ def _lost(deployment: Deployment) -> Iterator[str]:
         yield f"policy.choices={policy.get('choices', 0)}: p2c looks at two servers"
     if len(set(whole_weights(deployment.upstreams, WEIGHTS))) > 1 and strategy in WEIGHTLESS:
         yield f"{strategy} takes no weights (replica.weights)"
+    yield from slow_start_lost(deployment)
     yield from handling_lost(deployment)
     yield from _health_lost(deployment)
     if settings.retry.max_attempts > 1:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from time import monotonic
+from typing import TypeVar
 
 from analysis.comparison.run_time import PACKED_OVERHEAD_S, SWEPT_OVERHEAD_S, span
 from analysis.standings.gathering import measured_in, tries_of
@@ -31,6 +32,7 @@ from record.schema import MANIFEST, METRICS
 
 EVERY_S = 5.0
 """A line about simulated runs so often."""
+Drawn = TypeVar("Drawn")
 KEPT = (MANIFEST, METRICS)
 """Of a simulated run, which comes out the same again: those of the first seed keep all, for their pictures."""
 
@@ -72,12 +74,17 @@ def in_order(cells: dict[tuple[str, str], Job], seeds: Sequence[int], kind: str,
     for place, seed in enumerate(seeds):
         for row in rows:
             arms = [arm for (name, arm) in cells if name == row]
-            for arm in Random(f"aegis-order-{seed}-{row}").sample(arms, len(arms)):
+            for arm in drawn(arms, seed, row):
                 number += 1
                 job = cells[row, arm].with_seed(seed, number)
                 keeps_all = not is_virtual or (kind == RUNS and place == 0)
                 trials.append(Trial(kind, row, arm, measures[row], job, keeps_all))
     return trials
+
+
+def drawn(each: Sequence[Drawn], seed: int, row: str) -> list[Drawn]:
+    """In the order of this seed and pathology."""
+    return Random(f"aegis-order-{seed}-{row}").sample(each, len(each))
 
 
 @dataclass

@@ -14,11 +14,12 @@ ALL = "pathologies"
 EVERYBODY = "all"
 
 
-def scenarios_of(suite: str) -> list[Choice]:
+def scenarios_of(suite: str, option: str = "--suite") -> list[Choice]:
     """The scenarios of a suite, in order.
 
     Args:
         suite: `pathologies`, names with commas between them, or the path of a YAML file with a list of names.
+        option: what it was typed after.
 
     Raises:
         ConfigError: there is none of such a name, or the file is no list.
@@ -26,23 +27,23 @@ def scenarios_of(suite: str) -> list[Choice]:
     known = {choice.name: choice for choice in choices("scenario")}
     if suite == ALL:
         return [choice for choice in known.values() if choice.sets.get("expect")]
-    names = _listed(Path(suite)) if suite.endswith((".yaml", ".yml")) else [n.strip() for n in suite.split(",")]
+    names = _listed(Path(suite), option) if suite.endswith((".yaml", ".yml")) else [n.strip() for n in suite.split(",")]
     for name in names:
         if name not in known:
             names_known = ", ".join(known)
-            raise ConfigError(f"--suite: {name}: must be one of {names_known}, or {ALL}: all that expect something")
+            raise ConfigError(f"{option}: {name}: must be one of {names_known}, or {ALL}: all that expect something")
     if len(set(names)) < len(names) or not names:
-        raise ConfigError(f"--suite={suite}: must name one scenario or more, each once")
+        raise ConfigError(f"{option}={suite}: must name one scenario or more, each once")
     return [known[name] for name in names]
 
 
-def _listed(path: Path) -> list[str]:
+def _listed(path: Path, option: str) -> list[str]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"--suite={path}: cannot be read ({' '.join(str(error).split())})") from error
+        raise ConfigError(f"{option}={path}: cannot be read ({' '.join(str(error).split())})") from error
     if not isinstance(content, list) or not all(isinstance(name, str) for name in content):
-        raise ConfigError(f"--suite={path}: must be a list of scenarios, as [gray_failure, hang]")
+        raise ConfigError(f"{option}={path}: must be a list of scenarios, as [gray_failure, hang]")
     return list(content)
 
 

@@ -1,8 +1,9 @@
 """Tunes every arm with the same number of tries, on seeds that the board does not have.
 
-Each try is played under every pathology. Of an arm's tries the one is chosen that loses the least (to the smallest
-share of interest), then the one that ranks best over pathologies and seeds. What that bought is measured on further
-seeds, against the arm's own settings: on those that it was chosen by, the best of several looks better than it is.
+Each try is played under every pathology of a suite, the board's own or another. Of an arm's tries the one is chosen
+that loses the least (to the smallest share of interest), then the one that ranks best over pathologies and seeds. What
+that bought is measured on further seeds, against the arm's own settings: on those that it was chosen by, the best of
+several looks better than it is.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from analysis.standings.gathering import gather_cell
 from analysis.standings.measures import IN_TIME
 from analysis.standings.protocol import TUNING, ArmPlan, fit_for_a_name
 from analysis.standings.tuned import NAME, Tuned, read_tuned
+from experiments.plan.choices import Choice
 from experiments.plan.config import ConfigError
 from experiments.sweep.job import Job
 from experiments.trials.grids import grid_of, read_grids, settings_of
@@ -42,6 +44,8 @@ class Tuning:
     tries: int
     seeds: int
     """Of each try; as many again judge the choice."""
+    scenarios: Sequence[Choice]
+    """Under which arms are tuned."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,11 @@ def tuned_arms(
         ConfigError: the grid is none, a value of it cannot be used, or the pack was tuned otherwise.
         Interrupted: by a signal.
     """
-    pack, first = held.pack, held.first
+    pack = held.pack
+    if list(tuning.scenarios) != list(asked.scenarios):
+        asked = replace(asked, scenarios=tuning.scenarios)
+        held = replace(held, first=planned(asked))
+    first = held.first
     content = read_grids(tuning.grid)
     about = {
         "grid": str(tuning.grid), "sha256": hashlib.sha256(tuning.grid.read_bytes()).hexdigest(),

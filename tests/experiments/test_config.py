@@ -48,7 +48,7 @@ def test_every_file_begins_with_a_command_that_uses_it(file, tmp_path, monkeypat
     if file == "hydra/help/aegis.yaml":
         assert first == "# python -m experiments.run --help"  # what that shows: test_keys.py
         return
-    if file == "tuning.yaml":
+    if file.startswith("tuning"):
         words = first.removeprefix("# python -m experiments.evidence ").replace("conf/", f"{CONF}/").split()
         assert evidence.main([*words, "--suite", "hang", "--dry-run"]) == 0
         return

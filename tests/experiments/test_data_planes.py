@@ -8,9 +8,10 @@ import subprocess
 from typing import Any
 
 import pytest
+from hydra import compose, initialize_config_dir
 
 from analysis.comparison.arms import arms_of
-from experiments.data_planes import DATA_PLANES, HOST, Front, Member, Standing, found, local
+from experiments.data_planes import DATA_PLANES, HOST, SLOW_START_S, Front, Member, Standing, found, local
 from experiments.data_planes.haproxy import Haproxy
 from experiments.data_planes.nginx import Nginx
 from experiments.live import standing_in
@@ -18,13 +19,15 @@ from experiments.live.registry import Registry
 from experiments.plan.check import check
 from experiments.plan.config import ConfigError
 from experiments.plan.data_planes import arms, check_installed
+from experiments.plan.resolve import resolve
 from record.shapes import has_own_router, stands_in, tells_rotation
 from services.router.settings import RouterSettings
 from tests.experiments.test_config import planned
 from tests.experiments.test_external import configured
 from tests.experiments.test_router_cost import ASKED, lacking
+from tests.exported import policy
 from tests.ports import free_row
-from tests.running import AT_MOST_S
+from tests.running import AT_MOST_S, ROOT
 
 ARMS = ("envoy", "haproxy", "nginx")
 IN_PLACE = {"router__url": None, "replicas": 4, "router__data_plane": "envoy"}
@@ -102,6 +105,38 @@ def test_the_program_takes_its_configuration_with_each_algorithm(tmp_path, name,
     answer = subprocess.run([*command, *ASKED[name]], capture_output=True, text=True, timeout=AT_MOST_S, check=False)
     assert answer.returncode == 0, answer.stderr
     assert plane.version()[0].isdigit()
+
+
+def test_envoys_slow_start_is_an_algorithm_of_its_own_and_haproxys_stands_by_each_server(tmp_path):
+    front = Front(18080, local([1024]), RouterSettings(), "", tmp_path)
+    assert policy("adaptive")["slow_start_s"] == SLOW_START_S
+    assert "slowstart 5000ms" in front.exported("haproxy").text
+    for algorithm, has_it in (("least_request", False), ("least_request_slow_start", True)):
+        exported = dataclasses.replace(front, algorithm=algorithm).exported("envoy")
+        assert ("slow_start_window: 5s" in exported.text) is has_it
+        assert any("whole share at once" in each for each in exported.lost) is not has_it
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "typed"),
+    [
+        ("nginx", "max_fails=1 fail_timeout=10s", "max_fails=4 fail_timeout=20s"),
+        ("traefik", "maxFailedAttempts: 1\n          failureWindow: 10000ms", "maxFailedAttempts: 4\n          failureWindow: 20000ms"),
+        ("caddy", "fail_duration 10000ms\n\t\tmax_fails 1", "fail_duration 20000ms\n\t\tmax_fails 4"),
+        ("haproxy", "error-limit 5", "error-limit 4"),
+        ("envoy", "base_ejection_time: 2s", "base_ejection_time: 20s"),
+    ],
+    ids=str,
+)
+def test_who_counts_failures_in_a_span_of_time_has_its_own_defaults_and_what_is_typed_holds(tmp_path, name, own, typed):
+    """nginx, ngx_http_upstream_module: max_fails 1, fail_timeout 10 s; Traefik's PassiveServerHealthCheck likewise;
+    Caddy's max_fails 1.
+    """
+    for words, text in (((), own), (("router.ejection.consecutive_failures=4", "router.ejection.base_s=20"), typed)):
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            config = resolve(compose("config", overrides=["+scenario=routed", f"router={name}", *words])).config
+        exported = Front(18080, local([1024]), config.router, "", tmp_path).exported(name).text
+        assert text in exported, exported
 
 
 def registry():

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from analysis.standings import series
-from analysis.standings.protocol import read_protocol
+from analysis.standings.protocol import RUNS, SAME, read_protocol
 from experiments import evidence
 from experiments.plan.choices import choices
 from experiments.plan.config import Config, ConfigError
@@ -23,6 +23,7 @@ from experiments.plan.tiers import ReplicaConfig
 from experiments.plan.workload import WorkloadSettings
 from experiments.trials.arms import parse_arms
 from experiments.trials.grids import grid_of, read_grids, settings_of
+from experiments.trials.planning import planned
 from experiments.trials.suites import scenarios_of, sized
 from experiments.trials.times import fitted
 from experiments.trials.tuning import Outcome, choose, gained
@@ -206,6 +207,20 @@ def test_a_pack_leaves_a_board_a_page_and_a_text_for_a_pull_request_and_is_not_m
     assert other.returncode == 2 and "was begun with another arms" in other.stderr
 
 
+def test_live_both_runs_of_an_arm_against_itself_stand_among_those_of_their_seed_and_pathology():
+    words = ["--suite", "gray_failure,hang", "--arms", "policy=adaptive,round_robin,random", "--seeds", "3", "--aa", "1"]
+    chosen = evidence._parser().parse_intermixed_args(words)
+    asked, _ = evidence._asked(chosen)
+    first = planned(asked)
+    trials = evidence._trials(evidence._protocol(chosen, asked, first, words), first)
+    blocks = [trials[at : at + 6] for at in range(0, len(trials), 6)]
+    assert [(block[0].seed, block[0].row) for block in blocks] == [(s, r) for s in (1, 2, 3) for r in ("gray_failure", "hang")]
+    for block in blocks:
+        assert len({(trial.seed, trial.row) for trial in block}) == 1
+        assert {(trial.arm, trial.kind) for trial in block} == {(a, k) for a in ("adaptive", "round_robin", "random") for k in (RUNS, SAME)}
+    assert len({tuple((trial.arm, trial.kind) for trial in block) for block in blocks}) == len(blocks)
+
+
 def test_an_earlier_pack_of_a_faster_policy_makes_the_exit_status_4(tmp_path):
     then, now = tmp_path / "then", tmp_path / "now"
     common = ("--suite", "gray_failure", "--seeds", "3", "--duration", "14", "--processes", "1")
@@ -257,6 +272,8 @@ def test_a_pack_without_a_valid_run_says_why_and_what_tries_again_and_ends_with_
         (["--arms", "policy=adaptive", "--replicas", "8,08"], "--replicas=8,08: must be different"),
         (["--arms", "policy=adaptive", "--tries", "21"], "--tries=21: must be at most 20"),
         (["--arms", "policy=adaptive", "--tune-seeds", "3"], "--tune-seeds=3: goes with --tune"),
+        (["--arms", "policy=adaptive", "--tune-suite", "hang"], "--tune-suite=hang: goes with --tune"),
+        (["--arms", "policy=adaptive", "--tune", "conf/tuning.yaml", "--tune-suite", "hangs"], "--tune-suite: hangs: must be one"),
         (["--arms", "policy=adaptive", "seed=3"], "seed=3"),
         (["--arms", "policy=adaptive", "--arms", "other: policy=random policy.choices=2"], "other: cannot be asked"),
     ],
@@ -288,6 +305,21 @@ def test_a_pack_that_was_begun_without_tuning_is_not_tuned_for_nothing(tmp_path)
     done = pack(*SMALL, "--tune", str(grid), output=tmp_path)
     assert done.returncode == 2 and "was begun without --tune" in done.stderr, done.stderr
     assert not (tmp_path / "tuning").exists()
+
+
+def test_arms_are_tuned_under_another_suite_where_one_is_named(tmp_path):
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(yaml.safe_dump({"policy": {"least_request": {"policy.choices": [2]}}}))
+    words = ("--suite", "hang", "--arms", "policy=least_request,random", "--seeds", "2", "--duration", "14", "--processes", "1",
+             "--tune", str(grid), "--tune-tries", "2", "--tune-seeds", "1", "--tune-suite", "heterogeneous")  # fmt: skip
+    done = pack(*words, output=tmp_path / "pack")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.name for path in (tmp_path / "pack" / "runs").iterdir()} == {"hang"}
+    assert {path.name for path in (tmp_path / "pack" / "tuning" / "least_request").iterdir()} == {"heterogeneous"}
+    about = json.loads((tmp_path / "pack" / "tuning.json").read_text())["about"]
+    assert [row[0] for row in about["rows"]] == ["heterogeneous"]
+    other = pack(*words[:-1], "gray_failure", output=tmp_path / "pack")
+    assert other.returncode == 2 and "was tuned otherwise" in other.stderr, other.stderr
 
 
 def test_tuning_tries_as_many_settings_for_each_arm_and_says_what_it_bought(tmp_path):

@@ -224,6 +224,28 @@ def test_what_each_program_does_otherwise_is_said():
     assert "503 or 504 is not tried again" in "\n".join(rendered("caddy").lost)
     assert not any("retr" in each for program in ("traefik", "caddy") for each in rendered(program, settings=ALL_OFF).lost)
     assert "all go to one server" in "\n".join(rendered("nginx", "consistent_hash").lost)
+    assert "to the same server where it alone" in "\n".join(rendered("envoy").lost)
+    assert "to the same server" not in "\n".join(rendered("envoy", "least_request", choices=2).lost)
+
+
+def test_who_comes_gets_its_share_by_and_by_where_the_program_can_and_else_it_is_said():
+    assert "slowstart 5000ms" in rendered("haproxy").text and "slowstart" not in rendered("haproxy", "random").text
+    assert "slowstart" not in rendered("haproxy", slow_start_s=0.0).text
+    for program in set(PROXIES) - {"haproxy"}:
+        assert any("whole share at once" in each for each in rendered(program).lost)
+        assert not any("whole share at once" in each for each in rendered(program, "random").lost)
+
+
+@pytest.mark.parametrize(
+    ("retry", "least"),
+    [({"budget": "window"}, 10), ({"budget": "concurrent"}, 3), ({"budget": "concurrent", "budget_min_concurrent": 7}, 7)],
+    ids=str,
+)
+def test_envoys_retries_are_a_share_of_what_is_under_way_but_at_least_as_many_as_a_kill_takes(retry, least):
+    """Envoy's FAQ on transient failures sets ten; three is its own default."""
+    cluster = yaml.safe_load(rendered("envoy", settings=handled(retry=retry)).text)["static_resources"]["clusters"][0]
+    budget = cluster["circuit_breakers"]["thresholds"][0]["retry_budget"]
+    assert budget == {"budget_percent": {"value": 20.0}, "min_retry_concurrency": least}
 
 
 def planned(folder, *overrides):
