@@ -30,9 +30,13 @@ SHORTEST_BACKOFF_S = 0.001
 WEIGHTS = 1000
 MOST_REQUESTS = 10_000
 """Where nothing else limits them; Envoy's 1,024 would."""
-ALGORITHMS = (
-    "least_request", "least_request_of_all", "least_request_slow_start", "round_robin", "random", "ring_hash", "maglev",
-)  # fmt: skip
+SLOW_START = "least_request_slow_start"
+DRAWN = {"least_request": 2, "least_request_of_four": 4, SLOW_START: 2}
+"""How many hosts each draws, with replacement. The more, the less is sent to a slow one; and of the nine draws of a
+retry the more are of the host that has failed at once, since nothing is in flight there: with four of four hosts 1 in
+30 such retries, with all of them every one.
+"""
+ALGORITHMS = (*DRAWN, "least_request_of_all", "round_robin", "random", "ring_hash", "maglev")
 """The first, of the two that it draws, is its own way with least_request; the last two go by KEY. Its slow start is a
 word of its own, since with it another balancer balances: from the moment when one has come to the next change among
 all, it goes by weights that fall with what is in flight (a schedule by earliest deadline), no draw of two.
@@ -78,7 +82,7 @@ def _lost(deployment: Deployment) -> Iterator[str]:
             yield "RANDOM takes no weights: every replica gets the same share (replica.weights)"
         elif "load_balancing_policy" in balancing and policy["name"] != "weighted_utilisation":
             yield "with weights it is a weighted round robin, in which a weight falls with what is in flight"
-    if deployment.algorithm != "least_request_slow_start":
+    if deployment.algorithm != SLOW_START:
         yield from slow_start_lost(deployment)
     yield from handling_lost(deployment)
     if settings.retry.max_attempts > 1:
@@ -108,11 +112,11 @@ def _balancing(deployment: Deployment) -> dict[str, Any]:
     match deployment.algorithm:
         case "round_robin" | "random" | "ring_hash" | "maglev":
             return {"lb_policy": deployment.algorithm.upper()}
-        case "least_request":
-            return _typed("least_request", "LeastRequest", {"choice_count": 2})
-        case "least_request_slow_start":
-            window = {"slow_start_config": {"slow_start_window": _seconds(slow_start_s(deployment))}}
-            return _typed("least_request", "LeastRequest", {"choice_count": 2, **window})
+        case str(name) if name in DRAWN:
+            fields: dict[str, Any] = {"choice_count": DRAWN[name]}
+            if name == SLOW_START:
+                fields["slow_start_config"] = {"slow_start_window": _seconds(slow_start_s(deployment))}
+            return _typed("least_request", "LeastRequest", fields)
         case "least_request_of_all":
             return _typed("least_request", "LeastRequest", {"selection_method": "FULL_SCAN"})
     match policy["name"]:

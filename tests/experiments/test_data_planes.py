@@ -36,7 +36,7 @@ IN_PLACE = {"router__url": None, "replicas": 4, "router__data_plane": "envoy"}
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"router__algorithm": "leastconn"}, "router.algorithm=leastconn: envoy has least_request, least_request_of_all"),
+        ({"router__algorithm": "leastconn"}, "router.algorithm=leastconn: envoy has least_request, least_request_of_four"),
         ({"router__data_plane": "aegis", "router__algorithm": "random"}, "left out with Aegis' router, which has policy"),
         ({"router__data_plane": "nope"}, "there is no nope.py in experiments/data_planes/"),
         ({"router__data_plane": "aegis_interpreted"}, "it lacks algorithms, lacks, tells"),
