@@ -12,6 +12,8 @@ from itertools import groupby
 from typing import Any
 
 from experiments.conforming.seen import Attempt, Seen, Span, Turn
+from experiments.data_planes import HOST
+from experiments.exporting import Upstream, caddy, envoy, haproxy, nginx, traefik, whole_weights
 from record.reading import Run
 from record.schema import FAULT_INJECTED, IN_ROTATION, OUT_OF_ROTATION
 
@@ -35,6 +37,11 @@ OF_DATA_PLANES: dict[tuple[str, str | None], tuple[str, dict[str, Any]]] = {
     ("nginx", "random"): ("random", {}),
 }
 """The reference of a data plane's algorithm (`router.data_plane`, `router.algorithm`), and its options."""
+WHOLE_WEIGHTS = {
+    "caddy": caddy.WEIGHTS, "envoy": envoy.WEIGHTS, "haproxy": haproxy.WEIGHTS, "nginx": nginx.WEIGHTS,
+    "traefik": traefik.WEIGHTS,
+}  # fmt: skip
+"""Data planes whose weights are whole numbers, and the largest that each takes."""
 OF_POLICIES = ("least_request", "random", "round_robin")
 """Aegis' policies that can be judged from outside; every one can by `router.decisions`."""
 
@@ -84,13 +91,23 @@ def ids_of(run: Run) -> tuple[str, ...]:
 
 
 def weights_of(run: Run) -> tuple[float, ...]:
-    """What each replica announced, in the order of `ids_of`."""
-    replica = run.manifest["config"].get("replica") or {}
+    """The weights that the proxy was given, in the order of `ids_of`.
+
+    Aegis' router has them as the replicas announce them; another one as its configuration has them, by the same
+    function that wrote that.
+    """
+    config = run.manifest["config"]
+    replica, router = config.get("replica") or {}, config.get("router") or {}
     weights = replica.get("weights") or []
     if weights == "by_speed":
         weights = replica.get("speeds") or []
     ids = ids_of(run)
-    return tuple(float(weights[int(id_[1:]) - 1]) for id_ in ids) if weights else (1.0,) * len(ids)
+    announced = [float(weights[int(id_[1:]) - 1]) for id_ in ids] if weights else [1.0] * len(ids)
+    most = WHOLE_WEIGHTS.get(router.get("data_plane") or AEGIS)
+    if most is None:
+        return tuple(announced)
+    upstreams = [Upstream(id_, HOST, 0, weight) for id_, weight in zip(ids, announced, strict=True)]
+    return tuple(map(float, whole_weights(upstreams, most)))
 
 
 def seen_of(run: Run, slack_s: float = SLACK_S) -> Seen:

@@ -11,6 +11,7 @@ import ipaddress
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, ClassVar, Protocol
 
 from services.manager.settings import ScalingSettings
@@ -110,9 +111,18 @@ def joined(host: str, port: int) -> str:
 
 
 def whole_weights(upstreams: Sequence[Upstream], most: int) -> list[int]:
-    """The weights as the whole numbers from 1 to `most` whose shares come near them, in lowest terms."""
+    """The weights as whole numbers from 1 to `most`, in lowest terms.
+
+    Of the very same ratios where there are such numbers (3 : 1 : 1 stays so, 0.5 : 0.25 is 2 : 1); else those out of a
+    hundred whose shares come near.
+    """
     largest = max(upstream.weight for upstream in upstreams)
-    whole = [max(1, round(min(most, 100) * upstream.weight / largest)) for upstream in upstreams]
+    shares = [upstream.weight / largest for upstream in upstreams]
+    exact = [Fraction(share).limit_denominator(most) for share in shares]
+    unit = math.lcm(*(each.denominator for each in exact))
+    if unit <= most and all(math.isclose(each, share) for each, share in zip(exact, shares, strict=True)):
+        return [int(each * unit) for each in exact]
+    whole = [max(1, round(min(most, 100) * share)) for share in shares]
     divisor = math.gcd(*whole)
     return [weight // divisor for weight in whole]
 

@@ -95,10 +95,12 @@ def anybody(offer: Offer) -> list[Possible]:
 
 
 def cycle(start: Any, step: Any, longest: int = 4096) -> list[Any]:  # noqa: ANN401 - a state and a function of one
-    """The states from `start` on by `step`, until one comes again."""
+    """The states from `start` on by `step`, until one comes again; one that nobody knows where they are too many."""
     known: dict[Any, None] = {}
     state = start
-    while state not in known and len(known) < longest:
+    while state not in known:
         known[state] = None
+        if len(known) > longest:
+            return [None]
         state = step(state)
     return list(known)

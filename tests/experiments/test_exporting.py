@@ -116,9 +116,11 @@ def test_no_program_sends_a_post_twice():
 
 @pytest.mark.parametrize(
     ("weights", "most", "whole"),
-    [([1, 1, 0.3], 256, [10, 10, 3]), ([2, 2], 256, [1, 1]), ([1, 0.5, 0.25], 256, [4, 2, 1]), ([1, 0.001], 256, [100, 1])],
-)
-def test_weights_become_whole_numbers_in_lowest_terms(weights, most, whole):
+    [([1, 1, 0.3], 256, [10, 10, 3]), ([2, 2], 256, [1, 1]), ([1, 0.5, 0.25], 256, [4, 2, 1]), ([1, 0.001], 256, [100, 1]),
+     ([3, 1, 1, 1], 256, [3, 1, 1, 1]), ([0.1, 0.2, 0.3], 256, [1, 2, 3]), ([1, 7], 256, [1, 7]), ([256, 1], 256, [256, 1]),
+     ([257, 1], 256, [100, 1]), ([1, 1 / 3], 1000, [3, 1]), ([2, 0.77], 1000, [200, 77])],
+)  # fmt: skip
+def test_weights_become_whole_numbers_of_the_same_ratios_in_lowest_terms(weights, most, whole):
     assert whole_weights([Upstream("r", "h", 1, weight) for weight in weights], most) == whole
 
 

@@ -1,0 +1,72 @@
+"""What a live run's folder tells of its proxy's decisions: records made by hand, configurations as they are written."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiments.conforming.judging import judge
+from experiments.conforming.run import weights_of
+from experiments.conforming.seen import Attempt, Seen, Span
+from experiments.data_planes import HOST
+from experiments.exporting import EXPORTERS, Deployment, Upstream
+from experiments.references import create
+from experiments.references.nginx_round_robin import smooth
+from record.reading import Run
+from record.schema import REQUEST_COLUMNS, WORK_COLUMNS
+from services.router.settings import RouterSettings
+
+
+def recorded(router=None, *, replica=None, requests=(), work=None, events=(), replicas=4, **config):
+    """A live run of `replicas`, whose tables have these rows (dictionaries)."""
+    told = {"replicas": replicas, "router": {"data_plane": "aegis", **(router or {})}, "replica": replica or {},
+            "policy": {"name": "least_request"}, "load": {"timeout_s": 10.0}, "engine": {"name": "local"},
+            "workload": {"duration_s": 60.0}, **config}  # fmt: skip
+    came = [{"t_s": -1.0, "source": "router", "event": "registered", "replica": f"r{n}"} for n in range(1, replicas + 1)]
+    rows = pd.DataFrame(list(requests), columns=list(REQUEST_COLUMNS))
+    ledger = None if work is None else pd.DataFrame(list(work), columns=list(WORK_COLUMNS))
+    manifest = {"config": told, "exit_reason": "complete"}
+    return Run(Path("run"), manifest, rows, [*came, *events], [], rows["scheduled_s"], rows["scheduled_s"], work=ledger)
+
+
+def configured(name, weights):
+    """The weights that a proxy's configuration has."""
+    upstreams = tuple(Upstream(f"r{n}", HOST, 9000 + n, weight) for n, weight in enumerate(weights, 1))
+    policy = {"name": "least_request", "choices": 0}
+    text = EXPORTERS.create(name, {}).render(Deployment(HOST, 80, upstreams, RouterSettings(), policy)).text
+    return tuple(float(weight) for weight in re.findall(r"weight[= ](\d+)", text)) or (1.0,) * len(weights)
+
+
+@pytest.mark.parametrize("weights", [(3, 1, 1, 1), (2, 2, 2, 2), (1, 0.25, 0.25, 0.1), (1, 0.337, 0.123, 0.001)])
+@pytest.mark.parametrize("name", ["nginx", "haproxy"])
+def test_a_proxy_is_held_against_the_weights_that_its_configuration_has(name, weights):
+    run = recorded({"data_plane": name}, replica={"weights": list(weights)})
+    assert weights_of(run) == configured(name, weights)
+
+
+def test_whole_weights_that_are_not_of_the_same_ratios_are_another_rotation():
+    """100 : 33 : 33 : 33 for 3 : 1 : 1 : 1: after 16 turns of six its credits are 48, -16, -16, -16, and it goes on
+    otherwise. Held against one who takes 3 : 1 : 1 : 1 it is accused; against what it was given it is not."""
+    given, credits, attempts = (100.0, 33.0, 33.0, 33.0), (0.0,) * 4, []
+    for number in range(200):
+        replica, credits = smooth(credits, (0, 1, 2, 3), given)
+        assert number != 95 or credits == (48.0, -16.0, -16.0, -16.0)
+        at = 0.01 * number
+        attempts.append(Attempt(number, 1, replica, Span(at, at + 0.001), Span(at + 0.002, at + 0.003)))
+    seen = Seen(("r1", "r2", "r3", "r4"), given, attempts)
+    assert judge(seen, create("nginx_round_robin", given, {})).first is None
+    assert judge(seen, create("nginx_round_robin", (3.0, 1.0, 1.0, 1.0), {})).first.place == 101
+    assert weights_of(recorded({"data_plane": "nginx"}, replica={"weights": [3, 1, 1, 1]})) == (3.0, 1.0, 1.0, 1.0)
+    assert configured("nginx", (3, 1, 1, 1)) == (3.0, 1.0, 1.0, 1.0)
+
+
+def test_aegis_router_is_held_against_the_weights_that_replicas_announce():
+    assert weights_of(recorded(replica={"weights": [1.0, 0.337, 0.5, 0.25]})) == (1.0, 0.337, 0.5, 0.25)
+    by_speed = recorded({"data_plane": "haproxy"}, replica={"weights": "by_speed", "speeds": [1.0, 0.5, 0.5, 0.25]})
+    assert weights_of(by_speed) == (4.0, 2.0, 2.0, 1.0)
+
+
+def test_a_cycle_that_is_too_long_to_be_known_accuses_nobody():
+    weights = (997.0, 991.0, 983.0, 977.0, 971.0, 967.0)
+    assert list(create("nginx_round_robin", weights, {}).begin(True, True)) == [None]
