@@ -133,8 +133,8 @@ class States:
 
     def _until(self, attempt: Attempt) -> Span:
         """When it no longer counts."""
-        held_s = 0.0 if attempt.is_ok else self._penalty_s
-        return Span(attempt.ended.low + held_s, attempt.ended.high + held_s)
+        least_s, most_s = (self._penalty_s * (attempt.is_ok is it) for it in (False, None))
+        return Span(attempt.ended.low + least_s, attempt.ended.high + least_s + most_s)
 
     def _rotations(self, low: float, high: float) -> Iterator[tuple[bool, ...]]:
         """Who may have been in rotation."""

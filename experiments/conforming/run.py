@@ -19,7 +19,9 @@ from record.schema import FAULT_INJECTED, IN_ROTATION, OUT_OF_ROTATION
 
 SLACK_S = 2e-3
 """How long after the client has its answer, or before a stamp of the router's, something may still happen."""
-ANSWERED = ("answered", "refused", "failed")
+FAILED = ("refused", "failed")
+"""Ends of a replica's attempt that are failures to the proxy, too, where it has heard of them."""
+ANSWERED = ("answered", *FAILED)
 """Ends of a replica's attempt that it told the proxy of itself; before any other the proxy may have given up."""
 AEGIS = "aegis"
 OF_DATA_PLANES: dict[tuple[str, str | None], tuple[str, dict[str, Any]]] = {
@@ -157,9 +159,9 @@ def _refuse(run: Run) -> None:
 
 def _of_requests(run: Run, places: dict[str, int], slack_s: float) -> Iterator[Attempt | Span]:
     """Without a ledger: of requests that were sent once, as the answer's headers say."""
-    columns = ("request_id", "sent_s", "completed_s", "replica", "attempts", "queue_s", "service_s", "outcome")
+    columns = ("request_id", "sent_s", "completed_s", "replica", "attempts", "queue_s", "service_s", "status")
     has_faults = bool(run.faults)
-    for request, sent, completed, replica, attempts, queue, service, outcome in zip(
+    for request, sent, completed, replica, attempts, queue, service, status in zip(
         *(run.requests[name].tolist() for name in columns), strict=True
     ):
         if not math.isfinite(sent):
@@ -171,9 +173,10 @@ def _of_requests(run: Run, places: dict[str, int], slack_s: float) -> Iterator[A
             continue
         taken = max(sent, completed - queue - service + slack_s)
         answered = min(max(sent, sent + queue + service - slack_s), completed)
-        yield Attempt(
-            int(request), 1, places[replica], Span(sent, taken), Span(answered, completed + slack_s), outcome == "ok"
-        )
+        # Other statuses below 500 are good answers to the router, and so may be to another proxy, or not.
+        is_ok = True if 200 <= status < 400 else False if status >= 500 else None
+        over = Span(answered, completed + slack_s)
+        yield Attempt(int(request), 1, places[replica], Span(sent, taken), over, is_ok)
 
 
 def _of_ledger(run: Run, places: dict[str, int], slack_s: float) -> Iterator[Attempt | Span]:
@@ -201,12 +204,23 @@ def _of_ledger(run: Run, places: dict[str, int], slack_s: float) -> Iterator[Att
             high = max(completed + slack_s, ended) if is_last else sent[number][3]
             # A request's number is its own again where its client sends it a second time.
             name = int(request) if row.get("sends", 1) <= 1 else hash((request, sent[0][1]))
-            is_ok = end == "answered" and not (is_last and row["outcome"] == "http_error")
+            is_ok = _is_ok(end, str(row["outcome"]), is_last=is_last)
             yield Attempt(name, number, places[replica], Span(earliest, max(earliest, taken)), Span(low, high), is_ok)
             earliest = low
     for request, sent_s, completed in run.requests[["request_id", "sent_s", "completed_s"]].itertuples(index=False):
         if int(request) not in known and math.isfinite(sent_s):
             yield Span(sent_s, (completed if math.isfinite(completed) else run.end_s) + slack_s)
+
+
+def _is_ok(end: str, outcome: str, *, is_last: bool) -> bool | None:
+    """Whether an attempt that ended so at its replica was a good one to the proxy; None = nobody can tell.
+
+    One that was given up may have been by the client, or by the proxy because its time was over. One that was answered
+    and still is not the last came too late, or its answer was lost.
+    """
+    if end in FAILED and (not is_last or outcome == "http_error"):
+        return False
+    return True if end == "answered" and is_last and outcome == "ok" else None
 
 
 def _turns(run: Run, places: dict[str, int], slack_s: float) -> Iterator[Turn]:

@@ -24,8 +24,8 @@ class Attempt:
     picked: Span
     ended: Span
     """When the proxy no longer counted it."""
-    is_ok: bool = True
-    """Whether the attempt was answered without an error."""
+    is_ok: bool | None = True
+    """Whether the proxy took it for answered without an error; None = nobody can tell, as where its client gave up."""
 
 
 @dataclass(frozen=True, slots=True)

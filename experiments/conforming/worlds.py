@@ -210,7 +210,7 @@ class Replay:
             if attempt.replica in replicas:
                 yield World(first, over, state, counts, world.rotation)
 
-    def _finished(self, world: World, replica: int, counts: tuple[int, ...], is_ok: bool) -> State:
+    def _finished(self, world: World, replica: int, counts: tuple[int, ...], is_ok: bool | None) -> State:
         return None if world.state is None else self._reference.finished(world.state, replica, counts, is_ok)
 
     def _turned(self, world: World, replica: int, is_in: bool) -> State:

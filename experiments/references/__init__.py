@@ -8,7 +8,8 @@ whoever is picked there is right.
     begin(is_first, is_clean)     the states that it may be in: before the first decision that is seen, or anywhere;
                                   if no attempt has failed so far and the rotation never changed, or whatever happened
     picks(state, offer)    who may be picked now, each with its chance (1 where it does not draw) and the state after it
-    finished(state, replica, counts, is_ok)     the state once an attempt has ended; `counts` without it
+    finished(state, replica, counts, is_ok)     the state once an attempt has ended; `counts` without it; `is_ok` None:
+                                  nobody can tell whether it failed, and the state after it has to be one of both
     turned(state, replica, is_in, counts)       the state once a replica has joined or left the rotation
 
 `penalty_s` (optional): for how long a failed attempt still counts, seconds.
@@ -55,7 +56,7 @@ class Reference(Protocol):
     def picks(self, state: State, offer: Offer) -> Sequence[Possible]:
         """Who may be picked."""
 
-    def finished(self, state: State, replica: int, counts: tuple[int, ...], is_ok: bool) -> State:
+    def finished(self, state: State, replica: int, counts: tuple[int, ...], is_ok: bool | None) -> State:
         """The state once an attempt has ended."""
 
     def turned(self, state: State, replica: int, is_in: bool, counts: tuple[int, ...]) -> State:
@@ -71,7 +72,7 @@ class Drawn:
         """One, always."""
         return (0,)
 
-    def finished(self, state: State, replica: int, counts: tuple[int, ...], is_ok: bool) -> State:
+    def finished(self, state: State, replica: int, counts: tuple[int, ...], is_ok: bool | None) -> State:
         """The same."""
         return state
 

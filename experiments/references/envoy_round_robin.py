@@ -46,7 +46,7 @@ class EnvoyRoundRobin:
                 break
         return [(replica, 1.0, (state + steps + 1) % self._round)]
 
-    def finished(self, state: State, replica: int, counts: tuple[int, ...], is_ok: bool) -> State:
+    def finished(self, state: State, replica: int, counts: tuple[int, ...], is_ok: bool | None) -> State:
         """Blind to load."""
         return state
 

@@ -58,7 +58,7 @@ class HaproxyLeastconn:
             equal = never or [next(n for n in state if n in equal)]
         return [(n, 1.0, self._moved(state, n, offer.counts[n], offer.counts[n] + 1)) for n in equal]
 
-    def finished(self, state: State, replica: int, counts: tuple[int, ...], is_ok: bool) -> State:
+    def finished(self, state: State, replica: int, counts: tuple[int, ...], is_ok: bool | None) -> State:
         """It is put in anew."""
         return self._moved(state, replica, counts[replica] + 1, counts[replica])
 

@@ -104,7 +104,7 @@ class HaproxyRoundrobin:
         replica, after = self._turn(state)
         return [(replica, 1.0, after)]
 
-    def finished(self, state: State, replica: int, counts: tuple[int, ...], is_ok: bool) -> State:
+    def finished(self, state: State, replica: int, counts: tuple[int, ...], is_ok: bool | None) -> State:
         """Blind to load."""
         return state
 

@@ -40,7 +40,7 @@ class NginxLeastConn:
         replica, after = smooth(state, equal, self._weights)  # type: ignore[arg-type]
         return [(replica, 1.0, after)]
 
-    def finished(self, state: State, replica: int, counts: tuple[int, ...], is_ok: bool) -> State:
+    def finished(self, state: State, replica: int, counts: tuple[int, ...], is_ok: bool | None) -> State:
         """A failure changes how ties are broken."""
         return state if is_ok else None
 

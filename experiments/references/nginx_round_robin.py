@@ -54,7 +54,7 @@ class NginxRoundRobin:
         replica, after = smooth(state, offer.untried, self._weights)  # type: ignore[arg-type]
         return [(replica, 1.0, after)]
 
-    def finished(self, state: State, replica: int, counts: tuple[int, ...], is_ok: bool) -> State:
+    def finished(self, state: State, replica: int, counts: tuple[int, ...], is_ok: bool | None) -> State:
         """A failure changes weights."""
         return state if is_ok else None
 

@@ -38,7 +38,7 @@ class RoundRobinReference:
             return [(n, 1.0, (*state, n)) for n in offer.offered if n not in state]
         return [(state[0], 1.0, (*state[1:], state[0]))]
 
-    def finished(self, state: State, replica: int, counts: tuple[int, ...], is_ok: bool) -> State:
+    def finished(self, state: State, replica: int, counts: tuple[int, ...], is_ok: bool | None) -> State:
         """Blind to load."""
         return state
 

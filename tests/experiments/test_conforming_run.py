@@ -1,5 +1,6 @@
 """What a live run's folder tells of its proxy's decisions: records made by hand, configurations as they are written."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 
 from experiments.conforming.judging import judge
-from experiments.conforming.run import weights_of
+from experiments.conforming.run import reference_of, seen_of, weights_of
 from experiments.conforming.seen import Attempt, Seen, Span
 from experiments.data_planes import HOST
 from experiments.exporting import EXPORTERS, Deployment, Upstream
@@ -70,3 +71,44 @@ def test_aegis_router_is_held_against_the_weights_that_replicas_announce():
 def test_a_cycle_that_is_too_long_to_be_known_accuses_nobody():
     weights = (997.0, 991.0, 983.0, 977.0, 971.0, 967.0)
     assert list(create("nginx_round_robin", weights, {}).begin(True, True)) == [None]
+
+
+def request(number, sent_s, completed_s, replica=None, outcome="ok", status=200, attempts=1, queue_s=0.0, service_s=None):
+    """A row of `requests.parquet`."""
+    service_s = completed_s - sent_s if service_s is None and outcome == "ok" else service_s
+    return {"request_id": number, "scheduled_s": sent_s, "sent_s": sent_s, "completed_s": completed_s, "status": status,
+            "outcome": outcome, "replica": replica, "attempts": attempts, "queue_s": queue_s, "service_s": service_s,
+            "phase": "steady"}  # fmt: skip
+
+
+def attempt(number, replica, taken_s, ended_s, end="answered", send=1, tries=1):
+    """A row of `work.parquet`."""
+    return {"request_id": number, "send": send, "attempt": tries, "replica": replica, "method": "GET", "taken_s": taken_s,
+            "began_s": taken_s, "ended_s": ended_s, "end": end}  # fmt: skip
+
+
+def judged(run):
+    name, options = reference_of(run)
+    return judge(seen_of(run), create(name, weights_of(run), options))
+
+
+def test_a_request_that_its_client_gave_up_may_count_on_and_may_not():
+    """services/router/policies/least_request.py penalises errors and overloads, and no cancellation; which of them it
+    was a replica does not know: either way is right. A failure that the client saw counts for certain."""
+    given_up = [request(0, 1.0, 1.5, None, "timeout", 0, None)], [attempt(0, "r1", 1.001, 1.501, "cancelled")]
+    failed = [request(0, 1.0, 1.5, "r1", "http_error", 500)], [attempt(0, "r1", 1.001, 1.499, "failed")]
+    for picked, (rows, work) in itertools.product(("r1", "r2"), (given_up, failed)):
+        rows, work = [*rows, request(1, 1.8, 9.0, picked)], [*work, attempt(1, picked, 1.801, 8.99)]
+        run = recorded(requests=rows, work=work, replicas=2)
+        assert [each.is_ok for each in seen_of(run).attempts] == [None if rows[0]["status"] == 0 else False, True]
+        assert (judged(run).first is None) == (picked == "r2" or rows[0]["status"] == 0)
+
+
+def test_an_answer_that_was_not_taken_is_not_held_for_a_good_one():
+    """R0 was answered by r1 when its time was over, and tried again at r2; the router counts r1's failure for 1 s."""
+    rows = [request(0, 1.0, 1.7, "r2", attempts=2), request(1, 1.8, 9.0, "r2"), request(2, 1.9, 9.0, "r2")]
+    work = [attempt(0, "r1", 1.001, 1.501), attempt(0, "r2", 1.502, 1.699, tries=2),
+            attempt(1, "r2", 1.801, 8.99), attempt(2, "r2", 1.901, 8.99)]  # fmt: skip
+    run = recorded(requests=rows, work=work, replicas=2)
+    assert [each.is_ok for each in seen_of(run).attempts] == [None, True, True, True]
+    assert judged(run).first is None
