@@ -93,7 +93,8 @@ def judge_log(chosen: argparse.Namespace) -> Judgement:
     if len(weights) != len(chosen.servers):
         raise UnjudgedError(f"--weights: {len(weights)} given for {len(chosen.servers)} --servers")
     reference = create(chosen.policy, weights, dict(chosen.option))
-    return judging.judge(seen_in(chosen.folder, chosen.format, chosen.servers, weights), reference, chosen.alpha)
+    seen = seen_in(chosen.folder, chosen.format, chosen.servers, weights, from_start=chosen.from_start)
+    return judging.judge(seen, reference, chosen.alpha)
 
 
 def told(judged: Judgement) -> str:
@@ -138,6 +139,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--format", metavar="NAME", help="of a log: nginx, haproxy, envoy, ... (docs/import.md)")
     parser.add_argument("--servers", type=_names, metavar="A,B,...", help="of a log: its names, as configured")
     parser.add_argument("--weights", type=_weights, metavar="1,2,...", help="of a log: theirs (default: equal)")
+    parser.add_argument(
+        "--from-start", action="store_true", help="of a log: before it nothing was in flight, and nothing had failed"
+    )
     parser.add_argument("--policy", metavar="NAME", help=f"not the run's own, but {REFERENCES.listed()}")
     parser.add_argument(
         "--option", type=_value, action="append", default=[], metavar="KEY=VALUE", help="of --policy, such as choices=0"
@@ -153,8 +157,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--option: goes with --policy")
     if chosen.json and chosen.folder.is_file():
         parser.error("--json: goes with a run's folder")
-    if not chosen.folder.is_file() and (chosen.format or chosen.servers or chosen.weights):
-        parser.error("--format, --servers, --weights: go with a log")
+    if not chosen.folder.is_file() and (chosen.format or chosen.servers or chosen.weights or chosen.from_start):
+        parser.error("--format, --servers, --weights, --from-start: go with a log")
     if not 0 <= chosen.slack_ms <= 1000:
         parser.error(f"--slack-ms {chosen.slack_ms:g}: must be between 0 and 1000")
     try:
@@ -169,7 +173,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{parser.prog}: {' '.join(str(error).split())}", file=sys.stderr)
         return WRONG
     if not judged.judged:
-        why = "every pick would have been right" if judged.decisions else "there are no decisions"
+        why = "every pick may have been right" if judged.decisions else "there are no decisions"
         print(f"{parser.prog}: {chosen.folder}: nothing could be judged by {judged.reference}: {why}", file=sys.stderr)
         return WRONG
     print(told(judged))

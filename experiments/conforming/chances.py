@@ -14,7 +14,7 @@ between two picks alone that no stamp joins. So nothing of the bound is lost to 
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -125,8 +125,9 @@ class States:
         for span in self._seen.blind:
             if span.low <= high and span.high >= low:
                 most = [count + 1 for count in most]
-        among = {offered(rotation, self._seen.panic) for rotation in self._rotations(low, high)}
+        rotations = self._rotations(low, high)
         ranges = [range(least, largest + 1) for least, largest in zip(fewest, most, strict=True)]
+        among = {offered(rotation, self._seen.panic) for rotation in product(*rotations)}
         if len(among) * math.prod(map(len, ranges)) > MOST_STATES:
             return []
         return [Offer(each, self._tried[number], counts) for each in among for counts in product(*ranges)]
@@ -136,15 +137,15 @@ class States:
         least_s, most_s = (self._penalty_s * (attempt.is_ok is it) for it in (False, None))
         return Span(attempt.ended.low + least_s, attempt.ended.high + least_s + most_s)
 
-    def _rotations(self, low: float, high: float) -> Iterator[tuple[bool, ...]]:
-        """Who may have been in rotation."""
+    def _rotations(self, low: float, high: float) -> list[set[bool]]:
+        """Whether each may have been in rotation, and out of it."""
         choices: list[set[bool]] = [{True} for _ in self._seen.ids]
         for turn in self._turns:
             if turn.at.low > high:
                 break
             now = {True, False} if turn.is_in is None else {turn.is_in}
             choices[turn.replica] = now if turn.at.high < low else choices[turn.replica] | now
-        return product(*choices)
+        return choices
 
 
 class Alternative:
@@ -196,7 +197,9 @@ def test(seen: Seen, reference: Reference, alpha: float = ALPHA) -> Tested:
                 alternative.learn(offer, chances, picked, last)
         while over and over[0][0] < attempt.picked.low:
             before = over.pop(0)[1]
-        within = states.of(n)
+        low, high = attempt.picked
+        is_told = not any(span.low <= high and span.high >= low for span in seen.gaps)
+        within = states.of(n) if is_told else []
         possible = []
         for offer in within:
             if offer not in known:
@@ -205,15 +208,13 @@ def test(seen: Seen, reference: Reference, alpha: float = ALPHA) -> Tested:
                 possible.append((offer, known[offer]))
         if within and not possible:
             done.impossible.append(Refuted(n, None, tuple(within)))
-        elif not within or any(len(chances) > 1 for _, chances in possible):
-            done.judged += 1
+        elif is_told and (not within or any(len(chances) > 1 for _, chances in possible)):
             for alternative in alternatives:
                 alternative.weigh(possible, attempt.replica, before)
             if len(possible) == len(within) == 1:
                 settled = max(attempt.picked.high, _settled(waiting))
                 waiting.append((settled, *possible[0], attempt.replica, before))
-        else:
-            done.judged += 1
+        done.judged += is_told and not (within and not possible)
         over.append((attempt.picked.high, attempt.replica))
         latest = max(latest, attempt.picked.high)
         if latest < earliest[n + 1]:

@@ -3,6 +3,10 @@
 A line has the arrival or the end by the millisecond, all of the time at the proxy, and that at the host. The host was
 picked after the request's first byte had come, and not later than what is left of the whole time without the host's
 part; it was over before the line was written. Every bound is wider by what stamps and durations are rounded to.
+
+A log has edges. Who was in flight before the first line's end may have ended before it, so that there is no line of it;
+who was in flight when the log was copied has none yet, and may have come up to the longest duration before. Nothing is
+judged there. And it does not say whom the proxy takes out.
 """
 
 import math
@@ -13,18 +17,23 @@ from typing import Any
 import numpy as np
 
 from experiments.conforming.run import UnjudgedError
-from experiments.conforming.seen import Attempt, Seen, Span
+from experiments.conforming.seen import Attempt, Seen, Span, doubts
 from experiments.importing.batch import MILLISECOND, Batch
 from experiments.importing.source import Source
 from experiments.importing.stamps import Zone
 from experiments.readers import READERS
 
 NOBODY = ("", "-")
-FAILED = 500
-"""From this status on an attempt failed."""
+TOLD = {"taken_s", "status"}
+"""Columns that a format has to have."""
+GOOD_FROM, GOOD_BELOW = 100, 499
+"""Statuses of attempts that no proxy here takes for failed. nginx has 499 where the client gave up; whether a 5xx is a
+failure its configuration says."""
 
 
-def seen_in(path: Path, format_: str, servers: Sequence[str], weights: Sequence[float]) -> Seen:
+def seen_in(
+    path: Path, format_: str, servers: Sequence[str], weights: Sequence[float], *, from_start: bool = False
+) -> Seen:
     """What is known of every request in the log.
 
     Args:
@@ -32,6 +41,7 @@ def seen_in(path: Path, format_: str, servers: Sequence[str], weights: Sequence[
         format_: the name of its reader.
         servers: what the log calls each of them, in the order of the configuration; of `pool/name` the name is enough.
         weights: of each.
+        from_start: nothing was in flight before its first request, and nothing had failed.
 
     Raises:
         UnjudgedError: a line names another server, there are none, or stamps or durations are not told closely enough.
@@ -43,13 +53,19 @@ def seen_in(path: Path, format_: str, servers: Sequence[str], weights: Sequence[
     attempts: list[Attempt] = []
     blind: list[Span] = []
     for batch in reader.read(Source([path])):
-        if not isinstance(batch, Batch) or batch.resolution_s > MILLISECOND or "taken_s" not in batch.columns:
-            raise UnjudgedError(f"{path}: {format_} is to tell milliseconds and durations (docs/import.md)")
+        if not isinstance(batch, Batch) or batch.resolution_s > MILLISECOND or not batch.columns.keys() >= TOLD:
+            raise UnjudgedError(f"{path}: {format_} is to tell milliseconds, durations and statuses (docs/import.md)")
         for each in _rows(batch, len(attempts) + len(blind), places, path):
             (attempts if isinstance(each, Attempt) else blind).append(each)  # type: ignore[arg-type]
     if not attempts:
         raise UnjudgedError(f"{path}: holds no request that went to one of {', '.join(servers)}")
-    return Seen(tuple(servers), tuple(weights), attempts, blind=blind)
+    whole = [*(Span(each.picked.low, each.ended.high) for each in attempts), *blind]
+    longest_s = max(high - low for low, high in whole)
+    gaps = [Span(max(span.high for span in whole) - longest_s, math.inf)]
+    if not from_start:
+        gaps.append(Span(-math.inf, min(span.high for span in whole)))
+    turns = doubts(attempts, blind, {}, len(servers))
+    return Seen(tuple(servers), tuple(weights), attempts, turns, blind=blind, gaps=gaps)
 
 
 def _rows(batch: Batch, first: int, places: dict[str, int], path: Path) -> list[Attempt | Span]:
@@ -75,7 +91,8 @@ def _rows(batch: Batch, first: int, places: dict[str, int], path: Path) -> list[
         waited = taken - upstream if math.isfinite(upstream) else taken
         picked = Span(low, min(end, low + max(0.0, waited) + 2 * rounded))
         over = end if not math.isfinite(upstream) else max(low, low + upstream - rounded)
-        found.append(Attempt(number, 1, place, picked, Span(min(over, end), end), not status >= FAILED))
+        is_ok = True if GOOD_FROM <= status < GOOD_BELOW else None
+        found.append(Attempt(number, 1, place, picked, Span(min(over, end), end), is_ok))
     return found
 
 

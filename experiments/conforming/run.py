@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from experiments.conforming.seen import Attempt, Seen, Span, Turn
+from experiments.conforming.seen import Attempt, Seen, Span, Turn, doubts
 from experiments.data_planes import HOST
 from experiments.exporting import Upstream, caddy, envoy, haproxy, nginx, traefik, whole_weights
 from record.reading import Run
@@ -132,9 +132,9 @@ def seen_of(run: Run, slack_s: float = SLACK_S) -> Seen:
         else:
             blind.append(each)
     is_aegis = (router.get("data_plane") or AEGIS) == AEGIS and router.get("url") is None
-    turns = list(_turns(run, places, slack_s) if is_aegis else _doubts(run, places, attempts))
-    panic = float((router.get("health") or {}).get("panic_threshold", 0.0)) if not is_aegis else 0.0
-    return Seen(ids, weights_of(run), attempts, turns, panic if router.get("data_plane") == "envoy" else 0.0, blind)
+    turns = _turns(run, places, slack_s) if is_aegis else doubts(attempts, blind, _hurt(run, places), len(ids))
+    panic = (router.get("health") or {}).get("panic_threshold", 0.0) if router.get("data_plane") == "envoy" else 0.0
+    return Seen(ids, weights_of(run), attempts, list(turns), float(panic), blind)
 
 
 def _refuse(run: Run) -> None:
@@ -239,18 +239,13 @@ def _turns(run: Run, places: dict[str, int], slack_s: float) -> Iterator[Turn]:
                 yield Turn(place, at, returns)
 
 
-def _doubts(run: Run, places: dict[str, int], attempts: list[Attempt]) -> Iterator[Turn]:
-    """Of a proxy that stamps no events: from its first failure or fault on, a replica may be out of rotation."""
+def _hurt(run: Run, places: dict[str, int]) -> dict[int, float]:
+    """When the first fault hit each replica; one of anything else hits all."""
     first: dict[int, float] = {}
-    for attempt in attempts:
-        if not attempt.is_ok:
-            first[attempt.replica] = min(first.get(attempt.replica, math.inf), attempt.picked.low)
     for event in run.events:
         if event["event"] == FAULT_INJECTED:
             target = event.get("target")
             named = target if isinstance(target, list) else [target]
-            hurt = [places[id_] for id_ in named if id_ in places] or list(places.values())
-            for place in hurt:
+            for place in [places[id_] for id_ in named if id_ in places] or list(places.values()):
                 first[place] = min(first.get(place, math.inf), event["t_s"])
-    for place, at in first.items():
-        yield Turn(place, Span(at, at), None)
+    return first

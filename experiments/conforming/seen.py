@@ -1,6 +1,7 @@
 """What is known of a proxy's decisions from outside: who was picked, and each moment between two bounds, seconds."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -49,6 +50,8 @@ class Seen:
     """Below this share in rotation the proxy asks all."""
     blind: list[Span] = field(default_factory=list)
     """Requests of which nobody knows whom they went to, from when to when each."""
+    gaps: list[Span] = field(default_factory=list)
+    """When nobody knows what was in flight, however much; after each it is another state that nobody knows either."""
 
     def __post_init__(self) -> None:
         """Attempts in the order in which the earliest moment of their decision comes, causes before effects."""
@@ -69,14 +72,29 @@ class Seen:
         ]
 
 
+def doubts(attempts: Sequence[Attempt], blind: Sequence[Span], hurt: Mapping[int, float], count: int) -> list[Turn]:
+    """Of a proxy that does not say whom it takes out, and when: from when on each of `count` replicas may be out.
+
+    From its first attempt on that was not surely good, or from the moment in `hurt`; all from the first request on of
+    which nobody knows whom it went to.
+    """
+    first = dict(hurt)
+    for attempt in attempts:
+        if attempt.is_ok is not True:
+            first[attempt.replica] = min(first.get(attempt.replica, math.inf), attempt.picked.low)
+    unknown = min((span.low for span in blind), default=math.inf)
+    moments = [(place, min(first.get(place, math.inf), unknown)) for place in range(count)]
+    return [Turn(place, Span(at, at), None) for place, at in moments if at < math.inf]
+
+
 def _caused(attempts: Sequence[Attempt]) -> list[Attempt]:
     """One request's attempts, none of which ends before it began, or begins before the one before it has ended."""
     found: list[Attempt] = []
-    earliest = float("-inf")
+    earliest = -math.inf
     for attempt, following in zip(attempts, [*attempts[1:], None], strict=True):
         low = max(earliest, attempt.picked.low)
         picked = Span(low, max(low, attempt.picked.high))
-        latest = float("inf") if following is None else max(low, following.picked.high)
+        latest = math.inf if following is None else max(low, following.picked.high)
         end = min(max(attempt.ended.low, low), latest)
         ended = Span(end, min(max(attempt.ended.high, end), latest))
         found.append(replace(attempt, picked=picked, ended=ended))

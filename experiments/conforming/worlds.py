@@ -102,6 +102,7 @@ class Replay:
         self._seen = seen
         self._reference = reference
         self._events = events_of(seen)
+        self._blind = (*seen.blind, *seen.gaps)
         self._tried = seen.tried()
         self._is_told: set[int] = set()
 
@@ -149,7 +150,7 @@ class Replay:
         is_clean = all(
             self._seen.attempts[event.of].is_ok if event.kind == END else event.kind == PICK
             for event in self._events[:cut]
-        ) and not any(span.low < self._events[cut].at.low for span in self._seen.blind)
+        ) and not any(span.low < self._events[cut].at.low for span in self._blind)
         for state in self._reference.begin(cut == 0, is_clean):
             yield World(cut, 0, state, tuple(counts), tuple(rotation))
 
@@ -166,7 +167,7 @@ class Replay:
     def _is_blind(self, place: int) -> bool:
         """Whether something that nobody knows may have come between the event and the one before it, or after it."""
         low, high = self._events[place - 1].at.low if place else -math.inf, self._events[place].at.high
-        return any(span.low <= high and span.high >= low for span in self._seen.blind)
+        return any(span.low <= high and span.high >= low for span in self._blind)
 
     def _next(self, world: World) -> Iterator[int]:
         """The events that may be next."""

@@ -65,9 +65,9 @@ def test_a_real_proxy_decides_as_its_authors_say_and_not_as_others_do(tmp_path, 
     log = [str(tmp_path / "proxy" / "access.log"), "--format", name,
            "--servers", (tmp_path / "proxy" / SERVERS).read_text(encoding="utf-8"),
            "--weights", ",".join(map(str, weights))]  # fmt: skip
-    assert conformance.main([*log, "--policy", reference]) == 0
+    assert conformance.main([*log, "--policy", reference, "--from-start"]) == 0
     if name != "envoy":  # whose log does not tell when a host was picked: its service time holds the wait for it
-        assert conformance.main([*log, "--policy", sorted(others)[0]]) == conformance.OTHERWISE
+        assert conformance.main([*log, "--policy", sorted(others)[0], "--from-start"]) == conformance.OTHERWISE
 
 
 @pytest.mark.parametrize("name", ["nginx", "envoy"])
