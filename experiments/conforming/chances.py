@@ -127,6 +127,8 @@ class States:
                 most = [count + 1 for count in most]
         rotations = self._rotations(low, high)
         ranges = [range(least, largest + 1) for least, largest in zip(fewest, most, strict=True)]
+        if max(math.prod(map(len, rotations)), math.prod(map(len, ranges))) > MOST_STATES:
+            return []
         among = {offered(rotation, self._seen.panic) for rotation in product(*rotations)}
         if len(among) * math.prod(map(len, ranges)) > MOST_STATES:
             return []

@@ -18,6 +18,8 @@ from experiments.references import Offer, Reference, State
 
 MOST_WORLDS = 400
 """Beyond so many the stamps say too little: it goes on from the next moment that none of them spans."""
+MOST_ROTATIONS = 64
+"""Where so many replicas may be in rotation or out of it that there are more, whoever is picked is right."""
 PICK, END, TURN = range(3)
 
 
@@ -220,6 +222,9 @@ class Replay:
     def _possible(self, world: World, attempt: int) -> Iterator[tuple[State, tuple[int, ...]]]:
         """Who may be picked, by the state that it leads to."""
         unknown = [n for n, is_in in enumerate(world.rotation) if is_in is None]
+        if 2 ** len(unknown) > MOST_ROTATIONS:
+            yield from ((None, (n,)) for n in range(len(world.rotation)))
+            return
         for guess in product((True, False), repeat=len(unknown)):
             rotation = [bool(is_in) for is_in in world.rotation]
             for n, is_in in zip(unknown, guess, strict=True):
