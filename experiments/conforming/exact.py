@@ -15,7 +15,7 @@ from typing import Any
 from experiments.conforming.judging import Finding, Judgement
 from experiments.conforming.run import UnjudgedError
 from record.reading import Run
-from record.schema import DECISIONS, LOGS
+from record.schema import DECISIONS, LOGS, SENDS
 from services.router import policies
 from services.router.decisions import FULL
 from services.router.policy import Report, RequestInfo
@@ -160,12 +160,18 @@ def judge(run: Run) -> Judgement:
 
 
 def _ledger(run: Run) -> dict[tuple[str, int], str]:
-    """Who got each attempt, as the replicas have it; of requests that were sent once."""
+    """Who got each attempt, as the replicas have it; of requests that were sent once.
+
+    One that its client sent again comes to the router as another one with the same id: its attempts begin at 1 again.
+    """
     if run.work is None:
         return {}
-    columns = ("request_id", "attempt", "send", "replica")
+    again = set(run.work["request_id"][run.work["send"] > 1])
+    if SENDS in run.requests:
+        again.update(run.requests["request_id"][run.requests[SENDS] > 1])
+    columns = ("request_id", "attempt", "replica")
     told = zip(*(run.work[name].tolist() for name in columns), strict=True)
-    return {(str(int(request)), int(attempt)): replica for request, attempt, send, replica in told if send == 1}
+    return {(str(int(request)), int(attempt)): replica for request, attempt, replica in told if request not in again}
 
 
 def _elsewhere(line: dict[str, Any], ledger: dict[tuple[str, int], str], place: int) -> Where | None:

@@ -2,9 +2,7 @@
 
 import itertools
 import re
-from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from experiments.conforming.judging import judge
@@ -14,21 +12,8 @@ from experiments.data_planes import HOST
 from experiments.exporting import EXPORTERS, Deployment, Upstream
 from experiments.references import create
 from experiments.references.nginx_round_robin import smooth
-from record.reading import Run
-from record.schema import REQUEST_COLUMNS, WORK_COLUMNS
 from services.router.settings import RouterSettings
-
-
-def recorded(router=None, *, replica=None, requests=(), work=None, events=(), replicas=4, **config):
-    """A live run of `replicas`, whose tables have these rows (dictionaries)."""
-    told = {"replicas": replicas, "router": {"data_plane": "aegis", **(router or {})}, "replica": replica or {},
-            "policy": {"name": "least_request"}, "load": {"timeout_s": 10.0}, "engine": {"name": "local"},
-            "workload": {"duration_s": 60.0}, **config}  # fmt: skip
-    came = [{"t_s": -1.0, "source": "router", "event": "registered", "replica": f"r{n}"} for n in range(1, replicas + 1)]
-    rows = pd.DataFrame(list(requests), columns=list(REQUEST_COLUMNS))
-    ledger = None if work is None else pd.DataFrame(list(work), columns=list(WORK_COLUMNS))
-    manifest = {"config": told, "exit_reason": "complete"}
-    return Run(Path("run"), manifest, rows, [*came, *events], [], rows["scheduled_s"], rows["scheduled_s"], work=ledger)
+from tests.run_by_hand import attempt, recorded, request
 
 
 def configured(name, weights):
@@ -71,20 +56,6 @@ def test_aegis_router_is_held_against_the_weights_that_replicas_announce():
 def test_a_cycle_that_is_too_long_to_be_known_accuses_nobody():
     weights = (997.0, 991.0, 983.0, 977.0, 971.0, 967.0)
     assert list(create("nginx_round_robin", weights, {}).begin(True, True)) == [None]
-
-
-def request(number, sent_s, completed_s, replica=None, outcome="ok", status=200, attempts=1, queue_s=0.0, service_s=None):
-    """A row of `requests.parquet`."""
-    service_s = completed_s - sent_s if service_s is None and outcome == "ok" else service_s
-    return {"request_id": number, "scheduled_s": sent_s, "sent_s": sent_s, "completed_s": completed_s, "status": status,
-            "outcome": outcome, "replica": replica, "attempts": attempts, "queue_s": queue_s, "service_s": service_s,
-            "phase": "steady"}  # fmt: skip
-
-
-def attempt(number, replica, taken_s, ended_s, end="answered", send=1, tries=1):
-    """A row of `work.parquet`."""
-    return {"request_id": number, "send": send, "attempt": tries, "replica": replica, "method": "GET", "taken_s": taken_s,
-            "began_s": taken_s, "ended_s": ended_s, "end": end}  # fmt: skip
 
 
 def judged(run):

@@ -5,10 +5,12 @@ import random
 
 import pytest
 
-from experiments.conforming.exact import Again, Told
+from experiments.conforming.exact import Again, Told, judge
 from services.router import policies
 from services.router.decisions import Recorded
 from services.router.policies import POLICIES, Outcome, Report, RequestInfo
+from tests.run_by_hand import attempt, request
+from tests.run_by_hand import recorded as run_of
 
 ENDS: list[Outcome] = ["ok", "ok", "ok", "ok", "ok", "ok", "ok", "ok", "error", "overloaded"]
 
@@ -72,3 +74,23 @@ def test_a_count_that_is_not_what_is_in_flight_is_named(tmp_path):
     stale["candidates"][2][2] += 1
     where, again = first_difference(lines)
     assert where.line is stale and "other counts" in where.why and again.decisions == 101
+
+
+def test_who_got_a_request_that_its_client_sent_again_is_no_finding(tmp_path):
+    """Both times the router has it by the same id, as a first attempt, and picks whom its policy picks."""
+    (tmp_path / "logs").mkdir()
+    path = tmp_path / "logs" / "decisions.jsonl"
+    policy = Recorded(policies.create("round_robin", {}, random.Random(3)), path, "round_robin", {}, 3)
+    fleet, picked = [Told(id_, 1.0, 0, 2) for id_ in ("r1", "r2")], []
+    for now in (1.0, 2.0):
+        replica = policy.pick(fleet, RequestInfo("7", None, 1), now).replica
+        policy.on_start(replica, now)
+        policy.on_finish(next(each for each in fleet if each is replica), "error", 0.5, now + 0.5)
+        picked.append(replica.id)
+    assert len(set(picked)) == 2
+    work = [attempt(7, picked[0], 1.0, 1.5, "cancelled"), attempt(7, picked[1], 2.0, 2.5, send=2)]
+    for known in (work, work[:1]):  # the second one may have been lost on its way
+        again = run_of(requests=[request(7, 0.9, 2.6, picked[1]) | {"sends": 2}], work=known, folder=tmp_path)
+        assert judge(again).conforms
+    once = run_of(requests=[request(7, 0.9, 2.6, picked[1])], work=work[:1], folder=tmp_path)
+    assert judge(once).first.alternative == "went elsewhere"
