@@ -149,6 +149,10 @@ def _refuse(run: Run) -> None:
         why = "had replicas that came and went (scaler); take scaler=none"
     elif (router.get("hedging") or {}).get("enabled"):
         why = "sent requests to two at a time (router.hedging); run it with router.decisions=true"
+    elif (router.get("limits") or {}).get("replica_requests"):
+        why = "left out who was full (router.limits.replica_requests); run it with router.decisions=true, or without"
+    elif (retry := router.get("retry") or {}).get("max_attempts", 1) > 1 and not retry.get("other_replica", True):
+        why = "tried again on whomever (router.retry.other_replica=false); run it with router.decisions=true"
     elif int(router.get("count") or 1) > 1:
         why = "had several routers (router.count), each of which sees its own requests alone"
     elif (config.get("load") or {}).get("timeout_s", 0) <= 0:

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from experiments.conforming.judging import judge
-from experiments.conforming.run import reference_of, seen_of, weights_of
+from experiments.conforming.run import UnjudgedError, reference_of, seen_of, weights_of
 from experiments.conforming.seen import Attempt, Seen, Span
 from experiments.data_planes import HOST
 from experiments.exporting import EXPORTERS, Deployment, Upstream
@@ -83,3 +83,16 @@ def test_an_answer_that_was_not_taken_is_not_held_for_a_good_one():
     run = recorded(requests=rows, work=work, replicas=2)
     assert [each.is_ok for each in seen_of(run).attempts] == [None, True, True, True]
     assert judged(run).first is None
+
+
+@pytest.mark.parametrize("plane", ["aegis", "haproxy"])
+@pytest.mark.parametrize(
+    ("key", "router"),
+    [("limits.replica_requests", {"limits": {"replica_requests": 4}}),
+     ("retry.other_replica", {"retry": {"max_attempts": 3, "other_replica": False}})],
+)  # fmt: skip
+def test_settings_by_which_others_may_be_picked_are_refused(plane, key, router):
+    with pytest.raises(UnjudgedError, match=key):
+        seen_of(recorded({"data_plane": plane, **router}, requests=[request(0, 1.0, 1.1, "r1")]))
+    off = {"limits": {"replica_requests": 0}, "retry": {"max_attempts": 1, "other_replica": False}}
+    assert len(seen_of(recorded({"data_plane": plane, **off}, requests=[request(0, 1.0, 1.1, "r1")])).attempts) == 1
