@@ -7,6 +7,7 @@ more, since a proxy may send the last byte before it takes the request off.
 """
 
 import math
+import re
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from experiments.conforming.seen import Attempt, Seen, Span, Turn, doubts
 from experiments.data_planes import HOST
 from experiments.exporting import Upstream, caddy, envoy, haproxy, nginx, traefik, whole_weights
+from experiments.references.haproxy_leastconn import ANY_SINCE, HaproxyLeastconn
 from record.reading import Run
 from record.schema import FAULT_INJECTED, IN_ROTATION, OUT_OF_ROTATION
 
@@ -81,7 +83,16 @@ def reference_of(run: Run) -> tuple[str, dict[str, Any]]:
             f"{run.folder}: {chosen}: there is a reference of {told} alone; write one, and name it with "
             "--policy (docs/conformance.md)"
         )
-    return known
+    name, options = known
+    if name == HaproxyLeastconn.name and _version_of(run) >= ANY_SINCE:
+        options = {**options, "ties": "any"}
+    return name, options
+
+
+def _version_of(run: Run) -> tuple[int, ...]:
+    """The data plane's, of two numbers; empty where it did not say."""
+    found = re.search(r"(\d+)\.(\d+)", str((run.manifest.get("data_plane") or {}).get("version", "")))
+    return tuple(map(int, found.groups())) if found else ()
 
 
 def ids_of(run: Run) -> tuple[str, ...]:

@@ -9,6 +9,9 @@ SCALE = 16
 """What a configured weight counts (BE_WEIGHT_SCALE)."""
 MOST = 256 * SCALE
 """The highest weight, so scaled (SRV_EWGHT_MAX)."""
+TIES = ("longest", "any")
+ANY_SINCE = (3, 2)
+"""From this version on ties are broken by chance."""
 
 
 def key(count: int, weight: float) -> int:
@@ -20,25 +23,29 @@ def key(count: int, weight: float) -> int:
 
 
 class HaproxyLeastconn:
-    """The server with the least key; of equal ones the one that has stood there longest.
+    """The server with the least key; of equal ones, up to 3.1, the one that has stood there longest.
 
     A server is put behind its equals whenever its key changes, when a request comes or goes. A state is the order in
-    which servers were last put in; those that were not yet are before them, in an order that nobody knows. Of one
-    thread. A retry avoids the server of the attempt before it (`option redispatch 1`).
+    which servers were last put in; those that were not yet are before them, in an order that nobody knows. Since 3.2
+    (haproxy 9fe72bba3) equals stand in several lists, one of which is drawn for who comes and for who is taken: any of
+    them is right. Of one thread. A retry avoids the server of the attempt before it (`option redispatch 1`).
     """
 
     name: ClassVar[str] = "haproxy_leastconn"
     draws: ClassVar[bool] = False
 
-    def __init__(self, *, weights: tuple[float, ...]) -> None:
-        """`weights` as configured."""
+    def __init__(self, *, weights: tuple[float, ...], ties: str = "longest") -> None:
+        """`weights` as configured; `ties`: `any` since 3.2."""
+        if ties not in TIES:
+            raise ValueError(f"ties={ties}: must be {' or '.join(TIES)}")
         if any(weight != int(weight) or not 1 <= weight <= 256 for weight in weights):
             raise ValueError("haproxy_leastconn: weights are whole numbers from 1 to 256")
         self._weights = weights
+        self._start: State = () if ties == "longest" else None
 
     def begin(self, is_first: bool, is_clean: bool) -> Iterable[State]:
-        """Nobody has been put in yet."""
-        return ((),)
+        """Nobody has been put in yet; who was does not matter where any is right."""
+        return (self._start,)
 
     def _moved(self, state: State, replica: int, before: int, after: int) -> State:
         if state is None or key(before, self._weights[replica]) == key(after, self._weights[replica]):

@@ -96,3 +96,13 @@ def test_settings_by_which_others_may_be_picked_are_refused(plane, key, router):
         seen_of(recorded({"data_plane": plane, **router}, requests=[request(0, 1.0, 1.1, "r1")]))
     off = {"limits": {"replica_requests": 0}, "retry": {"max_attempts": 1, "other_replica": False}}
     assert len(seen_of(recorded({"data_plane": plane, **off}, requests=[request(0, 1.0, 1.1, "r1")])).attempts) == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "options"),
+    [("2.6.12-1+deb12u1 2023/12/16", {}), ("3.1.7", {}), ("3.2.0", {"ties": "any"}), ("3.10.1", {"ties": "any"}), ("", {})],
+)
+def test_haproxys_ties_are_those_of_the_version_that_ran(version, options):
+    run = recorded({"data_plane": "haproxy"})
+    run.manifest["data_plane"] = {"name": "haproxy", "version": version}
+    assert reference_of(run) == ("haproxy_leastconn", options)

@@ -71,6 +71,19 @@ def test_leastconn_takes_the_one_that_has_stood_there_longest():
     assert [key(count, 1.0) for count in (0, 1, 2)] == [0, 512, 768]
 
 
+def test_leastconn_since_3_2_takes_any_of_equals():
+    # git.haproxy.org, 9fe72bba3: servers of one key stand in several lists, of which one is chosen randomly; #3223: so
+    # are idle ones, whatever their weights; #881: equals shared one list before. The key itself is the same.
+    reference = create("haproxy_leastconn", (5.0, 1.0, 1.0), {"ties": "any"})
+    [state] = reference.begin(True, True)
+    for counts, equal in (((0, 0, 0), {0, 1, 2}), ((1, 0, 0), {1, 2}), ((8, 1, 1), {0}), ((9, 1, 1), {0, 1, 2})):
+        told = reference.picks(state, Offer((0, 1, 2), (), counts))
+        assert {replica for replica, _, _ in told} == equal
+        state = reference.finished(reference.turned(told[0][2], 0, True, counts), 0, counts, True)
+    with pytest.raises(ValueError, match="longest or any"):
+        create("haproxy_leastconn", EQUAL, {"ties": "first"})
+
+
 @pytest.mark.parametrize(
     ("weights", "count"), [(EQUAL, 8), ((3.0, 1.0, 1.0, 1.0), 96), ((5.0, 1.0, 1.0), 112), ((1.0, 2.0), 48)]
 )
