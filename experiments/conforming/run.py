@@ -31,7 +31,7 @@ OF_DATA_PLANES: dict[tuple[str, str | None], tuple[str, dict[str, Any]]] = {
     ("envoy", "least_request"): ("envoy_least_request", {}),
     ("envoy", "least_request_of_all"): ("envoy_least_request", {"choices": 0}),
     ("envoy", "round_robin"): ("envoy_round_robin", {}),
-    ("envoy", "random"): ("random", {}),
+    ("envoy", "random"): ("envoy_random", {}),
     ("haproxy", None): ("haproxy_leastconn", {}),
     ("haproxy", "leastconn"): ("haproxy_leastconn", {}),
     ("haproxy", "roundrobin"): ("haproxy_roundrobin", {}),

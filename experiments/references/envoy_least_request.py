@@ -9,6 +9,16 @@ REDRAWS = 8
 """`host_selection_retry_max_attempts` of the configurations that Aegis writes (experiments/exporting/envoy.py)."""
 
 
+def redrawn(chances: dict[int, float], tried: Sequence[int]) -> dict[int, float]:
+    """The chances of a retry, by those of one draw: it draws again while it has drawn one of `tried`, `REDRAWS` times.
+
+    Source: Envoy's load_balancer_impl.cc (`chooseHost`): what is left at the last draw is taken as it is.
+    """
+    again = sum(chance for n, chance in chances.items() if n in tried)
+    accepted = sum(again**draw for draw in range(REDRAWS + 1))
+    return {n: chance * (again**REDRAWS if n in tried else accepted) for n, chance in chances.items()}
+
+
 class EnvoyLeastRequest(Drawn):
     """`choices` hosts drawn with replacement, of which the first with the fewest active requests is taken.
 
@@ -36,14 +46,7 @@ class EnvoyLeastRequest(Drawn):
         """Exact: i wins where no draw is below it and it is the first of its load among them."""
         counts = [offer.counts[n] for n in offer.offered]
         once = [self._chance(counts, count) for count in counts]
-        chances = dict(zip(offer.offered, once, strict=True))
-        if offer.tried:
-            again = sum(chance for n, chance in chances.items() if n in offer.tried)
-            # Accepted at the first, second, ... draw; what is left at the last one is taken as it is.
-            accepted = sum(again**draw for draw in range(REDRAWS + 1))
-            chances = {
-                n: chance * (again**REDRAWS if n in offer.tried else accepted) for n, chance in chances.items()
-            }
+        chances = redrawn(dict(zip(offer.offered, once, strict=True)), offer.tried)
         return [(n, chance, state) for n, chance in chances.items() if chance > 0]
 
     def _chance(self, counts: list[int], count: int) -> float:

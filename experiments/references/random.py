@@ -7,7 +7,7 @@ from experiments.references import Drawn, Offer, Possible, State
 
 
 class RandomReference(Drawn):
-    """Blind to load: Aegis' `random`, HAProxy's `random(1)`, nginx' `random`, with equal weights Envoy's RANDOM."""
+    """Blind to load, a retry goes elsewhere: Aegis' `random`, HAProxy's `random(1)`, nginx' `random`."""
 
     name: ClassVar[str] = "random"
 

@@ -1,6 +1,7 @@
 """What a live run's folder tells of its proxy's decisions: records made by hand, configurations as they are written."""
 
 import itertools
+import random
 import re
 
 import pytest
@@ -106,3 +107,12 @@ def test_haproxys_ties_are_those_of_the_version_that_ran(version, options):
     run = recorded({"data_plane": "haproxy"})
     run.manifest["data_plane"] = {"name": "haproxy", "version": version}
     assert reference_of(run) == ("haproxy_leastconn", options)
+
+
+def test_envoys_random_is_not_held_against_weights_that_it_does_not_take():
+    """experiments/exporting/envoy.py says of weights with RANDOM that they are lost: it conforms to even draws."""
+    rng = random.Random(2)
+    rows = [request(n, n, n + 0.1, f"r{rng.randint(1, 4)}") for n in range(1, 801)]
+    run = recorded({"data_plane": "envoy", "algorithm": "random"}, replica={"weights": [3, 1, 1, 1]}, requests=rows)
+    assert reference_of(run) == ("envoy_random", {}) and judged(run).first is None
+    assert judge(seen_of(run), create("random", weights_of(run), {})).first is not None

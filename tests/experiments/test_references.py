@@ -105,6 +105,19 @@ def test_envoys_full_scan_draws_among_equals():
     assert chances("envoy_least_request", (2, 1, 1, 1), choices=0) == {n: round(1 / 3, 12) for n in (1, 2, 3)}
 
 
+def test_envoys_random_draws_evenly_whatever_the_weights():
+    # random_lb.cc: the host is a random number modulo the number of hosts.
+    assert chances("envoy_random", (9, 0, 0, 0), (3.0, 1.0, 1.0, 1.0)) == dict.fromkeys(range(4), 0.25)
+
+
+def test_an_envoy_that_retries_comes_back_to_a_tried_host_after_eight_draws_more():
+    # load_balancer_impl.cc, chooseHost: hostSelectionRetryCount + 1 draws, of which the last is taken as it is.
+    told = chances("envoy_random", (0, 0, 0, 0), tried=(0,))
+    assert told == {0: round(0.25**9, 12), **{n: round((1 - 0.25**9) / 3, 12) for n in (1, 2, 3)}}
+    assert chances("envoy_random", (0, 0), (1.0, 1.0), tried=(0, 1)) == {0: 0.5, 1: 0.5}
+    assert chances("envoy_least_request", (0, 0), (1.0, 1.0), tried=(0,)) == {0: 0.5**9, 1: 1 - 0.5**9}
+
+
 def test_envoys_rotation_begins_anywhere_and_passes_over_whom_a_retry_has_tried():
     reference = create("envoy_round_robin", EQUAL, {})
     first = {reference.picks(state, Offer((0, 1, 2, 3), (), (0,) * 4))[0][0] for state in reference.begin(True, True)}
@@ -139,4 +152,4 @@ def test_a_start_that_nobody_is_told_is_refused(name):
 def test_an_unknown_policy_names_those_that_there_are():
     with pytest.raises(ValueError, match="nginx_least_conn"):
         create("nginx_least_con", EQUAL, {})
-    assert len(REFERENCES.files()) == 9
+    assert len(REFERENCES.files()) == 10
