@@ -87,7 +87,7 @@ class Tested:
     largest: float
     """The largest it was then."""
     judged: int
-    """Picks of which the reference may not have made each alike in every state."""
+    """Picks of which not each would have said nothing: of who is the only one possible in one of the states."""
     seen: dict[str, list[tuple[int, float]]]
     """Picks of each class beside how many there ought to be."""
 
@@ -202,12 +202,12 @@ def test(seen: Seen, reference: Reference, alpha: float = ALPHA) -> Tested:
         low, high = attempt.picked
         is_told = not any(span.low <= high and span.high >= low for span in seen.gaps)
         within = states.of(n) if is_told else []
-        possible = []
         for offer in within:
             if offer not in known:
                 known[offer] = {replica: chance for replica, chance, _ in reference.picks(0, offer)}
-            if attempt.replica in known[offer]:
-                possible.append((offer, known[offer]))
+        possible = [(offer, known[offer]) for offer in within if attempt.replica in known[offer]]
+        alone = {next(iter(known[offer])) for offer in within if len(known[offer]) == 1}
+        done.judged += bool(within) and len(alone) < len(seen.ids)
         if within and not possible:
             done.impossible.append(Refuted(n, None, tuple(within)))
         elif is_told and (not within or any(len(chances) > 1 for _, chances in possible)):
@@ -216,7 +216,6 @@ def test(seen: Seen, reference: Reference, alpha: float = ALPHA) -> Tested:
             if len(possible) == len(within) == 1:
                 settled = max(attempt.picked.high, _settled(waiting))
                 waiting.append((settled, *possible[0], attempt.replica, before))
-        done.judged += is_told and not (within and not possible)
         over.append((attempt.picked.high, attempt.replica))
         latest = max(latest, attempt.picked.high)
         if latest < earliest[n + 1]:

@@ -225,16 +225,18 @@ class Replay:
         if 2 ** len(unknown) > MOST_ROTATIONS:
             yield from ((None, (n,)) for n in range(len(world.rotation)))
             return
+        free: set[int] = set()
         for guess in product((True, False), repeat=len(unknown)):
             rotation = [bool(is_in) for is_in in world.rotation]
             for n, is_in in zip(unknown, guess, strict=True):
                 rotation[n] = is_in
             offer = Offer(offered(rotation, self._seen.panic), self._tried[attempt], world.counts)
             found = self._reference.picks(world.state, offer)
-            if len({replica for replica, _, _ in found}) < len(rotation):
-                self._is_told.add(attempt)
             for replica, _, state in found:
+                free.add(replica)
                 yield state, (replica,)
+        if len(free) < len(world.rotation):
+            self._is_told.add(attempt)
 
     def _impossible(self, stuck: list[tuple[World, int]]) -> Impossible:
         """The decision at which the last worlds ended: of several the one that could wait least."""

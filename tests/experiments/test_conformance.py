@@ -136,6 +136,20 @@ def test_doubts_about_many_replicas_cost_no_more_than_those_about_a_few(name):
     assert reference.asked <= 64 * 40
 
 
+@pytest.mark.parametrize("name", ["nginx_least_conn", "haproxy_roundrobin", "random", "least_request"])
+def test_what_could_not_have_been_wrong_is_not_counted_as_judged(name):
+    """Whoever is picked may have been the only one in rotation; before the first doubt it is not so."""
+    nobody_knows = [Turn(n, Span(3.5, 3.5), None) for n in range(4)]
+    rows = [(n % 4, n, n + 0.1, n + 0.5, n + 0.6) for n in range(8)]
+    found = judged(name, seen(*rows, turns=nobody_knows))
+    assert (found.first, found.decisions, found.judged) == (None, 8, 4)
+
+
+def test_an_impossible_pick_is_among_those_that_were_judged():
+    found = judged("random", seen((0, 1.0, 1.1, 9, 9), turns=[Turn(0, Span(0.5, 0.5), False)]))
+    assert (found.impossible, found.judged) == (1, 1)
+
+
 def test_a_few_doubts_leave_the_others_judged():
     doubts = [Turn(n, Span(0.5, 0.5), None) for n in (0, 1)]
     rows = [(2, 1.0, 1.1, 9, 9), (2, 2.0, 2.1, 9, 9)]
