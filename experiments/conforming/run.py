@@ -8,12 +8,13 @@ more, since a proxy may send the last byte before it takes the request off.
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
 from experiments.conforming.seen import Attempt, Seen, Span, Turn, doubts
 from experiments.data_planes import HOST
+from experiments.data_planes.nginx import HEARD_WITHIN_S, Nginx
 from experiments.exporting import Upstream, caddy, envoy, haproxy, nginx, traefik, whole_weights
 from experiments.references.haproxy_leastconn import ANY_SINCE, HaproxyLeastconn
 from record.reading import Run
@@ -46,6 +47,8 @@ WHOLE_WEIGHTS = {
     "traefik": traefik.WEIGHTS,
 }  # fmt: skip
 """Data planes whose weights are whole numbers, and the largest that each takes."""
+MEMBERS = frozenset({"registered", "draining", "drained", "removed", "expired"})
+"""Events of a replica after which a data plane is told of other members."""
 OF_POLICIES = ("least_request", "random", "round_robin")
 """Aegis' policies that can be judged from outside; every one can by `router.decisions`."""
 
@@ -145,7 +148,8 @@ def seen_of(run: Run, slack_s: float = SLACK_S) -> Seen:
     is_aegis = (router.get("data_plane") or AEGIS) == AEGIS and router.get("url") is None
     turns = _turns(run, places, slack_s) if is_aegis else doubts(attempts, blind, _hurt(run, places), len(ids))
     panic = (router.get("health") or {}).get("panic_threshold", 0.0) if router.get("data_plane") == "envoy" else 0.0
-    return Seen(ids, weights_of(run), attempts, list(turns), float(panic), blind)
+    gaps = list(_reloads(run, attempts, slack_s)) if router.get("data_plane") == Nginx.name else []
+    return Seen(ids, weights_of(run), attempts, list(turns), float(panic), blind, gaps)
 
 
 def _refuse(run: Run) -> None:
@@ -254,12 +258,24 @@ def _turns(run: Run, places: dict[str, int], slack_s: float) -> Iterator[Turn]:
                 yield Turn(place, at, returns)
 
 
+def _reloads(run: Run, attempts: Sequence[Attempt], slack_s: float) -> Iterator[Span]:
+    """When nginx was told of other members: a new worker counts from 0, beside the old one for a while.
+
+    It has taken over after `HEARD_WITHIN_S`; what the old one had then is over with the last of those attempts.
+    """
+    for event in run.events:
+        if event["event"] in MEMBERS and event["t_s"] > 0:
+            low, high = event["t_s"] - slack_s, event["t_s"] + HEARD_WITHIN_S
+            ends = [each.ended.high for each in attempts if each.picked.low <= high and each.ended.high >= low]
+            yield Span(low, max([high, *ends]))
+
+
 def _hurt(run: Run, places: dict[str, int]) -> dict[int, float]:
-    """When the first fault hit each replica; one of anything else hits all."""
+    """When the first fault hit each replica, or it came or went; a fault of anything else hits all."""
     first: dict[int, float] = {}
     for event in run.events:
-        if event["event"] == FAULT_INJECTED:
-            target = event.get("target")
+        if event["event"] == FAULT_INJECTED or (event["event"] in MEMBERS and event["t_s"] > 0):
+            target = event.get("target", event.get("replica"))
             named = target if isinstance(target, list) else [target]
             for place in [places[id_] for id_ in named if id_ in places] or list(places.values()):
                 first[place] = min(first.get(place, math.inf), event["t_s"])

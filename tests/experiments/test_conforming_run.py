@@ -116,3 +116,21 @@ def test_envoys_random_is_not_held_against_weights_that_it_does_not_take():
     run = recorded({"data_plane": "envoy", "algorithm": "random"}, replica={"weights": [3, 1, 1, 1]}, requests=rows)
     assert reference_of(run) == ("envoy_random", {}) and judged(run).first is None
     assert judge(seen_of(run), create("random", weights_of(run), {})).first is not None
+
+
+def test_nginx_counts_from_nothing_after_a_reload():
+    """https://nginx.org/en/docs/control.html: a new worker takes over, the old one finishes what it has. r1 and r2 have
+    one each by the old one when r4 leaves; the new one, which knows of neither, sends its first request to r1."""
+    rows = [request(0, 1.0, 19.0, "r1"), request(1, 2.0, 19.0, "r2"), request(2, 9.0, 11.0, "r1"), request(3, 10.0, 11.0, "r2")]
+    after = [request(4, 21.0, 29.0, "r1"), request(5, 22.0, 29.0, "r3")]
+    left = [{"t_s": 8.9, "source": "router", "event": "removed", "replica": "r4"}]
+    known = {"router": {"data_plane": "nginx"}, "replicas": 4}
+    assert judged(recorded(requests=[*rows, *after], **known)).first.request == 2
+    run = recorded(requests=[*rows, *after], events=left, **known)
+    [gap] = seen_of(run).gaps
+    assert gap.low == pytest.approx(8.9, abs=0.01) and gap.high == pytest.approx(19.0, abs=0.01)
+    assert judged(run).first is None and judged(run).judged == 3  # two before, and the last: r1 has one
+    wrong = recorded(requests=[*rows, after[0], request(5, 22.0, 29.0, "r1")], events=left, **known)
+    assert judged(wrong).first.request == 5
+    others = recorded({"data_plane": "haproxy"}, requests=[*rows, *after], events=left)
+    assert not seen_of(others).gaps  # by its runtime interface: nothing begins anew
