@@ -9,6 +9,7 @@ from experiments.conforming.judging import judge
 from experiments.conforming.modelled import measuring
 from experiments.conforming.modelled.bugs import BUGS, RIGHT
 from experiments.conforming.modelled.proxy import Proxy, Setting
+from experiments.conforming.run import OF_POLICIES
 from experiments.conforming.seen import Attempt, Seen, Span, Turn
 from experiments.references import create
 
@@ -39,8 +40,13 @@ def test_a_seeded_bug_is_found(name):
 
 @pytest.mark.parametrize("number", range(len(RIGHT)))
 def test_a_right_proxy_is_not_accused_and_its_decisions_could_have_been_wrong(number):
-    found = measuring.play(Proxy, RIGHT[number], 100 + number, 500)
-    assert found.first is None and found.judged >= 0.8 * found.decisions
+    setting = RIGHT[number]
+    found = measuring.play(Proxy, setting, 100 + number, 500)
+    assert found.first is None
+    if setting.failing and setting.reference not in OF_POLICIES:  # once all have failed, all may be out
+        assert 0 < found.judged < found.decisions
+    else:
+        assert found.judged >= 0.8 * found.decisions
 
 
 def test_a_false_alarm_has_no_more_than_the_stated_chance():

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-from experiments.conforming.seen import Attempt, Seen, Span, Turn, offered
+from experiments.conforming.run import OF_POLICIES
+from experiments.conforming.seen import Attempt, Seen, Span, Turn, doubts, offered
 from experiments.references import Offer, Reference, State, create
 
 STALL_SHARE, STALL_S = 0.01, 5e-3
@@ -108,7 +109,7 @@ class Proxy:
     # -- what happens
 
     def play(self, requests: int) -> Seen:
-        """What is seen of so many requests."""
+        """What is seen of so many requests: whom it takes out, and when, only of Aegis' policies, as of live runs."""
         at_s = 0.0
         for request in range(requests):
             at_s += self.rng.expovariate(self.setting.rate_rps)
@@ -123,7 +124,9 @@ class Proxy:
                 self.rotation[what] = True
                 self._turned(what, is_in=True)
         ids = tuple(f"r{n}" for n in range(1, self.size + 1))
-        return Seen(ids, self.setting.weights, self.attempts, self.turns)
+        is_told = self.setting.reference in OF_POLICIES
+        turns = self.turns if is_told else doubts(self.attempts, [], {}, self.size)
+        return Seen(ids, self.setting.weights, self.attempts, turns)
 
     def _push(self, at_s: float, kind: int, what: object) -> None:
         heapq.heappush(self._queue, (at_s, next(self._numbers), kind, what))
