@@ -13,7 +13,8 @@ from itertools import groupby
 from typing import Any
 
 from experiments.conforming.seen import Attempt, Seen, Span, Turn, doubts
-from experiments.data_planes import HOST
+from experiments.data_planes import HOST, SLOW_START_S
+from experiments.data_planes.haproxy import TAKES_S, Haproxy
 from experiments.data_planes.nginx import HEARD_WITHIN_S, Nginx
 from experiments.exporting import Upstream, caddy, envoy, haproxy, nginx, traefik, whole_weights
 from experiments.references.haproxy_leastconn import ANY_SINCE, HaproxyLeastconn
@@ -47,7 +48,10 @@ WHOLE_WEIGHTS = {
     "traefik": traefik.WEIGHTS,
 }  # fmt: skip
 """Data planes whose weights are whole numbers, and the largest that each takes."""
-MEMBERS = frozenset({"registered", "draining", "drained", "removed", "expired"})
+REGISTERED, EJECTED = "registered", "ejected"
+SEEN_LATE_S = 2.0
+"""Longest time that a data plane may have had somebody out before it was asked, and said so."""
+MEMBERS = frozenset({REGISTERED, "draining", "drained", "removed", "expired"})
 """Events of a replica after which a data plane is told of other members."""
 OF_POLICIES = ("least_request", "random", "round_robin")
 """Aegis' policies that can be judged from outside; every one can by `router.decisions`."""
@@ -101,7 +105,7 @@ def _version_of(run: Run) -> tuple[int, ...]:
 def ids_of(run: Run) -> tuple[str, ...]:
     """The replicas in the order in which the proxy has them: that in which they came, before the load did."""
     ids = [f"r{number}" for number in range(1, int(run.manifest["config"]["replicas"]) + 1)]
-    came = [str(event.get("replica")) for event in run.events if event["event"] == "registered" and event["t_s"] <= 0]
+    came = [str(event.get("replica")) for event in run.events if event["event"] == REGISTERED and event["t_s"] <= 0]
     places = {id_: place for place, id_ in reversed(list(enumerate(came)))}
     return tuple(sorted(ids, key=lambda id_: places.get(id_, len(came))))
 
@@ -148,8 +152,8 @@ def seen_of(run: Run, slack_s: float = SLACK_S) -> Seen:
     is_aegis = (router.get("data_plane") or AEGIS) == AEGIS and router.get("url") is None
     turns = _turns(run, places, slack_s) if is_aegis else doubts(attempts, blind, _hurt(run, places), len(ids))
     panic = (router.get("health") or {}).get("panic_threshold", 0.0) if router.get("data_plane") == "envoy" else 0.0
-    gaps = list(_reloads(run, attempts, slack_s)) if router.get("data_plane") == Nginx.name else []
-    return Seen(ids, weights_of(run), attempts, list(turns), float(panic), blind, gaps)
+    gaps = {Nginx.name: _reloads, Haproxy.name: _slow_starts}.get(router.get("data_plane"), _none)
+    return Seen(ids, weights_of(run), attempts, list(turns), float(panic), blind, list(gaps(run, attempts, slack_s)))
 
 
 def _refuse(run: Run) -> None:
@@ -270,13 +274,30 @@ def _reloads(run: Run, attempts: Sequence[Attempt], slack_s: float) -> Iterator[
             yield Span(low, max([high, *ends]))
 
 
+def _slow_starts(run: Run, attempts: Sequence[Attempt], slack_s: float) -> Iterator[Span]:
+    """While the weight of a server of HAProxy's grows (`slowstart`), which it does from a second to the next.
+
+    So it is with each that has come, those of the run's start included: it is told of them while it runs.
+    Source: server.c (`server_recalc_eweight`: in whole seconds), check.c (`server_warmup`: every second, or more).
+    """
+    for event in run.events:
+        if event["event"] == REGISTERED:
+            yield Span(event["t_s"] - slack_s, event["t_s"] + TAKES_S + SLOW_START_S + 2)
+
+
+def _none(run: Run, attempts: Sequence[Attempt], slack_s: float) -> Iterator[Span]:
+    """Others go on as they were."""
+    return iter(())
+
+
 def _hurt(run: Run, places: dict[str, int]) -> dict[int, float]:
-    """When the first fault hit each replica, or it came or went; a fault of anything else hits all."""
+    """When the first fault hit each replica, or it came, went or was out; a fault of anything else hits all."""
     first: dict[int, float] = {}
     for event in run.events:
-        if event["event"] == FAULT_INJECTED or (event["event"] in MEMBERS and event["t_s"] > 0):
+        if event["event"] == FAULT_INJECTED or (event["event"] in (*MEMBERS, EJECTED) and event["t_s"] > 0):
             target = event.get("target", event.get("replica"))
+            at_s = event["t_s"] - SEEN_LATE_S * (event["event"] == EJECTED)
             named = target if isinstance(target, list) else [target]
             for place in [places[id_] for id_ in named if id_ in places] or list(places.values()):
-                first[place] = min(first.get(place, math.inf), event["t_s"])
+                first[place] = min(first.get(place, math.inf), at_s)
     return first

@@ -132,5 +132,27 @@ def test_nginx_counts_from_nothing_after_a_reload():
     assert judged(run).first is None and judged(run).judged == 3  # two before, and the last: r1 has one
     wrong = recorded(requests=[*rows, after[0], request(5, 22.0, 29.0, "r1")], events=left, **known)
     assert judged(wrong).first.request == 5
-    others = recorded({"data_plane": "haproxy"}, requests=[*rows, *after], events=left)
-    assert not seen_of(others).gaps  # by its runtime interface: nothing begins anew
+    others = recorded({"data_plane": "envoy"}, requests=[*rows, *after], events=left)
+    assert not seen_of(others).gaps  # by a file that it reads: nothing begins anew
+
+
+def test_haproxys_weights_are_not_judged_while_they_grow():
+    """docs.haproxy.org, slowstart: a server that comes up gets its weight over that time; those of a run come while it
+    runs. r2 has come last, and is passed over with as few in flight as r1, and fewer. Later that is a finding."""
+    came = [{"t_s": -0.5, "source": "router", "event": "registered", "replica": "r2"}]
+    rows = [request(n, 1.0 + n, 30.0, id_) for n, id_ in enumerate(("r1", "r2", "r1", "r1"))]
+    known = {"router": {"data_plane": "haproxy"}, "events": came, "replicas": 2}
+    late = [request(4, 20.0, 30.0, "r2"), request(5, 21.0, 30.0, "r2")]
+    run = recorded(requests=[*rows, *late], **known)
+    assert judged(run).first is None and judged(run).judged == 1
+    wrong = recorded(requests=[*rows, late[0], request(5, 21.0, 30.0, "r1")], **known)
+    assert judged(wrong).first.request == 5
+
+
+def test_whom_a_data_plane_says_that_it_had_out_may_have_been_out_before():
+    """A check that came too late, without a fault: HAProxy is asked ten times a second."""
+    rows = [request(0, 20.0, 30.0, "r1"), request(1, 21.0, 30.0, "r2"), request(2, 24.0, 30.0, "r2")]
+    out = [{"t_s": 24.1, "source": "router", "event": "ejected", "replica": "r1", "cause": "health_check"}]
+    known = {"router": {"data_plane": "haproxy"}, "requests": rows, "replicas": 2}
+    assert judged(recorded(**known)).first.request == 2
+    assert judged(recorded(events=out, **known)).first is None
