@@ -227,7 +227,8 @@ def _of_ledger(run: Run, places: dict[str, int], slack_s: float) -> Iterator[Att
             high = max(completed + slack_s, ended) if is_last else sent[number][3]
             # A request's number is its own again where its client sends it a second time.
             name = int(request) if row.get("sends", 1) <= 1 else hash((request, sent[0][1]))
-            is_ok = _is_ok(end, str(row["outcome"]), is_last=is_last)
+            outcome = str(row["outcome"]) if row.get("sends", 1) <= 1 else ""  # it is that of the last time it was sent
+            is_ok = _is_ok(end, outcome, is_last=is_last)
             yield Attempt(name, number, places[replica], Span(earliest, max(earliest, taken)), Span(low, high), is_ok)
             earliest = low
     for request, sent_s, completed in run.requests[["request_id", "sent_s", "completed_s"]].itertuples(index=False):

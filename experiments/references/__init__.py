@@ -9,7 +9,7 @@ whoever is picked there is right.
                                   if no attempt has failed so far and the rotation never changed, or whatever happened
     picks(state, offer)    who may be picked now, each with its chance (1 where it does not draw) and the state after it
     finished(state, replica, counts, is_ok)     the state once an attempt has ended; `counts` without it; `is_ok` None:
-                                  nobody can tell whether it failed, and the state after it has to be one of both
+                                  nobody can tell whether it failed, and the state has to hold for both
     turned(state, replica, is_in, counts)       the state once a replica has joined or left the rotation
 
 `penalty_s` (optional): for how long a failed attempt still counts, seconds.

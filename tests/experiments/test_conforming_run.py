@@ -84,6 +84,10 @@ def test_an_answer_that_was_not_taken_is_not_held_for_a_good_one():
     run = recorded(requests=rows, work=work, replicas=2)
     assert [each.is_ok for each in seen_of(run).attempts] == [None, True, True, True]
     assert judged(run).first is None
+    # What came of a request that its client sent again is what came of the last time.
+    again = [attempt(0, "r1", 1.001, 1.501), attempt(0, "r2", 1.602, 1.699, send=2)]
+    run = recorded(requests=[rows[0] | {"attempts": 1, "sends": 2}], work=again, replicas=2)
+    assert [each.is_ok for each in seen_of(run).attempts] == [None, None]
 
 
 @pytest.mark.parametrize("plane", ["aegis", "haproxy"])
