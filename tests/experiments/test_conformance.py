@@ -16,7 +16,7 @@ from experiments.references import create
 FOUR = ("r1", "r2", "r3", "r4")
 EQUAL = (1.0,) * 4
 RARE = ("count lost at ejection",)
-"""Found in three of four runs of 2,000 requests (docs/conformance.md)."""
+"""Found in nine of ten runs of 2,000 requests (docs/conformance.md)."""
 
 
 def seen(*rows, turns=(), ids=FOUR, blind=()):

@@ -181,6 +181,8 @@ LATE_S = (1e-3, 2e-3)
 """Stamps of a machine that others use, too, and of one that has not enough cores."""
 TWO = (("choices", 2),)
 SCAN = (("choices", 0),)
+UNPUNISHED = (("error_penalty_s", 0.0),)
+"""Then a replica that fails has something in flight when it is taken out."""
 # What goes wrong at failures and ejections is looked for in Aegis' own policies: its router's events have stamps. Whom
 # another proxy has out nobody knows, and whoever has failed there may be passed over, or not.
 BUGS: dict[str, Bug] = {
@@ -194,7 +196,7 @@ BUGS: dict[str, Bug] = {
     "off by one in the rotation": Bug(OffByOne, Setting("envoy_round_robin")),
     "biased draw": Bug(BiasedDraw, Setting("envoy_least_request", TWO)),
     "counts finished requests": Bug(CountsFinished, Setting("haproxy_leastconn")),
-    "count lost at ejection": Bug(LostAtEjection, Setting("least_request", failing=FAILING)),
+    "count lost at ejection": Bug(LostAtEjection, Setting("least_request", UNPUNISHED, failing=FAILING)),
     "decremented twice": Bug(DoubleDecrement, Setting("least_request", failing=FAILING)),
     "one choice for two": Bug(OneChoice, Setting("least_request", TWO)),
     "weight ignored in a draw": Bug(WeightIgnored, Setting("random", weights=HEAVY)),
