@@ -31,6 +31,7 @@ AEGIS = "aegis"
 OF_DATA_PLANES: dict[tuple[str, str | None], tuple[str, dict[str, Any]]] = {
     ("envoy", None): ("envoy_least_request", {}),
     ("envoy", "least_request"): ("envoy_least_request", {}),
+    ("envoy", "least_request_of_four"): ("envoy_least_request", {"choices": 4}),
     ("envoy", "least_request_of_all"): ("envoy_least_request", {"choices": 0}),
     ("envoy", "round_robin"): ("envoy_round_robin", {}),
     ("envoy", "random"): ("envoy_random", {}),

@@ -3,13 +3,14 @@
 import itertools
 import random
 import re
+from pathlib import Path
 
 import pytest
 
 from experiments.conforming.judging import judge
 from experiments.conforming.run import UnjudgedError, reference_of, seen_of, weights_of
 from experiments.conforming.seen import Attempt, Seen, Span
-from experiments.data_planes import HOST
+from experiments.data_planes import HOST, Front
 from experiments.exporting import EXPORTERS, Deployment, Upstream
 from experiments.references import create
 from experiments.references.nginx_round_robin import smooth
@@ -111,6 +112,14 @@ def test_haproxys_ties_are_those_of_the_version_that_ran(version, options):
     run = recorded({"data_plane": "haproxy"})
     run.manifest["data_plane"] = {"name": "haproxy", "version": version}
     assert reference_of(run) == ("haproxy_leastconn", options)
+
+
+@pytest.mark.parametrize("name", ["least_request_of_four", "least_request"])
+def test_envoys_draws_are_as_many_as_its_configuration_has(name):
+    text = Front(80, (), RouterSettings(), "", Path("nowhere"), name).exported("envoy").text
+    [drawn] = map(int, re.findall(r"choice_count\W+(\d+)", text))
+    reference, options = reference_of(recorded({"data_plane": "envoy", "algorithm": name}))
+    assert (reference, options.get("choices", 2)) == ("envoy_least_request", drawn)
 
 
 def test_envoys_random_is_not_held_against_weights_that_it_does_not_take():

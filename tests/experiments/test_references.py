@@ -116,6 +116,9 @@ def test_an_envoy_that_retries_comes_back_to_a_tried_host_after_eight_draws_more
     assert told == {0: round(0.25**9, 12), **{n: round((1 - 0.25**9) / 3, 12) for n in (1, 2, 3)}}
     assert chances("envoy_random", (0, 0), (1.0, 1.0), tried=(0, 1)) == {0: 0.5, 1: 0.5}
     assert chances("envoy_least_request", (0, 0), (1.0, 1.0), tried=(0,)) == {0: 0.5**9, 1: 1 - 0.5**9}
+    # Of four drawn who has failed at once, with nothing in flight, is among them with 1 - (3/4)^4; of all, always.
+    assert chances("envoy_least_request", (0, 1, 1, 1), tried=(0,), choices=4)[0] == round((1 - 0.75**4) ** 9, 12)
+    assert chances("envoy_least_request", (0, 1, 1, 1), tried=(0,), choices=0) == {0: 1.0}
 
 
 def test_envoys_rotation_begins_anywhere_and_passes_over_whom_a_retry_has_tried():
