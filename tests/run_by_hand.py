@@ -1,6 +1,7 @@
 """A live run's records, made by hand, a row each."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,11 +14,12 @@ def recorded(router=None, *, replica=None, requests=(), work=None, events=(), re
     told = {"replicas": replicas, "router": {"data_plane": "aegis", **(router or {})}, "replica": replica or {},
             "policy": {"name": "least_request"}, "load": {"timeout_s": 10.0}, "engine": {"name": "local"},
             "workload": {"duration_s": 60.0}, **config}  # fmt: skip
-    came = [{"t_s": -1.0, "source": "router", "event": "registered", "replica": f"r{n}"} for n in range(1, replicas + 1)]
+    ids = [f"r{number}" for number in range(1, replicas + 1)]
+    came: list[Any] = [{"t_s": -1.0, "source": "router", "event": "registered", "replica": id_} for id_ in ids]
     columns = [*REQUEST_COLUMNS, *({SENDS} & {name for row in requests for name in row})]
     rows = pd.DataFrame(list(requests), columns=columns)
     ledger = None if work is None else pd.DataFrame(list(work), columns=list(WORK_COLUMNS))
-    manifest = {"config": told, "exit_reason": "complete"}
+    manifest: Any = {"config": told, "exit_reason": "complete"}
     return Run(folder, manifest, rows, [*came, *events], [], rows["scheduled_s"], rows["scheduled_s"], work=ledger)
 
 

@@ -99,7 +99,8 @@ def reference_of(run: Run) -> tuple[str, dict[str, Any]]:
 
 def _version_of(run: Run) -> tuple[int, ...]:
     """The data plane's, of two numbers; empty where it did not say."""
-    found = re.search(r"(\d+)\.(\d+)", str((run.manifest.get("data_plane") or {}).get("version", "")))
+    plane = run.manifest.get("data_plane")
+    found = None if plane is None else re.search(r"(\d+)\.(\d+)", plane["version"])
     return tuple(map(int, found.groups())) if found else ()
 
 
@@ -153,7 +154,7 @@ def seen_of(run: Run, slack_s: float = SLACK_S) -> Seen:
     is_aegis = (router.get("data_plane") or AEGIS) == AEGIS and router.get("url") is None
     turns = _turns(run, places, slack_s) if is_aegis else doubts(attempts, blind, _hurt(run, places), len(ids))
     panic = (router.get("health") or {}).get("panic_threshold", 0.0) if router.get("data_plane") == "envoy" else 0.0
-    gaps = {Nginx.name: _reloads, Haproxy.name: _slow_starts}.get(router.get("data_plane"), _none)
+    gaps = {Nginx.name: _reloads, Haproxy.name: _slow_starts}.get(str(router.get("data_plane")), _none)
     return Seen(ids, weights_of(run), attempts, list(turns), float(panic), blind, list(gaps(run, attempts, slack_s)))
 
 

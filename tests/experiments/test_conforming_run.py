@@ -36,7 +36,8 @@ def test_a_proxy_is_held_against_the_weights_that_its_configuration_has(name, we
 def test_whole_weights_that_are_not_of_the_same_ratios_are_another_rotation():
     """100 : 33 : 33 : 33 for 3 : 1 : 1 : 1: after 16 turns of six its credits are 48, -16, -16, -16, and it goes on
     otherwise. Held against one who takes 3 : 1 : 1 : 1 it is accused; against what it was given it is not."""
-    given, credits, attempts = (100.0, 33.0, 33.0, 33.0), (0.0,) * 4, []
+    given, attempts = (100.0, 33.0, 33.0, 33.0), []
+    credits: tuple[float, ...] = (0.0,) * 4
     for number in range(200):
         replica, credits = smooth(credits, (0, 1, 2, 3), given)
         assert number != 95 or credits == (48.0, -16.0, -16.0, -16.0)
