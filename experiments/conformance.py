@@ -173,7 +173,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{parser.prog}: {' '.join(str(error).split())}", file=sys.stderr)
         return WRONG
     if not judged.judged:
-        why = "every pick may have been right" if judged.decisions else "there are no decisions"
+        why = "any pick may be right (docs/conformance.md says when)" if judged.decisions else "there are no decisions"
         print(f"{parser.prog}: {chosen.folder}: nothing could be judged by {judged.reference}: {why}", file=sys.stderr)
         return WRONG
     print(told(judged))

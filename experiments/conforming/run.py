@@ -50,6 +50,8 @@ WHOLE_WEIGHTS = {
 }  # fmt: skip
 """Data planes whose weights are whole numbers, and the largest that each takes."""
 REGISTERED, EJECTED = "registered", "ejected"
+LAST_STEP_S = 2.0
+"""Longest time that HAProxy's slow start lasts longer: by the rest of a whole second, and by a step."""
 SEEN_LATE_S = 2.0
 """Longest time that a data plane may have had somebody out before it was asked, and said so."""
 MEMBERS = frozenset({REGISTERED, "draining", "drained", "removed", "expired"})
@@ -285,7 +287,7 @@ def _slow_starts(run: Run, attempts: Sequence[Attempt], slack_s: float) -> Itera
     """
     for event in run.events:
         if event["event"] == REGISTERED:
-            yield Span(event["t_s"] - slack_s, event["t_s"] + TAKES_S + SLOW_START_S + 2)
+            yield Span(event["t_s"] - slack_s, event["t_s"] + TAKES_S + SLOW_START_S + LAST_STEP_S)
 
 
 def _none(run: Run, attempts: Sequence[Attempt], slack_s: float) -> Iterator[Span]:
