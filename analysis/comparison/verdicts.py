@@ -146,5 +146,7 @@ def best_set(
     members = [label for label in labels if label not in beaten] or list(labels)
     between = [verdict for pair, verdict in verdicts.items() if set(pair) <= set(members)]
     worse = tuple(label for label in labels if label not in members)
-    are_equivalent = bool(between) and set(between) == {"equivalent"}
+    # Two that were never compared, as no seed is valid of both, are not known to be alike.
+    are_compared = len(between) == math.comb(len(members), 2)
+    are_equivalent = bool(between) and are_compared and set(between) == {"equivalent"}
     return BestSet(members[0], tuple(members[1:]), worse, are_equivalent, tuple(apart))

@@ -11,7 +11,7 @@ import yaml
 from scipy import stats
 
 from analysis.comparison.arms import ComparisonError
-from analysis.comparison.verdicts import Smallest
+from analysis.comparison.verdicts import Smallest, best_set
 from analysis.pages import leaderboard_page
 from analysis.standings import same, series
 from analysis.standings.board import Cell, Spanned, verdict
@@ -297,3 +297,20 @@ def test_six_arms_are_as_wide_as_a_readme_is_shown(tmp_path):
     leaderboard_page.draw(board_of(cells, arms), [], tmp_path / "board.png")
     size = (tmp_path / "board.png").read_bytes()[16:24]  # of the header, PNG 11.2.2
     assert int.from_bytes(size[:4], "big") <= 980 - 2 * 45
+
+
+def test_an_arm_that_was_compared_with_nobody_is_not_called_best_as_others():
+    base = scattered(1.1, 0.3, 6, rng_of("nobody"))
+    cells = cells_of({"a": base, "b": [v * (1 + 0.002 * i) for i, v in enumerate(base)]})
+    cells["hang", "c"] = CellRuns({7: one(1.0, seed=7, arm="c")}, unmeasured=[1, 2, 3, 4, 5, 6])
+    row = board_of(cells, ["a", "b", "c"], seeds=7).rows[0]
+    assert row.cell("c").state == "undecided" and not row.is_decided
+    assert {each.verdict for each in row.judgements if each.metric != "error_rate"} == {"equivalent"}  # of a and b
+
+
+def test_a_set_of_best_arms_is_equivalent_only_where_all_pairs_of_it_are():
+    alike = {("a", "b"): "equivalent"}
+    assert best_set(["a", "b"], alike).are_equivalent
+    assert not best_set(["a", "b", "c"], alike).are_equivalent
+    assert not best_set(["a", "b", "c"], alike | {("a", "c"): "equivalent"}).are_equivalent
+    assert best_set(["a", "b", "c"], alike | {("a", "c"): "equivalent", ("b", "c"): "equivalent"}).are_equivalent
