@@ -15,7 +15,7 @@ from analysis.comparison.planned import plan_of
 from analysis.comparison.statistics import ALPHA, Verdict
 from analysis.comparison.verdicts import judge_family
 from analysis.standings.gathering import gather
-from analysis.standings.judging import effects_of, overall_of, pair_by_seed
+from analysis.standings.judging import LEAST_PAIRS, effects_of, overall_of, pair_by_seed
 from analysis.standings.measures import MEASURES
 from analysis.standings.protocol import Protocol
 
@@ -68,12 +68,13 @@ def changes(then: tuple[Path, Protocol], now: tuple[Path, Protocol]) -> Changes:
             notes.append(f"{key[1]}, {key[0]}: not in {then[0]}")
             continue
         pairs = pair_by_seed((f"{key[1]} then", f"{key[1]} now"), before[key], cell)
-        if pairs.kept:
-            within.append((pairs, key[0], effects_of(pairs, measures[key[0]])))
+        if effects := effects_of(pairs, measures[key[0]]):
+            within.append((pairs, key[0], effects))
         else:
-            notes.append(f"{key[1]}, {key[0]}: no valid run of one seed in both")
+            notes.append(f"{key[1]}, {key[0]}: not judged: {len(pairs.kept)} seed(s) with a valid run in both, "
+                         f"{LEAST_PAIRS} are needed")  # fmt: skip
     if not within:
-        raise ComparisonError(f"{then[0]} and {now[0]}: no arm under any pathology in both: {'; '.join(notes[:3])}")
+        raise ComparisonError(f"{then[0]} and {now[0]}: nothing can be held against the other: {'; '.join(notes[:3])}")
     smallest = plan_of(within[0][0].kept[0].theirs.run.manifest["config"]).smallest
     judged = {id(j.effect): j for j in judge_family([e for *_, es in within for e in es], ALPHA, smallest)}
     found = tuple(

@@ -29,6 +29,8 @@ from record.shapes import DataPlane
 
 Cells = Mapping[tuple[str, str], CellRuns]
 """By row and arm."""
+LEAST_PAIRS = 2
+"""Of two arms, for a verdict: the run is the unit, and one pair says nothing of how runs differ."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,11 @@ def pair_by_seed(names: tuple[str, str], ours: CellRuns, theirs: CellRuns) -> Pa
 
 
 def effects_of(pairs: Pairs, measure: str) -> list[Effect]:
-    """By the measure of the pathology, and by lost requests where that does not hold them already."""
+    """By the measure of the pathology, and by lost requests where that does not hold them already; none of fewer pairs
+    than `LEAST_PAIRS`.
+    """
+    if len(pairs.kept) < LEAST_PAIRS:
+        return []
     keys = [MEASURES[measure]] if measure == IN_TIME else [MEASURES[measure], BY_KEY[FAILED]]
     return [effect for key in keys if (effect := find(key, pairs)) is not None]
 
@@ -165,7 +171,7 @@ class _Telling:
         verdicts = {
             (pairs.reference, pairs.arm): overall_of(effects, judged, self.smallest)
             for pairs, effects in one.effects
-            if pairs.kept
+            if effects
         }
         best = best_set(ordered, verdicts) if ordered and verdicts else None
         harmed = self._harmed(one.plan, ordered)

@@ -17,14 +17,13 @@ from analysis.comparison.arms import Measured, Pair, Pairs
 from analysis.comparison.statistics import ALPHA, clopper_pearson
 from analysis.comparison.verdicts import Smallest, judge_family
 from analysis.standings.gathering import CellRuns, gather_cell
-from analysis.standings.judging import effects_of, overall_of
+from analysis.standings.judging import LEAST_PAIRS, effects_of, overall_of
 from analysis.standings.protocol import RUNS, SAME, Protocol
 
 TARGET = ALPHA
 """The most false verdicts that a protocol of this level may have."""
 FIRST_SEED = 100_001
 """Of simulated runs of arms against themselves: the board has none of them."""
-LEAST_PAIRS = 2
 
 
 @dataclass(frozen=True)

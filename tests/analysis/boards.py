@@ -1,5 +1,6 @@
 """Boards whose runs are numbers that a test sets: no run is played."""
 
+import json
 import math
 import random
 from pathlib import Path
@@ -10,9 +11,9 @@ import pandas as pd
 from analysis.comparison.arms import Measured
 from analysis.standings.gathering import CellRuns
 from analysis.standings.measures import BARE, BARE_FAULT, FAULT, IN_TIME, WHOLE
-from analysis.standings.protocol import ArmPlan, Protocol, Refusal, RowPlan
+from analysis.standings.protocol import RUNS, ArmPlan, Protocol, Refusal, RowPlan, folder_of
 from record.reading import Run
-from record.schema import REQUEST_COLUMNS
+from record.schema import MANIFEST, METRICS, REQUEST_COLUMNS, VERSION
 
 REQUESTS = 2_000
 PACK = Path("pack")
@@ -62,3 +63,23 @@ def scattered(mean, spread, count, rng):
 
 def rng_of(name):
     return random.Random(name)
+
+
+def written(pack, plan, cells, kind=RUNS):
+    """The pack on disk: its protocol, and of each run what a board reads."""
+    pack.mkdir(parents=True, exist_ok=True)
+    plan.write(pack)
+    for (row, arm), runs in cells.items():
+        for seed, each in runs.by_seed.items():
+            write_run(folder_of(pack, kind, row, arm, seed), each)
+    return pack
+
+
+def write_run(folder, measured, exit_reason="complete"):
+    """Manifest and metrics of a run."""
+    folder.mkdir(parents=True)
+    manifest = measured.run.manifest | {"schema_version": VERSION, "exit_reason": exit_reason}
+    manifest["config"] = {"workload": {}, **manifest["config"]}
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    (folder / METRICS).write_text(json.dumps(measured.metrics), encoding="utf-8")
+    return folder

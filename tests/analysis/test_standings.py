@@ -13,7 +13,7 @@ from scipy import stats
 from analysis.comparison.arms import ComparisonError
 from analysis.comparison.verdicts import Smallest, best_set
 from analysis.pages import leaderboard_page
-from analysis.standings import same, series
+from analysis.standings import against, same, series
 from analysis.standings.board import Cell, Spanned, verdict
 from analysis.standings.gathering import CellRuns
 from analysis.standings.judging import judge_board, mean_rank
@@ -22,7 +22,7 @@ from analysis.standings.protocol import read_protocol
 from analysis.standings.same import groups_of, is_false, labelled
 from analysis.standings.text import left_out, lost_told, markdown, short_markdown, value_told
 from record.files import FolderError
-from tests.analysis.boards import PACK, cell, one, protocol, rng_of, scattered
+from tests.analysis.boards import PACK, cell, one, protocol, rng_of, scattered, written
 
 SMALLEST = Smallest(0.05, 0.001, 1.0, 1.0)
 AUC = """
@@ -314,3 +314,22 @@ def test_a_set_of_best_arms_is_equivalent_only_where_all_pairs_of_it_are():
     assert not best_set(["a", "b", "c"], alike).are_equivalent
     assert not best_set(["a", "b", "c"], alike | {("a", "c"): "equivalent"}).are_equivalent
     assert best_set(["a", "b", "c"], alike | {("a", "c"): "equivalent", ("b", "c"): "equivalent"}).are_equivalent
+
+
+def test_one_pair_of_runs_is_no_verdict_whatever_was_lost_in_it(tmp_path):
+    """20 of 1,620 requests lost against none is p = 2e-6 by Fisher's exact test, were they independent."""
+    assert stats.fisher_exact([[20, 1600], [0, 1620]]).pvalue < 1e-5
+    rng = rng_of("one pair")
+    cells = cells_of({"a": scattered(1.1, 0.03, 5, rng)})
+    cells["hang", "b"] = CellRuns({1: one(1.2, failed=20, arm="b")}, unmeasured=[2, 3, 4, 5])
+    row = board_of(cells, ["a", "b"]).rows[0]
+    assert not row.judgements and [each.state for each in row.cells] == ["undecided", "undecided"]
+    plan = protocol(["a"])
+    then = written(tmp_path / "then", plan, cells_of({"a": scattered(1.1, 0.03, 5, rng)}))
+    lost = {("hang", "a"): CellRuns({1: one(1.2, failed=20)})}
+    now = written(tmp_path / "now", plan, lost)
+    with pytest.raises(ComparisonError, match="1 seed.s. with a valid run in both, 2 are needed"):
+        against.changes((then, plan), (now, plan))
+    lost["hang", "a"].by_seed |= {seed: one(9.0 + seed / 10, seed=seed, failed=20 + seed) for seed in (2, 3, 4, 5)}
+    now = written(tmp_path / "worse", plan, lost)
+    assert [each.arm for each in against.changes((then, plan), (now, plan)).worse] == ["a"]
