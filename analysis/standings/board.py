@@ -59,6 +59,8 @@ class Cell:
     """Of the valid runs, from the pack's folder on."""
     reason: str = ""
     """Why it is empty."""
+    judged: float | None = None
+    """What its verdicts are about: the p99 itself, ms, over runs; of requests served in time the share."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ class Row:
     is_decided: bool
     """Whether there is one, or all of them are equivalent."""
     judgements: tuple[Judgement, ...]
+    floors: str = ""
+    """Where arms were measured against different floors: whose."""
 
     @property
     def is_in_time(self) -> bool:

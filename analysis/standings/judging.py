@@ -10,19 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from analysis.comparison.arms import ComparisonError, Pair, Pairs
 from analysis.comparison.compared import BY_KEY, FAILED, Compared
-from analysis.comparison.effects import Effect, find, is_worst
+from analysis.comparison.effects import Effect, find
 from analysis.comparison.planned import look_reached, plan_of
-from analysis.comparison.ranks import mean_ranks
-from analysis.comparison.statistics import ALPHA, Verdict, clopper_pearson, paired
+from analysis.comparison.statistics import ALPHA, Verdict
 from analysis.comparison.verdicts import BestSet, Judged, Smallest, best_set, judge_family, overall
-from analysis.standings.board import GOES_ON, Board, Cell, Judgement, Row, Spanned, Standing, State, relative
+from analysis.standings.board import GOES_ON, Board, Cell, Judgement, Row, State, relative
 from analysis.standings.gathering import CellRuns
-from analysis.standings.measures import IN_TIME, MEASURES
+from analysis.standings.measures import FAULT, IN_TIME, MEASURES, WHOLE, judged_by
+from analysis.standings.numbers import beyond, lost_spanned, mean_of, on_its_scale, share_lost, spanned
 from analysis.standings.protocol import Protocol, RowPlan
+from analysis.standings.ranking import standing
 from record.metrics import Metrics, value_of
 from record.provenance import commit_of
 from record.shapes import DataPlane
@@ -140,7 +139,7 @@ def effects_of(pairs: Pairs, measure: str) -> list[Effect]:
     """
     if len(pairs.kept) < LEAST_PAIRS:
         return []
-    keys = [MEASURES[measure]] if measure == IN_TIME else [MEASURES[measure], BY_KEY[FAILED]]
+    keys = [judged_by(measure)] if measure == IN_TIME else [judged_by(measure), BY_KEY[FAILED]]
     return [effect for key in keys if (effect := find(key, pairs)) is not None]
 
 
@@ -182,21 +181,21 @@ class _Telling:
         states = {arm: _state(arm, best, harmed, is_decided=is_decided) for arm in one.arms}
         cells = tuple(self._cell(one.plan, compared, arm.name, states) for arm in self.protocol.arms)
         told = tuple(_judgement(pairs, judged[id(e)]) for pairs, effects in one.effects for e in effects)
-        return Row(one.plan, cells, members, is_decided, told)
+        return Row(one.plan, cells, members, is_decided, told, _floors(one, self.smallest.effect))
 
     def _looks(self, row: RowPlan, arm: str) -> tuple[float, float]:
-        """Lost requests in units of the smallest share, then the measure; lower is better."""
-        runs, compared = self._runs(row, arm), MEASURES[row.measure]
-        value = _value(compared, runs)
+        """Lost requests in units of the smallest share, then what verdicts are about; lower is better."""
+        runs, compared = self._runs(row, arm), judged_by(row.measure)
+        value = mean_of(compared, runs)
         if compared.key == IN_TIME:
             return 0.0, -(value or 0.0)
-        return round(_lost(runs) / self.smallest.share), math.inf if value is None else value
+        return round(share_lost(runs) / self.smallest.share), math.inf if value is None else value
 
     def _harmed(self, row: RowPlan, arms: Sequence[str]) -> set[str]:
         """Those that were seen to lose more than the smallest share beyond the one that loses least."""
         if row.measure == IN_TIME or not arms:
             return set()
-        lost = {arm: _lost(self._runs(row, arm)) for arm in arms}
+        lost = {arm: share_lost(self._runs(row, arm)) for arm in arms}
         return {arm for arm in arms if lost[arm] - min(lost.values()) > self.smallest.share}
 
     def _runs(self, row: RowPlan, arm: str) -> list[Metrics]:
@@ -215,16 +214,33 @@ class _Telling:
         return Cell(
             arm,
             "no verdict" if arm in self.excused else states[arm],
-            _spanned(compared, runs, self.level),
-            _beyond(compared, runs),
-            _lost_spanned(runs, self.level),
+            spanned(compared, runs, self.level),
+            beyond(compared, runs),
+            lost_spanned(runs, self.level),
             lost,
             sum(m["offered_requests"] for m in runs),
             tuple(there.by_seed),
             *left_out,
             tuple(relative(self.pack, folder) for folder in there.folders),
             "differs from itself too often (A/A)" if arm in self.excused else "",
+            mean_of(judged_by(row.measure), runs),
         )
+
+
+FLOORS = {FAULT: "floor_p99_ms_fault", WHOLE: "floor_p99_ms"}
+"""Of what a measure is a multiple."""
+
+
+def _floors(one: _Within, smallest: float) -> str:
+    """What is to be said where two arms were measured against different floors; empty where none were."""
+    if (key := FLOORS.get(one.plan.measure)) is None:
+        return ""
+    for pairs, _ in one.effects:
+        both = [(value_of(pair.ours.metrics, key), value_of(pair.theirs.metrics, key)) for pair in pairs.kept]
+        logs = [math.log(b / a) for a, b in both if a and b]
+        if logs and abs(mean := sum(logs) / len(logs)) > math.log1p(smallest):
+            return f"{one.plan.name}: the floor of {pairs.arm} is {math.exp(mean):.2f} times that of {pairs.reference}"
+    return ""
 
 
 def _state(arm: str, best: BestSet | None, harmed: set[str], *, is_decided: bool) -> State:
@@ -245,96 +261,7 @@ def _judgement(pairs: Pairs, judged: Judged) -> Judgement:
     numbers: list[float | None] = [None, None, None]
     if effect.estimate is not None:
         of_scale = (effect.estimate.mean, *effect.estimate.interval(judged.level))
-        numbers = [_told(value, is_ratio=is_ratio) for value in of_scale]
+        numbers = [on_its_scale(value, is_ratio=is_ratio) for value in of_scale]
     value, low, high = numbers
     names = pairs.reference, pairs.arm, effect.compared.key
     return Judgement(*names, value, low, high, len(pairs.kept), judged.level, judged.verdict)
-
-
-def _told(value: float, *, is_ratio: bool) -> float | None:
-    if is_ratio:
-        return math.exp(value) if abs(value) < 700 else None
-    return value if math.isfinite(value) else None
-
-
-def _value(compared: Compared, runs: Sequence[Metrics]) -> float | None:
-    """Over runs: the geometric mean, of a share the mean; None where a run has none."""
-    values = [value_of(m, compared.key) for m in runs]
-    known = [value for value in values if value is not None]
-    if len(known) < len(values) or not known or (compared.by == "ratio" and min(known) <= 0):
-        return None
-    return math.exp(sum(map(math.log, known)) / len(known)) if compared.by == "ratio" else sum(known) / len(known)
-
-
-def _beyond(compared: Compared, runs: Sequence[Metrics]) -> float | None:
-    if compared.beyond_key is None:
-        return None
-    far = [value_of(m, compared.beyond_key) for m in runs if is_worst(compared, m)]
-    return max((value for value in far if value is not None), default=None)
-
-
-def _spanned(compared: Compared, runs: Sequence[Metrics], level: float) -> Spanned:
-    value = _value(compared, runs)
-    if value is None:
-        return Spanned(None)
-    values = [value_of(m, compared.key) or 0.0 for m in runs]
-    if compared.by == "ratio":
-        low, high = paired([math.log(each) for each in values]).interval(level)
-        return Spanned(value, _told(low, is_ratio=True), _told(high, is_ratio=True))
-    counts = [round(share * m["offered_requests"]) for share, m in zip(values, runs, strict=True)]
-    return _share(counts, [m["offered_requests"] for m in runs], level)
-
-
-def _share(events: Sequence[int], trials: Sequence[int], level: float) -> Spanned:
-    """The share of all, with the wider of Clopper and Pearson's interval and Student's over the runs."""
-    low, high = clopper_pearson(sum(events), sum(trials), level)
-    if len(events) > 1:
-        by_runs = paired([e / t for e, t in zip(events, trials, strict=True)]).interval(level)
-        low, high = max(0.0, min(low, by_runs[0])), min(1.0, max(high, by_runs[1]))
-    return Spanned(sum(events) / sum(trials), low, high)
-
-
-def _lost_spanned(runs: Sequence[Metrics], level: float) -> Spanned:
-    """Beyond the floor's, which is known to the last request."""
-    all_lost = _share([m["failed_requests"] for m in runs], [m["offered_requests"] for m in runs], level)
-    least = sum(m.get("floor_failed_requests") or 0 for m in runs) / sum(m["offered_requests"] for m in runs)
-    value, low, high = ((each or 0.0) - least for each in (all_lost.value, all_lost.low, all_lost.high))
-    return Spanned(value, low, high)
-
-
-def _lost(runs: Sequence[Metrics]) -> float:
-    return sum(m["failed_requests"] for m in runs) / sum(m["offered_requests"] for m in runs)
-
-
-def standing(arm: str, rows: Sequence[Row], excused: Sequence[str]) -> Standing:
-    """An arm over all rows."""
-    states = [row.cell(arm).state for row in rows]
-    ranks = [rank for row in rows if (rank := _rank(arm, row, excused)) is not None]
-    return Standing(
-        arm,
-        states.count("best"),
-        states.count("equivalent"),
-        states.count("undecided"),
-        states.count("worse"),
-        states.count("loses more"),
-        sum(ranks) / len(ranks) if ranks else None,
-    )
-
-
-def _rank(arm: str, row: Row, excused: Sequence[str]) -> float | None:
-    """Of how an arm looks in a row that all have been measured in."""
-    cells = [cell for cell in row.cells if cell.arm not in excused]
-    if arm in excused or any(not cell.seeds for cell in cells):
-        return None
-    return mean_rank(cells, [cell.arm for cell in cells].index(arm), is_in_time=row.is_in_time)
-
-
-def mean_rank(cells: Sequence[Cell], index: int, *, is_in_time: bool) -> float:
-    """The rank of one cell, 1 = best: fewer lost first (to the fourth digit), then the measure; equal ones share."""
-    keys = []
-    for cell in cells:
-        value = cell.value.value
-        last = (1 - (value or 0.0)) if is_in_time else math.inf if value is None else value
-        keys.append((0.0 if is_in_time else round(cell.lost.value or 0.0, 4), last))
-    order = {key: place for place, key in enumerate(sorted(set(keys)))}
-    return float(mean_ranks(np.array([float(order[key]) for key in keys]))[index])

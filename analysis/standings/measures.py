@@ -19,6 +19,17 @@ MEASURES = {
 (analysis/metrics/floor.py), the quantile itself is compared."""
 
 
+JUDGED = {FAULT: BARE_FAULT, WHOLE: BARE}
+"""What a verdict is about where the measure is a multiple of the floor's: the quantile itself. Two arms of one seed have
+the same floor as a rule, which cancels in their ratio. Where they do not, since one has slower replicas or lets them in
+again later, a higher floor must buy nothing."""
+
+
+def judged_by(measure: str) -> Compared:
+    """What two arms are held against each other by, where their pathology's measure is this."""
+    return MEASURES[JUDGED.get(measure, measure)]
+
+
 def measure_for(*, has_faults: bool, has_floor: bool, expects: str) -> str:
     """The measure of a pathology, from what is known before the data.
 

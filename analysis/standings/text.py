@@ -135,12 +135,16 @@ def how_to_read(board: Board) -> list[str]:
     """What the board's words mean."""
     family = "the whole board" if board.protocol.family == "board" else "each row"
     level = 100 * board.level
+    apart = [row.floors for row in board.rows if row.floors]
+    floors = f" Multiples of different floors: {'; '.join(apart)}." if apart else ""
     shown = {cell.state for row in board.rows for cell in row.cells}
     signs = f"{'; '.join(f'{SIGNS[state]}: {words}' for state, words in IN_WORDS.items() if state in shown)}."
     return [
         "Each cell: the p99 of the requests that came while the fault lasted, as a multiple of the floor's (what a "
         "dispatcher who knows every slot, speed and fault would have reached on the same schedule), or what stands "
         "under 'compared by'; then the share of requests lost beyond those that the floor loses.",
+        "Verdicts are about the p99 itself, in which a floor that two arms have in common cancels: an arm whose own "
+        f"replicas are slower, or come back later, gains nothing by its higher floor.{floors}",
         f"Intervals hold together with {100 - level:g} % over {family} (Bonferroni); verdicts are those of all pairs "
         f"of arms by paired runs, {family} one family of {level:g} % (Holm). The smallest effects of interest: "
         f"{100 * board.smallest_effect:g} %, {100 * board.smallest_share:g} percentage points of requests.",

@@ -16,7 +16,7 @@ NAMED = re.compile(r"([\w.+-]+):\s+(.+)", re.DOTALL)
 KEYED = re.compile(r"[+~]*[\w@./]+=")
 OF_ALL = (
     "scenario", "seed", "engine", "workload", "faults", "random_faults", "comparison", "validity", "slo", "expect",
-    "repeat", "tracking", "summary", "counterfactual", "arm",
+    "repeat", "load", "tracking", "summary", "counterfactual", "arm",
 )  # fmt: skip
 """Sections and groups that must be the same for all arms."""
 OPENING, CLOSING, QUOTES = "([{", ")]}", "'\""

@@ -16,12 +16,15 @@ from record.reading import Run
 from record.schema import MANIFEST, METRICS, REQUEST_COLUMNS, VERSION
 
 REQUESTS = 2_000
+FLOOR_MS = 100.0
+OVER = {FAULT: (BARE_FAULT, "floor_p99_ms_fault"), WHOLE: (BARE, "floor_p99_ms")}
+"""Of a multiple of the floor's: the quantile itself, and the floor's."""
 PACK = Path("pack")
 NO_ROWS, NOTHING = pd.DataFrame(columns=list(REQUEST_COLUMNS)), pd.Series(dtype="float64")
 """Of all runs: to make them anew takes longer than to judge a board."""
 
 
-def one(value, *, seed=1, failed=0, measure=FAULT, arm="a", row="hang", looks=(), served=1.0):
+def one(value, *, seed=1, failed=0, measure=FAULT, arm="a", row="hang", looks=(), served=1.0, floor_ms=FLOOR_MS):
     """A run as a board sees it; `value` None = its p99 is among what was not served."""
     metrics: Any = {
         "valid": True, "invalid_reasons": [], "offered_requests": REQUESTS, "failed_requests": failed,
@@ -31,6 +34,9 @@ def one(value, *, seed=1, failed=0, measure=FAULT, arm="a", row="hang", looks=()
     }  # fmt: skip
     if measure != IN_TIME:
         metrics[measure] = value
+    if measure in OVER:
+        bare, floor = OVER[measure]
+        metrics |= {bare: None if value is None else value * floor_ms, floor: floor_ms}
     manifest: Any = {"seed": seed, "schedule_hash": f"of {seed}", "config": {"comparison": {}}, "looks": list(looks)}
     folder = PACK / "runs" / row / f"{arm},seed={seed}"
     return Measured(Run(folder, manifest, NO_ROWS, [], [], NOTHING, NOTHING), metrics)

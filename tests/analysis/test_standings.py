@@ -16,11 +16,12 @@ from analysis.pages import leaderboard_page
 from analysis.standings import against, same, series
 from analysis.standings.board import Cell, Spanned, verdict
 from analysis.standings.gathering import CellRuns
-from analysis.standings.judging import judge_board, mean_rank
+from analysis.standings.judging import judge_board
 from analysis.standings.measures import IN_TIME
 from analysis.standings.protocol import read_protocol
+from analysis.standings.ranking import mean_rank
 from analysis.standings.same import groups_of, is_false, labelled
-from analysis.standings.text import left_out, lost_told, markdown, short_markdown, value_told
+from analysis.standings.text import how_to_read, left_out, lost_told, markdown, short_markdown, value_told
 from record.files import FolderError
 from tests.analysis.boards import PACK, cell, one, protocol, rng_of, scattered, written
 
@@ -60,7 +61,7 @@ def cells_of(values, row="hang", **more):
 def test_mean_ranks_are_those_of_demsars_table():
     table = np.array([[float(word) for word in line.split()] for line in AUC.strip().splitlines()])
     ranks = [
-        [mean_rank([Cell("x", "undecided", Spanned(1 / value), lost=Spanned(0.0)) for value in row], at, is_in_time=False)
+        [mean_rank([Cell("x", "undecided", judged=1 / value, lost=Spanned(0.0)) for value in row], at, is_in_time=False)
          for at in range(4)]
         for row in table
     ]  # fmt: skip
@@ -333,3 +334,30 @@ def test_one_pair_of_runs_is_no_verdict_whatever_was_lost_in_it(tmp_path):
     lost["hang", "a"].by_seed |= {seed: one(9.0 + seed / 10, seed=seed, failed=20 + seed) for seed in (2, 3, 4, 5)}
     now = written(tmp_path / "worse", plan, lost)
     assert [each.arm for each in against.changes((then, plan), (now, plan)).worse] == ["a"]
+
+
+def test_slower_replicas_buy_nothing_by_a_higher_floor():
+    """At half the speed floor and p99 are twice as high: the multiple is the same, each request takes twice as long."""
+    values = scattered(1.2, 0.05, 5, rng_of("floors"))
+    slow = {seed: one(v * 0.9, seed=seed, arm="slow", floor_ms=200.0) for seed, v in enumerate(values, 1)}
+    cells = {**cells_of({"fast": values}), ("hang", "slow"): CellRuns(slow)}
+    board = board_of(cells, ["slow", "fast"])
+    row = board.rows[0]
+    assert row.best == ("fast",) and row.cell("slow").state == "worse"
+    assert row.cell("slow").value.value < row.cell("fast").value.value, "as it is shown"
+    assert [each.mean_rank for each in board.standings] == [2, 1]
+    assert [each.metric for each in row.judgements] == ["latency_p99_ms_fault", "error_rate"]
+    assert row.judgements[0].effect == pytest.approx(1 / 1.8)
+    told = " ".join(how_to_read(board))
+    assert "hang: the floor of fast is 0.50 times that of slow" in told
+    assert "different floors" not in " ".join(how_to_read(board_of(cells_of({"a": values, "b": values}), ["a", "b"])))
+
+
+def test_a_floor_that_both_have_cancels_to_the_last_digit():
+    rng = rng_of("common")
+    ours, theirs = scattered(1.1, 0.1, 5, rng), scattered(1.4, 0.1, 5, rng)
+    row = board_of(cells_of({"a": ours, "b": theirs}), ["a", "b"]).rows[0]
+    logs = np.log(np.array(theirs) / np.array(ours))
+    low, high = stats.t.interval(1 - row.judgements[0].level, 4, logs.mean(), logs.std(ddof=1) / np.sqrt(5))
+    told = row.judgements[0]
+    assert (told.effect, told.low, told.high) == pytest.approx(tuple(np.exp([logs.mean(), low, high])))

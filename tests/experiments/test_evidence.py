@@ -55,6 +55,7 @@ def test_arms_are_typed_as_overrides_are():
         (["policy=adaptive,policy=adaptive"], "is there twice"),
         (["policy=adaptive", "seed=3"], "must be the same for all arms"),
         (["workload.rate_rps=5"], "must be the same for all arms"),
+        (["load.timeout_s=5"], "load.timeout_s must be the same for all arms"),
         (["x: policy=adaptive", "x: policy=random"], "two arms are called x"),
     ],
 )

@@ -1,0 +1,69 @@
+"""What a cell of a board shows: numbers over its runs, with intervals of any level. Pure."""
+
+import math
+from collections.abc import Sequence
+
+from analysis.comparison.compared import Compared
+from analysis.comparison.effects import is_worst
+from analysis.comparison.statistics import clopper_pearson, paired
+from analysis.standings.board import Spanned
+from record.metrics import Metrics, value_of
+
+
+def on_its_scale(value: float, *, is_ratio: bool) -> float | None:
+    """A number as it is told: of a logarithm the ratio; None = without a bound."""
+    if is_ratio:
+        return math.exp(value) if abs(value) < 700 else None
+    return value if math.isfinite(value) else None
+
+
+def mean_of(compared: Compared, runs: Sequence[Metrics]) -> float | None:
+    """Over runs: the geometric mean, of a share the mean; None where a run has none."""
+    values = [value_of(m, compared.key) for m in runs]
+    known = [value for value in values if value is not None]
+    if len(known) < len(values) or not known or (compared.by == "ratio" and min(known) <= 0):
+        return None
+    return math.exp(sum(map(math.log, known)) / len(known)) if compared.by == "ratio" else sum(known) / len(known)
+
+
+def beyond(compared: Compared, runs: Sequence[Metrics]) -> float | None:
+    """The largest latency that was served in the runs whose quantile lies among what was not; None = there is none."""
+    if compared.beyond_key is None:
+        return None
+    far = [value_of(m, compared.beyond_key) for m in runs if is_worst(compared, m)]
+    return max((value for value in far if value is not None), default=None)
+
+
+def spanned(compared: Compared, runs: Sequence[Metrics], level: float) -> Spanned:
+    """The mean with its interval of 1 - `level`."""
+    value = mean_of(compared, runs)
+    if value is None:
+        return Spanned(None)
+    values = [value_of(m, compared.key) or 0.0 for m in runs]
+    if compared.by == "ratio":
+        low, high = paired([math.log(each) for each in values]).interval(level)
+        return Spanned(value, on_its_scale(low, is_ratio=True), on_its_scale(high, is_ratio=True))
+    counts = [round(share * m["offered_requests"]) for share, m in zip(values, runs, strict=True)]
+    return _share(counts, [m["offered_requests"] for m in runs], level)
+
+
+def _share(events: Sequence[int], trials: Sequence[int], level: float) -> Spanned:
+    """The share of all, with the wider of Clopper and Pearson's interval and Student's over the runs."""
+    low, high = clopper_pearson(sum(events), sum(trials), level)
+    if len(events) > 1:
+        by_runs = paired([e / t for e, t in zip(events, trials, strict=True)]).interval(level)
+        low, high = max(0.0, min(low, by_runs[0])), min(1.0, max(high, by_runs[1]))
+    return Spanned(sum(events) / sum(trials), low, high)
+
+
+def lost_spanned(runs: Sequence[Metrics], level: float) -> Spanned:
+    """Beyond the floor's, which is known to the last request."""
+    all_lost = _share([m["failed_requests"] for m in runs], [m["offered_requests"] for m in runs], level)
+    least = sum(m.get("floor_failed_requests") or 0 for m in runs) / sum(m["offered_requests"] for m in runs)
+    value, low, high = ((each or 0.0) - least for each in (all_lost.value, all_lost.low, all_lost.high))
+    return Spanned(value, low, high)
+
+
+def share_lost(runs: Sequence[Metrics]) -> float:
+    """Of all requests that were asked, those of which the floor loses some as well included."""
+    return sum(m["failed_requests"] for m in runs) / sum(m["offered_requests"] for m in runs)
