@@ -91,7 +91,7 @@ class Row:
     """Those that no other arm was shown to be better than and that lose no more than matters; the one that looks best
     first."""
     is_decided: bool
-    """Whether there is one, or all of them are equivalent."""
+    """Whether it is one that was shown to be better than each other, or all of them are equivalent."""
     judgements: tuple[Judgement, ...]
     floors: str = ""
     """Where arms were measured against different floors: whose."""
@@ -174,7 +174,7 @@ class Board:
 
 def verdict(rows: Sequence[Row], standings: Sequence[Standing], family: str, missing: int) -> str:
     """Who is best where, in a sentence or two; `missing` runs would say more."""
-    judged = [row for row in rows if row.best]
+    judged = [row for row in rows if row.judgements]
     if not judged:
         return "Nothing is decided: no pathology has valid runs of two arms."
     parts = [

@@ -173,10 +173,10 @@ class _Telling:
             if effects
         }
         best = best_set(ordered, verdicts) if ordered and verdicts else None
-        harmed = self._harmed(one.plan, ordered)
+        harmed = self._harmed(one)
         members = tuple(arm for arm in (best.members if best else ()) if arm not in harmed)
-        is_decided = best is not None and bool(members) and (
-            len(best.members) == 1 or (best.are_equivalent and len(members) == len(best.members))
+        is_decided = best is not None and members == best.members and (
+            best.are_equivalent or (len(members) == 1 and _beats_all(members[0], one.arms, verdicts))
         )
         states = {arm: _state(arm, best, harmed, is_decided=is_decided) for arm in one.arms}
         cells = tuple(self._cell(one.plan, compared, arm.name, states) for arm in self.protocol.arms)
@@ -191,12 +191,16 @@ class _Telling:
             return 0.0, -(value or 0.0)
         return round(share_lost(runs) / self.smallest.share), math.inf if value is None else value
 
-    def _harmed(self, row: RowPlan, arms: Sequence[str]) -> set[str]:
-        """Those that were seen to lose more than the smallest share beyond the one that loses least."""
-        if row.measure == IN_TIME or not arms:
-            return set()
-        lost = {arm: share_lost(self._runs(row, arm)) for arm in arms}
-        return {arm for arm in arms if lost[arm] - min(lost.values()) > self.smallest.share}
+    def _harmed(self, one: _Within) -> set[str]:
+        """Those that were seen to lose more than the smallest share beyond another one, on the seeds of both."""
+        harmed = set[str]()
+        for pairs, effects in one.effects:
+            if one.plan.measure == IN_TIME or not effects:
+                continue
+            ours, theirs = (share_lost([pair[side].metrics for pair in pairs.kept]) for side in (1, 2))
+            if abs(theirs - ours) > self.smallest.share:
+                harmed.add(pairs.arm if theirs > ours else pairs.reference)
+        return harmed
 
     def _runs(self, row: RowPlan, arm: str) -> list[Metrics]:
         return [one.metrics for one in self.cells[row.name, arm].by_seed.values()]
@@ -225,6 +229,14 @@ class _Telling:
             "differs from itself too often (A/A)" if arm in self.excused else "",
             mean_of(judged_by(row.measure), runs),
         )
+
+
+def _beats_all(arm: str, arms: Sequence[str], verdicts: Mapping[tuple[str, str], Verdict]) -> bool:
+    """Whether an arm was shown to be better than each other: that nobody beats it says less, since verdicts of pairs
+    need not follow from each other.
+    """
+    others = [other for other in arms if other != arm]
+    return all(verdicts.get((arm, other)) == "worse" or verdicts.get((other, arm)) == "better" for other in others)
 
 
 FLOORS = {FAULT: "floor_p99_ms_fault", WHOLE: "floor_p99_ms"}

@@ -20,9 +20,9 @@ MEASURES = {
 
 
 JUDGED = {FAULT: BARE_FAULT, WHOLE: BARE}
-"""What a verdict is about where the measure is a multiple of the floor's: the quantile itself. Two arms of one seed have
-the same floor as a rule, which cancels in their ratio. Where they do not, since one has slower replicas or lets them in
-again later, a higher floor must buy nothing."""
+"""What a verdict is about where the measure is a multiple of the floor's: the quantile itself. Two arms of one seed
+have the same floor as a rule, which cancels in their ratio. Where they do not, since one has slower replicas or lets
+them in again later, a higher floor must buy nothing."""
 
 
 def judged_by(measure: str) -> Compared:

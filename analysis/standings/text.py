@@ -114,7 +114,9 @@ def table(board: Board, *, spanned: bool = True) -> Sheet:
 def best_told(row: Row) -> str:
     """Who is best, or among whom it is not decided."""
     if not row.best:
-        return "-"
+        return "undecided" if row.judgements else "-"
+    if not row.is_decided and len(row.best) == 1:
+        return f"{row.best[0]}, but not shown to be better than every other"
     if not row.is_decided:
         return f"undecided: {', '.join(row.best)}"
     return ", ".join(row.best)

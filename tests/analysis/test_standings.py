@@ -21,7 +21,7 @@ from analysis.standings.measures import IN_TIME
 from analysis.standings.protocol import read_protocol
 from analysis.standings.ranking import mean_rank
 from analysis.standings.same import groups_of, is_false, labelled
-from analysis.standings.text import how_to_read, left_out, lost_told, markdown, short_markdown, value_told
+from analysis.standings.text import best_told, how_to_read, left_out, lost_told, markdown, short_markdown, value_told
 from record.files import FolderError
 from tests.analysis.boards import PACK, cell, one, protocol, rng_of, scattered, written
 
@@ -329,7 +329,7 @@ def test_one_pair_of_runs_is_no_verdict_whatever_was_lost_in_it(tmp_path):
     then = written(tmp_path / "then", plan, cells_of({"a": scattered(1.1, 0.03, 5, rng)}))
     lost = {("hang", "a"): CellRuns({1: one(1.2, failed=20)})}
     now = written(tmp_path / "now", plan, lost)
-    with pytest.raises(ComparisonError, match="1 seed.s. with a valid run in both, 2 are needed"):
+    with pytest.raises(ComparisonError, match=r"1 seed.s. with a valid run in both, 2 are needed"):
         against.changes((then, plan), (now, plan))
     lost["hang", "a"].by_seed |= {seed: one(9.0 + seed / 10, seed=seed, failed=20 + seed) for seed in (2, 3, 4, 5)}
     now = written(tmp_path / "worse", plan, lost)
@@ -361,3 +361,46 @@ def test_a_floor_that_both_have_cancels_to_the_last_digit():
     low, high = stats.t.interval(1 - row.judgements[0].level, 4, logs.mean(), logs.std(ddof=1) / np.sqrt(5))
     told = row.judgements[0]
     assert (told.effect, told.low, told.high) == pytest.approx(tuple(np.exp([logs.mean(), low, high])))
+
+
+def test_what_is_lost_in_a_seed_that_the_other_arm_has_not_is_held_against_nobody():
+    """Both lose as much wherever both were measured; in a seed in which b's run is not valid a lost 60 of 2,000."""
+    base = scattered(1.1, 0.3, 6, rng_of("unpaired"))
+    cells = {("hang", "a"): cell([*base, 1.1], failed=[2] * 6 + [60], arm="a")}
+    cells["hang", "b"] = cell([v * (1 + 0.002 * i) for i, v in enumerate(base)], failed=2, arm="b")
+    cells["hang", "b"].unmeasured.append(7)
+    board = board_of(cells, ["a", "b"], seeds=7)
+    assert board.rows[0].cell("a").state == "equivalent" and "Not best for what" not in board.sentence()
+    cells["hang", "b"].by_seed[7] = one(1.1, seed=7, failed=2, arm="b")
+    assert board_of(cells, ["a", "b"], seeds=7).rows[0].cell("a").state == "loses more"
+
+
+def test_a_row_in_which_nobody_may_be_best_is_judged_and_undecided():
+    rng = rng_of("nobody best")
+    rows = [cells_of({"a": scattered(1.0, 0.01, 3, rng), "b": scattered(3.0, 0.01, 3, rng)}, row) for row in ("hang", "kill")]
+    board = board_of(rows[0] | rows[1], ["a", "b"], seeds=3)
+    nobody = replace(board.rows[0], best=(), is_decided=False)
+    told = verdict([nobody, board.rows[1]], board.standings, "board", 0)
+    assert told.startswith("Of 2 pathologies: a (2) better") and "; 1 undecided." in told
+    assert best_told(nobody) == "undecided"
+
+
+def test_an_arm_that_nobody_beats_but_that_was_not_shown_to_beat_all_is_not_called_better_than_every_other():
+    """c beats b by the ratio of 1.5, a beats c by 1.1 with little scatter; a against b is too noisy to tell."""
+    noise = [-0.5, 0.4, 0.1, -0.3, 0.3, 0.2]
+    of = {"c": [1.1 * np.exp(x) for x in noise]}
+    of["a"] = [v / 1.1 * np.exp(0.001 * i) for i, v in enumerate(of["c"])]
+    of["b"] = [v * 1.5 * np.exp(0.001 * i) for i, v in enumerate(of["c"])]
+    of["a"][5] *= 1.001
+    cells = cells_of({arm: values for arm, values in of.items() if arm != "b"})
+    cells["hang", "b"] = CellRuns({s: one(of["b"][s - 1], seed=s, arm="b") for s in (1, 2, 3, 4, 5, 6)})
+    for seed in (2, 3, 4, 5, 6):  # a and b share one seed, each has its own with c
+        cells["hang", "a" if seed > 3 else "b"].by_seed.pop(seed)
+    board = board_of(cells, ["a", "b", "c"], seeds=6)
+    row = board.rows[0]
+    assert {(j.reference, j.arm): j.verdict for j in row.judgements if j.metric != "error_rate"} == {
+        ("a", "c"): "worse", ("b", "c"): "better",
+    }  # fmt: skip
+    assert row.best == ("a",) and row.cell("a").state == "undecided" and row.cell("b").state == "worse"
+    assert "better than every other anywhere" in board.sentence() and "a (1) better" not in board.sentence()
+    assert best_told(row) == "a, but not shown to be better than every other"
