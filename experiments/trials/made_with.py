@@ -22,6 +22,9 @@ OF_ALL = ("python", "packages")
 OF_LIVE = ("kernel", "cpu", "cores")
 """Sections of a manifest: those that a live run's numbers depend on as well, and a simulated one's do not."""
 
+UNKNOWN = {COMMIT: "what nobody knows", CODE: "unknown"}
+"""The entry of runs whose own is lost: what is measured beside them is mixed with they cannot say what."""
+
 
 @dataclass
 class Held:
@@ -52,6 +55,8 @@ class Held:
         elif not self.may_mix:
             way = "choose another --output, or add --mixed: the board will say so"
             raise ConfigError(f"{self.pack}: {_why(before, now)}, {way}")
+        elif not before:
+            before = [UNKNOWN]
         write_json(self.pack / NAME, [*before, now])
 
     def check_again(self) -> None:

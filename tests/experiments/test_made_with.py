@@ -136,6 +136,8 @@ def test_a_pack_of_other_code_is_not_gone_on_with_unless_it_is_said_to_be_mixed(
     (tmp_path / NAME).unlink()
     done = pack(*more, output=tmp_path)
     assert done.returncode == 2 and f"{NAME} is missing" in done.stderr
+    done = pack(*more, "--mixed", output=tmp_path)
+    assert done.returncode == 0 and "made with the same code: what nobody knows, then commit" in done.stdout, done.stdout
     (tmp_path / NAME).write_text("{")
     with pytest.raises(FolderError, match="is damaged"):
         read_versions(tmp_path)
