@@ -48,7 +48,8 @@ def judged(pack: Path) -> Drawn:
     first = next((one for cell in cells.values() for one in cell.by_seed.values()), None)
     against_itself: list[Same] = []
     if first is not None:
-        against_itself = same.assess(pack, protocol, plan_of(first.run.manifest["config"]).smallest)
+        smallest = plan_of(first.run.manifest["config"]).smallest
+        against_itself = same.assess(protocol, cells, same.twins(pack, protocol), smallest)
     excused = [each.arm for each in against_itself if each.has_failed]
     board = judge_board(pack, protocol, cells, excused, versions.mixed(versions.read_versions(pack)))
     return Drawn(pack, board, against_itself, tuned.sentences(pack))
@@ -98,11 +99,13 @@ def finish(pack: Path, earlier: Path | None, lines: Path | None) -> int:
     drawn = judged(pack)
     changes = None
     if earlier is not None:
-        changes = against.changes((earlier, read_protocol(earlier)), (pack, drawn.board.protocol))
+        then = judged(earlier)
+        excused = {*then.board.excused, *drawn.board.excused}
+        changes = against.changes((earlier, then.board.protocol), (pack, drawn.board.protocol), excused)
     written = write(drawn, changes)
     print(drawn.board.sentence())
     told = [*text.mixed_told(drawn.board), *(text.same_told(drawn.same) if drawn.same else [])]
-    for line in [*told, *text.left_out(drawn.board)]:
+    for line in [*told, *text.left_out(drawn.board, drawn.same)]:
         print(f"note: {line}")
     if changes is not None:
         for line in changes.sentences():

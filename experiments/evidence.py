@@ -2,9 +2,10 @@
 
 Every arm is measured under every pathology with the same seeds, seed after seed; then `analysis.leaderboard` makes the
 board, the page and the text for a pull request of the folders. Whatever ends it, the same command goes on with it.
-Exit status: 0 the board is whole; 1 runs failed however often they were tried; 2 what was typed is wrong, or code,
-programs or machine are not those that the pack was begun with (no run was started); 3 runs are missing whose
-instrument did not work; 4 an arm got worse than in the pack of --against; 130 and 143 interrupted.
+Exit status: 0 the board is whole; 1 runs are missing that failed however often they were tried; 2 what was typed is
+wrong, or code, programs or machine are not those that the pack was begun with (no run was started); 3 runs are missing
+whose instrument did not work; 4 an arm got worse than in the pack of --against, whatever is missing; 130 and 143
+interrupted.
 """
 
 import argparse
@@ -279,26 +280,26 @@ def _measured(held: Held, protocol: Protocol, first: Planned, chosen: argparse.N
     import analysis.pages.html.of_evidence
     import analysis.pages.leaderboard_page  # noqa: F401
     from analysis.comparison.arms import ComparisonError
-    from analysis.leaderboard import finish
+    from analysis.leaderboard import WORSE, finish
     from analysis.standings.gathering import gather
+    from analysis.standings.same import twins
 
     trials = _trials(protocol, first)
     print(f"{pack}: {_length(protocol, trials)}", flush=True)
     campaign = Campaign(pack, trials, protocol.tries, protocol.is_virtual, chosen.processes, held.check_again)
     campaign.measure()
-    cells = gather(pack, protocol).values()
-    is_whole = not any(cell.unmeasured for cell in cells)
-    if is_whole:  # before it is shown: who adds seeds afterwards has seen it
-        ended = tuple(sorted({*protocol.ended, len(protocol.seeds)}))
-        replace(protocol, ended=ended).write(pack)
+    # Before it is shown: who adds seeds afterwards has seen it, whole or not.
+    ended = tuple(sorted({*protocol.ended, len(protocol.seeds)}))
+    replace(protocol, ended=ended).write(pack)
     try:
         status = finish(pack, chosen.against, chosen.series)
     except (ComparisonError, FolderError) as error:
         say(str(error))
         status = ExitStatus.FAILED
-    if is_whole:
+    cells = [*gather(pack, protocol).values(), *twins(pack, protocol).values()]
+    if status == WORSE or not any(cell.unmeasured for cell in cells):
         return status
-    return ExitStatus.FAILED if any(cell.unmeasured and cell.failed for cell in cells) else ExitStatus.INVALID
+    return ExitStatus.FAILED if any(cell.failing for cell in cells) else ExitStatus.INVALID
 
 
 if __name__ == "__main__":

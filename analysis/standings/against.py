@@ -5,6 +5,7 @@ both packs are one family.
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,8 +54,15 @@ class Changes:
         return [f"of {len(self.changes)} cells: {', '.join(counts)}", *told, *self.notes]
 
 
-def changes(then: tuple[Path, Protocol], now: tuple[Path, Protocol]) -> Changes:
+def changes(
+    then: tuple[Path, Protocol], now: tuple[Path, Protocol], excused: Collection[str] = ()
+) -> Changes:
     """Compare.
+
+    Args:
+        then: the earlier pack, and what was set before its data; likewise
+        now: the later one.
+        excused: arms that get no verdicts, as they differ from themselves too often in one of the packs.
 
     Raises:
         ComparisonError: the packs have no cell in common, or were measured by different protocols.
@@ -62,8 +70,12 @@ def changes(then: tuple[Path, Protocol], now: tuple[Path, Protocol]) -> Changes:
     before, after = gather(*then), gather(*now)
     measures = {row.name: row.measure for row in now[1].rows}
     check(then[1], now[1])
-    notes, within = [], list[tuple[Pairs, str, list[Effect]]]()
+    notes = [f"{arm.name}: not judged, since it differs from itself too often (A/A)" for arm in now[1].arms
+             if arm.name in excused]  # fmt: skip
+    within = list[tuple[Pairs, str, list[Effect]]]()
     for key, cell in after.items():
+        if key[1] in excused:
+            continue
         if key not in before:
             notes.append(f"{key[1]}, {key[0]}: not in {then[0]}")
             continue

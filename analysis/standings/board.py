@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from analysis.comparison.sequential import EXTRA
+from analysis.comparison.statistics import ALPHA
 from analysis.standings.measures import IN_TIME, MEASURES
 from analysis.standings.protocol import Protocol, RowPlan
 
@@ -22,8 +24,12 @@ IN_WORDS: dict[State, str] = {
     "no verdict": "differs from itself too often",
 }
 """What a cell's state says."""
-GOES_ON = "the same command measures what it did not come to, and with a larger --tries what was not valid"
-"""What is to be done about runs that are missing."""
+def goes_on(*, is_virtual: bool) -> str:
+    """What is to be done about runs that are missing."""
+    again = "failed (one whose instrument did not work comes out the same again)" if is_virtual else "was not valid"
+    return f"the same command measures what it did not come to, and with a larger --tries what {again}"
+
+
 LONGEST_SUITE = 40
 """Characters of a suite's name in a title."""
 
@@ -141,7 +147,7 @@ class Board:
     """Error rate of a family."""
     excused: tuple[str, ...]
     """Arms without verdicts, as they differ from themselves too often."""
-    missing: int
+    missing_by_arm: tuple[tuple[str, int], ...]
     """Runs that were planned and of which nothing valid is there."""
     commits: tuple[str, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
@@ -152,6 +158,11 @@ class Board:
     """What its runs were not all made with alike: `envoy: 1.40.0, then 1.41.0`."""
 
     @property
+    def missing(self) -> int:
+        """Runs that were planned and of which nothing valid is there."""
+        return sum(count for _, count in self.missing_by_arm)
+
+    @property
     def decided(self) -> int:
         """Rows with a best arm, or equivalent ones."""
         return sum(row.is_decided for row in self.rows)
@@ -160,23 +171,29 @@ class Board:
     def title(self) -> str:
         """What it is about, in a few words."""
         suite = self.protocol.suite
-        named = suite if len(suite) <= LONGEST_SUITE else _counted(self.rows)
-        return f"{named}: {len(self.protocol.arms)} arms, {'simulated' if self.protocol.is_virtual else 'live'}"
+        named = suite if len(suite) <= LONGEST_SUITE else counted(self.rows)
+        return f"{named}: {counted_arms(self.protocol)}, {'simulated' if self.protocol.is_virtual else 'live'}"
 
     def as_dict(self) -> dict[str, Any]:
         """What stands in `leaderboard.json`."""
         return asdict(self)
 
     def sentence(self) -> str:
-        """The verdict."""
-        return verdict(self.rows, self.standings, self.protocol.family, self.missing)
+        """The verdict, and how far it can be relied on."""
+        there = sum(len(cell.seeds) for row in self.rows for cell in row.cells)
+        begin = f"Provisional: {there:,} of {there + self.missing:,} runs. " if self.missing else ""
+        if len(self.protocol.arms) == 1:
+            return f"{begin}{self.protocol.arms[0].name} alone: there is no other arm to hold it against."
+        names = ", ".join(self.excused)
+        end = f" Not judged, since they differ from themselves too often: {names}." if names else ""
+        return f"{begin}{verdict(self.rows, self.standings, self.protocol.family, self.level)}{end}"
 
 
-def verdict(rows: Sequence[Row], standings: Sequence[Standing], family: str, missing: int) -> str:
-    """Who is best where, in a sentence or two; `missing` runs would say more."""
+def verdict(rows: Sequence[Row], standings: Sequence[Standing], family: str, level: float) -> str:
+    """Who is best where, in a sentence or two; `level` is the error rate of a family."""
     judged = [row for row in rows if row.judgements]
     if not judged:
-        return "Nothing is decided: no pathology has valid runs of two arms."
+        return "Nothing is decided: no pathology has two seeds with valid runs of two arms."
     parts = [
         f"{', '.join(f'{arm} ({count})' for arm, count in sorted(counts, key=lambda each: -each[1]))} {words}"
         for words, counts in (
@@ -188,18 +205,25 @@ def verdict(rows: Sequence[Row], standings: Sequence[Standing], family: str, mis
     undecided = sum(not row.is_decided for row in judged)
     if not parts:
         parts = ["no arm is shown to be better than every other anywhere"]
-    errs = "such boards hold a wrong verdict anywhere" if family == "board" else "such rows hold a wrong verdict"
     rest = f"; {undecided} undecided" if undecided else ""
-    of = f"With {missing:,} run(s) missing, of" if missing else "Of"
-    text = f"{of} {_counted(judged)}: {'; '.join(parts)}{rest}. At most 5 % of {errs}."
+    most, extended = (ALPHA, "") if level >= ALPHA else (ALPHA + EXTRA, ", all their extensions together,")
+    errs = f"such boards{extended} hold a wrong verdict anywhere" if family == "board" else (
+        f"such rows{extended} hold a wrong verdict"
+    )  # fmt: skip
+    text = f"Of {counted(judged)}: {'; '.join(parts)}{rest}. At most {100 * most:.2g} % of {errs}."
     losers = [f"{s.arm} ({s.loses_more})" for s in standings if s.loses_more]
     return text + (f" Not best for what they lose: {', '.join(losers)}." if losers else "")
 
 
-def _counted(rows: Sequence[Row]) -> str:
+def counted(rows: Sequence[Row]) -> str:
     """How many rows there are, in words."""
     many = "pathology" if len(rows) == 1 else "pathologies"
     return f"{len(rows)} {many}" if rows[0].plan.replicas is None else f"{len(rows)} pathologies and sizes of the fleet"
+
+
+def counted_arms(protocol: Protocol) -> str:
+    """How many arms there are, in words."""
+    return "1 arm" if len(protocol.arms) == 1 else f"{len(protocol.arms)} arms"
 
 
 def relative(pack: Path, folder: Path) -> str:

@@ -9,12 +9,17 @@ import pandas as pd
 from analysis.comparison.arms import Measured
 from analysis.standings.protocol import RUNS, Protocol, folder_of
 from record.files import FolderError, read_manifest, read_metrics
+from record.metrics import Metrics
+from record.misfits import misfits
 from record.reading import Run
-from record.schema import REQUEST_COLUMNS
+from record.schema import METRICS, REQUEST_COLUMNS
 from record.shapes import Manifest
 
 MOST_ATTEMPTS = 20
 """Of one run, that are looked for."""
+
+NEEDED = ("valid", "invalid_reasons", "offered_requests", "failed_requests", "error_rate")
+"""Of a run's metrics, by a board."""
 
 
 @dataclass
@@ -29,6 +34,8 @@ class CellRuns:
     """Likewise for each that failed."""
     unmeasured: list[int] = field(default_factory=list)
     """Seeds of which nothing valid is there."""
+    failing: list[int] = field(default_factory=list)
+    """Those of them whose last try failed."""
 
     @property
     def folders(self) -> list[Path]:
@@ -55,6 +62,9 @@ def measured_in(folder: Path) -> Measured | None:
     metrics = read_metrics(folder)
     if manifest.get("exit_reason") != "complete" or not metrics:
         return None
+    lacking = [key for key in NEEDED if key not in metrics]
+    for text in (*(f"lacks {key}" for key in lacking), *misfits(metrics, Metrics)):
+        raise FolderError(f"{folder / METRICS}: {text}")
     return Measured(_alone(folder, manifest), metrics)
 
 
@@ -68,28 +78,34 @@ def gather_cell(pack: Path, row: str, arm: str, seeds: tuple[int, ...], kind: st
     """What there is of one cell."""
     cell = CellRuns()
     for seed in seeds:
+        is_failing = False
         for _, folder in tries_of(pack, kind, row, arm, seed):
             try:
                 one = measured_in(folder)
             except FolderError as error:
                 cell.failed.append(str(error))
+                is_failing = True
                 continue
+            is_failing = one is None and _has_failed(cell, folder)
             if one is None:
-                _note_end(cell, folder)
-            elif one.metrics["valid"]:
+                continue
+            if one.metrics["valid"]:
                 cell.by_seed[seed] = one
                 break
-            else:
-                cell.invalid.append(f"{folder}: {'; '.join(one.metrics['invalid_reasons'])}")
+            cell.invalid.append(f"{folder}: {'; '.join(one.metrics['invalid_reasons'])}")
         if seed not in cell.by_seed:
             cell.unmeasured.append(seed)
+            cell.failing += [seed] if is_failing else []
     return cell
 
 
-def _note_end(cell: CellRuns, folder: Path) -> None:
+def _has_failed(cell: CellRuns, folder: Path) -> bool:
+    """Whether a run that is not complete has failed, which is noted, rather than been broken off."""
     manifest = read_manifest(folder)
-    if manifest.get("exit_reason") == "failed":
-        cell.failed.append(f"{folder}: {manifest.get('error') or 'failed'}")
+    if manifest.get("exit_reason") != "failed":
+        return False
+    cell.failed.append(f"{folder}: {manifest.get('error') or 'failed'}")
+    return True
 
 
 def gather(pack: Path, protocol: Protocol, kind: str = RUNS) -> dict[tuple[str, str], CellRuns]:

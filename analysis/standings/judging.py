@@ -16,7 +16,7 @@ from analysis.comparison.effects import Effect, find
 from analysis.comparison.planned import look_reached, plan_of
 from analysis.comparison.statistics import ALPHA, Verdict
 from analysis.comparison.verdicts import BestSet, Judged, Smallest, best_set, judge_family, overall
-from analysis.standings.board import GOES_ON, Board, Cell, Judgement, Row, State, relative
+from analysis.standings.board import Board, Cell, Judgement, Row, State, goes_on, relative
 from analysis.standings.gathering import CellRuns
 from analysis.standings.measures import FAULT, IN_TIME, MEASURES, WHOLE, judged_by
 from analysis.standings.numbers import beyond, lost_spanned, mean_of, on_its_scale, share_lost, spanned
@@ -59,7 +59,8 @@ def judge_board(
     runs = [one for cell in cells.values() for one in cell.by_seed.values()]
     if not runs:
         first = next((line for cell in cells.values() for line in (*cell.invalid, *cell.failed)), None)
-        raise ComparisonError(f"{pack}: no valid run yet{f' ({first})' if first else ''}; {GOES_ON}")
+        why = f" ({first})" if first else ""
+        raise ComparisonError(f"{pack}: no valid run yet{why}; {goes_on(is_virtual=protocol.is_virtual)}")
     plan = plan_of(runs[0].run.manifest["config"])
     most = max(len(cell.by_seed) + len(cell.unmeasured) for cell in cells.values())
     reached = look_reached(plan, runs, most)
@@ -84,7 +85,8 @@ def judge_board(
         plan.smallest.share,
         alpha,
         tuple(excused),
-        sum(len(cell.unmeasured) for cell in cells.values()),
+        tuple((arm.name, sum(len(cell.unmeasured) for key, cell in cells.items() if key[1] == arm.name))
+              for arm in protocol.arms),
         commits,
         tuple(dict.fromkeys((arm, f"{it['name']} {it['version']}, {it['algorithm']}") for arm, it in _programs(cells))),
         tuple(dict.fromkeys((arm, sentence) for arm, it in _programs(cells) for sentence in it["otherwise"])),

@@ -8,17 +8,17 @@ seed repeats to the last digit, they are runs of two seeds: what differs then is
 board. No run is in two trials, so that the trials are independent and the rate has an exact interval.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
 from analysis.comparison.arms import Measured, Pair, Pairs
 from analysis.comparison.statistics import ALPHA, clopper_pearson
 from analysis.comparison.verdicts import Smallest, judge_family
-from analysis.standings.gathering import CellRuns, gather_cell
+from analysis.standings.gathering import CellRuns, gather
 from analysis.standings.judging import LEAST_PAIRS, effects_of, overall_of
-from analysis.standings.protocol import RUNS, SAME, Protocol
+from analysis.standings.protocol import SAME, Protocol
 
 TARGET = ALPHA
 """The most false verdicts that a protocol of this level may have."""
@@ -35,6 +35,10 @@ class Same:
     false: int
     where: tuple[str, ...]
     """The pathologies of the false verdicts."""
+    missing: int = 0
+    """Runs that were planned for it and of which nothing valid is there."""
+    left_out: tuple[str, ...] = ()
+    """A line for each run whose instrument did not work, or that failed."""
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -48,12 +52,13 @@ class Same:
 
     def sentence(self) -> str:
         """In words."""
+        lacking = f"; {self.missing} of its runs are missing" if self.missing else ""
         if not self.trials:
-            return f"{self.arm}: no trial"
+            return f"{self.arm}: no trial{lacking}"
         low, high = self.interval
         text = (
             f"{self.arm}: {self.false} of {self.trials} trials against itself found a difference, "
-            f"{100 * self.false / self.trials:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+            f"{100 * self.false / self.trials:.1f} % [{100 * low:.1f}, {100 * high:.1f}]{lacking}"
         )
         return f"{text}; more than {100 * TARGET:g} %: no verdicts on it" if self.has_failed else text
 
@@ -65,29 +70,40 @@ def seeds_of(protocol: Protocol) -> tuple[int, ...]:
     return tuple(range(FIRST_SEED, FIRST_SEED + 2 * len(protocol.seeds) * protocol.same_groups))
 
 
-def assess(pack: Path, protocol: Protocol, smallest: Smallest) -> list[Same]:
+def twins(pack: Path, protocol: Protocol) -> dict[tuple[str, str], CellRuns]:
+    """The runs that are made for it, by row and arm; empty where none was asked for."""
+    return gather(pack, replace(protocol, seeds=seeds_of(protocol)), SAME) if protocol.same_groups else {}
+
+
+def assess(
+    protocol: Protocol, cells: Mapping[tuple[str, str], CellRuns], again: Mapping[tuple[str, str], CellRuns],
+    smallest: Smallest,
+) -> list[Same]:
     """Every arm of a pack; empty where none was asked for.
 
-    Raises:
-        FolderError: a file is damaged.
+    Args:
+        protocol: of the pack.
+        cells: the board's runs.
+        again: those that were made for it.
+        smallest: the smallest effects of interest.
     """
     if not protocol.same_groups:
         return []
     found = []
     for arm in protocol.arms:
-        trials = false = 0
-        where: list[str] = []
+        trials = false = missing = 0
+        where, left_out = list[str](), list[str]()
         for row in protocol.rows:
-            if protocol.refusal(row.name, arm.name) is not None:
+            if (there := again.get((row.name, arm.name))) is None:
                 continue
-            again = gather_cell(pack, row.name, arm.name, seeds_of(protocol), SAME)
-            board = gather_cell(pack, row.name, arm.name, protocol.seeds, RUNS)
-            for pairs in _trials(protocol, arm.name, row.name, board, again):
+            missing += len(there.unmeasured)
+            left_out += [*there.invalid, *there.failed]
+            for pairs in _trials(protocol, arm.name, row.name, cells[row.name, arm.name], there):
                 trials += 1
                 if is_false(pairs, row.measure, smallest):
                     false += 1
                     where.append(row.name)
-        found.append(Same(arm.name, trials, false, tuple(where)))
+        found.append(Same(arm.name, trials, false, tuple(where), missing, tuple(left_out)))
     return found
 
 

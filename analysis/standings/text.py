@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from analysis.comparison.text import says_nothing
-from analysis.standings.board import GOES_ON, IN_WORDS, Board, Cell, Row, Spanned, State
+from analysis.standings.board import IN_WORDS, Board, Cell, Row, Spanned, State, goes_on
 from analysis.standings.same import Same
 from analysis.tables.export import Sheet
 
@@ -147,28 +147,36 @@ def how_to_read(board: Board) -> list[str]:
         "under 'compared by'; then the share of requests lost beyond those that the floor loses.",
         "Verdicts are about the p99 itself, in which a floor that two arms have in common cancels: an arm whose own "
         f"replicas are slower, or come back later, gains nothing by its higher floor.{floors}",
-        f"Intervals hold together with {100 - level:g} % over {family} (Bonferroni); verdicts are those of all pairs "
-        f"of arms by paired runs, {family} one family of {level:g} % (Holm). The smallest effects of interest: "
+        f"Intervals hold together with {100 - level:.3g} % over {family} (Bonferroni); verdicts are those of all pairs "
+        f"of arms by paired runs, {family} one family of {level:.2g} % (Holm). The smallest effects of interest: "
         f"{100 * board.smallest_effect:g} %, {100 * board.smallest_share:g} percentage points of requests.",
         "Lost requests come first: an arm that loses more than the smallest share beyond the one that loses least is "
         f"never best. {signs}",
     ]
 
 
-def left_out(board: Board) -> list[str]:
-    """What is not in the board, and why."""
+def left_out(board: Board, same: Sequence[Same]) -> list[str]:
+    """What is not in the board and in the trials of arms against themselves, and why."""
     said = [f"{row_label(row)}, {cell.arm}: {cell.reason}" for row in board.rows for cell in row.cells
             if cell.state in ("not asked", "not measured") and not _is_open(cell)]  # fmt: skip
     if whom := _not_yet(board):
         said.append(f"not measured yet: {'; '.join(whom)}")
     said += [f"not asked of anybody: {text}" for text in board.protocol.skipped]
-    cells = [cell for row in board.rows for cell in row.cells]
-    if invalid := [line for cell in cells for line in cell.invalid]:
-        said.append(f"{len(invalid)} run(s) whose instrument did not work, as {invalid[0]}")
-    if failed := [line for cell in cells for line in cell.failed]:
-        said.append(f"{len(failed)} run(s) that failed, as {failed[0]}")
+    for told, kind in (("whose instrument did not work", "invalid"), ("that failed", "failed")):
+        by_arm = {arm.name: [line for row in board.rows for line in getattr(row.cell(arm.name), kind)]
+                  for arm in board.protocol.arms}  # fmt: skip
+        if lines := [line for lines in by_arm.values() for line in lines]:
+            counts = ", ".join(f"{arm} {len(lines)}" for arm, lines in by_arm.items() if lines)
+            said.append(f"{len(lines)} run(s) {told} ({counts}), as {lines[0]}")
     if board.missing:
-        said.append(f"{board.missing} run(s) of which nothing valid is there: their pairs are left out; {GOES_ON}")
+        missing = ", ".join(f"{arm} {count}" for arm, count in board.missing_by_arm if count)
+        end = goes_on(is_virtual=board.protocol.is_virtual)
+        whose = f"{board.missing} run(s) of which nothing valid is there ({missing})"
+        said.append(f"{whose}: their pairs are left out; {end}")
+    for each in same:
+        if each.missing:
+            first = f", as {each.left_out[0]}" if each.left_out else ""
+            said.append(f"{each.arm} against itself: {each.missing} run(s) of which nothing valid is there{first}")
     return said
 
 
@@ -194,12 +202,14 @@ def protocol_told(board: Board) -> list[str]:
     common = f" All: {shlex.join(protocol.common)}." if protocol.common else ""
     called = "; ".join(f"{arm}: {program}" for arm, program in board.versions)
     programs = f" Programs: {called}." if called else ""
+    again = "whose instrument did not work was repeated"
+    if protocol.is_virtual:  # such a one comes out the same again
+        again = "that failed was repeated"
     return [
         f"Runs: {how}, {length}, {len(protocol.seeds)} seeds (from {protocol.seeds[0]} on); arms of one seed had "
         "the same requests at the same moments; within a seed and pathology in an order drawn from the seed.",
         f"Arms: {arms}.{common}{programs}",
-        f"A run whose instrument did not work was repeated, {protocol.tries} tries at most. Commit: "
-        f"{', '.join(board.commits)}.",
+        f"A run {again}, {protocol.tries} tries at most. Commit: {', '.join(board.commits)}.",
         *mixed_told(board),
     ]
 
@@ -219,7 +229,7 @@ def markdown(board: Board, pack: Path, same: Sequence[Same], tuned: Sequence[str
     parts = [f"# {board.title}", board.sentence()]
     parts += [_listed(how_to_read(board)), _board_markdown(board, pack), standings_sheet(board).as_markdown().rstrip()]
     parts += ["### An arm against itself", _listed(same_told(same)), "### Tuning", _listed(tuned)]
-    if said := left_out(board):
+    if said := left_out(board, same):
         parts += ["### Left out", _listed(said)]
     parts += ["### Protocol", _listed(protocol_told(board)), _code(commands(board, pack))]
     return "\n\n".join(parts) + "\n"
@@ -228,7 +238,7 @@ def markdown(board: Board, pack: Path, same: Sequence[Same], tuned: Sequence[str
 def short_markdown(board: Board, pack: Path, same: Sequence[Same], tuned: Sequence[str]) -> str:
     """`evidence.md`: as much as a pull request has room for."""
     sheet = table(board, spanned=False)
-    said = left_out(board)
+    said = left_out(board, same)
     parts = [f"**{board.sentence()}**", "\n".join(sheet.as_markdown().splitlines()[2:])]
     parts += [_listed([how_to_read(board)[1], *protocol_told(board)[:2], *mixed_told(board)])]
     more = [("An arm against itself", same_told(same)), ("Tuning", tuned), ("Left out", said)]

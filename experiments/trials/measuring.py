@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,7 +27,7 @@ from experiments.sweep.at_once import play_at_once
 from experiments.sweep.dry_run import SIMULATED_RPS
 from experiments.sweep.job import Job
 from experiments.sweep.resuming import check_as_before
-from record.files import FolderError, read_manifest
+from record.files import FolderError, read_manifest, write_json
 from record.metrics import Metrics, value_of
 from record.schema import MANIFEST, METRICS
 
@@ -94,7 +95,7 @@ class Campaign:
     pack: Path
     trials: Sequence[Trial]
     tries: int
-    """Of a run whose instrument did not work, or that failed."""
+    """Of a run whose instrument did not work, or that failed; a simulated one that is not valid has one."""
     is_virtual: bool
     processes: int = 1
     """Of simulated runs, at the same time."""
@@ -142,30 +143,36 @@ class Campaign:
         """
         place = self.pack, trial.kind, trial.row, trial.arm, trial.seed
         last = 0
+        broken: Path | None = None
         for number, folder in tries_of(*place):
             last = number
             try:
                 one = measured_in(folder)
-                if one is None and read_manifest(folder).get("exit_reason") != "failed":
-                    return folder
+                is_broken = one is None and read_manifest(folder).get("exit_reason") != "failed"
             except FolderError:
-                return folder
+                one, is_broken = None, True
+            if is_broken:
+                broken = broken or folder
             if one is not None:
                 check_as_before(folder, trial.job, one.run.manifest)
                 if one.metrics["valid"]:
                     return None
-        tries = 1 if self.is_virtual else self.tries
-        return folder_of(*place, last + 1) if last < tries else None
+                if self.is_virtual:
+                    return None  # it comes out the same again
+        if broken is not None:
+            return broken
+        return folder_of(*place, last + 1) if last < self.tries else None
 
     def _measure_one(self, trial: Trial) -> int:
         """Until it is valid, or tried often enough."""
         status: int = ExitStatus.COMPLETE
-        while (folder := self.next_folder(trial)) is not None:
+        before: Path | None = None
+        folder = self.next_folder(trial)
+        while folder is not None and folder != before:  # the same one: it could not be claimed or closed, as was said
             status = self._run(trial, folder)
-            if not (folder / MANIFEST).exists():
-                break  # it could not even claim its folder, and has said why
-            if status in (ExitStatus.FAILED, ExitStatus.INVALID) and (again := self.next_folder(trial)) is not None:
-                print(f"{trial.name}: {self._found(trial)}; once more: {again.name}", flush=True)
+            before, folder = folder, self.next_folder(trial)
+            if folder is not None and folder != before:
+                print(f"{trial.name}: {self._found(trial)}; once more: {folder.name}", flush=True)
         return status
 
     def _run(self, trial: Trial, folder: Path) -> int:
@@ -183,6 +190,7 @@ class Campaign:
             is_quiet=True,
         )
         status = supervise(session)
+        note_without_summary(folder)
         if self.is_virtual and not trial.keeps_all:
             thin(folder)
         return status
@@ -221,6 +229,20 @@ def found(metrics: Metrics, measure: str) -> str:
         return f"{100 * (value or 0):.1f} % served in time"
     told = "among what was not served" if value is None else f"{value:,.{compared.digits}f} {compared.unit}"
     return f"{compared.label} {told}, {metrics['failed_requests']} of {metrics['offered_requests']:,} lost"
+
+
+def note_without_summary(folder: Path) -> None:
+    """A run that came to its end, but of which no metrics can be made, has failed: else it would be measured again and
+    again, as one that was killed before they were written.
+    """
+    if (folder / METRICS).exists() or not (folder / MANIFEST).exists():
+        return
+    with suppress(FolderError):  # what cannot be read has not been closed, and is measured again
+        manifest = read_manifest(folder)
+        if manifest["exit_reason"] != "complete":
+            return
+        why = "no metrics could be made of it (warned of when it was measured)"
+        write_json(folder / MANIFEST, {**manifest, "exit_reason": "failed", "error": why})
 
 
 def thin(folder: Path) -> None:

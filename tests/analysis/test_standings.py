@@ -177,7 +177,11 @@ def test_seeds_added_after_an_end_are_judged_at_a_smaller_level():
     for each in cells.values():
         for seed in (4, 5, 6):
             each.by_seed[seed].run.manifest["looks"] = [3]
-    assert board_of(cells, ["a", "b"], seeds=6).level < at_once == 0.05
+    later = board_of(cells, ["a", "b"], seeds=6)
+    assert later.level < at_once == 0.05
+    assert "At most 6 % of such boards, all their extensions together, hold a wrong verdict" in later.sentence()
+    told = " ".join(how_to_read(later))
+    assert f"with {100 - 100 * later.level:.1f} % over" in told and f"family of {100 * later.level:.1f} %" in told
 
 
 @pytest.mark.parametrize("pairs", [3, 5, 10])
@@ -202,6 +206,7 @@ def test_an_arm_that_differs_from_itself_too_often_fails_and_gets_no_verdict():
     cells = cells_of({"a": scattered(1.1, 0.03, 5, rng), "b": scattered(4, 0.03, 5, rng), "c": scattered(9, 0.03, 5, rng)})
     board = judge_board(PACK, protocol("abc"), cells, excused=["a"])
     assert board.rows[0].cell("a").state == "no verdict" and board.rows[0].best == ("b",)
+    assert board.sentence().endswith(" Not judged, since they differ from themselves too often: a.")
 
 
 def test_a_series_is_one_line_a_pack_with_less_as_better_and_refuses_other_arms(tmp_path):
@@ -260,11 +265,14 @@ def test_of_a_pack_that_is_not_whole_it_is_said_in_a_line_what_was_not_come_to()
     cells["kill", "b"] = cells["flap", "a"] = cells["flap", "b"] = CellRuns(unmeasured=[1, 2, 3, 4, 5])
     cells["stall", "a"] = cells["stall", "b"] = CellRuns(invalid=["x: late"], unmeasured=[1, 2, 3, 4, 5])
     board = board_of(cells, ["a", "b"])
-    assert board.sentence().startswith("With 25 run(s) missing, of 1 pathology: a (1) better than every other")
-    told = left_out(board)
+    assert board.sentence().startswith("Provisional: 15 of 40 runs. Of 1 pathology: a (1) better than every other")
+    told = left_out(board, [])
     assert told[:2] == ["stall, a: x: late", "stall, b: x: late"]
     assert told[2] == "not measured yet: kill (b); flap (all arms)"
-    assert "a larger --tries" in told[-1]
+    assert told[3] == "2 run(s) whose instrument did not work (a 1, b 1), as x: late"
+    assert "valid is there (a 10, b 15): their pairs are left out; " in told[-1] and "--tries what failed (one whose" in told[-1]
+    live = replace(board, protocol=replace(board.protocol, is_virtual=False))
+    assert left_out(live, [])[-1].endswith("with a larger --tries what was not valid")
     assert "| not yet |" in markdown(board, PACK, [], [])
 
 
@@ -287,7 +295,7 @@ def test_sizes_of_a_fleet_are_told_as_such():
     cells = cells_of({"a": [1.1] * 3, "b": [1.1] * 3})
     board = board_of(cells, ["a", "b"], seeds=3)
     sized = replace(board.rows[0], plan=replace(board.rows[0].plan, replicas=64))
-    assert verdict([sized] * 3, board.standings, "board", 0).startswith("Of 3 pathologies and sizes of the fleet: ")
+    assert verdict([sized] * 3, board.standings, "board", 0.05).startswith("Of 3 pathologies and sizes of the fleet: ")
 
 
 def test_six_arms_are_as_wide_as_a_readme_is_shown(tmp_path):
@@ -380,7 +388,7 @@ def test_a_row_in_which_nobody_may_be_best_is_judged_and_undecided():
     rows = [cells_of({"a": scattered(1.0, 0.01, 3, rng), "b": scattered(3.0, 0.01, 3, rng)}, row) for row in ("hang", "kill")]
     board = board_of(rows[0] | rows[1], ["a", "b"], seeds=3)
     nobody = replace(board.rows[0], best=(), is_decided=False)
-    told = verdict([nobody, board.rows[1]], board.standings, "board", 0)
+    told = verdict([nobody, board.rows[1]], board.standings, "board", 0.05)
     assert told.startswith("Of 2 pathologies: a (2) better") and "; 1 undecided." in told
     assert best_told(nobody) == "undecided"
 
@@ -404,3 +412,42 @@ def test_an_arm_that_nobody_beats_but_that_was_not_shown_to_beat_all_is_not_call
     assert row.best == ("a",) and row.cell("a").state == "undecided" and row.cell("b").state == "worse"
     assert "better than every other anywhere" in board.sentence() and "a (1) better" not in board.sentence()
     assert best_told(row) == "a, but not shown to be better than every other"
+
+
+def test_missing_runs_of_an_arm_against_itself_are_missing():
+    """Live: two of five second runs are not there, and one that is was not valid at first."""
+    rng = rng_of("twins")
+    plan = protocol(["a"], is_virtual=False, groups=1)
+    cells = cells_of({"a": scattered(1.1, 0.03, 5, rng)})
+    again = {("hang", "a"): cell(scattered(1.1, 0.03, 3, rng))}
+    again["hang", "a"].unmeasured += [4, 5]
+    again["hang", "a"].invalid += ["x: late"]
+    found = same.assess(plan, cells, again, SMALLEST)
+    assert found[0].trials == 1 and found[0].sentence().endswith("; 2 of its runs are missing")
+    board = judge_board(PACK, plan, cells)
+    assert left_out(board, found) == ["a against itself: 2 run(s) of which nothing valid is there, as x: late"]
+
+
+def test_an_arm_that_failed_against_itself_is_not_held_against_an_earlier_pack(tmp_path):
+    rng = rng_of("excused then")
+    plan = protocol(["a", "b"])
+    then = written(tmp_path / "then", plan, cells_of({"a": scattered(1, 0.03, 5, rng), "b": scattered(1, 0.03, 5, rng)}))
+    now = written(tmp_path / "now", plan, cells_of({"a": scattered(9, 0.03, 5, rng), "b": scattered(9, 0.03, 5, rng)}))
+    assert [each.arm for each in against.changes((then, plan), (now, plan)).worse] == ["a", "b"]
+    changes = against.changes((then, plan), (now, plan), {"a"})
+    assert [each.arm for each in changes.worse] == ["b"]
+    assert "a: not judged, since it differs from itself too often (A/A)" in changes.sentences()
+
+
+def test_three_false_ones_of_ten_fail_an_arm_and_none_of_sixty_leaves_five_percent_possible():
+    """Clopper and Pearson: 3 of 10 from 6.67 %, 2 of 10 from 2.52 % (SciPy); none of 60 up to 5 % (rule of three)."""
+    exact = stats.binomtest(3, 10).proportion_ci(method="exact")
+    assert exact.low == pytest.approx(0.0667, abs=5e-5)
+    assert same.Same("a", 10, 3, ()).has_failed and not same.Same("a", 10, 2, ()).has_failed
+    assert same.Same("a", 60, 0, ()).interval[1] == pytest.approx(0.05)
+
+
+def test_a_pack_of_one_arm_says_that_there_is_no_other():
+    board = board_of(cells_of({"a": [1.1] * 3}), ["a"], seeds=3)
+    assert board.sentence() == "a alone: there is no other arm to hold it against."
+    assert board.title == "pathologies: 1 arm, simulated"

@@ -232,6 +232,28 @@ def test_an_earlier_pack_of_a_faster_policy_makes_the_exit_status_4(tmp_path):
     assert "worse: random" not in done.stdout
     assert len((tmp_path / "nightly.csv").read_text().splitlines()) == 2
 
+    spoil(now / "runs" / "gray_failure" / "random,seed=3")
+    content = json.loads((now / "evidence.json").read_text())
+    (now / "evidence.json").write_text(json.dumps(content | {"ended": []}))
+    done = pack(*common, *again, output=now)
+    assert done.returncode == 4, "a run that is missing hides nothing"
+    assert "Provisional: 5 of 6 runs. Of 1 pathology" in done.stdout
+    assert json.loads((now / "evidence.json").read_text())["ended"] == [3], "it was shown"
+    first = now / "runs" / "gray_failure" / "random,seed=2"
+    first.rename(first.with_name(f"{first.name},try=2"))
+    first.mkdir()
+    manifest = json.loads((first.with_name(f"{first.name},try=2") / "manifest.json").read_text())
+    (first / "manifest.json").write_text(json.dumps(manifest | {"exit_reason": "failed", "error": "no room"}))
+    done = pack(*common, *again[:-2], output=now)
+    assert done.returncode == 3 and "that failed (random 1), as" in done.stdout, "that was mended by its second try"
+
+
+def spoil(folder):
+    """Make a run one whose instrument did not work."""
+    path = folder / "metrics.json"
+    spoilt = {"valid": False, "invalid_reasons": ["requests left 41.6 ms late (p99; limit 25 ms)"]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | spoilt))
+
 
 def test_a_pack_that_was_killed_goes_on_where_it_was(tmp_path):
     words = ("--suite", "hang", "--arms", "policy=adaptive,round_robin", "--seeds", "4", "--duration", "14",
@@ -256,8 +278,7 @@ def test_a_pack_that_was_killed_goes_on_where_it_was(tmp_path):
 def test_a_pack_without_a_valid_run_says_why_and_what_tries_again_and_ends_with_3(tmp_path):
     assert pack(*SMALL, output=tmp_path).returncode == 0
     for path in tmp_path.rglob("metrics.json"):
-        spoilt = {"valid": False, "invalid_reasons": ["requests left 41.6 ms late (p99; limit 25 ms)"]}
-        path.write_text(json.dumps(json.loads(path.read_text()) | spoilt))
+        spoil(path.parent)
     done = pack(*SMALL, output=tmp_path)
     assert done.returncode == 3, done.stdout + done.stderr
     assert "no valid run yet" in done.stderr and "41.6 ms late" in done.stderr and "with a larger --tries" in done.stderr

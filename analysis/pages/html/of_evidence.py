@@ -7,7 +7,7 @@ from pathlib import Path
 from analysis.pages import cell_picture
 from analysis.pages.html.document import Document, Link, Picture, Section
 from analysis.pages.html.provenance import versions
-from analysis.standings.board import Board, Cell, Row
+from analysis.standings.board import Board, Cell, Row, counted, counted_arms
 from analysis.standings.same import Same
 from analysis.standings.text import (
     best_told,
@@ -57,7 +57,7 @@ def describe(pack: Path, board: Board, same: Sequence[Same], tuned: Sequence[str
         Section("Each cell", [ABOUT_CELLS],
                 pictures=[picture for _, picture, _ in shown], is_for_screens=True),
         Section("Comparisons", sheets=[], folded=[_comparisons(board)], is_for_screens=True),
-        Section("What was left out", left_out(board) or ["Nothing but the requests of the warm-up."]),
+        Section("What was left out", left_out(board, same) or ["Nothing but the requests of the warm-up."]),
         Section("Protocol and versions", protocol_told(board), sheets=_versions([run for *_, run in shown]),
                 folded=_otherwise(board)),
         Section("To do it again", commands=commands(board, pack)),
@@ -65,7 +65,7 @@ def describe(pack: Path, board: Board, same: Sequence[Same], tuned: Sequence[str
     measured = sum(len(cell.seeds) for row in board.rows for cell in row.cells)
     return Document(
         title=board.title,
-        subtitle=f"{len(board.rows)} pathologies, {len(protocol.arms)} arms, {measured:,} valid runs, "
+        subtitle=f"{counted(board.rows)}, {counted_arms(protocol)}, {measured:,} valid runs, "
         f"{'simulated' if protocol.is_virtual else 'live'}",
         verdicts=[board.sentence()],
         is_valid=any(row.best for row in board.rows),
