@@ -79,6 +79,20 @@ def paired(differences: Sequence[float]) -> Paired:
     return Paired(n, mean, sd, student_p(mean * math.sqrt(n) / sd, n - 1))
 
 
+def counting(smallest: Sequence[float], alpha: float = ALPHA) -> int:
+    """How many comparisons of a family count: the smallest K such that at most K could find anything at alpha / K.
+
+    Those of counts too small for that cannot err there (Tarone, A modified Bonferroni method for discrete data,
+    Biometrics 46, 1990).
+
+    Args:
+        smallest: the smallest p that each could have; 0 where quantities are continuous.
+        alpha: error rate of the family.
+    """
+    numbers = range(1, len(smallest) + 1)
+    return next((m for m in numbers if sum(p <= alpha / m for p in smallest) <= m), len(smallest))
+
+
 def holm_levels(
     ps: Sequence[float], alpha: float = ALPHA, smallest: Sequence[float] | None = None
 ) -> list[float]:
@@ -86,9 +100,7 @@ def holm_levels(
 
     Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6 (1979): the
     smallest p is held against alpha / m, the next against alpha / (m - 1), and so on; from the first that fails on,
-    all are judged at that one's level. A comparison of counts that are too small to find anything at alpha / K cannot
-    err there and does not count, with K the smallest number that leaves at most K others; it is judged at alpha / K
-    (Tarone, A modified Bonferroni method for discrete data, Biometrics 46, 1990).
+    all are judged at that one's level. A comparison that does not count (`counting`) is judged at alpha / K.
 
     Args:
         ps: of the comparisons.
@@ -96,7 +108,7 @@ def holm_levels(
         smallest: the smallest p that each could have; left out = 0, as where quantities are continuous.
     """
     least = [0.0] * len(ps) if smallest is None else smallest
-    count = next((m for m in range(1, len(ps) + 1) if sum(p <= alpha / m for p in least) <= m), len(ps))
+    count = counting(least, alpha)
     can_err = [index for index in range(len(ps)) if least[index] <= alpha / count] if count else []
     levels = [alpha / max(1, count)] * len(ps)
     level = alpha

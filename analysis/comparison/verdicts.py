@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from analysis.comparison.compared import Compared
 from analysis.comparison.effects import Effect
-from analysis.comparison.statistics import Verdict, holm_levels, judge
+from analysis.comparison.statistics import Verdict, counting, holm_levels, judge
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,20 @@ class Judged:
 
 
 def judge_family(effects: Sequence[Effect], alpha: float, smallest: Smallest) -> list[Judged]:
-    """The verdicts of a family of comparisons that errs with at most `alpha` (Holm)."""
-    levels = holm_levels([e.p for e in effects], alpha, [e.smallest_p for e in effects])
-    return [_judge(effect, level, smallest) for effect, level in zip(effects, levels, strict=True)]
+    """The verdicts of a family of comparisons.
+
+    At most `alpha` of such families call two arms different that are not (Holm). *Equivalent* is another kind of
+    claim: that an effect is not as large as matters. Holm's levels, which grow as others are rejected, are not for it:
+    those of m comparisons add up to more than alpha. So it takes an interval of 1 - alpha / m (Bonferroni), which hold
+    together: as only one of its ends can be wrong, at most alpha / 2 of the families hold a wrong one.
+    """
+    least = [effect.smallest_p for effect in effects]
+    levels = holm_levels([effect.p for effect in effects], alpha, least)
+    cautious = alpha / max(1, counting(least, alpha))
+    return [_judge(effect, level, cautious, smallest) for effect, level in zip(effects, levels, strict=True)]
 
 
-def _judge(effect: Effect, level: float, smallest: Smallest) -> Judged:
+def _judge(effect: Effect, level: float, cautious: float, smallest: Smallest) -> Judged:
     lower_is_better = effect.compared.lower_is_better
     if effect.estimate is None:
         by_rank: Verdict | None = None
@@ -67,6 +75,9 @@ def _judge(effect: Effect, level: float, smallest: Smallest) -> Judged:
         return Judged(effect, level, "not identified", by_rank, False)
     margin = smallest.margin(effect.compared)
     low, high = effect.estimate.interval(level)
+    if -margin <= low and high <= margin and cautious < level:
+        level = cautious
+        low, high = effect.estimate.interval(level)
     verdict = judge(low, high, least=-margin, most=margin, lower_is_better=lower_is_better)
     return Judged(effect, level, verdict, None, verdict in ("better", "worse") and (low > margin or high < -margin))
 
