@@ -22,7 +22,7 @@ class Tuned:
     chosen: tuple[str, ...]
     """Empty = its own."""
     gain: float | None
-    """p99 over the floor's with what was chosen, over that without, on seeds that the choice did not see: the geometric
+    """The p99 with what was chosen over that without, on seeds that the choice did not see: the geometric
     mean over pathologies and seeds; None = nothing was chosen, or it is not known."""
     lost: tuple[float, float]
     """Share of requests lost without and with it, on those seeds."""
@@ -32,7 +32,7 @@ class Tuned:
         tried = f"{self.tries} of {self.grid} settings tried"
         if not self.chosen:
             return f"{self.arm}: {tried}; its own were kept"
-        change = "of unknown worth" if self.gain is None else f"p99 over the floor's x {self.gain:.3f}"
+        change = "of unknown worth" if self.gain is None else f"p99 x {self.gain:.3f}"
         lost = f"lost {100 * self.lost[0]:.2f} -> {100 * self.lost[1]:.2f} %"
         return f"{self.arm}: {tried}; chosen {' '.join(self.chosen)}: {change}, {lost} on seeds of its own"
 

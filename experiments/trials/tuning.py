@@ -18,7 +18,7 @@ import numpy as np
 
 from analysis.comparison.ranks import mean_ranks
 from analysis.standings.gathering import gather_cell
-from analysis.standings.measures import IN_TIME
+from analysis.standings.measures import IN_TIME, judged_by
 from analysis.standings.protocol import TUNING, ArmPlan, fit_for_a_name
 from analysis.standings.tuned import NAME, Tuned, read_tuned
 from experiments.plan.choices import Choice
@@ -164,7 +164,7 @@ def _of(pack: Path, kind: str, name: str, measures: dict[str, str], seeds: Seque
     values, lost = {}, {}
     for row, measure in measures.items():
         for seed, one in gather_cell(pack, row, name, tuple(seeds), kind).by_seed.items():
-            values[row, seed] = _less_is_better(one.metrics, measure)
+            values[row, seed] = _less_is_better(one.metrics, judged_by(measure).key)
             lost[row, seed] = _lost(one.metrics, measure)
     return Outcome(values, lost)
 
