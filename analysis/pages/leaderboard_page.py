@@ -17,12 +17,15 @@ LEAST_ARMS = 5
 (github-markdown-css: 980 px with 45 px of padding on each side)."""
 LABEL_CHARACTERS, NAME_CHARACTERS = 18, 16
 """In a line, of a pathology's name and of an arm's."""
+CELL_CHARACTERS = 19
+"""In a line of a cell."""
 CHARACTER_PX = 7.3
 LEGEND_PX = 40
 FILLS: dict[State, tuple[str, float, str]] = {
     "best": (GREEN, 0.55, ""),
     "equivalent": (GREEN, 0.28, ""),
     "undecided": (BLUE, 0.12, "///"),
+    "not compared": (BLUE, 0.06, ""),
     "worse": (ORANGE, 0.28, ""),
     "loses more": (RED, 0.45, "xx"),
     "not asked": (GREY, 0.12, ""),
@@ -104,7 +107,7 @@ def _cell(axes: Axes, x: int, y: int, row: Row, cell: Cell) -> None:
         axes.text(x, y, sign(cell), ha="center", va="center", fontsize=8.5, color=MUTED)
         return
     lines = [value_told(row, cell, spanned=False), _span_alone(row, cell), lost_told(row, cell, spanned=False)]
-    lines = [line for line in lines if line]
+    lines = [textwrap.fill(line, CELL_CHARACTERS) for line in lines if line]
     weight = "bold" if cell.state in ("best", "equivalent") else "normal"
     box = LABEL if hatch else None
     axes.text(x, y, "\n".join(lines), ha="center", va="center", fontsize=9, color=INK, fontweight=weight, bbox=box,

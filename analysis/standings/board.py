@@ -11,12 +11,13 @@ from analysis.standings.measures import IN_TIME, MEASURES
 from analysis.standings.protocol import Protocol, RowPlan
 
 State = Literal[
-    "best", "equivalent", "undecided", "worse", "loses more", "not asked", "not measured", "no verdict"
+    "best", "equivalent", "undecided", "not compared", "worse", "loses more", "not asked", "not measured", "no verdict"
 ]
 IN_WORDS: dict[State, str] = {
     "best": "better than every other arm",
     "equivalent": "they differ by less than matters",
     "undecided": "no other was shown to be better",
+    "not compared": "no other arm has two seeds in common with it",
     "worse": "another one is better",
     "loses more": "not shown to be worse, but more requests were lost than matters",
     "not asked": "why, is said below",
@@ -53,9 +54,12 @@ class Cell:
     """Of the row's measure: the geometric mean over runs; of requests served in time the share."""
     beyond_ms: float | None = None
     """Where it lies among requests that were not served: the largest latency of one that was."""
+    unserved: int = 0
+    """Seeds in which it does."""
     lost: Spanned = Spanned(None)
     """Share of the requests that were lost beyond those that the floor loses."""
     lost_requests: int = 0
+    """Beyond those that the floor loses; negative where the floor loses more."""
     requests: int = 0
     seeds: tuple[int, ...] = ()
     """Of the valid runs."""
@@ -207,9 +211,7 @@ def verdict(rows: Sequence[Row], standings: Sequence[Standing], family: str, lev
         parts = ["no arm is shown to be better than every other anywhere"]
     rest = f"; {undecided} undecided" if undecided else ""
     most, extended = (ALPHA, "") if level >= ALPHA else (ALPHA + EXTRA, ", all their extensions together,")
-    errs = f"such boards{extended} hold a wrong verdict anywhere" if family == "board" else (
-        f"such rows{extended} hold a wrong verdict"
-    )  # fmt: skip
+    errs = f"such {'boards' if family == 'board' else 'rows'}{extended} hold a wrong difference"
     text = f"Of {counted(judged)}: {'; '.join(parts)}{rest}. At most {100 * most:.2g} % of {errs}."
     losers = [f"{s.arm} ({s.loses_more})" for s in standings if s.loses_more]
     return text + (f" Not best for what they lose: {', '.join(losers)}." if losers else "")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from analysis.comparison.arms import ComparisonError, Pair, Pairs
 from analysis.comparison.compared import BY_KEY, FAILED, Compared
-from analysis.comparison.effects import Effect, find
+from analysis.comparison.effects import Effect, find, is_worst
 from analysis.comparison.planned import look_reached, plan_of
 from analysis.comparison.statistics import ALPHA, Verdict
 from analysis.comparison.verdicts import BestSet, Judged, Smallest, best_set, judge_family, overall
@@ -180,7 +180,11 @@ class _Telling:
         is_decided = best is not None and members == best.members and (
             best.are_equivalent or (len(members) == 1 and _beats_all(members[0], one.arms, verdicts))
         )
-        states = {arm: _state(arm, best, harmed, is_decided=is_decided) for arm in one.arms}
+        known = {arm for both in verdicts for arm in both}
+        states: dict[str, State] = {
+            arm: _state(arm, best, harmed, is_decided=is_decided) if best and arm in known else "not compared"
+            for arm in one.arms
+        }
         cells = tuple(self._cell(one.plan, compared, arm.name, states) for arm in self.protocol.arms)
         told = tuple(_judgement(pairs, judged[id(e)]) for pairs, effects in one.effects for e in effects)
         return Row(one.plan, cells, members, is_decided, told, _floors(one, self.smallest.effect))
@@ -199,7 +203,8 @@ class _Telling:
         for pairs, effects in one.effects:
             if one.plan.measure == IN_TIME or not effects:
                 continue
-            ours, theirs = (share_lost([pair[side].metrics for pair in pairs.kept]) for side in (1, 2))
+            ours = share_lost([pair.ours.metrics for pair in pairs.kept])
+            theirs = share_lost([pair.theirs.metrics for pair in pairs.kept])
             if abs(theirs - ours) > self.smallest.share:
                 harmed.add(pairs.arm if theirs > ours else pairs.reference)
         return harmed
@@ -216,12 +221,13 @@ class _Telling:
             reason = (there.failed or there.invalid or ["not measured yet"])[0]
             return Cell(arm, "not measured", invalid=left_out[0], failed=left_out[1], reason=reason)
         runs = self._runs(row, arm)
-        lost = sum(m["failed_requests"] for m in runs)
+        lost = sum(m["failed_requests"] - (m.get("floor_failed_requests") or 0) for m in runs)
         return Cell(
             arm,
             "no verdict" if arm in self.excused else states[arm],
             spanned(compared, runs, self.level),
             beyond(compared, runs),
+            sum(is_worst(compared, m) for m in runs),
             lost_spanned(runs, self.level),
             lost,
             sum(m["offered_requests"] for m in runs),
@@ -257,9 +263,7 @@ def _floors(one: _Within, smallest: float) -> str:
     return ""
 
 
-def _state(arm: str, best: BestSet | None, harmed: set[str], *, is_decided: bool) -> State:
-    if best is None:
-        return "undecided"
+def _state(arm: str, best: BestSet, harmed: set[str], *, is_decided: bool) -> State:
     if arm not in best.members:
         return "worse"
     if arm in harmed:

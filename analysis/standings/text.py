@@ -12,14 +12,15 @@ from analysis.tables.export import Sheet
 
 BOLD: tuple[State, ...] = ("best", "equivalent")
 SIGNS: dict[State, str] = {
-    "best": "best", "equivalent": "best, as others", "undecided": "undecided", "worse": "worse",
+    "best": "best", "equivalent": "best, as others", "undecided": "undecided",
+    "not compared": "not compared", "worse": "worse",
     "loses more": "loses more", "not asked": "cannot be asked", "not measured": "no valid run",
     "no verdict": "no verdict (A/A)",
 }  # fmt: skip
 """A cell's state in a word or two."""
 LEAST_SHARE = 0.00005
 """That two digits of a percentage show; below it requests are counted."""
-PLAIN: tuple[State, ...] = ("undecided", "worse")
+PLAIN: tuple[State, ...] = ("undecided", "not compared", "worse")
 """States of a cell that need no word where who is best, or among whom it is undecided, stands at the row's end."""
 NOT_YET = "not yet"
 """Of a cell that was not come to."""
@@ -31,7 +32,7 @@ def value_told(row: Row, cell: Cell, *, spanned: bool = True) -> str:
         return ""
     value = cell.value
     if value.value is None:
-        return "-" if cell.beyond_ms is None else f"beyond {cell.beyond_ms:,.0f} ms"
+        return "-" if cell.beyond_ms is None else f"beyond {cell.beyond_ms:,.0f} ms {_in_seeds(cell)}"
     if row.is_in_time:
         tell, unit = _percent, " %"
     elif row.plan.measure.startswith("latency"):
@@ -40,6 +41,10 @@ def value_told(row: Row, cell: Cell, *, spanned: bool = True) -> str:
         tell, unit = _plain, ""
     span = _interval(value, tell, is_ratio=not row.is_in_time) if spanned else ""
     return f"{tell(value.value)}{unit} {span}".strip()
+
+
+def _in_seeds(cell: Cell) -> str:
+    return f"in {cell.unserved} of {len(cell.seeds)} seeds"
 
 
 def _plain(value: float) -> str:
@@ -68,8 +73,8 @@ def _interval(value: Spanned, tell: Callable[[float], str], *, is_ratio: bool) -
 
 
 def lost_told(row: Row, cell: Cell, *, spanned: bool = True) -> str:
-    """What a cell lost; empty where nothing was, and where the measure holds it."""
-    if row.is_in_time or not cell.seeds or not cell.lost_requests or cell.lost.value is None:
+    """What a cell lost beyond the floor; empty where nothing was, and where the measure holds it."""
+    if row.is_in_time or not cell.seeds or cell.lost_requests <= 0 or cell.lost.value is None:
         return ""
     if cell.lost.value < LEAST_SHARE:
         return f"{cell.lost_requests:,} of {cell.requests:,} lost" if spanned else f"{cell.lost_requests:,} lost"
@@ -112,14 +117,16 @@ def table(board: Board, *, spanned: bool = True) -> Sheet:
 
 
 def best_told(row: Row) -> str:
-    """Who is best, or among whom it is not decided."""
+    """Who is best, or among whom it is not decided, and of whom no p99 is known in some seed."""
     if not row.best:
         return "undecided" if row.judgements else "-"
-    if not row.is_decided and len(row.best) == 1:
-        return f"{row.best[0]}, but not shown to be better than every other"
-    if not row.is_decided:
-        return f"undecided: {', '.join(row.best)}"
-    return ", ".join(row.best)
+    if row.is_decided:
+        return ", ".join(row.best)
+    unserved = [f"p99 of {arm} not served {_in_seeds(row.cell(arm))}" for arm in row.best if row.cell(arm).unserved]
+    why = f" ({'; '.join(unserved)})" if unserved else ""
+    if len(row.best) == 1:
+        return f"{row.best[0]}, but not shown to be better than every other{why}"
+    return f"undecided: {', '.join(row.best)}{why}"
 
 
 def standings_sheet(board: Board) -> Sheet:
@@ -141,17 +148,23 @@ def how_to_read(board: Board) -> list[str]:
     floors = f" Multiples of different floors: {'; '.join(apart)}." if apart else ""
     shown = {cell.state for row in board.rows for cell in row.cells}
     signs = f"{'; '.join(f'{SIGNS[state]}: {words}' for state, words in IN_WORDS.items() if state in shown)}."
+    ranked = (
+        " 'Beyond' a latency in some seeds: there the p99 lies among requests that were not served, behind all that "
+        "were. Such an arm's runs are compared by their ranks alone, and n pairs have a p of 2/2^n at least."
+    ) if any(cell.unserved for row in board.rows for cell in row.cells) else ""  # fmt: skip
     return [
         "Each cell: the p99 of the requests that came while the fault lasted, as a multiple of the floor's (what a "
         "dispatcher who knows every slot, speed and fault would have reached on the same schedule), or what stands "
-        "under 'compared by'; then the share of requests lost beyond those that the floor loses.",
+        "under 'compared by'; then the share of requests lost beyond those that the floor loses."
+        f"{ranked}",
         "Verdicts are about the p99 itself, in which a floor that two arms have in common cancels: an arm whose own "
         f"replicas are slower, or come back later, gains nothing by its higher floor.{floors}",
         f"Intervals hold together with {100 - level:.3g} % over {family} (Bonferroni); verdicts are those of all pairs "
-        f"of arms by paired runs, {family} one family of {level:.2g} % (Holm). The smallest effects of interest: "
+        f"of arms by paired runs, {family} one family of {level:.2g} % (Holm; that two differ by less "
+        "than matters, Bonferroni). The smallest effects of interest: "
         f"{100 * board.smallest_effect:g} %, {100 * board.smallest_share:g} percentage points of requests.",
-        "Lost requests come first: an arm that loses more than the smallest share beyond the one that loses least is "
-        f"never best. {signs}",
+        "Lost requests come first: an arm that loses more than the smallest share beyond another one, on the seeds of "
+        f"both, is never best. {signs}",
     ]
 
 
@@ -240,7 +253,7 @@ def short_markdown(board: Board, pack: Path, same: Sequence[Same], tuned: Sequen
     sheet = table(board, spanned=False)
     said = left_out(board, same)
     parts = [f"**{board.sentence()}**", "\n".join(sheet.as_markdown().splitlines()[2:])]
-    parts += [_listed([how_to_read(board)[1], *protocol_told(board)[:2], *mixed_told(board)])]
+    parts += [_listed([*how_to_read(board)[1:3], *protocol_told(board)[:2], *mixed_told(board)])]
     more = [("An arm against itself", same_told(same)), ("Tuning", tuned), ("Left out", said)]
     parts += [f"<details><summary>{title}</summary>\n\n{_listed(told)}\n\n</details>" for title, told in more if told]
     parts.append(_code(commands(board, pack)))

@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparison.arms import Measured
+from analysis.comparison.verdicts import Smallest
 from analysis.standings.gathering import CellRuns
+from analysis.standings.judging import judge_board
 from analysis.standings.measures import BARE, BARE_FAULT, FAULT, IN_TIME, WHOLE
 from analysis.standings.protocol import RUNS, ArmPlan, Protocol, Refusal, RowPlan, folder_of
 from record.reading import Run
@@ -20,6 +22,8 @@ FLOOR_MS = 100.0
 OVER = {FAULT: (BARE_FAULT, "floor_p99_ms_fault"), WHOLE: (BARE, "floor_p99_ms")}
 """Of a multiple of the floor's: the quantile itself, and the floor's."""
 PACK = Path("pack")
+SMALLEST = Smallest(0.05, 0.001, 1.0, 1.0)
+"""The smallest effects of interest, as they are by default."""
 NO_ROWS, NOTHING = pd.DataFrame(columns=list(REQUEST_COLUMNS)), pd.Series(dtype="float64")
 """Of all runs: to make them anew takes longer than to judge a board."""
 
@@ -69,6 +73,17 @@ def scattered(mean, spread, count, rng):
 
 def rng_of(name):
     return random.Random(name)
+
+
+def board_of(cells, arms, **more):
+    """Judged, of a pack whose protocol has those rows and arms."""
+    rows = tuple(dict.fromkeys(row for row, _ in cells))
+    return judge_board(PACK, protocol(arms, rows, **more), cells)
+
+
+def cells_of(values, row="hang", **more):
+    """Of each arm one, of its values."""
+    return {(row, arm): cell(v, arm=arm, row=row, **more) for arm, v in values.items()}
 
 
 def written(pack, plan, cells, kind=RUNS):
