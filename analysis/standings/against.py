@@ -17,7 +17,7 @@ from analysis.comparison.statistics import ALPHA, Verdict
 from analysis.comparison.verdicts import judge_family
 from analysis.standings.gathering import gather
 from analysis.standings.judging import LEAST_PAIRS, effects_of, overall_of, pair_by_seed
-from analysis.standings.measures import MEASURES
+from analysis.standings.measures import MEASURES, judged_by
 from analysis.standings.protocol import Protocol
 
 
@@ -80,7 +80,7 @@ def changes(
             notes.append(f"{key[1]}, {key[0]}: not in {then[0]}")
             continue
         pairs = pair_by_seed((f"{key[1]} then", f"{key[1]} now"), before[key], cell)
-        if effects := effects_of(pairs, measures[key[0]]):
+        if effects := effects_of(pairs, judged_by(measures[key[0]])):
             within.append((pairs, key[0], effects))
         else:
             notes.append(f"{key[1]}, {key[0]}: not judged: {len(pairs.kept)} seed(s) with a valid run in both, "

@@ -114,7 +114,7 @@ def _within(row: RowPlan, protocol: Protocol, cells: Cells, excused: Sequence[st
     arms = [name for name in names if (row.name, name) in cells and cells[row.name, name].by_seed]
     pairings = [pair_by_seed(both, cells[row.name, both[0]], cells[row.name, both[1]])
                 for both in itertools.combinations(arms, 2)]  # fmt: skip
-    return _Within(row, arms, [(pairs, effects_of(pairs, row.measure)) for pairs in pairings])
+    return _Within(row, arms, [(pairs, effects_of(pairs, judged_by(row.measure))) for pairs in pairings])
 
 
 def pair_by_seed(names: tuple[str, str], ours: CellRuns, theirs: CellRuns) -> Pairs:
@@ -135,13 +135,11 @@ def pair_by_seed(names: tuple[str, str], ours: CellRuns, theirs: CellRuns) -> Pa
     return pairs
 
 
-def effects_of(pairs: Pairs, measure: str) -> list[Effect]:
-    """By the measure of the pathology, and by lost requests where that does not hold them already; none of fewer pairs
-    than `LEAST_PAIRS`.
-    """
+def effects_of(pairs: Pairs, compared: Compared) -> list[Effect]:
+    """By this, and by lost requests where it does not hold them already; none of fewer pairs than `LEAST_PAIRS`."""
     if len(pairs.kept) < LEAST_PAIRS:
         return []
-    keys = [judged_by(measure)] if measure == IN_TIME else [judged_by(measure), BY_KEY[FAILED]]
+    keys = [compared] if compared.key == IN_TIME else [compared, BY_KEY[FAILED]]
     return [effect for key in keys if (effect := find(key, pairs)) is not None]
 
 

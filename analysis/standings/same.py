@@ -5,7 +5,8 @@ called the reference is drawn from the seed. It is judged as a board of two arms
 measure and lost requests in one family of 5 %. *Better* or *worse* is a false verdict. Live, the two of a pair are the
 board's own run and a second one of the same seed, so that nothing differs but the machine's noise. Simulated, where a
 seed repeats to the last digit, they are runs of two seeds: what differs then is the load, more than in a pair of the
-board. No run is in two trials, so that the trials are independent and the rate has an exact interval.
+board, and each is held against the floor of its own load. No run is in two trials, so that the trials are independent
+and the rate has an exact interval.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +15,12 @@ from pathlib import Path
 from random import Random
 
 from analysis.comparison.arms import Measured, Pair, Pairs
+from analysis.comparison.compared import Compared
 from analysis.comparison.statistics import ALPHA, clopper_pearson
 from analysis.comparison.verdicts import Smallest, judge_family
 from analysis.standings.gathering import CellRuns, gather
 from analysis.standings.judging import LEAST_PAIRS, effects_of, overall_of
+from analysis.standings.measures import MEASURES, judged_by
 from analysis.standings.protocol import SAME, Protocol
 
 TARGET = ALPHA
@@ -96,11 +99,13 @@ def assess(
         for row in protocol.rows:
             if (there := again.get((row.name, arm.name))) is None:
                 continue
+            # Two seeds differ by their loads, and so do their floors; one seed has the same in both.
+            compared = MEASURES[row.measure] if protocol.is_virtual else judged_by(row.measure)
             missing += len(there.unmeasured)
             left_out += [*there.invalid, *there.failed]
             for pairs in _trials(protocol, arm.name, row.name, cells[row.name, arm.name], there):
                 trials += 1
-                if is_false(pairs, row.measure, smallest):
+                if is_false(pairs, compared, smallest):
                     false += 1
                     where.append(row.name)
         found.append(Same(arm.name, trials, false, tuple(where), missing, tuple(left_out)))
@@ -137,9 +142,9 @@ def labelled(arm: str, group: Sequence[tuple[Measured, Measured]], rng: Random) 
     return pairs
 
 
-def is_false(pairs: Pairs, measure: str, smallest: Smallest) -> bool:
+def is_false(pairs: Pairs, compared: Compared, smallest: Smallest) -> bool:
     """Whether the protocol finds a difference."""
-    effects = effects_of(pairs, measure)
+    effects = effects_of(pairs, compared)
     if not effects:
         return False
     judged = {id(j.effect): j for j in judge_family(effects, ALPHA, smallest)}

@@ -5,6 +5,7 @@ from scipy import stats
 
 from analysis.standings import against, same
 from analysis.standings.judging import judge_board
+from analysis.standings.measures import FAULT, MEASURES
 from analysis.standings.same import groups_of, is_false, labelled
 from analysis.standings.text import left_out
 from tests.analysis.boards import PACK, SMALLEST, cell, cells_of, one, protocol, rng_of, scattered, written
@@ -18,7 +19,7 @@ def test_an_arm_against_itself_is_told_apart_as_often_as_theory_says(pairs):
     runs = [one(value, seed=seed) for seed, value in enumerate(scattered(1.3, 0.3, 1200 * pairs, rng))]
     groups = groups_of(runs, pairs, rng)
     assert len(groups) == 600 and all(len(group) == pairs for group in groups)
-    wrong = sum(is_false(labelled("a", group, rng), "times_floor_p99_fault", SMALLEST) for group in groups)
+    wrong = sum(is_false(labelled("a", group, rng), MEASURES[FAULT], SMALLEST) for group in groups)
     assert 12 <= wrong < 45
 
 
