@@ -26,15 +26,20 @@ class Tuned:
     mean over pathologies and seeds; None = nothing was chosen, or it is not known."""
     lost: tuple[float, float]
     """Share of requests lost without and with it, on those seeds."""
+    rejected: tuple[str, ...] = ()
+    """What was best of the tries, and on those seeds no better than its own; `gain` and `lost` are then its."""
 
     def sentence(self) -> str:
         """In words."""
         tried = f"{self.tries} of {self.grid} settings tried"
-        if not self.chosen:
+        if not self.chosen and not self.rejected:
             return f"{self.arm}: {tried}; its own were kept"
         change = "of unknown worth" if self.gain is None else f"p99 x {self.gain:.3f}"
         lost = f"lost {100 * self.lost[0]:.2f} -> {100 * self.lost[1]:.2f} %"
-        return f"{self.arm}: {tried}; chosen {' '.join(self.chosen)}: {change}, {lost} on seeds of its own"
+        on_others = f"{change}, {lost} on seeds of its own"
+        if self.rejected:
+            return f"{self.arm}: {tried}; its own were kept: {' '.join(self.rejected)} was best there, and {on_others}"
+        return f"{self.arm}: {tried}; chosen {' '.join(self.chosen)}: {on_others}"
 
 
 def read_tuned(pack: Path) -> list[Tuned]:
@@ -48,9 +53,14 @@ def read_tuned(pack: Path) -> list[Tuned]:
         return []
     try:
         content: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["arms"]
-        return [Tuned(**{**each, "chosen": tuple(each["chosen"]), "lost": tuple(each["lost"])}) for each in content]
+        return [Tuned(**{**each, **_tuples(each)}) for each in content]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FolderError(f"{path}: cannot be read ({one_line(error)})") from error
+
+
+def _tuples(each: dict[str, Any]) -> dict[str, Any]:
+    """Packs of before arms kept their own have no `rejected`."""
+    return {"chosen": tuple(each["chosen"]), "lost": tuple(each["lost"]), "rejected": tuple(each.get("rejected", ()))}
 
 
 def sentences(pack: Path) -> list[str]:

@@ -3,7 +3,7 @@
 Each try is played under every pathology of a suite, the board's own or another. Of an arm's tries the one is chosen
 that loses the least (to the smallest share of interest), then the one that ranks best over pathologies and seeds. What
 that bought is measured on further seeds, against the arm's own settings: on those that it was chosen by, the best of
-several looks better than it is.
+several looks better than it is. Where it is no better on those either, the arm keeps its own.
 """
 
 import hashlib
@@ -34,6 +34,8 @@ from record.metrics import Metrics, value_of
 FIRST_SEED, HELD_OUT = 10_001, 20_001
 """Of the tries, and of what the choice is judged by."""
 OWN = "own"
+LEAST = 1e-9
+"""What a value counts as at the least, where logarithms are taken: a share of nothing that was late."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +148,10 @@ def _tune(held: Held, arm: _Arm, tuning: Tuning, *, tries: int, processes: int) 
         return Tuned(arm.plan.name, len(names), arm.grid, (), None, (0.0, 0.0))
     held_out = measure({key: job for key, job in arm.cells.items() if key[1] in (OWN, best)}, HELD_OUT)
     own, new = (_of(pack, kind, name, measures, held_out) for name in (OWN, best))
-    words = arm.settings[names.index(best)]
-    return Tuned(arm.plan.name, len(names), arm.grid, words, gained(own, new), (lost_share(own), lost_share(new)))
+    words, is_better = arm.settings[names.index(best)], choose([own, new]) == 1
+    chosen, rejected = (words, ()) if is_better else ((), words)
+    bought = gained(own, new), (lost_share(own), lost_share(new))
+    return Tuned(arm.plan.name, len(names), arm.grid, chosen, *bought, rejected)
 
 
 @dataclass(frozen=True)
@@ -191,7 +195,7 @@ def lost_share(outcome: Outcome) -> float:
 
 def choose(outcomes: Sequence[Outcome], smallest_share: float = 0.001) -> int:
     """The place of the best setting: the least lost, in units of the smallest share of interest, then the best mean
-    rank; of equals the first. One of which a run is missing that another has is not chosen: what it failed at would be
+    rank, then the least geometric mean; of equals the first. One of which a run is missing that another has is not chosen: what it failed at would be
     left out to its advantage. Where each has one missing it is the first.
     """
     every = set[tuple[str, int]]().union(*(each.values for each in outcomes))
@@ -200,8 +204,9 @@ def choose(outcomes: Sequence[Outcome], smallest_share: float = 0.001) -> int:
         return 0
     ranks = [mean_ranks(np.array([outcomes[place].values[key] for place in whole])) for key in sorted(every)]
     means = dict(zip(whole, np.mean(ranks, axis=0), strict=True))
+    sizes = {place: sum(math.log(max(value, LEAST)) for value in outcomes[place].values.values()) for place in whole}
     units = {place: round(min(1.0, lost_share(outcomes[place])) / smallest_share) for place in whole}
-    return min(whole, key=lambda place: (units[place], float(means[place]), place))
+    return min(whole, key=lambda place: (units[place], float(means[place]), sizes[place], place))
 
 
 def gained(own: Outcome, new: Outcome) -> float | None:
