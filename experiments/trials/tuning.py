@@ -195,8 +195,8 @@ def lost_share(outcome: Outcome) -> float:
 
 def choose(outcomes: Sequence[Outcome], smallest_share: float = 0.001) -> int:
     """The place of the best setting: the least lost, in units of the smallest share of interest, then the best mean
-    rank, then the least geometric mean; of equals the first. One of which a run is missing that another has is not chosen: what it failed at would be
-    left out to its advantage. Where each has one missing it is the first.
+    rank, then the least geometric mean; of equals the first. One of which a run is missing that another has is not
+    chosen: what it failed at would be left out to its advantage. Where each has one missing it is the first.
     """
     every = set[tuple[str, int]]().union(*(each.values for each in outcomes))
     whole = [place for place, each in enumerate(outcomes) if each.values.keys() == every]
