@@ -157,6 +157,8 @@ def seen_of(run: Run, slack_s: float = SLACK_S) -> Seen:
     turns = _turns(run, places, slack_s) if is_aegis else doubts(attempts, blind, _hurt(run, places), len(ids))
     panic = (router.get("health") or {}).get("panic_threshold", 0.0) if router.get("data_plane") == "envoy" else 0.0
     gaps = {Nginx.name: _reloads, Haproxy.name: _slow_starts}.get(str(router.get("data_plane")), _none)
+    if router.get("algorithm") == haproxy.TURNS:
+        gaps = _none
     return Seen(ids, weights_of(run), attempts, list(turns), float(panic), blind, list(gaps(run, attempts, slack_s)))
 
 

@@ -16,6 +16,7 @@ from experiments.exporting import (
     joined,
     milliseconds,
     policy_lost,
+    slow_start_lost,
     slow_start_s,
     whole_weights,
 )
@@ -29,6 +30,8 @@ BALANCE = {"round_robin": "roundrobin", "random": "random(1)", "consistent_hash"
 """The other policies: `leastconn`."""
 ALGORITHMS = {"leastconn": "leastconn", "roundrobin": "roundrobin", "random": "random(2)", "hash": f"hdr({KEY})"}
 """`random` is of the less loaded of two, its own default."""
+TURNS = "roundrobin"
+"""Without `slowstart`: after weights have changed nobody can say where its rotation stands (docs/conformance.md)."""
 LEAST = ("least_request", "late_binding")
 """Policies that are not lost by it: in the second a server takes as many as it has slots, and the rest waits."""
 CONFIGURATION = """\
@@ -101,6 +104,8 @@ def _lost(deployment: Deployment) -> Iterator[str]:
         yield f"who waits is bounded in time alone, not in number (policy.limit={policy['limit']})"
         if policy["order"] != "fifo":
             yield f"who waits is served in the order of arrival (policy.order={policy['order']})"
+    if deployment.algorithm == TURNS:
+        yield from slow_start_lost(deployment)
     yield from handling_lost(deployment)
     if settings.ejection.enabled:
         yield from _ejection_lost(settings)
@@ -157,7 +162,7 @@ def _servers(deployment: Deployment) -> Iterator[str]:
         words.append(f"fall {health.unhealthy_threshold} rise {health.healthy_threshold}")
         if settings.ejection.enabled:
             words.append(f"observe layer7 on-error mark-down error-limit {settings.ejection.consecutive_failures}")
-    if (starts_s := slow_start_s(deployment)) > 0:
+    if (starts_s := slow_start_s(deployment)) > 0 and deployment.algorithm != TURNS:
         words.append(f"slowstart {milliseconds(starts_s)}ms")
     if deployment.policy["name"] == "late_binding":
         most = deployment.slots

@@ -161,6 +161,8 @@ def test_haproxys_weights_are_not_judged_while_they_grow():
     assert judged(run).first is None and judged(run).judged == 1
     wrong = recorded(requests=[*rows, late[0], request(5, 21.0, 30.0, "r1")], **known)
     assert judged(wrong).first.request == 5
+    turns = {"router": {"data_plane": "haproxy", "algorithm": "roundrobin"}, "events": came, "replicas": 2}
+    assert not seen_of(recorded(requests=rows, **turns)).gaps
 
 
 def test_whom_a_data_plane_says_that_it_had_out_may_have_been_out_before():

@@ -110,7 +110,10 @@ def test_the_program_takes_its_configuration_with_each_algorithm(tmp_path, name,
 def test_envoys_slow_start_is_an_algorithm_of_its_own_and_haproxys_stands_by_each_server(tmp_path):
     front = Front(18080, local([1024]), RouterSettings(), "", tmp_path)
     assert policy("adaptive")["slow_start_s"] == SLOW_START_S
-    assert "slowstart 5000ms" in front.exported("haproxy").text
+    for algorithm, has_it in (("leastconn", True), ("roundrobin", False)):
+        exported = dataclasses.replace(front, algorithm=algorithm).exported("haproxy")
+        assert ("slowstart 5000ms" in exported.text) is has_it
+        assert any("whole share at once" in each for each in exported.lost) is not has_it
     for algorithm, has_it in (("least_request", False), ("least_request_slow_start", True)):
         exported = dataclasses.replace(front, algorithm=algorithm).exported("envoy")
         assert ("slow_start_window: 5s" in exported.text) is has_it
