@@ -25,14 +25,14 @@ IN_WORDS: dict[State, str] = {
     "no verdict": "differs from itself too often",
 }
 """What a cell's state says."""
+LONGEST_SUITE = 40
+"""Characters of a suite's name in a title."""
+
+
 def goes_on(*, is_virtual: bool) -> str:
     """What is to be done about runs that are missing."""
     again = "failed (one whose instrument did not work comes out the same again)" if is_virtual else "was not valid"
     return f"the same command measures what it did not come to, and with a larger --tries what {again}"
-
-
-LONGEST_SUITE = 40
-"""Characters of a suite's name in a title."""
 
 
 @dataclass(frozen=True)
