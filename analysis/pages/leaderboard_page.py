@@ -17,7 +17,7 @@ LEAST_ARMS = 5
 (github-markdown-css: 980 px with 45 px of padding on each side)."""
 LABEL_CHARACTERS, NAME_CHARACTERS = 18, 16
 """In a line, of a pathology's name and of an arm's."""
-CELL_CHARACTERS = 19
+CELL_CHARACTERS = 16
 """In a line of a cell."""
 CHARACTER_PX = 7.3
 LEGEND_PX = 40
