@@ -1,6 +1,6 @@
 """Sorts runs into the arms of a comparison, by what differs in their configurations, and pairs them by seed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ APART = ("seed", "tracking", "summary", "counterfactual", "expect")
 """Sections in which runs of one arm may differ."""
 FIXED = ("validity", "comparison", "repeat")
 """Sections that must be the same in every arm: limits, smallest effects and looks are set before the data, for all."""
-LEADS = {"router": ("router",), **{group: (f"{group}.name",) for group in GROUPS}}
+LEADS = {"router": ("router", DATA_PLANE, ALGORITHM), **{group: (f"{group}.name",) for group in GROUPS}}
 """Of a section, the keys by which arms are called where these tell the rest of it."""
 Identity = tuple[tuple[str, str], ...]
 """All that an arm is: keys and values, sorted."""
@@ -173,13 +173,25 @@ def differing_keys(
     """The keys that tell the arms apart; of a section whose leading ones do, only those that these leave open."""
     keys = sorted(set().union(*arms))
     differing = [key for key in keys if len({arm.get(key) for arm in arms}) > 1]
-    told_by = {section: [key for key in names if key in differing] for section, names in leads.items()}
+    told_by = {section: _leading(arms, differing, names) for section, names in leads.items()}
 
     def is_told(key: str) -> bool:
         names = told_by.get(key.split(".")[0])
         return bool(names) and key not in (names or ()) and _tell(arms, names or [], key)
 
     return [key for key in differing if not is_told(key)]
+
+
+def _leading(arms: list[dict[str, str]], differing: list[str], leads: Sequence[str]) -> list[str]:
+    """Of a section's leading keys those that differ and do not follow from the ones before; an algorithm follows from
+    nothing, where arms that have one have several.
+    """
+    names: list[str] = []
+    for key in leads:
+        is_chosen = key == ALGORITHM and len({arm[key] for arm in arms if key in arm}) > 1
+        if key in differing and (is_chosen or not names or not _tell(arms, names, key)):
+            names.append(key)
+    return names
 
 
 def _tell(arms: list[dict[str, str]], names: list[str], key: str) -> bool:

@@ -16,6 +16,7 @@ from experiments.data_planes.haproxy import Haproxy
 from experiments.data_planes.nginx import Nginx
 from experiments.live import standing_in
 from experiments.live.registry import Registry
+from experiments.plan import store
 from experiments.plan.check import check
 from experiments.plan.config import ConfigError
 from experiments.plan.data_planes import arms, check_installed
@@ -136,6 +137,7 @@ def test_who_counts_failures_in_a_span_of_time_has_its_own_defaults_and_what_is_
     Caddy's max_fails 1.
     """
     for words, text in (((), own), (("router.ejection.consecutive_failures=4", "router.ejection.base_s=20"), typed)):
+        store.register()
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             config = resolve(compose("config", overrides=["+scenario=routed", f"router={name}", *words])).config
         exported = Front(18080, local([1024]), config.router, "", tmp_path).exported(name).text
@@ -293,6 +295,14 @@ def test_arms_are_called_by_their_data_plane_and_runs_of_before_there_were_any_a
     assert labels == ["router=aegis", "router=envoy"]
     labels = called(Of(None), aegis, envoy)
     assert labels == ["router=none", "router=aegis", "router=envoy"]
+    own = [{"ejection": {"base_s": seconds}} for seconds in (2.0, 10.0, 10.0)]  # conf/router/
+    names = ("aegis", "nginx", "traefik")
+    settled = [Of({"data_plane": name, "algorithm": None, **each}) for name, each in zip(names, own, strict=True)]
+    assert called(*settled) == ["router=aegis", "router=nginx", "router=traefik"]
+    longer = Of({"data_plane": "nginx", "algorithm": None, "ejection": {"base_s": 5.0}})
+    assert called(settled[0], settled[1], longer)[1:] == [
+        f"router=nginx, router.ejection.base_s={seconds}" for seconds in (10.0, 5.0)
+    ]
     labels = called(envoy, maglev)
     assert labels == ["router.algorithm=none", "router.algorithm=maglev"]
 
