@@ -19,7 +19,15 @@ from analysis.comparison.verdicts import BestSet, Judged, Smallest, best_set, ju
 from analysis.standings.board import Board, Cell, Judgement, Row, State, goes_on, relative
 from analysis.standings.gathering import CellRuns
 from analysis.standings.measures import FAULT, IN_TIME, MEASURES, WHOLE, judged_by
-from analysis.standings.numbers import beyond, lost_spanned, mean_of, on_its_scale, share_lost, spanned
+from analysis.standings.numbers import (
+    beyond,
+    lost_beyond_floor,
+    lost_spanned,
+    mean_of,
+    on_its_scale,
+    share_lost,
+    spanned,
+)
 from analysis.standings.protocol import Protocol, RowPlan
 from analysis.standings.ranking import standing
 from record.metrics import Metrics, value_of
@@ -219,7 +227,6 @@ class _Telling:
             reason = (there.failed or there.invalid or ["not measured yet"])[0]
             return Cell(arm, "not measured", invalid=left_out[0], failed=left_out[1], reason=reason)
         runs = self._runs(row, arm)
-        lost = sum(m["failed_requests"] - (m.get("floor_failed_requests") or 0) for m in runs)
         return Cell(
             arm,
             "no verdict" if arm in self.excused else states[arm],
@@ -227,7 +234,7 @@ class _Telling:
             beyond(compared, runs),
             sum(is_worst(compared, m) for m in runs),
             lost_spanned(runs, self.level),
-            lost,
+            sum(map(lost_beyond_floor, runs)),
             sum(m["offered_requests"] for m in runs),
             tuple(there.by_seed),
             *left_out,

@@ -64,6 +64,11 @@ def lost_spanned(runs: Sequence[Metrics], level: float) -> Spanned:
     return Spanned(value, low, high)
 
 
+def lost_beyond_floor(metrics: Metrics) -> int:
+    """Requests of a run that were lost beyond those that the floor loses; negative where the floor loses more."""
+    return metrics["failed_requests"] - (metrics.get("floor_failed_requests") or 0)
+
+
 def share_lost(runs: Sequence[Metrics]) -> float:
     """Of all requests that were asked, those of which the floor loses some as well included."""
     return sum(m["failed_requests"] for m in runs) / sum(m["offered_requests"] for m in runs)

@@ -157,8 +157,6 @@ def seen_of(run: Run, slack_s: float = SLACK_S) -> Seen:
     turns = _turns(run, places, slack_s) if is_aegis else doubts(attempts, blind, _hurt(run, places), len(ids))
     panic = (router.get("health") or {}).get("panic_threshold", 0.0) if router.get("data_plane") == "envoy" else 0.0
     gaps = {Nginx.name: _reloads, Haproxy.name: _slow_starts}.get(str(router.get("data_plane")), _none)
-    if router.get("algorithm") == haproxy.TURNS:
-        gaps = _none
     return Seen(ids, weights_of(run), attempts, list(turns), float(panic), blind, list(gaps(run, attempts, slack_s)))
 
 
@@ -287,6 +285,8 @@ def _slow_starts(run: Run, attempts: Sequence[Attempt], slack_s: float) -> Itera
     So it is with each that has come, those of the run's start included: it is told of them while it runs.
     Source: server.c (`server_recalc_eweight`: in whole seconds), check.c (`server_warmup`: every second, or more).
     """
+    if run.manifest["config"]["router"].get("algorithm") == haproxy.TURNS:
+        return  # which is without one
     for event in run.events:
         if event["event"] == REGISTERED:
             yield Span(event["t_s"] - slack_s, event["t_s"] + TAKES_S + SLOW_START_S + LAST_STEP_S)

@@ -19,6 +19,7 @@ import numpy as np
 from analysis.comparison.ranks import mean_ranks
 from analysis.standings.gathering import gather_cell
 from analysis.standings.measures import IN_TIME, judged_by
+from analysis.standings.numbers import lost_beyond_floor
 from analysis.standings.protocol import TUNING, ArmPlan, fit_for_a_name
 from analysis.standings.tuned import NAME, Tuned, read_tuned
 from experiments.plan.choices import Choice
@@ -184,7 +185,7 @@ def _lost(metrics: Metrics, measure: str) -> tuple[int, int]:
     asked = metrics["offered_requests"]
     if measure == IN_TIME:
         return round((1 - (metrics["served_share"] or 0.0)) * asked), asked
-    return max(0, metrics["failed_requests"] - (metrics.get("floor_failed_requests") or 0)), asked
+    return max(0, lost_beyond_floor(metrics)), asked
 
 
 def lost_share(outcome: Outcome) -> float:

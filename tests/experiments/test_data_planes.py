@@ -303,6 +303,8 @@ def test_arms_are_called_by_their_data_plane_and_runs_of_before_there_were_any_a
     assert called(settled[0], settled[1], longer)[1:] == [
         f"router=nginx, router.ejection.base_s={seconds}" for seconds in (10.0, 5.0)
     ]
+    labels = called(aegis, maglev)
+    assert labels == ["router=aegis, router.algorithm=none", "router=envoy, router.algorithm=maglev"]
     labels = called(envoy, maglev)
     assert labels == ["router.algorithm=none", "router.algorithm=maglev"]
 
