@@ -125,7 +125,7 @@ def _unknown(row: Row) -> str:
 def _counted(comparison: Comparison, row: Row) -> str:
     parts = ["1 pair" if row.n == 1 else f"{row.n} pairs"]
     if row.level != ALPHA:
-        parts.append(f"{100 * (1 - row.level):.3g} % interval")
+        parts.append(f"{level_told(row.level)} interval")
     if comparison.look is not None:
         parts.append(look_of(comparison.look))
     if row.n == 1:
@@ -254,6 +254,15 @@ def says_nothing(middle: float, low: float | None, high: float | None) -> bool:
     return any(not middle <= end * WIDEST <= middle * WIDEST**2 for end in ends)
 
 
+def level_told(level: float) -> str:
+    """How often an interval of that level holds, %: to three digits, and where those would hide what is lacking to 100
+    (0.05 / 150), to two digits of that.
+    """
+    lacking = 100 * level
+    digits = 3 if lacking >= 0.1 else 3 - math.floor(math.log10(lacking))
+    return f"{100 * (1 - level):.{digits}g} %"
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
@@ -261,7 +270,7 @@ def _number(value: float | None) -> str:
 def cells(row: Row, comparison: Comparison) -> tuple[str, str, str, str, str, str]:
     """Metric, what it is about, reference, arm, effect with its interval's level, and verdict, for a table."""
     name = BY_KEY[row.metric].label + (" *" if row.is_primary else "")
-    level = "" if row.verdict == "not identified" or row.low is None else f" {100 * (1 - row.level):.3g} %"
+    level = "" if row.verdict == "not identified" or row.low is None else f" {level_told(row.level)}"
     about = "system" if row.estimand == "system" else "these runs"
     shown = f"{effect(row)}{level}"
     if row.verdict == "not identified":

@@ -2,7 +2,7 @@
 
 from analysis.comparison.compared import BY_KEY
 from analysis.comparison.statistics import ALPHA
-from analysis.comparison.text import TOO_WIDE, says_nothing
+from analysis.comparison.text import TOO_WIDE, level_told, says_nothing
 from analysis.expectations.judging import Outcome
 
 
@@ -22,7 +22,7 @@ def measured(outcome: Outcome) -> str:
         ends = ", ".join("-" if end is None else _number(outcome, end) for end in (outcome.low, outcome.high))
         if is_ratio and says_nothing(outcome.value, outcome.low, outcome.high):
             ends = TOO_WIDE
-        level = "" if outcome.level == ALPHA else f" {100 * (1 - outcome.level):.3g} %"
+        level = "" if outcome.level == ALPHA else f" {level_told(outcome.level)}"
         text += f" [{ends}]{level}"
     if outcome.about == "run":
         return text
