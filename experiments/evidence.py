@@ -36,6 +36,7 @@ from experiments.trials.measuring import Campaign, Trial, cores, drawn, expected
 from experiments.trials.planning import Asked, Planned, planned
 from experiments.trials.suites import ALL, scenarios_of
 from experiments.trials.tuning import Tuning, tuned_arms
+from experiments.trials.typed import earlier, with_variables
 from record.files import FolderError
 from record.place import Claim, hold
 from services.door.access import TokenError, admin_token
@@ -43,7 +44,7 @@ from services.door.access import TokenError, admin_token
 PLACE = Path("results/evidence")
 SEEDS, TRIES = 5, 3
 TUNE_TRIES, TUNE_SEEDS = 8, 2
-MAY_DIFFER = ("seeds", "command", "ended", "tries", "same_groups", "refused")
+MAY_DIFFER = ("seeds", "command", "earlier", "ended", "tries", "same_groups", "refused")
 """What may be otherwise when a pack is gone on with."""
 EXAMPLE = """\
 examples:
@@ -189,7 +190,7 @@ def _protocol(chosen: argparse.Namespace, asked: Asked, first: Planned, typed: S
         refused=first.refused,
         skipped=first.skipped,
         same_groups=chosen.aa,
-        command=tuple(typed),
+        command=with_variables(tuple(typed), first),
     )
 
 
@@ -230,7 +231,8 @@ def _gone_on_with(pack: Path, protocol: Protocol) -> Protocol:
     if len(protocol.seeds) < len(before.seeds):
         raise ConfigError(f"--seeds={len(protocol.seeds)}: the pack in {pack} has {len(before.seeds)}; give as many")
     groups = max(protocol.same_groups, before.same_groups)
-    return replace(protocol, ended=before.ended, same_groups=groups)
+    commands = earlier(before, protocol.command)
+    return replace(protocol, ended=before.ended, same_groups=groups, earlier=commands)
 
 
 def _trials(protocol: Protocol, first: Planned) -> list[Trial]:

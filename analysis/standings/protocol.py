@@ -82,7 +82,9 @@ class Protocol:
     ended: tuple[int, ...] = ()
     """The numbers of seeds at which the board was whole and judged before more were added."""
     command: tuple[str, ...] = ()
-    """As typed."""
+    """As typed last; where variables name arms' programs or plugins, after `env` and those."""
+    earlier: tuple[tuple[str, ...], ...] = ()
+    """Likewise, what was typed before that and was not the same, in its order."""
     format: int = FORMAT
 
     def refusal(self, row: str, arm: str) -> str | None:
@@ -117,6 +119,7 @@ def read_protocol(folder: Path) -> Protocol:
         values: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in content.items()}
         values["arms"] = tuple(ArmPlan(a["name"], tuple(a["overrides"]), tuple(a["tuned"])) for a in content["arms"])
         values["rows"] = tuple(RowPlan(**{**row, "overrides": tuple(row["overrides"])}) for row in content["rows"])
+        values["earlier"] = tuple(map(tuple, content.get("earlier", ())))
         values["refused"] = tuple(Refusal(**each) for each in content["refused"])
         return Protocol(**values)
     except (KeyError, TypeError, AttributeError) as error:

