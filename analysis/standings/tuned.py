@@ -22,20 +22,23 @@ class Tuned:
     chosen: tuple[str, ...]
     """Empty = its own."""
     gain: float | None
-    """The p99 with what was chosen over that without, on seeds that the choice did not see: the geometric
-    mean over pathologies and seeds; None = nothing was chosen, or it is not known."""
+    """The p99 with what was chosen over that without, on seeds that the choice did not see: the geometric mean over
+    seeds and the pathologies that are compared by it; None = nothing was chosen, or it is not known."""
     lost: tuple[float, float]
     """Share of requests lost without and with it, on those seeds."""
     rejected: tuple[str, ...] = ()
     """What was best of the tries, and on those seeds no better than its own; `gain` and `lost` are then its."""
+    counts_late: bool = False
+    """Whether `lost` holds those served too late, too: where a pathology is compared by what is served in time."""
 
     def sentence(self) -> str:
         """In words."""
         tried = f"{self.tries} of {self.grid} settings tried"
         if not self.chosen and not self.rejected:
             return f"{self.arm}: {tried}; its own were kept"
-        change = "of unknown worth" if self.gain is None else f"p99 x {self.gain:.3f}"
-        lost = f"lost {100 * self.lost[0]:.2f} -> {100 * self.lost[1]:.2f} %"
+        change = "p99 not known" if self.gain is None else f"p99 x {self.gain:.3f}"
+        what = "lost or late" if self.counts_late else "lost"
+        lost = f"{what} {100 * self.lost[0]:.2f} -> {100 * self.lost[1]:.2f} %"
         on_others = f"{change}, {lost} on seeds of its own"
         if self.rejected:
             return f"{self.arm}: {tried}; its own were kept: {' '.join(self.rejected)} was best there, and {on_others}"

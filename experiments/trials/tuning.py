@@ -9,7 +9,7 @@ several looks better than it is. Where it is no better on those either, the arm 
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -151,8 +151,9 @@ def _tune(held: Held, arm: _Arm, tuning: Tuning, *, tries: int, processes: int) 
     own, new = (_of(pack, kind, name, measures, held_out) for name in (OWN, best))
     words, is_better = arm.settings[names.index(best)], choose([own, new]) == 1
     chosen, rejected = (words, ()) if is_better else ((), words)
-    bought = gained(own, new), (lost_share(own), lost_share(new))
-    return Tuned(arm.plan.name, len(names), arm.grid, chosen, *bought, rejected)
+    late = {row for row, _ in (*own.lost, *new.lost) if measures[row] == IN_TIME}
+    bought = gained(own, new, late), (lost_share(own), lost_share(new))
+    return Tuned(arm.plan.name, len(names), arm.grid, chosen, *bought, rejected, counts_late=bool(late))
 
 
 @dataclass(frozen=True)
@@ -210,11 +211,12 @@ def choose(outcomes: Sequence[Outcome], smallest_share: float = 0.001) -> int:
     return min(whole, key=lambda place: (units[place], float(means[place]), sizes[place], place))
 
 
-def gained(own: Outcome, new: Outcome) -> float | None:
+def gained(own: Outcome, new: Outcome, but: Collection[str] = ()) -> float | None:
     """The geometric mean of new over own, of what is known of both; None = nothing is, or something was not served, of
-    which no ratio can tell.
+    which no ratio can tell. Pathologies `but` are left out: their values are no latencies, but shares of what was late.
     """
-    both = [(own.values[key], new.values[key]) for key in own.values.keys() & new.values.keys()]
+    known = [key for key in own.values.keys() & new.values.keys() if key[0] not in but]
+    both = [(own.values[key], new.values[key]) for key in known]
     if any(math.inf in pair for pair in both):
         return None
     logs = [math.log(b / a) for a, b in both if a > 0 and b > 0]
