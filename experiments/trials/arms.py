@@ -20,6 +20,10 @@ OF_ALL = (
 )  # fmt: skip
 """Sections and groups that must be the same for all arms."""
 OPENING, CLOSING, QUOTES = "([{", ")]}", "'\""
+TOLD = 40
+"""Characters of a name that is too long."""
+MOST_BYTES = 255 - len(",seed=1000000,try=20")
+"""Of an arm's name: its runs' folders add this to it, and most file systems take 255 bytes of a name."""
 
 
 def parse_arms(texts: Sequence[str]) -> tuple[ArmPlan, ...]:
@@ -84,6 +88,9 @@ def _called(arms: Sequence[ArmPlan]) -> tuple[ArmPlan, ...]:
     ]
     fit = [fit_for_a_name(name) for name in names]
     for name in fit:
+        if len(name) > MOST_BYTES:
+            told = f"{name[:TOLD]}... has {len(name)} characters, {MOST_BYTES} are most for a folder"
+            raise ConfigError(f"--arms: {told}; give it a short name, NAME: before it, as 'old: router=custom ...'")
         if fit.count(name) > 1:
             raise ConfigError(f"--arms: two arms are called {name}; name them, as 'old: router=custom ...'")
     return tuple(ArmPlan(name, arm.overrides) for name, arm in zip(names, arms, strict=True))

@@ -15,6 +15,7 @@ import yaml
 
 from analysis.standings import series
 from analysis.standings.protocol import RUNS, SAME, read_protocol
+from analysis.tables.export import escaped
 from experiments import evidence
 from experiments.plan.choices import choices
 from experiments.plan.config import Config, ConfigError
@@ -57,6 +58,7 @@ def test_arms_are_typed_as_overrides_are():
         (["workload.rate_rps=5"], "must be the same for all arms"),
         (["load.timeout_s=5"], "load.timeout_s must be the same for all arms"),
         (["x: policy=adaptive", "x: policy=random"], "two arms are called x"),
+        ([f"router=custom router.command={'x' * 250}"], "characters, 235 are most for a folder; give it a short name, NAME: "),
     ],
 )
 def test_what_is_no_arm_is_refused_in_a_line(texts, why):
@@ -193,7 +195,7 @@ def test_a_pack_leaves_a_board_a_page_and_a_text_for_a_pull_request_and_is_not_m
     assert done.returncode == 0, done.stdout + done.stderr
     content = json.loads((tmp_path / "leaderboard.json").read_text())
     assert [arm["name"] for arm in content["protocol"]["arms"]] == ["adaptive", "round_robin", "none"]
-    assert content["verdict"] in done.stdout and content["verdict"] in (tmp_path / "evidence.md").read_text()
+    assert content["verdict"] in done.stdout and escaped(content["verdict"]) in (tmp_path / "evidence.md").read_text()
     row = content["rows"][0]
     assert row["cells"][0]["seeds"] == [1, 2] and all((tmp_path / each).is_dir() for each in row["cells"][0]["folders"])
     assert [each["trials"] for each in content["same"]] == [1, 1, 1]
@@ -201,7 +203,7 @@ def test_a_pack_leaves_a_board_a_page_and_a_text_for_a_pull_request_and_is_not_m
         assert (tmp_path / name).stat().st_size > 500, name
     page = (tmp_path / "evidence.html").read_text()
     assert "data:image/png;base64," in page
-    assert 'href="#cell-gray_failure-adaptive"' in page and 'id="cell-gray_failure-adaptive"' in page
+    assert 'href="#cell-1-gray_failure-adaptive"' in page and 'id="cell-1-gray_failure-adaptive"' in page
     moments = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("manifest.json")}
     again = pack(*words, output=tmp_path)
     assert again.returncode == 0 and "18 of 18 runs are there" in again.stdout
