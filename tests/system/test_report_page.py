@@ -8,6 +8,9 @@ import subprocess
 
 import pytest
 
+from analysis.pages.html import document
+from analysis.pages.html.document import Document, Link, Picture, Section
+from analysis.tables.export import Sheet
 from experiments.plan.installed import missing
 from tests.running import AT_MOST_S, ROOT, SHORT, command, wait_for
 from tests.system.browsing import open_browser, text
@@ -123,3 +126,16 @@ def test_paper_has_what_is_open_without_the_table_of_runs(browser):
         assert "workload.key_skew" in text(browser), "who opens a part has it on paper"
     finally:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_a_link_to_a_folded_picture_opens_it_also_where_its_name_is_not_ascii(browser, tmp_path):
+    """URL standard, 4.1: a fragment is percent-encoded, and what a script reads of it stays so."""
+    picture = Picture("a run", b"", "cell-1-schön", is_folded=True)
+    cells = Sheet("cells", ("arm",), [(Link("1.10", picture.anchor),)])
+    document.write(Document("pack", "", [], True, [Section("Cells", sheets=[cells], pictures=[picture])]), tmp_path / "a.html")
+    browser.get((tmp_path / "a.html").as_uri())
+    is_open = "return document.querySelector('details').open"
+    assert not browser.execute_script(is_open)
+    browser.find_element("css selector", "td a").click()
+    wait_for(lambda: browser.execute_script(is_open), "the picture is shown")
+    assert browser.execute_script("return location.hash") == "#cell-1-sch%C3%B6n"

@@ -17,7 +17,10 @@ from record.files import cached, write_text
 
 HERE = Path(__file__).resolve().parent
 NEEDED = ("vl_convert", "jinja2")
-HOW_TO_GET = "needs vl-convert: pip install 'aegis-bench[report]'"
+DRAWS = "vl_convert"
+"""Of them, what only a page with charts needs."""
+INSTALL = "pip install 'aegis-bench[report]'"
+HOW_TO_GET = f"needs vl-convert: {INSTALL}"
 
 
 class ReportError(RuntimeError):
@@ -88,7 +91,10 @@ class Section:
     @property
     def left_out(self) -> str:
         """What paper says in place of it."""
-        return f"{sum(len(sheet.rows) for sheet in self.sheets)} rows, on the page itself."
+        rows = sum(len(sheet.rows) for sheet in (*self.sheets, *self.folded))
+        counts = [f"{count} {what}{'' if count == 1 else 's'}"
+                  for count, what in ((rows, "row"), (len(self.pictures), "picture")) if count]  # fmt: skip
+        return ", ".join([*counts, "on the page itself."])
 
     @property
     def is_empty(self) -> bool:
@@ -110,9 +116,12 @@ class Document:
     """What a reader must know, below the verdicts."""
 
 
-def missing() -> str | None:
-    """What is not installed and how it is had; None where all is there."""
-    return HOW_TO_GET if any(find_spec(name) is None for name in NEEDED) else None
+def missing(*, draws: bool = True) -> str | None:
+    """What is not installed and how it is had; None where all is there. A page that `draws` has charts."""
+    lacking = [name for name in NEEDED if (draws or name != DRAWS) and find_spec(name) is None]
+    if not lacking:
+        return None
+    return HOW_TO_GET if draws else f"needs {lacking[0]}: {INSTALL}"
 
 
 def write(document: Document, path: Path) -> None:
@@ -122,9 +131,9 @@ def write(document: Document, path: Path) -> None:
         ReportError: what it is made with is not installed.
         OSError: the place cannot be written to.
     """
-    if reason := missing():
-        raise ReportError(reason)
     draws = any(section.charts for section in document.sections)
+    if reason := missing(draws=draws):
+        raise ReportError(reason)
     write_text(path, render(document, bundle() if draws else ""))
 
 

@@ -42,7 +42,7 @@ for (const part of document.querySelectorAll("details")) {
 
 // A link to what is behind a line opens it.
 const openAsked = () => {
-  const asked = location.hash && document.getElementById(location.hash.slice(1));
+  const asked = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (asked && asked.tagName === "DETAILS") { asked.open = true; asked.scrollIntoView(); }
 };
 addEventListener("hashchange", openAsked);
