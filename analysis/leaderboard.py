@@ -17,6 +17,7 @@ from analysis.standings.against import Changes
 from analysis.standings.board import Board
 from analysis.standings.gathering import gather
 from analysis.standings.judging import judge_board
+from analysis.standings.markdown import markdown, short_markdown
 from analysis.standings.protocol import read_protocol
 from analysis.standings.same import Same
 from record.files import FolderError, dump, write_text
@@ -70,18 +71,18 @@ def write(drawn: Drawn, changes: Changes | None = None) -> list[Path]:
         **board.as_dict(),
         "same": [{**vars(each), "interval": each.interval, "has_failed": each.has_failed} for each in drawn.same],
         "tuning": drawn.tuned,
-        "against": None if changes is None else changes.sentences(),
+        "against": None if changes is None else changes.told(),
     }
     write_text(pack / NUMBERS, dump(content))
-    write_text(pack / TABLE, text.markdown(board, pack, drawn.same, drawn.tuned))
-    write_text(pack / SHORT, text.short_markdown(board, pack, drawn.same, drawn.tuned))
+    write_text(pack / TABLE, markdown(board, pack, drawn.same, drawn.tuned, changes))
+    write_text(pack / SHORT, short_markdown(board, pack, drawn.same, drawn.tuned, changes))
     leaderboard_page.draw(board, drawn.same, pack / PICTURE)
     written = [pack / name for name in (PICTURE, TABLE, NUMBERS, SHORT)]
-    if (reason := document.missing()) is not None:
-        print(f"note: no {PAGE}: {reason}", file=sys.stderr)
+    try:
+        document.write(of_evidence.describe(pack, board, drawn.same, drawn.tuned, changes), pack / PAGE)
+    except document.ReportError as error:
+        print(f"note: no {PAGE}: {error}", file=sys.stderr)
         return written
-    told = [] if changes is None else changes.sentences()
-    document.write(of_evidence.describe(pack, board, drawn.same, drawn.tuned, told), pack / PAGE)
     return [*written, pack / PAGE]
 
 

@@ -36,6 +36,8 @@ SHOWS = ("analysis/pages", "analysis/standings", "analysis/tables")
 
 SECTIONS = ("aegis", "git", "python", "kernel", "cpu", "cores", "packages")
 """Sections of a manifest that may explain why a run comes out otherwise."""
+DIRTY = "-dirty"
+"""Behind a commit that is not all of the code, as `git describe --dirty` marks it."""
 
 
 def now_iso() -> str:
@@ -111,6 +113,12 @@ def commit_of(made: Provenance) -> str:
     """The first ten digits of the commit that a run was made with, of its manifest; `None` where nobody knows."""
     git = made.get("git")
     return str(git["commit"] if git else None)[:10]
+
+
+def state_of(made: Provenance) -> str:
+    """Likewise, with `DIRTY` behind it where something was not committed: the commit alone does not bring it back."""
+    git = made.get("git")
+    return f"{commit_of(made)}{DIRTY if git and git.get('dirty') else ''}"
 
 
 def differences(then: Provenance, now: Provenance) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch, Rectangle
 from analysis.pages.style import BLUE, GREEN, GREY, HEADER_LINE_PX, INK, MUTED, ORANGE, RED, figure, header, save
 from analysis.standings.board import Board, Cell, Row, State
 from analysis.standings.same import Same
-from analysis.standings.text import SIGNS, lost_told, mixed_told, row_label, sign, value_told
+from analysis.standings.text import lost_told, mixed_told, row_label, sign, signs, value_told
 
 CELL_PX, ROW_PX, LABEL_PX = 124, 58, 146
 LEAST_ARMS = 5
@@ -63,11 +63,10 @@ def draw(board: Board, same: list[Same], path: Path) -> None:
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    shown = {cell.state for row in board.rows for cell in row.cells}
     handles = [
-        Patch(facecolor=colour, alpha=strong, hatch=hatch, edgecolor=GREY, label=SIGNS[state])
+        Patch(facecolor=colour, alpha=strong, hatch=hatch, edgecolor=GREY, label=" or ".join(called))
         for state, (colour, strong, hatch) in FILLS.items()
-        if state in shown
+        if (called := signs(board, state))
     ]
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=len(handles), frameon=False,
                 fontsize=9.5)  # fmt: skip

@@ -11,5 +11,6 @@
     tuned         what tuning chose, and what it bought
     against       behind an earlier pack: what got worse
     series        a line a pack, for tools that look for change points
-    text          a board in Markdown
+    text          a board in words
+    markdown      the same as Markdown: all of it, and as much as a pull request has room for
 """

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.comparison.arms import ComparisonError, Pairs
-from analysis.comparison.compared import BY_KEY, FAILED
 from analysis.comparison.effects import Effect
 from analysis.comparison.planned import plan_of
 from analysis.comparison.statistics import ALPHA, Verdict
 from analysis.comparison.verdicts import judge_family
-from analysis.standings.gathering import gather
+from analysis.standings.gathering import commits_of, gather
 from analysis.standings.judging import LEAST_PAIRS, effects_of, overall_of, pair_by_seed
-from analysis.standings.measures import MEASURES, judged_by
+from analysis.standings.measures import BY_METRIC, judged_by
 from analysis.standings.protocol import Protocol
+
+SAID: tuple[Verdict, ...] = ("worse", "better", "equivalent", "inconclusive")
+"""Verdicts that are counted also where no cell has them."""
+UNDECIDED: tuple[Verdict, ...] = ("inconclusive", "not identified")
 
 
 @dataclass(frozen=True)
@@ -40,18 +43,44 @@ class Changes:
     changes: tuple[Change, ...]
     notes: tuple[str, ...]
     """What has no counterpart."""
+    then: Path
+    """The earlier pack, as it was named."""
+    commits: tuple[str, ...]
+    """That the earlier pack's runs were made with."""
 
     @property
     def worse(self) -> list[Change]:
         """Those that got worse."""
         return [change for change in self.changes if change.verdict == "worse"]
 
+    def sentence(self) -> str:
+        """The verdict: against what, of how many cells, and what got worse."""
+        worse = "; ".join(f"{change.arm} under {change.row}" for change in self.worse)
+        told = f"Against {self.then} (commit {', '.join(self.commits)}), {self._counts()}."
+        return f"{told} Worse: {worse}." if worse else told
+
+    def told(self) -> list[str]:
+        """All of it: the verdict, then each cell that changed."""
+        return [self.sentence(), *self.details()]
+
     def sentences(self) -> list[str]:
-        """In words: what changed, and of how many."""
-        counts = [f"{sum(c.verdict == v for c in self.changes)} {v}" for v in ("worse", "better", "equivalent")]
+        """The same for who has named the earlier pack: of how many cells, then each that changed."""
+        return [self._counts(), *self.details()]
+
+    def details(self) -> list[str]:
+        """A line for each cell that changed, then what is not decided, and what has no counterpart."""
         told = [f"{c.verdict}: {c.arm}, {c.row}: {c.effect} ({c.pairs} pairs)" for c in self.changes
                 if c.verdict in ("worse", "better")]  # fmt: skip
-        return [f"of {len(self.changes)} cells: {', '.join(counts)}", *told, *self.notes]
+        for verdict in UNDECIDED:
+            if cells := [f"{c.arm}, {c.row}" for c in self.changes if c.verdict == verdict]:
+                told.append(f"{verdict}: {'; '.join(cells)}")
+        return [*told, *self.notes]
+
+    def _counts(self) -> str:
+        verdicts = [change.verdict for change in self.changes]
+        said = dict.fromkeys((*SAID, *verdicts))
+        cells = "1 cell" if len(verdicts) == 1 else f"{len(verdicts)} cells"
+        return f"of {cells}: {', '.join(f'{verdicts.count(each)} {each}' for each in said)}"
 
 
 def changes(
@@ -99,7 +128,7 @@ def changes(
         )
         for pairs, row, effects in within
     )
-    return Changes(found, tuple(notes))
+    return Changes(found, tuple(notes), then[0], commits_of(before.values()))
 
 
 def check(then: Protocol, now: Protocol) -> None:
@@ -120,7 +149,7 @@ def check(then: Protocol, now: Protocol) -> None:
 
 
 def _told(effect: Effect, level: float) -> str:
-    compared = {**MEASURES, FAILED: BY_KEY[FAILED]}[effect.compared.key]
+    compared = BY_METRIC[effect.compared.key]
     if effect.estimate is None:
         return f"{compared.label} not identified"
     low, high = effect.estimate.interval(level)

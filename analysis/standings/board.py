@@ -17,7 +17,7 @@ IN_WORDS: dict[State, str] = {
     "best": "better than every other arm",
     "equivalent": "they differ by less than matters",
     "undecided": "no other was shown to be better",
-    "not compared": "no other arm has two seeds in common with it",
+    "not compared": "no other arm that is judged has two seeds in common with it",
     "worse": "another one is better",
     "loses more": "not shown to be worse, but more requests were lost than matters",
     "not asked": "why, is said below",
@@ -53,7 +53,8 @@ class Cell:
     value: Spanned = Spanned(None)
     """Of the row's measure: the geometric mean over runs; of requests served in time the share."""
     beyond_ms: float | None = None
-    """Where it lies among requests that were not served: the largest latency of one that was."""
+    """Where it lies among requests that were not served: the least that it lies beyond, of the seeds in which any was
+    served (the largest served latency of each)."""
     unserved: int = 0
     """Seeds in which it does."""
     lost: Spanned = Spanned(None)
@@ -71,6 +72,12 @@ class Cell:
     """Why it is empty."""
     judged: float | None = None
     """What its verdicts are about: the p99 itself, ms, over runs; of requests served in time the share."""
+    without_any: int = 0
+    """Seeds, of the `unserved`, in which no request was served where the measure looks."""
+    unknown: int = 0
+    """Seeds in which that p99 or share is not known, as no request came where the measure looks."""
+    floorless: int = 0
+    """Seeds in which that is known, and the floor has none to hold it against: of its requests too many are lost."""
 
 
 @dataclass(frozen=True)
@@ -190,14 +197,18 @@ class Board:
             return f"{begin}{self.protocol.arms[0].name} alone: there is no other arm to hold it against."
         names = ", ".join(self.excused)
         end = f" Not judged, since they differ from themselves too often: {names}." if names else ""
-        return f"{begin}{verdict(self.rows, self.standings, self.protocol.family, self.level)}{end}"
+        text = verdict(self.rows, self.standings, self.protocol.family, self.level, self.excused)
+        return f"{begin}{text}{end}"
 
 
-def verdict(rows: Sequence[Row], standings: Sequence[Standing], family: str, level: float) -> str:
-    """Who is best where, in a sentence or two; `level` is the error rate of a family."""
+def verdict(
+    rows: Sequence[Row], standings: Sequence[Standing], family: str, level: float, excused: Sequence[str] = ()
+) -> str:
+    """Who is best where, in a sentence or two; `level` is the error rate of a family, `excused` get no verdicts."""
     judged = [row for row in rows if row.judgements]
     if not judged:
-        return "Nothing is decided: no pathology has two seeds with valid runs of two arms."
+        whom = "two arms that are judged" if excused else "two arms"
+        return f"Nothing is decided: no pathology has two seeds with valid runs of {whom}."
     parts = [
         f"{', '.join(f'{arm} ({count})' for arm, count in sorted(counts, key=lambda each: -each[1]))} {words}"
         for words, counts in (
@@ -219,8 +230,9 @@ def verdict(rows: Sequence[Row], standings: Sequence[Standing], family: str, lev
 
 def counted(rows: Sequence[Row]) -> str:
     """How many rows there are, in words."""
-    many = "pathology" if len(rows) == 1 else "pathologies"
-    return f"{len(rows)} {many}" if rows[0].plan.replicas is None else f"{len(rows)} pathologies and sizes of the fleet"
+    many = "1 pathology" if len(rows) == 1 else f"{len(rows)} pathologies"
+    sizes = "and size of the fleet" if len(rows) == 1 else "and sizes of the fleet"
+    return many if rows[0].plan.replicas is None else f"{many} {sizes}"
 
 
 def counted_arms(protocol: Protocol) -> str:

@@ -1,6 +1,7 @@
 """The runs of each cell of a board, from the folders of a pack, and what was left out of it."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from analysis.standings.protocol import RUNS, Protocol, folder_of
 from record.files import FolderError, read_manifest, read_metrics
 from record.metrics import Metrics
 from record.misfits import misfits
+from record.provenance import state_of
 from record.reading import Run
 from record.schema import METRICS, REQUEST_COLUMNS
 from record.shapes import Manifest
@@ -83,28 +85,28 @@ def gather_cell(pack: Path, row: str, arm: str, seeds: tuple[int, ...], kind: st
             try:
                 one = measured_in(folder)
             except FolderError as error:
-                cell.failed.append(str(error))
+                cell.failed.append(within(pack, str(error)))
                 is_failing = True
                 continue
-            is_failing = one is None and _has_failed(cell, folder)
+            is_failing = one is None and _has_failed(cell, pack, folder)
             if one is None:
                 continue
             if one.metrics["valid"]:
                 cell.by_seed[seed] = one
                 break
-            cell.invalid.append(f"{folder}: {'; '.join(one.metrics['invalid_reasons'])}")
+            cell.invalid.append(within(pack, f"{folder}: {'; '.join(one.metrics['invalid_reasons'])}"))
         if seed not in cell.by_seed:
             cell.unmeasured.append(seed)
             cell.failing += [seed] if is_failing else []
     return cell
 
 
-def _has_failed(cell: CellRuns, folder: Path) -> bool:
+def _has_failed(cell: CellRuns, pack: Path, folder: Path) -> bool:
     """Whether a run that is not complete has failed, which is noted, rather than been broken off."""
     manifest = read_manifest(folder)
     if manifest.get("exit_reason") != "failed":
         return False
-    cell.failed.append(f"{folder}: {manifest.get('error') or 'failed'}")
+    cell.failed.append(within(pack, f"{folder}: {manifest.get('error') or 'failed'}"))
     return True
 
 
@@ -116,3 +118,13 @@ def gather(pack: Path, protocol: Protocol, kind: str = RUNS) -> dict[tuple[str, 
         for arm in protocol.arms
         if protocol.refusal(row.name, arm.name) is None
     }
+
+
+def commits_of(cells: Iterable[CellRuns]) -> tuple[str, ...]:
+    """The states of the code that valid runs were made with (`state_of`), each once."""
+    return tuple(sorted({state_of(one.run.manifest) for cell in cells for one in cell.by_seed.values()}))
+
+
+def within(pack: Path, text: str) -> str:
+    """A line without the path of the pack that it begins with: who reads it has the pack elsewhere."""
+    return text.removeprefix(f"{pack}{os.sep}")

@@ -17,7 +17,7 @@ from analysis.comparison.planned import look_reached, plan_of
 from analysis.comparison.statistics import ALPHA, Verdict
 from analysis.comparison.verdicts import BestSet, Judged, Smallest, best_set, judge_family, overall
 from analysis.standings.board import Board, Cell, Judgement, Row, State, goes_on, relative
-from analysis.standings.gathering import CellRuns
+from analysis.standings.gathering import CellRuns, commits_of
 from analysis.standings.measures import FAULT, IN_TIME, MEASURES, WHOLE, judged_by
 from analysis.standings.numbers import (
     beyond,
@@ -27,11 +27,12 @@ from analysis.standings.numbers import (
     on_its_scale,
     share_lost,
     spanned,
+    unknown,
+    without_any,
 )
 from analysis.standings.protocol import Protocol, RowPlan
 from analysis.standings.ranking import standing
 from record.metrics import Metrics, value_of
-from record.provenance import commit_of
 from record.shapes import DataPlane
 
 Cells = Mapping[tuple[str, str], CellRuns]
@@ -84,7 +85,6 @@ def judge_board(
             told = _Telling(pack, protocol, cells, plan.smallest, alpha / max(1, counted), tuple(excused))
             rows[one.plan.name] = told.row(one, judged)
     ordered = tuple(rows[row.name] for row in protocol.rows)
-    commits = tuple(sorted({commit_of(one.run.manifest) for one in runs}))
     return Board(
         protocol,
         ordered,
@@ -95,7 +95,7 @@ def judge_board(
         tuple(excused),
         tuple((arm.name, sum(len(cell.unmeasured) for key, cell in cells.items() if key[1] == arm.name))
               for arm in protocol.arms),
-        commits,
+        commits_of(cells.values()),
         tuple(dict.fromkeys((arm, f"{it['name']} {it['version']}, {it['algorithm']}") for arm, it in _programs(cells))),
         tuple(dict.fromkeys((arm, sentence) for arm, it in _programs(cells) for sentence in it["otherwise"])),
         tuple(mixed),
@@ -226,7 +226,8 @@ class _Telling:
         if not there.by_seed:
             reason = (there.failed or there.invalid or ["not measured yet"])[0]
             return Cell(arm, "not measured", invalid=left_out[0], failed=left_out[1], reason=reason)
-        runs = self._runs(row, arm)
+        runs, judged = self._runs(row, arm), judged_by(row.measure)
+        lacking = unknown(judged, runs)
         return Cell(
             arm,
             "no verdict" if arm in self.excused else states[arm],
@@ -240,7 +241,10 @@ class _Telling:
             *left_out,
             tuple(relative(self.pack, folder) for folder in there.folders),
             "differs from itself too often (A/A)" if arm in self.excused else "",
-            mean_of(judged_by(row.measure), runs),
+            mean_of(judged, runs),
+            without_any(compared, runs),
+            lacking,
+            unknown(compared, runs) - lacking,
         )
 
 

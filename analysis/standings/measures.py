@@ -1,6 +1,6 @@
 """What arms are compared by under a pathology, besides the requests that they lose."""
 
-from analysis.comparison.compared import BY_KEY, Compared
+from analysis.comparison.compared import BY_KEY, FAILED, Compared
 
 IN_TIME = "served_share"
 """Where more is asked than can be done: lost requests are in it, so that nothing stands before it."""
@@ -23,6 +23,8 @@ JUDGED = {FAULT: BARE_FAULT, WHOLE: BARE}
 """What a verdict is about where the measure is a multiple of the floor's: the quantile itself. Two arms of one seed
 have the same floor as a rule, which cancels in their ratio. Where they do not, since one has slower replicas or lets
 them in again later, a higher floor must buy nothing."""
+BY_METRIC = {**MEASURES, FAILED: BY_KEY[FAILED]}
+"""All that a verdict may be about, lost requests included."""
 
 
 def judged_by(measure: str) -> Compared:

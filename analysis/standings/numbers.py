@@ -27,11 +27,28 @@ def mean_of(compared: Compared, runs: Sequence[Metrics]) -> float | None:
 
 
 def beyond(compared: Compared, runs: Sequence[Metrics]) -> float | None:
-    """The largest latency that was served in the runs whose quantile lies among what was not; None = there is none."""
-    if compared.beyond_key is None:
-        return None
-    far = [value_of(m, compared.beyond_key) for m in runs if is_worst(compared, m)]
-    return max((value for value in far if value is not None), default=None)
+    """What the quantile lies beyond in each of the runs in which it lies among what was not served, but for those that
+    served nothing: the smallest of their largest served latencies; None = there is none.
+    """
+    return min((far for far in _bounds(compared, runs) if far > 0), default=None)
+
+
+def without_any(compared: Compared, runs: Sequence[Metrics]) -> int:
+    """In how many runs nothing at all was served where the quantile is looked for."""
+    return sum(far == 0 for far in _bounds(compared, runs))
+
+
+def _bounds(compared: Compared, runs: Sequence[Metrics]) -> list[float]:
+    """The largest latency that was served, of each run whose quantile lies among what was not; 0 = nothing was."""
+    if (key := compared.beyond_key) is None:
+        return []
+    return [far for m in runs if (far := value_of(m, key)) is not None]
+
+
+def unknown(compared: Compared, runs: Sequence[Metrics]) -> int:
+    """How many runs have no number, and not for being worse than any: nothing was asked then, or the floor has none."""
+    values = [value_of(m, compared.key) for m in runs if not is_worst(compared, m)]
+    return sum(value is None or (compared.by == "ratio" and value <= 0) for value in values)
 
 
 def spanned(compared: Compared, runs: Sequence[Metrics], level: float) -> Spanned:

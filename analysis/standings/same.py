@@ -61,7 +61,7 @@ class Same:
         low, high = self.interval
         text = (
             f"{self.arm}: {self.false} of {self.trials} trials against itself found a difference, "
-            f"{100 * self.false / self.trials:.1f} % [{100 * low:.1f}, {100 * high:.1f}]{lacking}"
+            f"{100 * self.false / self.trials:.1f} % (95 % interval: {100 * low:.1f} to {100 * high:.1f}){lacking}"
         )
         return f"{text}; more than {100 * TARGET:g} %: no verdicts on it" if self.has_failed else text
 

@@ -5,10 +5,11 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from analysis.comparison.text import says_nothing
+from analysis.comparison.text import level_told, says_nothing
 from analysis.standings.board import IN_WORDS, Board, Cell, Row, Spanned, State, goes_on
 from analysis.standings.same import Same
 from analysis.tables.export import Sheet
+from record.provenance import DIRTY
 
 BOLD: tuple[State, ...] = ("best", "equivalent")
 SIGNS: dict[State, str] = {
@@ -20,19 +21,22 @@ SIGNS: dict[State, str] = {
 """A cell's state in a word or two."""
 LEAST_SHARE = 0.00005
 """That two digits of a percentage show; below it requests are counted."""
+MOST_PERCENT = 99.99
+"""Of a share that is not all."""
 PLAIN: tuple[State, ...] = ("undecided", "not compared", "worse")
 """States of a cell that need no word where who is best, or among whom it is undecided, stands at the row's end."""
 NOT_YET = "not yet"
 """Of a cell that was not come to."""
+NOT_COME_TO = "its runs were not come to so far"
 
 
 def value_told(row: Row, cell: Cell, *, spanned: bool = True) -> str:
-    """A cell's number, with its interval where that says something; empty where there is none."""
+    """A cell's number, with its interval where that says something; why there is none; empty where it has no run."""
     if not cell.seeds:
         return ""
     value = cell.value
     if value.value is None:
-        return "-" if cell.beyond_ms is None else f"beyond {cell.beyond_ms:,.0f} ms {_in_seeds(cell)}"
+        return _why_not(cell)
     if row.is_in_time:
         tell, unit = _percent, " %"
     elif row.plan.measure.startswith("latency"):
@@ -43,8 +47,19 @@ def value_told(row: Row, cell: Cell, *, spanned: bool = True) -> str:
     return f"{tell(value.value)}{unit} {span}".strip()
 
 
-def _in_seeds(cell: Cell) -> str:
-    return f"in {cell.unserved} of {len(cell.seeds)} seeds"
+def _why_not(cell: Cell) -> str:
+    """Why a cell has no number, and in how many seeds it is so."""
+    reasons = [
+        ("" if cell.beyond_ms is None else f"beyond {cell.beyond_ms:,.0f} ms", cell.unserved - cell.without_any),
+        ("nothing served", cell.without_any),
+        ("nothing asked", cell.unknown),
+        ("no floor", cell.floorless),
+    ]
+    return ", ".join(f"{why} {_in_seeds(count, cell)}" for why, count in reasons if count) or "-"
+
+
+def _in_seeds(count: int, cell: Cell) -> str:
+    return f"in {count} of {len(cell.seeds)} seeds"
 
 
 def _plain(value: float) -> str:
@@ -58,7 +73,8 @@ def _ms(value: float) -> str:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
+    """Never 100 where something is lacking."""
+    return f"{min(100 * value, MOST_PERCENT) if value < 1 else 100:.2f}"
 
 
 def _finely(value: float) -> str:
@@ -122,7 +138,8 @@ def best_told(row: Row) -> str:
         return "undecided" if row.judgements else "-"
     if row.is_decided:
         return ", ".join(row.best)
-    unserved = [f"p99 of {arm} not served {_in_seeds(row.cell(arm))}" for arm in row.best if row.cell(arm).unserved]
+    unserved = [f"p99 of {cell.arm} not served {_in_seeds(cell.unserved, cell)}" for arm in row.best
+                if (cell := row.cell(arm)).unserved]  # fmt: skip
     why = f" ({'; '.join(unserved)})" if unserved else ""
     if len(row.best) == 1:
         return f"{row.best[0]}, but not shown to be better than every other{why}"
@@ -140,32 +157,62 @@ def standings_sheet(board: Board) -> Sheet:
     return Sheet("The arms", columns, rows)
 
 
-def how_to_read(board: Board) -> list[str]:
-    """What the board's words mean."""
+def question(board: Board) -> str:
+    """What the board answers."""
+    names = [arm.name for arm in board.protocol.arms]
+    reached = "to what could be reached, under each of these?"
+    if len(names) == 1:
+        return f"What does {names[0]} lose, and how near does it stay {reached}"
+    return f"Which of {', '.join(names)} loses the least and stays nearest {reached}"
+
+
+def signs(board: Board, state: State) -> list[str]:
+    """What the board's cells of that state are called."""
+    return list(dict.fromkeys(sign(cell) for row in board.rows for cell in row.cells if cell.state == state))
+
+
+def how_to_read(board: Board, *, spanned: bool = True) -> list[str]:
+    """What the board's words mean, those of its intervals where it is `spanned`."""
     family = "the whole board" if board.protocol.family == "board" else "each row"
-    level = 100 * board.level
     apart = [row.floors for row in board.rows if row.floors]
     floors = f" Multiples of different floors: {'; '.join(apart)}." if apart else ""
-    shown = {cell.state for row in board.rows for cell in row.cells}
-    signs = f"{'; '.join(f'{SIGNS[state]}: {words}' for state, words in IN_WORDS.items() if state in shown)}."
-    ranked = (
-        " 'Beyond' a latency in some seeds: there the p99 lies among requests that were not served, behind all that "
-        "were. Such an arm's runs are compared by their ranks alone, and n pairs have a p of 2/2^n at least."
-    ) if any(cell.unserved for row in board.rows for cell in row.cells) else ""  # fmt: skip
+    meant = [f"{called}: {NOT_COME_TO if called == NOT_YET else words}"
+             for state, words in IN_WORDS.items() for called in signs(board, state)]  # fmt: skip
+    verdicts = "Verdicts"
+    if spanned:
+        verdicts = f"Intervals hold together with {level_told(board.level)} over {family} (Bonferroni); verdicts"
     return [
         "Each cell: the p99 of the requests that came while the fault lasted, as a multiple of the floor's (what a "
         "dispatcher who knows every slot, speed and fault would have reached on the same schedule), or what stands "
         "under 'compared by'; then the share of requests lost beyond those that the floor loses."
-        f"{ranked}",
+        f"{_remarks(board)}",
         "Verdicts are about the p99 itself, in which a floor that two arms have in common cancels: an arm whose own "
         f"replicas are slower, or come back later, gains nothing by its higher floor.{floors}",
-        f"Intervals hold together with {100 - level:.3g} % over {family} (Bonferroni); verdicts are those of all pairs "
-        f"of arms by paired runs, {family} one family of {level:.2g} % (Holm; that two differ by less "
-        "than matters, Bonferroni). The smallest effects of interest: "
+        f"{verdicts} are those of all pairs of arms by paired runs, {family} one family of {100 * board.level:.2g} % "
+        "(Holm; that two differ by less than matters, Bonferroni). The smallest effects of interest: "
         f"{100 * board.smallest_effect:g} %, {100 * board.smallest_share:g} percentage points of requests.",
         "Lost requests come first: an arm that loses more than the smallest share beyond another one, on the seeds of "
-        f"both, is never best. {signs}",
+        f"both, is never best. {'; '.join(meant)}.",
     ]
+
+
+def _remarks(board: Board) -> str:
+    """On cells that are of another kind, where there are such."""
+    cells = [cell for row in board.rows for cell in row.cells]
+    told = ""
+    if any(row.is_in_time for row in board.rows):
+        told += " What is served within the objective has no lost requests in it."
+    if any(cell.unserved for cell in cells):
+        told += (
+            " 'Beyond' a latency in some seeds: there the p99 lies among requests that were not served, behind all "
+            "that were; it is the least of these bounds. Such an arm's runs are compared by their ranks alone, and n "
+            "pairs have a p of 2/2^n at least."
+        )
+    if any(cell.floorless for cell in cells):
+        told += (
+            " 'No floor' in some seeds: there the floor loses so many requests that it has no p99; verdicts do without."
+        )
+    return told
 
 
 def left_out(board: Board, same: Sequence[Same]) -> list[str]:
@@ -215,6 +262,7 @@ def protocol_told(board: Board) -> list[str]:
     common = f" All: {shlex.join(protocol.common)}." if protocol.common else ""
     called = "; ".join(f"{arm}: {program}" for arm, program in board.versions)
     programs = f" Programs: {called}." if called else ""
+    dirty = " (with changes that were not committed)" if any(map(_is_dirty, board.commits)) else ""
     again = "whose instrument did not work was repeated"
     if protocol.is_virtual:  # such a one comes out the same again
         again = "that failed was repeated"
@@ -222,72 +270,38 @@ def protocol_told(board: Board) -> list[str]:
         f"Runs: {how}, {length}, {len(protocol.seeds)} seeds (from {protocol.seeds[0]} on); arms of one seed had "
         "the same requests at the same moments; within a seed and pathology in an order drawn from the seed.",
         f"Arms: {arms}.{common}{programs}",
-        f"A run {again}, {protocol.tries} tries at most. Commit: {', '.join(board.commits)}.",
+        f"A run {again}, {protocol.tries} tries at most. Commit: {', '.join(board.commits)}{dirty}.",
         *mixed_told(board),
     ]
 
 
-def commands(board: Board, pack: Path) -> list[str]:
-    """What to type to measure it again, and to draw it again."""
-    return [shlex.join(board.protocol.command), f"python -m analysis.leaderboard {shlex.quote(str(pack))}"]
+def commands(board: Board, pack: Path, against: Path | None = None) -> list[str]:
+    """What to type to measure it again, in its order, and to draw it again.
+
+    Args:
+        board: of the pack.
+        pack: its folder.
+        against: the earlier pack that it was held against; None = it was not.
+    """
+    typed = [*board.protocol.earlier, board.protocol.command]
+    drawn = ["python", "-m", "analysis.leaderboard", str(pack)]
+    drawn += [] if against is None else ["--against", str(against)]
+    return [*_code_of(board), *map(shlex.join, typed), shlex.join(drawn)]
+
+
+def _code_of(board: Board) -> list[str]:
+    """What brings back the code, or says why nothing does; empty where it is of no commit."""
+    known = [commit for commit in board.commits if commit != str(None)]
+    if len(known) == 1 and not _is_dirty(known[0]):
+        return [f"git checkout {known[0]}"]
+    lacking = ", with changes that were not committed" if any(map(_is_dirty, known)) else ""
+    return [f"# commit {', '.join(known)}{lacking}"] if known else []
+
+
+def _is_dirty(commit: str) -> bool:
+    return commit.endswith(DIRTY)
 
 
 def same_told(same: Sequence[Same]) -> list[str]:
     """Each arm against itself; one line where nobody asked."""
     return [each.sentence() for each in same] or ["not measured (--aa asks for it)"]
-
-
-def markdown(board: Board, pack: Path, same: Sequence[Same], tuned: Sequence[str]) -> str:
-    """`leaderboard.md`: all of it."""
-    parts = [f"# {board.title}", board.sentence()]
-    parts += [_listed(how_to_read(board)), _board_markdown(board, pack), standings_sheet(board).as_markdown().rstrip()]
-    parts += ["### An arm against itself", _listed(same_told(same)), "### Tuning", _listed(tuned)]
-    if said := left_out(board, same):
-        parts += ["### Left out", _listed(said)]
-    parts += ["### Protocol", _listed(protocol_told(board)), _code(commands(board, pack))]
-    return "\n\n".join(parts) + "\n"
-
-
-def short_markdown(board: Board, pack: Path, same: Sequence[Same], tuned: Sequence[str]) -> str:
-    """`evidence.md`: as much as a pull request has room for."""
-    sheet = table(board, spanned=False)
-    said = left_out(board, same)
-    parts = [f"**{board.sentence()}**", "\n".join(sheet.as_markdown().splitlines()[2:])]
-    parts += [_listed([*how_to_read(board)[1:3], *protocol_told(board)[:2], *mixed_told(board)])]
-    more = [("An arm against itself", same_told(same)), ("Tuning", tuned), ("Left out", said)]
-    parts += [f"<details><summary>{title}</summary>\n\n{_listed(told)}\n\n</details>" for title, told in more if told]
-    parts.append(_code(commands(board, pack)))
-    return "\n\n".join(parts) + "\n"
-
-
-def _board_markdown(board: Board, pack: Path) -> str:
-    """The table, in which each cell leads to its runs."""
-    names = [arm.name for arm in board.protocol.arms]
-    lines = [f"| pathology | compared by | {' | '.join(map(_safe, names))} | best |", "|" + "---|" * (len(names) + 3)]
-    for row in board.rows:
-        cells = [_linked(row, cell) for cell in row.cells]
-        lines.append(f"| {_safe(row_label(row))} | {row.label} | {' | '.join(cells)} | {_safe(best_told(row))} |")
-    return "\n".join(lines)
-
-
-def _linked(row: Row, cell: Cell) -> str:
-    text = _safe(cell_told(row, cell))
-    mark = "**" if cell.state in BOLD else ""
-    if not cell.folders:
-        return text
-    links = " ".join(f"[{seed}](<{folder}>)" for seed, folder in zip(cell.seeds, cell.folders, strict=True))
-    return f"{mark}{text}{mark} (seeds {links})"
-
-
-def _safe(text: str) -> str:
-    for special in "\\|<>*_`":
-        text = text.replace(special, f"\\{special}")
-    return text
-
-
-def _listed(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def _code(lines: Sequence[str]) -> str:
-    return "\n".join(["```sh", *lines, "```"])

@@ -34,11 +34,15 @@ class Sheet:
         return text.getvalue()
 
 
-def _markdown(cell: object) -> str:
-    text = "-" if cell is None or cell == "" else str(_plain(cell))
+def escaped(text: str) -> str:
+    """A text in one line of GitHub's Markdown, in which nothing of it is markup."""
     for special in "\\|<>*_`[]#":
         text = text.replace(special, f"\\{special}")
     return " ".join(text.split())
+
+
+def _markdown(cell: object) -> str:
+    return escaped("-" if cell is None or cell == "" else str(_plain(cell)))
 
 
 def _plain(cell: object) -> object:

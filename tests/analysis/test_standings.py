@@ -10,9 +10,10 @@ from analysis.comparison.verdicts import best_set
 from analysis.standings import against
 from analysis.standings.board import Cell, Spanned
 from analysis.standings.gathering import CellRuns
+from analysis.standings.markdown import markdown
 from analysis.standings.measures import IN_TIME
 from analysis.standings.ranking import mean_rank
-from analysis.standings.text import best_told, how_to_read, markdown
+from analysis.standings.text import best_told, how_to_read
 from tests.analysis.boards import PACK, board_of, cell, cells_of, one, protocol, rng_of, scattered, written
 
 AUC = """

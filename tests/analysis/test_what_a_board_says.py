@@ -12,8 +12,9 @@ from analysis.pages import leaderboard_page
 from analysis.standings import series
 from analysis.standings.board import Spanned, verdict
 from analysis.standings.gathering import CellRuns
+from analysis.standings.markdown import markdown, short_markdown
 from analysis.standings.protocol import read_protocol
-from analysis.standings.text import best_told, how_to_read, left_out, lost_told, markdown, short_markdown, value_told
+from analysis.standings.text import best_told, how_to_read, left_out, lost_told, value_told
 from record.files import FolderError
 from tests.analysis.boards import PACK, board_of, cell, cells_of, protocol, rng_of, scattered
 

@@ -1,13 +1,17 @@
 """The page of an evidence pack: question, verdict, board, each cell's picture on a click, and how it was measured."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from analysis.comparison.text import level_told
 from analysis.pages import cell_picture
 from analysis.pages.html.document import Document, Link, Picture, Section
 from analysis.pages.html.provenance import versions
-from analysis.standings.board import Board, Cell, Row, counted, counted_arms
+from analysis.standings.against import Changes
+from analysis.standings.board import Board, Cell, Judgement, Row, counted, counted_arms
+from analysis.standings.gathering import within
+from analysis.standings.measures import BY_METRIC
 from analysis.standings.same import Same
 from analysis.standings.text import (
     best_told,
@@ -16,6 +20,7 @@ from analysis.standings.text import (
     how_to_read,
     left_out,
     protocol_told,
+    question,
     row_label,
     same_told,
     standings_sheet,
@@ -32,9 +37,13 @@ ABOUT_CELLS = (
 )
 LEAST_MS, MOST_MS = 10.0, 1000.0
 """Of the pictures of a pathology whose runs do not say."""
+Anchors = Mapping[tuple[str, str], str]
+"""What a link within the page calls a cell's picture, by row and arm."""
 
 
-def describe(pack: Path, board: Board, same: Sequence[Same], tuned: Sequence[str], against: Sequence[str]) -> Document:
+def describe(
+    pack: Path, board: Board, same: Sequence[Same], tuned: Sequence[str], changes: Changes | None = None
+) -> Document:
     """What the page says.
 
     Args:
@@ -42,33 +51,37 @@ def describe(pack: Path, board: Board, same: Sequence[Same], tuned: Sequence[str
         board: judged.
         same: arms against themselves.
         tuned: what tuning chose, a line an arm.
-        against: what changed against an earlier pack.
+        changes: against an earlier pack; None = it was held against none.
     """
     protocol = board.protocol
-    shown = list(_shown(pack, board))
+    anchors, undrawn = anchors_of(board), list[str]()
+    shown = list(_shown(pack, board, anchors, undrawn.append))
+    drawn = {picture.anchor for picture, _ in shown}
+    against = [] if changes is None else changes.told()
+    again = commands(board, pack, None if changes is None else changes.then)
     sections = [
-        Section("The question", [_question(board)], sheets=[_pathologies(board)]),
-        Section("The board", how_to_read(board), sheets=[_linked(board, {anchor for anchor, *_ in shown})],
+        Section("The question", [question(board)], sheets=[_pathologies(board)]),
+        Section("The board", how_to_read(board), sheets=[_linked(board, anchors, drawn)],
                 pictures=[Picture("The board as a picture", (pack / PICTURE).read_bytes())]),
         Section("The arms", sheets=[standings_sheet(board)]),
         Section("Against an earlier pack", against),
         Section("An arm against itself", same_told(same)),
         Section("Tuning", tuned),
-        Section("Each cell", [ABOUT_CELLS],
-                pictures=[picture for _, picture, _ in shown], is_for_screens=True),
+        Section("Each cell", [ABOUT_CELLS, *undrawn],
+                pictures=[picture for picture, _ in shown], is_for_screens=True),
         Section("Comparisons", sheets=[], folded=[_comparisons(board)], is_for_screens=True),
         Section("What was left out", left_out(board, same) or ["Nothing but the requests of the warm-up."]),
-        Section("Protocol and versions", protocol_told(board), sheets=_versions([run for *_, run in shown]),
+        Section("Protocol and versions", protocol_told(board), sheets=_versions([run for _, run in shown]),
                 folded=_otherwise(board)),
-        Section("To do it again", commands=commands(board, pack)),
+        Section("To do it again", commands=again),
     ]  # fmt: skip
     measured = sum(len(cell.seeds) for row in board.rows for cell in row.cells)
     return Document(
         title=board.title,
         subtitle=f"{counted(board.rows)}, {counted_arms(protocol)}, {measured:,} valid runs, "
         f"{'simulated' if protocol.is_virtual else 'live'}",
-        verdicts=[board.sentence()],
-        is_valid=any(row.best for row in board.rows),
+        verdicts=[*against[:1], board.sentence()],
+        is_valid=len(protocol.arms) == 1 or any(row.best for row in board.rows),
         sections=sections,
     )
 
@@ -82,54 +95,67 @@ def _versions(runs: Sequence[Run]) -> list[Sheet]:
     return [versions(runs)] if runs else []
 
 
-def _question(board: Board) -> str:
-    arms = ", ".join(_names(board))
-    return f"Which of {arms} loses the least and stays nearest to what could be reached, under each of these?"
-
-
 def _pathologies(board: Board) -> Sheet:
     rows = list(dict.fromkeys((row.plan.scenario, row.plan.about) for row in board.rows))
     return Sheet("What goes wrong", ("pathology", "what happens"), rows)
 
 
-def anchor_of(row: Row, cell: Cell) -> str:
-    """What a link within the page calls a cell's picture."""
-    return re.sub(r"\W+", "-", f"cell-{row.plan.name}-{cell.arm}")
+def anchors_of(board: Board) -> dict[tuple[str, str], str]:
+    """Of every cell; numbered, since an anchor does not keep what `decay_s=1e-3` and `decay_s=1e+3` differ by."""
+    cells = [(row.plan.name, cell.arm) for row in board.rows for cell in row.cells]
+    return {cell: re.sub(r"\W+", "-", f"cell-{number}-{'-'.join(cell)}") for number, cell in enumerate(cells, 1)}
 
 
-def _linked(board: Board, known: set[str]) -> Sheet:
+def _linked(board: Board, anchors: Anchors, known: set[str]) -> Sheet:
     rows: list[list[object]] = []
     for row in board.rows:
         cells: list[object] = []
         for cell in row.cells:
-            anchor, text = anchor_of(row, cell), cell_told(row, cell)
+            anchor, text = anchors[row.plan.name, cell.arm], cell_told(row, cell)
             cells.append(Link(text, anchor) if anchor in known else text)
         rows.append([row_label(row), row.label, *cells, best_told(row)])
-    return Sheet("A click on a cell shows its run", ["pathology", "compared by", *_names(board), "best"], rows)
+    names = [arm.name for arm in board.protocol.arms]
+    return Sheet("A click on a cell shows its run", ["pathology", "compared by", *names, "best"], rows)
 
 
-def _names(board: Board) -> list[str]:
-    return [arm.name for arm in board.protocol.arms]
-
-
-def _shown(pack: Path, board: Board) -> Iterator[tuple[str, Picture, Run]]:
-    """A picture a cell: of its first run that has all its files."""
+def _shown(
+    pack: Path, board: Board, anchors: Anchors, leave_out: Callable[[str], None]
+) -> Iterator[tuple[Picture, Run]]:
+    """A picture a cell, of its first run that has all its files; why there is none is given to `leave_out`."""
     for row in board.rows:
-        found = [(cell, folder) for cell in row.cells if (folder := _whole(pack, cell)) is not None]
+        found = []
+        for cell in row.cells:
+            if (whole := _whole(pack, cell)) is not None:
+                found.append((cell, whole))
+            elif cell.seeds:
+                leave_out(f"{_undrawn(row, cell)}: {_why_thin(board, cell)}.")
         scale = _scale([folder for _, folder in found])
         for cell, folder in found:
             try:
                 run = read(folder)
                 drawn = cell_picture.draw(folder, "", *scale)
-            except FolderError:
+            except FolderError as error:
+                leave_out(f"{_undrawn(row, cell)}: {within(pack, str(error))}.")
                 continue
             title = f"{row_label(row)}, {cell.arm}: {cell_told(row, cell)}"
-            anchor = anchor_of(row, cell)
-            yield anchor, Picture(title, drawn, anchor, folder.relative_to(pack).as_posix(), is_folded=True), run
+            anchor = anchors[row.plan.name, cell.arm]
+            yield Picture(title, drawn, anchor, folder.relative_to(pack).as_posix(), is_folded=True), run
 
 
 def _whole(pack: Path, cell: Cell) -> Path | None:
     return next((pack / f for f in cell.folders if (pack / f / REQUESTS).exists()), None)
+
+
+def _undrawn(row: Row, cell: Cell) -> str:
+    return f"No picture of {row_label(row)}, {cell.arm}"
+
+
+def _why_thin(board: Board, cell: Cell) -> str:
+    """Why none of a cell's valid runs has its requests."""
+    seeds, first = ", ".join(map(str, cell.seeds)), board.protocol.seeds[0]
+    if board.protocol.is_virtual and first not in cell.seeds:
+        return f"of simulated runs that of seed {first} alone keeps its requests, and valid are those of {seeds}"
+    return f"{REQUESTS} is missing from its valid runs ({seeds})"
 
 
 def _scale(folders: Sequence[Path]) -> tuple[float, float]:
@@ -144,13 +170,18 @@ def _comparisons(board: Board) -> Sheet:
     """All pairs of arms."""
     columns = ("pathology", "reference", "arm", "metric", "effect", "low", "high", "pairs", "level", "verdict")
     rows = [
-        (row_label(row), j.reference, j.arm, j.metric, _short(j.effect), _short(j.low), _short(j.high), j.n,
-         f"{100 * (1 - j.level):.3g} %", j.verdict)
+        (row_label(row), j.reference, j.arm, j.metric, *(effect_told(j, each) for each in (j.effect, j.low, j.high)),
+         j.n, level_told(j.level), j.verdict)
         for row in board.rows
         for j in row.judgements
     ]  # fmt: skip
-    return Sheet("All pairs of arms", columns, rows)
+    return Sheet("All pairs of arms (x: times the reference's; points: percentage points of requests)", columns, rows)
 
 
-def _short(value: float | None) -> str | None:
-    return None if value is None else f"{value:.4g}"
+def effect_told(judgement: Judgement, value: float | None) -> str | None:
+    """An effect, or an end of its interval, with its unit: a ratio's, or that of a difference of shares."""
+    if value is None:
+        return None
+    if BY_METRIC[judgement.metric].by == "ratio":
+        return f"x {value:.4g}"
+    return f"{100 * value:+.4g} points"
