@@ -2,12 +2,14 @@
 
 Writes leaderboard.png, .md and .json, evidence.md, short enough for a pull request, and evidence.html, all of it in one
 file, into DIR. `--against DIR` holds it against an earlier pack, `--series FILE` adds a line for tools that look for
-change points. Exit status: 0 drawn; 2 there is no pack, or nothing to draw; 4 an arm got worse than it was.
+change points. Exit status: 0 drawn; 1 drawn, but not held against the earlier pack, or without the line; 2 there is no
+pack, or nothing to draw; 4 an arm got worse than it was.
 """
 
 import argparse
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from analysis.comparison.arms import ComparisonError
@@ -22,7 +24,7 @@ from analysis.standings.protocol import read_protocol
 from analysis.standings.same import Same
 from record.files import FolderError, dump, write_text
 
-REFUSED, WORSE = 2, 4
+FAILED, REFUSED, WORSE = 1, 2, 4
 PICTURE, NUMBERS, TABLE = "leaderboard.png", "leaderboard.json", "leaderboard.md"
 SHORT, PAGE = "evidence.md", "evidence.html"
 
@@ -35,6 +37,8 @@ class Drawn:
     board: Board
     same: list[Same]
     tuned: list[str]
+    began: datetime
+    """When the first of its valid runs did; where there is none, now."""
 
 
 def judged(pack: Path) -> Drawn:
@@ -53,7 +57,9 @@ def judged(pack: Path) -> Drawn:
         against_itself = same.assess(protocol, cells, same.twins(pack, protocol), smallest)
     excused = [each.arm for each in against_itself if each.has_failed]
     board = judge_board(pack, protocol, cells, excused, versions.mixed(versions.read_versions(pack)))
-    return Drawn(pack, board, against_itself, tuned.sentences(pack))
+    starts = [one.run.manifest["started_at"] for cell in cells.values() for one in cell.by_seed.values()]
+    began = min(map(datetime.fromisoformat, starts), default=datetime.now(UTC))
+    return Drawn(pack, board, against_itself, tuned.sentences(pack), began)
 
 
 def write(drawn: Drawn, changes: Changes | None = None) -> list[Path]:
@@ -97,12 +103,14 @@ def finish(pack: Path, earlier: Path | None, lines: Path | None) -> int:
     Raises:
         FolderError, ComparisonError, OSError: there is nothing to draw.
     """
-    drawn = judged(pack)
-    changes = None
+    drawn, changes, status = judged(pack), None, 0
     if earlier is not None:
-        then = judged(earlier)
-        excused = {*then.board.excused, *drawn.board.excused}
-        changes = against.changes((earlier, then.board.protocol), (pack, drawn.board.protocol), excused)
+        try:
+            changes = _changes(drawn, earlier)
+            status = WORSE if changes.worse else 0
+        except (FolderError, ComparisonError) as error:
+            print(f"--against: {error}", file=sys.stderr)
+            status = FAILED
     written = write(drawn, changes)
     print(drawn.board.sentence())
     told = [*text.mixed_told(drawn.board), *(text.same_told(drawn.same) if drawn.same else [])]
@@ -112,10 +120,20 @@ def finish(pack: Path, earlier: Path | None, lines: Path | None) -> int:
         for line in changes.sentences():
             print(f"against {earlier}: {line}")
     if lines is not None:
-        series.append(drawn.board, lines)
-        written.append(lines)
+        try:
+            series.append(drawn.board, lines, drawn.began)
+            written.append(lines)
+        except (FolderError, OSError) as error:
+            print(f"--series: {error}", file=sys.stderr)
+            status = status or FAILED
     print(f"written: {', '.join(map(str, written))}")
-    return WORSE if changes is not None and changes.worse else 0
+    return status
+
+
+def _changes(drawn: Drawn, earlier: Path) -> Changes:
+    then = judged(earlier)
+    excused = {*then.board.excused, *drawn.board.excused}
+    return against.changes((earlier, then.board.protocol), (drawn.pack, drawn.board.protocol), excused)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -28,14 +29,15 @@ from experiments.plan.config import ConfigError
 from experiments.plan.errors import one_line
 from experiments.runner.exit_status import ExitStatus
 from experiments.runner.reader import outlive_the_reader
-from experiments.runner.supervision import Interrupted, say
+from experiments.runner.supervision import Interrupted, ended_by_signals, say
+from experiments.sweep.at_once import LostError
 from experiments.trials.arms import parse_arms
 from experiments.trials.grids import read_grids
 from experiments.trials.made_with import Held
-from experiments.trials.measuring import Campaign, Trial, cores, drawn, expected_s, in_order
+from experiments.trials.measuring import Campaign, Trial, cores, drawn, in_order
 from experiments.trials.planning import Asked, Planned, planned
 from experiments.trials.suites import ALL, scenarios_of
-from experiments.trials.tuning import Tuning, tuned_arms
+from experiments.trials.tuning import Tuning, at_most, tuned_arms
 from experiments.trials.typed import earlier, with_variables
 from record.files import FolderError
 from record.place import Claim, hold
@@ -63,35 +65,42 @@ def main(arguments: list[str] | None = None) -> int:
     pack = chosen.output or PLACE / Path(chosen.suite).stem.replace(",", "+")
     claim: Claim | None = None
     try:
-        asked, tuning = _asked(chosen)
-        admin_token()
-        first = planned(asked)
-        protocol = _protocol(chosen, asked, first, typed)
-        _check_ends(chosen, protocol)
-        if chosen.dry_run:
-            _show(protocol, _trials(protocol, first))
-            return ExitStatus.COMPLETE
-        pack.mkdir(parents=True, exist_ok=True)
-        if (claim := hold(pack)) is None:
-            raise ConfigError(f"{pack}: another `aegis evidence` writes here; choose another --output")
-        held = Held(pack, first, chosen.mixed)
-        held.check()
-        if tuning is not None:
-            if (pack / PROTOCOL).exists() and not (pack / TUNED).exists():
-                raise ConfigError(f"{pack}: was begun without --tune; leave it out, or choose another --output")
-            arms = tuned_arms(held, asked, tuning, tries=chosen.tries, processes=chosen.processes)
-            protocol, first = replace(protocol, arms=arms), planned(replace(asked, arms=arms))
-        protocol = _gone_on_with(pack, protocol)
-        protocol.write(pack)
-        return _measured(held, protocol, first, chosen)
+        with ended_by_signals():
+            asked, tuning = _asked(chosen)
+            admin_token()
+            first = planned(asked)
+            if pack.exists() and not pack.is_dir():
+                raise ConfigError(f"--output={pack}: is a file; choose another one")
+            protocol = _gone_on_with(pack, _protocol(chosen, asked, first, typed), tuning)
+            if protocol.arms != tuple(asked.arms):
+                first = planned(replace(asked, arms=protocol.arms))
+            _check_ends(chosen, protocol, first)
+            if chosen.dry_run:
+                tried = (0, 0.0)
+                if tuning is not None and not (pack / TUNED).exists():
+                    tried = at_most(asked, first, tuning)
+                campaign = Campaign(pack, _trials(protocol, first), chosen.tries, first.is_virtual, chosen.processes)
+                _show(campaign, protocol, tried)
+                return ExitStatus.COMPLETE
+            pack.mkdir(parents=True, exist_ok=True)
+            if (claim := hold(pack)) is None:
+                raise ConfigError(f"{pack}: another `aegis evidence` writes here; choose another --output")
+            held = Held(pack, first, chosen.mixed)
+            held.check()
+            if tuning is not None:
+                arms = tuned_arms(held, asked, tuning, tries=chosen.tries, processes=chosen.processes)
+                protocol, first = replace(protocol, arms=arms), planned(replace(asked, arms=arms))
+            protocol.write(pack)
+            return _measured(held, protocol, first, chosen)
     except (ConfigError, TokenError, FolderError, HydraException, OmegaConfBaseException) as error:
         say(one_line(error))
         return ExitStatus.WRONG
     except (Interrupted, KeyboardInterrupt) as error:
-        say(f"interrupted; what is measured is kept in {pack}. To go on, the same command:\n  {shlex.join(typed)}\n"
-            f"What there is so far, drawn: python -m analysis.leaderboard {shlex.quote(str(pack))}")  # fmt: skip
+        say(f"interrupted; what is measured is kept in {pack}. To go on, the same command:\n  {shlex.join(typed)}")
+        if (pack / PROTOCOL).exists():
+            say(f"What there is so far, drawn: python -m analysis.leaderboard {shlex.quote(str(pack))}")
         return 128 + int(error.args[0]) if isinstance(error, Interrupted) else ExitStatus.INTERRUPTED
-    except OSError as error:
+    except (OSError, LostError) as error:
         say(f"failed: {error}")
         return ExitStatus.FAILED
     finally:
@@ -194,7 +203,7 @@ def _protocol(chosen: argparse.Namespace, asked: Asked, first: Planned, typed: S
     )
 
 
-def _check_ends(chosen: argparse.Namespace, protocol: Protocol) -> None:
+def _check_ends(chosen: argparse.Namespace, protocol: Protocol, first: Planned) -> None:
     """That what the board is to end with can be done, before the hours that it takes.
 
     Raises:
@@ -206,7 +215,8 @@ def _check_ends(chosen: argparse.Namespace, protocol: Protocol) -> None:
 
     try:
         if chosen.against is not None:
-            against.check(read_protocol(chosen.against), protocol)
+            configs = {cell: job.plan.resolved for cell, job in first.jobs.items()}
+            against.check_pack(chosen.against, protocol, configs)
         if chosen.series is not None:
             series.check(protocol, chosen.series)
     except ComparisonError as error:
@@ -215,24 +225,37 @@ def _check_ends(chosen: argparse.Namespace, protocol: Protocol) -> None:
         raise ConfigError(f"--series={chosen.series}: cannot be read ({error})") from error
 
 
-def _gone_on_with(pack: Path, protocol: Protocol) -> Protocol:
-    """With what an earlier start in the same place has left.
+def _gone_on_with(pack: Path, protocol: Protocol, tuning: Tuning | None) -> Protocol:
+    """With what an earlier start in the same place has left: its arms as they were tuned.
 
     Raises:
         ConfigError: that was another protocol.
         FolderError: it cannot be read.
     """
-    if not (pack / PROTOCOL).exists():
+    is_begun, is_tuned = (pack / PROTOCOL).exists(), (pack / TUNED).exists()
+    if is_tuned and tuning is None:
+        raise ConfigError(f"{pack}: was begun with --tune; add it, or choose another --output")
+    if not is_begun:
         return protocol
+    if tuning is not None and not is_tuned:
+        raise ConfigError(f"{pack}: was begun without --tune; leave it out, or choose another --output")
     before = read_protocol(pack)
-    for key, was in vars(before).items():
-        if key not in MAY_DIFFER and was != getattr(protocol, key):
+    now = _set_before(protocol)
+    for key, was in _set_before(before).items():
+        if was != now[key]:
             raise ConfigError(f"{pack}: was begun with another {key}, which must stay; choose another --output")
     if len(protocol.seeds) < len(before.seeds):
         raise ConfigError(f"--seeds={len(protocol.seeds)}: the pack in {pack} has {len(before.seeds)}; give as many")
     groups = max(protocol.same_groups, before.same_groups)
     commands = earlier(before, protocol.command)
-    return replace(protocol, ended=before.ended, same_groups=groups, earlier=commands)
+    return replace(protocol, arms=before.arms, ended=before.ended, same_groups=groups, earlier=commands)
+
+
+def _set_before(protocol: Protocol) -> dict[str, Any]:
+    """What must stay; what tuning chose for an arm and what is said of a pathology may follow from it."""
+    arms = [(arm.name, arm.overrides) for arm in protocol.arms]
+    rows = [replace(row, about="") for row in protocol.rows]
+    return {key: value for key, value in vars(protocol).items() if key not in MAY_DIFFER} | {"arms": arms, "rows": rows}
 
 
 def _trials(protocol: Protocol, first: Planned) -> list[Trial]:
@@ -258,7 +281,7 @@ def _trials(protocol: Protocol, first: Planned) -> list[Trial]:
     return [trial for (seed, row), block in blocks.items() for trial in drawn(block, seed, row)]
 
 
-def _show(protocol: Protocol, trials: Sequence[Trial]) -> None:
+def _show(campaign: Campaign, protocol: Protocol, tuning: tuple[int, float]) -> None:
     for arm in protocol.arms:
         print(f"arm {arm.name}: {shlex.join(arm.typed)}")
     for row in protocol.rows:
@@ -267,12 +290,15 @@ def _show(protocol: Protocol, trials: Sequence[Trial]) -> None:
         print(f"cannot be asked: {each.row}, {each.arm}: {each.reason}")
     for text in protocol.skipped:
         print(f"not asked of anybody: {text}")
-    print(f"{_length(protocol, trials)}\nnothing was started (--dry-run)")
+    if tuning[0]:
+        print(f"tuning first: at most {_length(tuning[0], tuning[1] / campaign.at_once)}")
+    print(f"{_length(*campaign.left())}\nnothing was started (--dry-run)")
 
 
-def _length(protocol: Protocol, trials: Sequence[Trial]) -> str:
-    seconds = sum(expected_s(trial.job, is_virtual=protocol.is_virtual) for trial in trials)
-    return f"{len(trials):,} runs, about {span(seconds)}, until {datetime.now() + timedelta(seconds=seconds):%a %H:%M}"
+def _length(runs: int, seconds: float) -> str:
+    if not runs:
+        return "no run is missing"
+    return f"{runs:,} runs, about {span(seconds)}, until {datetime.now() + timedelta(seconds=seconds):%a %H:%M}"
 
 
 def _measured(held: Held, protocol: Protocol, first: Planned, chosen: argparse.Namespace) -> int:
@@ -287,8 +313,8 @@ def _measured(held: Held, protocol: Protocol, first: Planned, chosen: argparse.N
     from analysis.standings.same import twins
 
     trials = _trials(protocol, first)
-    print(f"{pack}: {_length(protocol, trials)}", flush=True)
     campaign = Campaign(pack, trials, protocol.tries, protocol.is_virtual, chosen.processes, held.check_again)
+    print(f"{pack}: {_length(*campaign.left())}", flush=True)
     campaign.measure()
     # Before it is shown: who adds seeds afterwards has seen it, whole or not.
     ended = tuple(sorted({*protocol.ended, len(protocol.seeds)}))

@@ -5,9 +5,10 @@ both packs are one family.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 from analysis.comparison.arms import ComparisonError, Pairs
 from analysis.comparison.effects import Effect
@@ -17,8 +18,10 @@ from analysis.comparison.verdicts import judge_family
 from analysis.standings.gathering import commits_of, gather
 from analysis.standings.judging import LEAST_PAIRS, effects_of, overall_of, pair_by_seed
 from analysis.standings.measures import BY_METRIC, judged_by
-from analysis.standings.protocol import Protocol
+from analysis.standings.protocol import ArmPlan, Protocol, read_protocol
 
+ASKED = ("workload", "faults", "random_faults", "load", "replicas", "replica", "tier")
+"""Sections of a configuration that say what an arm is asked, and with what fleet."""
 SAID: tuple[Verdict, ...] = ("worse", "better", "equivalent", "inconclusive")
 """Verdicts that are counted also where no cell has them."""
 UNDECIDED: tuple[Verdict, ...] = ("inconclusive", "not identified")
@@ -71,9 +74,8 @@ class Changes:
         """A line for each cell that changed, then what is not decided, and what has no counterpart."""
         told = [f"{c.verdict}: {c.arm}, {c.row}: {c.effect} ({c.pairs} pairs)" for c in self.changes
                 if c.verdict in ("worse", "better")]  # fmt: skip
-        for verdict in UNDECIDED:
-            if cells := [f"{c.arm}, {c.row}" for c in self.changes if c.verdict == verdict]:
-                told.append(f"{verdict}: {'; '.join(cells)}")
+        open_ = {v: [f"{c.arm}, {c.row}" for c in self.changes if c.verdict == v] for v in UNDECIDED}
+        told += [f"{verdict}: {'; '.join(cells)}" for verdict, cells in open_.items() if cells]
         return [*told, *self.notes]
 
     def _counts(self) -> str:
@@ -109,6 +111,9 @@ def changes(
             notes.append(f"{key[1]}, {key[0]}: not in {then[0]}")
             continue
         pairs = pair_by_seed((f"{key[1]} then", f"{key[1]} now"), before[key], cell)
+        for pair in pairs.kept[:1]:
+            configs = pair.ours.run.manifest["config"], pair.theirs.run.manifest["config"]
+            check_asked(key, *configs, [arm for arm in (*then[1].arms, *now[1].arms) if arm.name == key[1]])
         if effects := effects_of(pairs, judged_by(measures[key[0]])):
             within.append((pairs, key[0], effects))
         else:
@@ -146,6 +151,67 @@ def check(then: Protocol, now: Protocol) -> None:
     for row in now.rows:
         if row.name in rows and (rows[row.name].overrides, rows[row.name].measure) != (row.overrides, row.measure):
             raise ComparisonError(f"{row.name}: other times or another measure then, which must be the same")
+
+
+def check_pack(earlier: Path, now: Protocol, configs: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
+    """That a pack which is not measured yet will have something to be held against.
+
+    Args:
+        earlier: the pack that it is held against.
+        now: what is set before the data.
+        configs: the resolved configuration of each cell, by row and arm.
+
+    Raises:
+        FolderError: there is no earlier pack.
+        ComparisonError: the packs have no cell in common, or were asked otherwise.
+    """
+    then = read_protocol(earlier)
+    check(then, now)
+    cells = gather(earlier, then)
+    shared = [key for key in configs if key in cells]
+    if not shared:
+        there = "; ".join(f"{arm}, {row}" for row, arm in list(cells)[:3])
+        raise ComparisonError(f"no arm has a pathology in common with it: it has {there}")
+    if all(len(cells[key].by_seed.keys() & set(now.seeds)) < LEAST_PAIRS for key in shared):
+        raise ComparisonError(f"of no arm under a pathology it has {LEAST_PAIRS} valid runs with seeds of this one")
+    for key in shared:
+        for one in list(cells[key].by_seed.values())[:1]:
+            arms = [arm for arm in (*then.arms, *now.arms) if arm.name == key[1]]
+            check_asked(key, one.run.manifest["config"], configs[key], arms)
+
+
+def check_asked(
+    cell: tuple[str, str], then: Mapping[str, Any], now: Mapping[str, Any], arms: Collection[ArmPlan]
+) -> None:
+    """That an arm was asked the same, as far as it does not say itself what.
+
+    Args:
+        cell: row and arm.
+        then: the resolved configuration of an earlier run; likewise
+        now: that of a later one. Keys that only one of them knows are of another version of Aegis.
+        arms: the arm as it was typed then and now.
+
+    Raises:
+        ComparisonError: it was not; names the first key.
+    """
+    own = tuple(text.lstrip("+~").partition("=")[0] for arm in arms for text in arm.typed)
+    for key, value, other in _differing(*({k: each[k] for k in ASKED if k in each} for each in (then, now))):
+        if not any(key == each or key.startswith(f"{each}.") for each in own):
+            raise ComparisonError(f"{cell[0]}: {key} was {value} then and is {other} now, which must be the same")
+
+
+def _differing(then: object, now: object, key: str = "") -> Iterator[tuple[str, object, object]]:
+    """The leaves that differ, each with its dotted key; of paths the names count."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        for name in (name for name in then if name in now):
+            yield from _differing(then[name], now[name], f"{key}.{name}" if key else str(name))
+    elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        for number, pair in enumerate(zip(then, now, strict=True)):
+            yield from _differing(*pair, f"{key}.{number}")
+    elif then != now and not (
+        isinstance(then, str) and isinstance(now, str) and PurePath(then).name == PurePath(now).name
+    ):
+        yield key, then, now
 
 
 def _told(effect: Effect, level: float) -> str:

@@ -4,7 +4,10 @@ import asyncio
 import contextlib
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Any
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
@@ -19,6 +22,23 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """Something that costs the run nothing."""
     say(f"warning: {text}")
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Within it SIGTERM and SIGHUP raise `Interrupted`, as SIGINT raises KeyboardInterrupt; a run that is supervised
+    takes them itself.
+    """
+
+    def interrupt(number: int, _: object) -> None:
+        raise Interrupted(number)
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def supervise(session: Any) -> int:  # noqa: ANN401
@@ -42,7 +62,7 @@ def supervise(session: Any) -> int:  # noqa: ANN401
                 say("\nstopping ..." if session.config.load.ui else "\nstopping: what was measured is being kept ...")
                 task.cancel()
 
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in ENDING:
             loop.add_signal_handler(number, interrupt, number)
         with contextlib.suppress(asyncio.CancelledError):
             status = await task
@@ -50,4 +70,9 @@ def supervise(session: Any) -> int:  # noqa: ANN401
                 return int(status)
         raise Interrupted(caught[0])
 
-    return asyncio.run(supervised())
+    before = {number: signal.getsignal(number) or signal.SIG_DFL for number in ENDING}
+    try:
+        return asyncio.run(supervised())
+    finally:  # the loop leaves the system's own in their place
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -93,6 +93,8 @@ def _answer(end: Connection) -> tuple[int, int]:
 def _play_told(play: Play[T], jobs: Sequence[T], others: Connection, end: Connection) -> None:
     """Play the jobs whose numbers are told, until none is, or the process that tells them has died."""
     others.close()  # or its death would not be seen
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.SIG_DFL)
     while True:
         # Ctrl-C reaches this process, too, whose parent says what follows; a run hears it meanwhile.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,12 +1,15 @@
 """What a pack is measured with, and that it goes on with nothing else: a board is about one state of everything."""
 
+import shlex
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.standings.versions import CODE, COMMIT, NAME, Versions, changed, read_versions, shown
 from experiments.plan.config import ConfigError
 from experiments.plan.data_planes import arm_of
-from experiments.plan.inputs import sha256_of
+from experiments.plan.inputs import inputs_of, sha256_of
 from experiments.plan.outside import plugins_of
 from experiments.trials.planning import Planned
 from record.files import write_json
@@ -84,7 +87,7 @@ def _commit(made: Provenance) -> str:
 
 
 def _programs(first: Planned) -> dict[str, str]:
-    """What the arms bring of their own: a proxy's version and program, and plugins outside the tree."""
+    """What stands outside the tree: a proxy's version and program, files that are read, and plugins."""
     found: dict[str, str] = {}
     for (_, arm), job in first.jobs.items():
         config = job.config
@@ -92,10 +95,22 @@ def _programs(first: Planned) -> dict[str, str]:
             plane = arm_of(config.router)
             found[arm] = plane.version()
             # A new build may call itself as the old one did.
-            found[f"{arm}'s program"] = sha256_of(plane.program())[:DIGITS]
+            for name, path in _files(plane.program(), config.router.command):
+                found[f"{arm}'s {name}"] = sha256_of(path)[:DIGITS]
+        for each in inputs_of(config):
+            whose = f"{arm}'s " if each["key"].startswith("router.") else ""
+            found[f"{whose}{each['key']}={Path(each['file']).name}"] = each["sha256"][:DIGITS]
         for plugin in plugins_of(config, job.plan.faults):
             found[f"{plugin['key']}={plugin['name']}"] = plugin["sha256"]
     return found
+
+
+def _files(program: str, command: str | None) -> Iterator[tuple[str, str]]:
+    """What a command starts, by what it is called: its program, and those among its words, as after `taskset -c 1`."""
+    yield "program", program
+    for word in shlex.split(command or "")[1:]:
+        if (path := shutil.which(word)) is not None:
+            yield f"program {Path(word).name}", path
 
 
 def _why(before: list[dict[str, str]], now: Versions) -> str:

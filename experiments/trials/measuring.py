@@ -108,6 +108,23 @@ class Campaign:
     _all_s: float = 0.0
     _told_s: float = -math.inf
 
+    @property
+    def at_once(self) -> int:
+        """Runs at the same time: live ones follow each other."""
+        return self.processes if self.is_virtual else 1
+
+    def left(self) -> tuple[int, float]:
+        """Runs that are missing, and how long they take, seconds.
+
+        Raises:
+            ConfigError: what is there was configured otherwise.
+        """
+        missing = self._missing()
+        return len(missing), sum(expected_s(each.job, is_virtual=self.is_virtual) for each in missing) / self.at_once
+
+    def _missing(self) -> list[Trial]:
+        return [trial for trial in self.trials if self.next_folder(trial) is not None]
+
     def measure(self) -> None:
         """Measure all that is missing.
 
@@ -115,13 +132,13 @@ class Campaign:
             ConfigError: what is there was configured otherwise, or `before_each` refuses.
             Interrupted: by a signal.
         """
-        missing = [trial for trial in self.trials if self.next_folder(trial) is not None]
+        missing = self._missing()
         self.done = len(self.trials) - len(missing)
         if self.done:
             print(f"{self.done} of {len(self.trials)} runs are there", flush=True)
         self._left_s = sum(expected_s(trial.job, is_virtual=self.is_virtual) for trial in missing)
         self._all_s = self._left_s
-        if self.is_virtual and self.processes > 1 and len(missing) > 1:
+        if self.at_once > 1 and len(missing) > 1:
             import analysis.summary  # noqa: F401 - once, in place of in each of the processes
             import experiments.session
             import experiments.simulator.simulation  # noqa: F401

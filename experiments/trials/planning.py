@@ -8,6 +8,7 @@ from typing import Any
 from hydra import initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -84,24 +85,35 @@ def planned(asked: Asked) -> Planned:
     for word in asked.common:
         if key_of(word) in KEPT_FOR_US or "=" not in word:
             raise ConfigError(f"{word}: is not for what all arms have; see --help")
+    for word in (*asked.common, *(word for arm in asked.arms for word in arm.typed)):
+        if OverridesParser.create().parse_override(word).is_sweep_override():
+            raise ConfigError(f"{word}: is more than one value; several arms are --arms {word}")
     with loading() as loader:
         composer = Composer(loader)
         bare = {choice.name: _bare(composer, choice, asked.common) for choice in asked.scenarios}
         engine = engine_of(next(iter(bare.values())))
-        duration_s = asked.duration_s or (None if engine.is_virtual else LIVE_S)
+        duration_s = LIVE_S if asked.duration_s is None and not engine.is_virtual else asked.duration_s
         rows, skipped = _rows(asked, bare, duration_s)
         jobs, failures = _cells(composer, rows, asked)
     refused = tuple(Refusal(*cell, _reason(words, error)) for cell, words, error in failures)
     for arm in asked.arms:
         if not any((row.name, arm.name) in jobs for row in rows):
-            first = next((each.reason for each in refused if each.arm == arm.name), "no pathology is left")
-            raise ConfigError(f"{arm.name}: cannot be asked anything: {first}")
+            reasons = dict.fromkeys(each.reason for each in refused if each.arm == arm.name)
+            raise ConfigError(f"{arm.name}: cannot be asked anything: {'; '.join(reasons) or 'no pathology is left'}")
     _check_loads(rows, jobs)
     return Planned(tuple(rows), refused, tuple(skipped), jobs, engine.is_virtual, engine.name, duration_s)
 
 
 def _bare(composer: Composer, choice: Choice, common: Sequence[str]) -> Config:
-    return composer.compose(0, [f"+scenario={choice.name}", *QUIET, *common]).config
+    words = [f"+scenario={choice.name}", *QUIET, *common]
+    try:
+        return composer.compose(0, words).config
+    except (ConfigError, HydraException, OmegaConfBaseException):
+        raise
+    except Exception as error:
+        if not is_of_composing(error):
+            raise
+        raise ConfigError(why(words, error)) from error
 
 
 def _rows(asked: Asked, bare: dict[str, Config], duration_s: float | None) -> tuple[list[RowPlan], list[str]]:

@@ -40,7 +40,7 @@ def scenarios_of(suite: str, option: str = "--suite") -> list[Choice]:
 def _listed(path: Path, option: str) -> list[str]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{option}={path}: cannot be read ({' '.join(str(error).split())})") from error
     if not isinstance(content, list) or not all(isinstance(name, str) for name in content):
         raise ConfigError(f"{option}={path}: must be a list of scenarios, as [gray_failure, hang]")

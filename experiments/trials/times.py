@@ -6,6 +6,7 @@ are as many of a short phase as of a long one. Where they do not fit, their mome
 restarts take the time that they take.
 """
 
+import math
 from collections.abc import Sequence
 
 from analysis.metrics.harm import LEAST_STEADY_S, WAKE_S
@@ -26,7 +27,7 @@ def fitted(config: Config, duration_s: float) -> list[str]:
     Raises:
         ConfigError: it is too short.
     """
-    if duration_s < LEAST_S:
+    if not LEAST_S <= duration_s < math.inf:
         raise ConfigError(f"--duration={duration_s:g}: must be at least {LEAST_S:g}: steady, failing and after it")
     if config.random_faults.count:
         return []

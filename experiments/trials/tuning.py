@@ -27,7 +27,7 @@ from experiments.plan.config import ConfigError
 from experiments.sweep.job import Job
 from experiments.trials.grids import grid_of, read_grids, settings_of
 from experiments.trials.made_with import Held
-from experiments.trials.measuring import Campaign, in_order
+from experiments.trials.measuring import Campaign, expected_s, in_order
 from experiments.trials.planning import Asked, Cell, Planned, planned
 from record.files import write_json
 from record.metrics import Metrics, value_of
@@ -88,7 +88,7 @@ def tuned_arms(
         "rows": [[row.name, *row.overrides] for row in first.rows], "common": list(asked.common),
     }  # fmt: skip
     if (there := _there(pack)) is not None:
-        if there != about:
+        if {**there, "grid": ""} != {**about, "grid": ""}:  # its content counts, not how its path was typed
             raise ConfigError(f"{pack / NAME}: was tuned otherwise; choose another --output")
     else:
         arms = [_tries(asked, first, content, arm, tuning) for arm in asked.arms]
@@ -96,6 +96,25 @@ def tuned_arms(
         write_json(pack / NAME, {"about": about, "arms": [asdict(each) for each in found]})
     chosen = {each.arm: each.chosen for each in read_tuned(pack)}
     return tuple(replace(arm, tuned=chosen[arm.name]) for arm in asked.arms)
+
+
+def at_most(asked: Asked, first: Planned, tuning: Tuning) -> tuple[int, float]:
+    """Runs of tuning, where each arm's choice is held against its own settings, and how long they take one after the
+    other, seconds.
+
+    Raises:
+        ConfigError: the grid is none, or an arm cannot be asked anything of its suite.
+    """
+    if list(tuning.scenarios) != list(asked.scenarios):
+        first = planned(replace(asked, scenarios=tuning.scenarios))
+    content, runs, seconds = read_grids(tuning.grid), 0, 0.0
+    for arm in asked.arms:
+        jobs = [job for (_, name), job in first.jobs.items() if name == arm.name]
+        settings, _ = settings_of(grid_of(content, arm, jobs[0].config), arm.name, tuning.tries)
+        count = tuning.seeds * (len(settings) + 2) if len(settings) > 1 else 0
+        runs += count * len(jobs)
+        seconds += count * sum(expected_s(job, is_virtual=first.is_virtual) for job in jobs)
+    return runs, seconds
 
 
 def _there(pack: Path) -> dict[str, Any] | None:

@@ -19,12 +19,17 @@ from record.files import FolderError
 from tests.analysis.boards import PACK, board_of, cell, cells_of, protocol, rng_of, scattered
 
 
+def night(day):
+    """When its pack was begun."""
+    return datetime(2026, 11, day, 2, tzinfo=UTC)
+
+
 def test_a_series_is_one_line_a_pack_with_less_as_better_and_refuses_other_arms(tmp_path):
     rng = rng_of("series")
     board = board_of(cells_of({"a": scattered(1.1, 0.03, 5, rng), "b": scattered(4, 0.03, 5, rng)}), ["a", "b"])
     path = tmp_path / "nightly.csv"
     for day in (1, 2):
-        series.append(board, path, datetime(2026, 11, day, 2, tzinfo=UTC))
+        series.append(board, path, night(day))
     rows = list(csv.DictReader(io.StringIO(path.read_text())))
     assert [row["time"] for row in rows] == ["2026-11-01 02:00:00 +0000", "2026-11-02 02:00:00 +0000"]
     assert float(rows[0]["hang__a__times_floor_p99_fault"]) == pytest.approx(board.rows[0].cell("a").value.value, rel=1e-5)
@@ -32,13 +37,31 @@ def test_a_series_is_one_line_a_pack_with_less_as_better_and_refuses_other_arms(
     assert told["time_column"] == "time" and told["attributes"] == ["commit"]
     assert {metric["direction"] for metric in told["metrics"].values()} == {-1}
     lost = {("hang", "a"): cell([None] * 5, failed=60, arm="a"), ("hang", "b"): cell([4.0] * 5, arm="b")}
-    series.append(board_of(lost, ["a", "b"]), path)  # Otava takes no gap: the last value that was known, and what was lost
+    series.append(board_of(lost, ["a", "b"]), path, night(3))  # Otava takes no gap: the last value that was known, and what was lost
     last = list(csv.DictReader(io.StringIO(path.read_text())))[-1]
     assert last["hang__a__times_floor_p99_fault"] == rows[-1]["hang__a__times_floor_p99_fault"]
     assert float(last["hang__a__lost_share"]) == pytest.approx(0.03)
     other = board_of(cells_of({"a": [1.0, 1.1], "z": [2.0, 2.1]}), ["a", "z"], seeds=2)
     with pytest.raises(FolderError, match="other arms or pathologies"):
-        series.append(other, path)
+        series.append(other, path, night(4))
+
+
+def test_a_series_has_one_line_a_pack_none_of_a_night_that_is_not_known_and_no_zero_for_what_was_not_served(tmp_path):
+    rng = rng_of("nights")
+    path = tmp_path / "nightly.csv"
+    key = "hang__a__times_floor_p99_fault"
+    lost = board_of({("hang", "a"): cell([None] * 5, failed=60, arm="a"), ("hang", "b"): cell([4.0] * 5, arm="b")}, ["a", "b"])
+    known = board_of(cells_of({"a": scattered(1.5, 0.03, 5, rng), "b": scattered(4, 0.03, 5, rng)}), ["a", "b"])
+    for day, board in ((1, lost), (2, lost), (3, known), (3, known), (4, lost)):
+        series.append(board, path, night(day))
+    rows = list(csv.DictReader(io.StringIO(path.read_text())))
+    assert [row["time"][:10] for row in rows] == [f"2026-11-0{day}" for day in (1, 2, 3, 4)]
+    assert {row[key] for row in rows} == {rows[2][key]} and float(rows[2][key]) == pytest.approx(1.5, rel=0.1)
+    assert [float(row["hang__a__lost_share"]) for row in rows] == pytest.approx([0.03, 0.03, 0, 0.03])
+    before = path.read_text()
+    with pytest.raises(FolderError, match="nothing is known of a, hang"):
+        series.append(board_of(cells_of({"a": [], "b": [4.0, 4.1]}), ["a", "b"], seeds=2), path, night(5))
+    assert path.read_text() == before
 
 
 def test_the_text_for_a_pull_request_is_short_and_says_the_verdict_the_arms_and_the_command():
