@@ -96,7 +96,7 @@ class StandIn:
             self._spawning = asyncio.create_task(process.spawn())
             await asyncio.shield(self._spawning)  # who breaks off between two steps knows of no process to be ended
             self._leader = process.pid
-            await self._plane.began(process, self._front)
+            await self._plane.began(process, self._front.behind(self._told))
             await self._listens(process, timeout_s)
         return self.addresses
 

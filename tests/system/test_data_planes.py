@@ -130,6 +130,16 @@ class Server:
             await runner.cleanup()
 
 
+async def until(holds):
+    """Waits until it does."""
+    async with asyncio.timeout(AT_MOST_S):
+        while True:
+            with contextlib.suppress(aiohttp.ClientError, OSError):
+                if await holds():
+                    return
+            await asyncio.sleep(0.02)
+
+
 @contextlib.asynccontextmanager
 async def standing(name, folder, count, *, algorithm=None, edit=None, **sections):
     """The proxy before `count` servers: what asks it, its servers, their ports, and what looks at them."""
@@ -152,14 +162,6 @@ async def standing(name, folder, count, *, algorithm=None, edit=None, **sections
                 async with session.get(f"http://{HOST}:{port}/work") as answer:
                     await answer.read()
                     return answer.status, answer.headers.get("X-Aegis-Attempts")
-
-            async def until(holds):
-                async with asyncio.timeout(AT_MOST_S):
-                    while True:
-                        with contextlib.suppress(aiohttp.ClientError, OSError):
-                            if await holds():
-                                return
-                        await asyncio.sleep(0.02)
 
             async def looked(members=members):
                 return {name: each.in_rotation for name, each in (await plane.look(front, members)).items()}

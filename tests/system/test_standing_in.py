@@ -1,0 +1,75 @@
+"""A proxy in the router's place as a run has it, with real processes: how it begins, how it ends, and what is told of it."""
+
+import contextlib
+import dataclasses
+
+import aiohttp
+import pytest
+
+from experiments.data_planes import HOST
+from experiments.live.standing_in import StandIn
+from tests.experiments.test_data_planes import IN_PLACE
+from tests.experiments.test_external import configured
+from tests.ports import free_port
+from tests.running import AT_MOST_S
+from tests.system.test_data_planes import Server, needed, until
+
+ARMS = ("envoy", "haproxy", "nginx", "traefik", "caddy")
+
+
+@dataclasses.dataclass
+class Stood:
+    """A stand-in, and the servers of this process that are behind it, by their ids."""
+
+    proxy: StandIn
+    session: aiohttp.ClientSession
+    server: Server
+    ports: dict
+
+    async def says(self, id_, **about):
+        """The registry's answer to a word of replica `id_`, which serves from the first one on: status and text."""
+        if id_ not in self.ports:
+            self.ports[id_] = free_port()
+            await self.server.serve(self.ports[id_])
+        body = {"url": f"http://{HOST}:{self.ports[id_]}", **about}
+        async with self.session.put(f"{self.proxy.addresses['admin']}/replicas/{id_}", json=body) as answer:
+            return answer.status, await answer.text()
+
+    async def ask(self, path="/work"):
+        async with self.session.get(self.proxy.addresses["url"] + path) as answer:
+            await answer.read()
+            return answer.status
+
+    async def answers(self):
+        return await self.ask() == 200
+
+
+@contextlib.asynccontextmanager
+async def stood_in(name, folder, **keys):
+    """The stand-in of a run, which is not started yet; nothing is left of it."""
+    needed(name)
+    for each in ("logs", "raw"):
+        (folder / each).mkdir(parents=True)
+    config = configured(**(IN_PLACE | {"router__data_plane": name} | keys))
+    proxy, server = StandIn(config, folder / "logs", folder / "raw"), Server()
+    connector = aiohttp.TCPConnector(force_close=True)  # each request has a connection of its own
+    try:
+        async with aiohttp.ClientSession(connector=connector) as session:
+            yield Stood(proxy, session, server, {})
+    finally:
+        await proxy.close()
+        await server.close()
+
+
+@pytest.mark.parametrize("name", ARMS)
+async def test_who_was_behind_a_proxy_is_behind_the_one_that_is_started_after_it(tmp_path, name):
+    async with stood_in(name, tmp_path) as it:
+        await it.proxy.start(AT_MOST_S)
+        assert (await it.says("r1"))[0] == 201
+        await until(it.answers)
+        before = it.proxy.pid
+        await it.proxy.stop()
+        assert it.proxy.pid is None
+        await it.proxy.start(AT_MOST_S)
+        assert it.proxy.pid not in (None, before)
+        await until(it.answers)
