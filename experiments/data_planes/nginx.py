@@ -18,10 +18,13 @@ from typing import ClassVar
 import psutil
 
 from experiments.data_planes import NOWHERE, Front, Member, Standing, found, said
-from experiments.exporting import Upstream, joined
+from experiments.exporting import joined
 from experiments.exporting.nginx import ALGORITHMS, fail_timeout_s
 from services.processes import ServiceProcess
 
+VARIABLE = "NGINX_PROGRAM"
+"""Not NGINX, in which nginx itself hands on its sockets."""
+FILE = "nginx.conf"
 LOG = "error.log"
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 TAKEN_OUT = re.compile(rb'upstream server temporarily disabled .*upstream: "http://([^/"]+)')
@@ -48,8 +51,10 @@ class Nginx:
     ends_by: ClassVar[int] = signal.SIGQUIT
 
     def __init__(self) -> None:
-        """Nothing of its log has been read."""
+        """Nothing of its log has been read, and it has no configuration."""
         self._read = 0
+        self._has: str | None = None
+        """The configuration that it goes by; None = one that it may not have taken up."""
         self._out_since: dict[str, float] = {}
         """When an address was last taken out, on the monotonic clock."""
 
@@ -67,23 +72,16 @@ class Nginx:
         if program is None:
             return None
         folder, self._read = front.folder, front.length(LOG)
-        path = self._configure(front, front.replicas)
+        if front.admin is None:
+            path = front.configured(self.name, _places(front))
+        else:
+            self._has = _as_arm(front)
+            path = front.written(FILE, self._has)
         process = "master_process off;" if front.admin is None else "worker_processes 1;"
         if os.geteuid() == 0:
             process += " user root;"  # else its worker may not write into the folder
         process = f"daemon off; {process} pid {folder}/pid; error_log {folder / LOG} warn;"
         return [program, "-c", str(path), "-p", str(folder), "-e", str(folder / LOG), "-g", process]
-
-    def _configure(self, front: Front, members: Sequence[Upstream]) -> object:
-        lines = [f"{name}_temp_path {front.folder}/{name};" for name in TEMPORARY]
-        if front.admin is None:
-            return front.configured(self.name, lines)
-        there = tuple(each for each in members if not (isinstance(each, Member) and each.draining))
-        text = front.behind(there).exported(self.name, [*lines, *_attempts(front)]).text
-        if not there:  # nginx takes no upstream without a server
-            address = joined(NOWHERE.host, NOWHERE.port)
-            text = text.replace(f"server {address} ", f"server {address} down ")
-        return front.written("nginx.conf", text)
 
     async def began(self, process: ServiceProcess, front: Front) -> None:
         """Nothing is left to be done."""
@@ -94,16 +92,24 @@ class Nginx:
         return (*front.exported(self.name).lost, reload)
 
     async def change(self, process: ServiceProcess, front: Front, members: Sequence[Member]) -> None:
-        """Reload, and wait until the old worker takes nothing more."""
+        """Reload, and wait until the old worker takes nothing more.
+
+        Not where it has them already, as of one that leaves and has drained: a reload would forget who has failed.
+        """
         if process.pid is None:
             raise OSError("nginx does not run")
+        text = _as_arm(front.behind(tuple(members)))
+        if text == self._has:
+            return
         before = _workers(process.pid)
-        self._configure(front, members)
+        front.written(FILE, text)
+        self._has = None
         self._out_since.clear()
         process.signal(signal.SIGHUP)
         async with asyncio.timeout(HEARD_WITHIN_S):
             while any(_takes_requests(worker) for worker in before):  # noqa: ASYNC110 - processes are watched
                 await asyncio.sleep(LOOK_AGAIN_S)
+        self._has = text
 
     async def look(self, front: Front, members: Sequence[Member]) -> Mapping[str, Standing]:
         """By what is new in its error log."""
@@ -122,6 +128,21 @@ class Nginx:
             for each in members
             if not each.draining
         }
+
+
+def _places(front: Front) -> list[str]:
+    """Lines that keep in `folder` what it writes while it passes requests on."""
+    return [f"{name}_temp_path {front.folder}/{name};" for name in TEMPORARY]
+
+
+def _as_arm(front: Front) -> str:
+    """The exporter's configuration of those that do not drain, with the count of attempts."""
+    there = tuple(each for each in front.replicas if not (isinstance(each, Member) and each.draining))
+    text = front.behind(there).exported("nginx", [*_places(front), *_attempts(front)]).text
+    if not there:  # nginx takes no upstream without a server
+        address = joined(NOWHERE.host, NOWHERE.port)
+        text = text.replace(f"server {address} ", f"server {address} down ")
+    return text
 
 
 def _attempts(front: Front) -> list[str]:

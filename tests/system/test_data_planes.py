@@ -276,3 +276,31 @@ async def test_nginx_takes_out_who_has_failed_max_fails_times_but_never_the_only
             await it.ask()
         assert it.server.asked[it.ports[0]] == asked
         assert (await it.looked())["r1"] == (count == 1)
+
+
+async def test_nginx_does_not_begin_anew_where_one_leaves_that_has_drained(tmp_path):
+    settings = {"retry": {"max_attempts": 2}, "ejection": {"base_s": 600.0, "max_s": 600.0}}
+    async with standing("nginx", tmp_path, 3, algorithm="round_robin", **settings) as it:
+        await it.up(0, 1, 2)
+        first, second, third = it.members
+        await it.plane.change(it.process, it.front, (dataclasses.replace(first, draining=True), second, third))
+        it.server.says[it.ports[1]] = 500
+
+        async def is_out():
+            await it.ask()
+            return not (await it.looked())["r2"]
+
+        def workers():
+            return [each.pid for each in psutil.Process(it.process.pid).children()]
+
+        async def is_alone():
+            return len(workers()) == 1
+
+        await it.until(is_out)
+        await it.until(is_alone)
+        before = workers()
+        await it.plane.change(it.process, it.front, (second, third))
+        assert workers() == before and await is_out(), "no reload has made it forget who has failed"
+        it.server.asked.clear()
+        assert {await it.ask() for _ in range(6)} == {(200, "1")}
+        assert it.server.asked[it.ports[1]] == 0
