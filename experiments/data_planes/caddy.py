@@ -123,7 +123,8 @@ class Caddy:
 
 def _as_arm(front: Front) -> str:
     """The exporter's configuration with an admin interface and a log of its events."""
-    events = f"output file {front.folder / EVENTS}\n\t\tinclude events\n\t\tlevel DEBUG"
+    path = str(front.folder / EVENTS).replace('"', r"\"")
+    events = "\n\t\t".join((f'output file "{path}"', "include events", "level DEBUG"))
     lines = (f"admin {HOST}:{front.admin}", *OPTIONS, f"log events {{\n\t\t{events}\n\t}}")
     text = front.exported("caddy", lines).text
     if not front.replicas:

@@ -26,7 +26,8 @@ VARIABLE = "NGINX_PROGRAM"
 """Not NGINX, in which nginx itself hands on its sockets."""
 FILE = "nginx.conf"
 LOG = "error.log"
-TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+PLACES = [f"{name}_temp_path {name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")]
+"""Lines that keep temporary files in `folder`: names are below the prefix (`-p`), as those of pid and log are."""
 TAKEN_OUT = re.compile(rb'upstream server temporarily disabled .*upstream: "http://([^/"]+)')
 SHUTTING_DOWN = "shutting down"
 """In the title of a worker that takes no new requests."""
@@ -73,14 +74,14 @@ class Nginx:
             return None
         folder, self._read = front.folder, front.length(LOG)
         if front.admin is None:
-            path = front.configured(self.name, _places(front))
+            path = front.configured(self.name, PLACES)
         else:
             self._has = _as_arm(front)
             path = front.written(FILE, self._has)
         process = "master_process off;" if front.admin is None else "worker_processes 1;"
         if os.geteuid() == 0:
             process += " user root;"  # else its worker may not write into the folder
-        process = f"daemon off; {process} pid {folder}/pid; error_log {folder / LOG} warn;"
+        process = f"daemon off; {process} pid pid; error_log {LOG} warn;"
         return [program, "-c", str(path), "-p", str(folder), "-e", str(folder / LOG), "-g", process]
 
     async def began(self, process: ServiceProcess, front: Front) -> None:
@@ -130,15 +131,10 @@ class Nginx:
         }
 
 
-def _places(front: Front) -> list[str]:
-    """Lines that keep in `folder` what it writes while it passes requests on."""
-    return [f"{name}_temp_path {front.folder}/{name};" for name in TEMPORARY]
-
-
 def _as_arm(front: Front) -> str:
     """The exporter's configuration of those that do not drain, with the count of attempts."""
     there = tuple(each for each in front.replicas if not (isinstance(each, Member) and each.draining))
-    text = front.behind(there).exported("nginx", [*_places(front), *_attempts(front)]).text
+    text = front.behind(there).exported("nginx", [*PLACES, *_attempts(front)]).text
     if not there:  # nginx takes no upstream without a server
         address = joined(NOWHERE.host, NOWHERE.port)
         text = text.replace(f"server {address} ", f"server {address} down ")

@@ -73,3 +73,14 @@ async def test_who_was_behind_a_proxy_is_behind_the_one_that_is_started_after_it
         await it.proxy.start(AT_MOST_S)
         assert it.proxy.pid not in (None, before)
         await until(it.answers)
+
+
+@pytest.mark.parametrize("name", ARMS)
+async def test_the_folder_of_a_run_may_have_blanks_and_quotes_in_its_name(tmp_path, name):
+    folder = tmp_path / 'my "own" runs'
+    async with stood_in(name, folder) as it:
+        await it.proxy.start(AT_MOST_S)
+        await it.says("r1")
+        await until(it.answers)
+        if log := {"nginx": "error.log", "caddy": "events.log"}.get(name):
+            assert (folder / "logs" / "data_plane" / log).is_file(), "by which it is known who is out"
