@@ -1,10 +1,10 @@
 """Caddy: `least_conn`, active and passive checks, retries where no answer came (experiments/exporting/caddy.py).
 
 As an arm it is told of its members by a new configuration at its admin interface (https://caddyserver.com/docs/api):
-what is under way goes on, who failed at work is remembered by address, and checks begin anew, with all of them up. Whom
-checks take out its events say, which it logs (`healthy`, `unhealthy`); who has failed at work, and how often,
-`/reverse_proxy/upstreams`. It counts what is under way by server, but not what has been, and says nowhere in an answer
-how many attempts there were.
+what is under way goes on, who failed at work is remembered by address, and checks begin anew, with all of them up, but
+for failed ones, which are counted by address as well. Whom checks take out its events say, which it logs (`healthy`,
+`unhealthy`); who has failed at work, and how often, `/reverse_proxy/upstreams`. It counts what is under way by server,
+but not what has been, and says nowhere in an answer how many attempts there were.
 """
 
 import json
@@ -41,8 +41,10 @@ class Caddy:
     ends_by: ClassVar[int] = signal.SIGTERM
 
     def __init__(self) -> None:
-        """Nothing of its events has been read."""
+        """Nothing of its events has been read, and it has no configuration."""
         self._read = 0
+        self._has: str | None = None
+        """The configuration that it goes by; None = one that it may not have taken up."""
         self._unhealthy: set[str] = set()
         """Addresses that its checks have taken out."""
 
@@ -62,7 +64,8 @@ class Caddy:
         if front.admin is None:
             path = front.configured(self.name, ("admin off", *OPTIONS))
         else:
-            path = front.written(FILE, _as_arm(front))
+            self._has = _as_arm(front)
+            path = front.written(FILE, self._has)
         folder, self._read = front.folder, front.length(EVENTS)
         own = ["env", "GOMAXPROCS=1", f"XDG_DATA_HOME={folder}", f"XDG_CONFIG_HOME={folder}"]
         return [*own, program, "run", "--config", str(path), "--adapter", "caddyfile"]
@@ -76,12 +79,25 @@ class Caddy:
         return (*front.exported(self.name).lost, anew)
 
     async def change(self, process: ServiceProcess, front: Front, members: Sequence[Member]) -> None:
-        """Load the new configuration, which is in force when that is answered."""
+        """Load the new configuration, which is in force when that is answered, and in which all are up.
+
+        Not where it has that already, as of one that leaves and has drained: nothing begins anew then. Failed checks
+        are counted by address, whatever the configuration, and the first is made at once: whoever has failed them for
+        long may be out again before the answer is here.
+        """
         text = _as_arm(front.behind(tuple(each for each in members if not each.draining)))
+        if text == self._has:
+            return
         front.written(FILE, text)
-        await _asked(front, "POST", "/load", text)
         self._follow(front)
-        self._unhealthy.clear()
+        before, self._unhealthy, self._has = self._unhealthy, set(), None
+        try:
+            await _asked(front, "POST", "/load", text)
+        except OSError:
+            self._unhealthy |= before  # most likely it goes on as it was
+            raise
+        self._has = text
+        self._follow(front)
 
     async def look(self, front: Front, members: Sequence[Member]) -> Mapping[str, Standing]:
         """By its events since the last time, and by how often each has failed of late."""
@@ -133,12 +149,12 @@ def _as_arm(front: Front) -> str:
 
 
 async def _asked(front: Front, method: str, path: str, body: str | None = None) -> str:
-    """The answer of its admin interface.
+    """The answer of its admin interface; a `body` is a configuration, which is loaded also where it has the very same.
 
     Raises:
         OSError: it gives none, or does not take it.
     """
-    headers = {} if body is None else {"Content-Type": "text/caddyfile"}
+    headers = {} if body is None else {"Content-Type": "text/caddyfile", "Cache-Control": "must-revalidate"}
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=HEARD_WITHIN_S)) as session,

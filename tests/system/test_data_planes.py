@@ -110,11 +110,13 @@ class Server:
         self.says = collections.defaultdict(lambda: 200)
         self.is_ready = collections.defaultdict(lambda: True)
         self.asked = collections.Counter()
+        self.checked = collections.Counter()
         self._runners = []
 
     async def serve(self, port):
         async def answer(request):
             if request.path == "/readyz":
+                self.checked[port] += 1
                 return web.Response(status=200 if self.is_ready[port] else 503, text="ok")
             self.asked[port] += 1
             return web.Response(status=self.says[port], text="ok")

@@ -190,3 +190,35 @@ def test_caddy_adds_failed_checks_up_over_those_that_passed_between(tmp_path):
 
     needed("caddy")
     behind("caddy", tmp_path, play, **NO_EJECTION, health={"enabled": True, "interval_s": 0.2, "timeout_s": 60.0})
+
+
+async def test_whom_caddys_checks_keep_out_is_out_after_a_change_as_well(tmp_path):
+    """Its counts of failed checks lie with the address and outlive a configuration, in which all are up at first (Caddy
+    #7625); a new one's first check is made at once (healthchecks.go, `activeHealthChecker`)."""
+    async with standing("caddy", tmp_path, 3, algorithm="round_robin", health={"interval_s": 0.1}, **NO_EJECTION) as it:
+        await it.up(0, 1, 2)
+        first, second, third = it.members
+
+        async def is_out():
+            return not (await it.looked())["r1"]
+
+        async def has_failed_more():
+            return it.server.checked[it.ports[0]] >= 4
+
+        it.server.is_ready[it.ports[0]] = False
+        await it.until(is_out)
+        it.server.checked.clear()
+        await it.until(has_failed_more)
+        await it.plane.change(it.process, it.front, (first, second, dataclasses.replace(third, draining=True)))
+        await it.until(is_out)
+        await it.plane.change(it.process, it.front, (first, second))
+        assert await is_out(), "who leaves after it has drained changes nothing"
+        it.server.asked.clear()
+        assert [(await it.ask())[0] for _ in range(6)] == [200] * 6
+        assert it.server.asked[it.ports[0]] == 0
+        it.server.is_ready[it.ports[0]] = True
+
+        async def is_back():
+            return not await is_out()
+
+        await it.until(is_back)
