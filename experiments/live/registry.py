@@ -36,6 +36,8 @@ class Registry:
         self._out_for: dict[str, str] = {}
         self._counted: dict[str, int] = {}
         self._requests = 0
+        self._knows_in_flight = False
+        """Whether the proxy has ever said what is under way."""
         self._began_at = time.monotonic()
         self.events = EventLog(lambda *_, **__: None)
         self.fleet = Fleet(AS_SAID, EjectionSettings(enabled=False), self._emit)
@@ -82,6 +84,7 @@ class Registry:
             self._cause = standing.cause or CHECKED
             self.fleet.on_check(id_, standing.in_rotation, now)
             if standing.in_flight is not None:
+                self._knows_in_flight = True
                 replica.pass_time(now)
                 replica.in_flight = standing.in_flight
             if standing.requests is not None:
@@ -119,7 +122,7 @@ class Registry:
                 "monotonic_s": now,
                 "unix_s": time.time(),
                 "began_s": self._began_at,
-                "in_flight": sum(each.in_flight for each in replicas) if self._counted else None,
+                "in_flight": sum(each.in_flight for each in replicas) if self._knows_in_flight else None,
                 "work_seconds_total": round(self.fleet.work_seconds(now), 6),
                 "requests_total": self._requests,
                 "latencies_ms": {},

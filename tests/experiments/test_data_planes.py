@@ -5,8 +5,10 @@ import dataclasses
 import json
 import socket
 import subprocess
+import time
 from typing import Any
 
+import aiohttp
 import pytest
 from hydra import compose, initialize_config_dir
 
@@ -175,6 +177,19 @@ def test_what_the_proxy_says_becomes_events_with_its_reason():
     [replica] = kept.fleet.replicas.values()
     assert replica.requests_total == 15 + 2, "the proxy began anew in between"
     assert replica.in_flight_s == 4 * 2 and replica.busy_s == 2 * 2
+
+
+async def test_what_is_under_way_is_null_until_a_proxy_says_it_and_known_of_one_that_counts_no_requests():
+    """As Caddy, whose `/reverse_proxy/upstreams` has `num_requests` alone."""
+    kept = registry()
+    kept.fleet.put("r1", time.monotonic(), url="http://127.0.0.1:9001", lease_s=60.0, state="ready")
+    where = await kept.serve()
+    async with aiohttp.ClientSession() as session:
+        for standing, known in ((Standing(True), None), (Standing(True, in_flight=3), 3), (Standing(True, in_flight=0), 0)):
+            kept.see({"r1": standing}, time.monotonic())
+            async with session.get(f"{where}/stats") as answer:
+                assert (await answer.json())["in_flight"] == known
+    await kept.close()
 
 
 def test_a_proxys_ports_are_free_and_none_that_the_kernel_gives_away_while_it_is_down(monkeypatch):
