@@ -15,7 +15,7 @@ from experiments.data_planes import HOST, Member, Standing
 from services.router.events import EventLog
 from services.router.fleet import Fleet
 from services.router.membership import Membership
-from services.router.replica import describe
+from services.router.replica import Replica, describe
 from services.router.settings import EjectionSettings, HealthCheckSettings
 from services.startup import listen, url_of
 
@@ -36,6 +36,8 @@ class Registry:
         self._out_for: dict[str, str] = {}
         self._counted: dict[str, int] = {}
         self._requests = 0
+        self._busy: list[Replica] = []
+        """Who had something under way when the proxy was last asked."""
         self._knows_in_flight = False
         """Whether the proxy has ever said what is under way."""
         self._began_at = time.monotonic()
@@ -72,11 +74,14 @@ class Registry:
         return {name: standing for name, standing in standings.items() if name in same}
 
     def see(self, standings: Mapping[str, Standing], now: float) -> None:
-        """What the proxy says, by replica; one that drains and that it knows no more has nothing under way by it."""
-        for replica in self.fleet.replicas.values():
-            if replica.draining and replica.id not in standings:
-                replica.pass_time(now)
-                replica.in_flight = 0
+        """What the proxy says, by replica.
+
+        Who has left, or drains and is known to it no more, has nothing under way by it.
+        """
+        for replica in self._busy:
+            is_there = self.fleet.replicas.get(replica.id) is replica
+            if not is_there or (replica.draining and replica.id not in standings):
+                _holds(replica, 0, now)
         for id_, standing in standings.items():
             if id_ not in self.fleet.replicas:
                 continue
@@ -85,14 +90,20 @@ class Registry:
             self.fleet.on_check(id_, standing.in_rotation, now)
             if standing.in_flight is not None:
                 self._knows_in_flight = True
-                replica.pass_time(now)
-                replica.in_flight = standing.in_flight
+                _holds(replica, standing.in_flight, now)
             if standing.requests is not None:
                 before = self._counted.get(id_, 0)
                 new = standing.requests - (before if standing.requests >= before else 0)  # else it began anew
                 self._counted[id_] = standing.requests
                 replica.requests_total += new
                 self._requests += new
+        self._busy = [each for each in self.fleet.replicas.values() if each.in_flight]
+
+    def rest(self, now: float) -> None:
+        """The proxy has ended, and with it all that was under way."""
+        for replica in self._busy:
+            _holds(replica, 0, now)
+        self._busy = []
 
     async def serve(self) -> str:
         """Listen on loopback; returns where."""
@@ -139,3 +150,9 @@ class Registry:
 def _place(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     return parts.hostname or HOST, parts.port or 80
+
+
+def _holds(replica: Replica, in_flight: int, now: float) -> None:
+    """So much is under way there from now on."""
+    replica.pass_time(now)
+    replica.in_flight = in_flight

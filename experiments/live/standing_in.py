@@ -166,6 +166,7 @@ class StandIn:
             self._registry.fleet.tick(time.monotonic())
             await self._tell()
             if self.pid is None:
+                self._registry.rest(time.monotonic())
                 continue
             with contextlib.suppress(*UNHEARD):  # it may be hurt, or end; it is asked again
                 told = self._told

@@ -211,6 +211,17 @@ def test_who_drains_stays_a_member_that_is_to_get_nothing_until_it_has_left():
     assert kept.members == ()
 
 
+def test_who_has_left_works_on_nothing_that_was_under_way_when_the_proxy_was_last_asked():
+    kept = registry()
+    kept.fleet.put("r1", 1.0, url="http://127.0.0.1:9001", lease_s=30.0, state="ready")
+    kept.see({"r1": Standing(True, in_flight=2)}, 2.0)
+    kept.fleet.put("r1", 3.0, url="http://127.0.0.1:9001", lease_s=30.0, state="draining")
+    kept.see({"r1": Standing(False, in_flight=1)}, 4.0)
+    kept.fleet.remove("r1", 5.0)
+    kept.see({}, 6.0)
+    assert kept.fleet.work_seconds(6.0) == kept.fleet.work_seconds(60.0) == 2 * 2 + 1 * 2
+
+
 def test_who_came_back_elsewhere_while_the_proxy_was_asked_is_not_taken_for_who_was_there():
     kept = registry()
     for id_, port in (("r1", 9001), ("r2", 9002)):

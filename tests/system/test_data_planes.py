@@ -111,6 +111,8 @@ class Server:
         self.is_ready = collections.defaultdict(lambda: True)
         self.asked = collections.Counter()
         self.checked = collections.Counter()
+        self.go = asyncio.Event()
+        """Until it is set, who asks for `/hold` waits."""
         self._runners = []
 
     async def serve(self, port):
@@ -119,6 +121,8 @@ class Server:
                 self.checked[port] += 1
                 return web.Response(status=200 if self.is_ready[port] else 503, text="ok")
             self.asked[port] += 1
+            if request.path == "/hold":
+                await self.go.wait()
             return web.Response(status=self.says[port], text="ok")
 
         app = web.Application()
@@ -128,6 +132,7 @@ class Server:
         await web.TCPSite(self._runners[-1], HOST, port).start()
 
     async def close(self):
+        self.go.set()
         for runner in self._runners:
             await runner.cleanup()
 

@@ -1,7 +1,9 @@
 """A proxy in the router's place as a run has it, with real processes: how it begins, how it ends, and what is told of it."""
 
+import asyncio
 import contextlib
 import dataclasses
+import signal
 
 import aiohttp
 import pytest
@@ -15,6 +17,7 @@ from tests.running import AT_MOST_S
 from tests.system.test_data_planes import Server, needed, until
 
 ARMS = ("envoy", "haproxy", "nginx", "traefik", "caddy")
+PATIENT = {"router__timeouts__attempt_s": 2 * AT_MOST_S, "router__timeouts__overall_s": 2 * AT_MOST_S}
 
 
 @dataclasses.dataclass
@@ -39,6 +42,10 @@ class Stood:
         async with self.session.get(self.proxy.addresses["url"] + path) as answer:
             await answer.read()
             return answer.status
+
+    async def stats(self):
+        async with self.session.get(f"{self.proxy.addresses['admin']}/stats") as answer:
+            return await answer.json()
 
     async def answers(self):
         return await self.ask() == 200
@@ -84,3 +91,26 @@ async def test_the_folder_of_a_run_may_have_blanks_and_quotes_in_its_name(tmp_pa
         await until(it.answers)
         if log := {"nginx": "error.log", "caddy": "events.log"}.get(name):
             assert (folder / "logs" / "data_plane" / log).is_file(), "by which it is known who is out"
+
+
+async def test_nothing_is_under_way_by_a_proxy_that_was_killed(tmp_path):
+    """Else a scaler would grow the fleet for load that nobody sends."""
+    async with stood_in("haproxy", tmp_path, **PATIENT) as it:
+        await it.proxy.start(AT_MOST_S)
+        await it.says("r1")
+        await until(it.answers)
+        asking = asyncio.create_task(it.ask("/hold"))
+
+        async def is_busy():
+            return (await it.stats())["in_flight"] == 1
+
+        async def is_idle():
+            return (await it.stats())["in_flight"] == 0
+
+        await until(is_busy)
+        await it.proxy.send(signal.SIGKILL)
+        with pytest.raises(aiohttp.ClientError):
+            await asking
+        await until(is_idle)
+        one, later = await it.stats(), await it.stats()
+        assert 0 < one["work_seconds_total"] == later["work_seconds_total"] and one["monotonic_s"] < later["monotonic_s"]
