@@ -17,11 +17,11 @@ router's place (`router.data_plane=mine`, an *arm*; `experiments.live.standing_i
     lacks                  keys that turn on what it has not, as `hedging.enabled`: a run that sets one is refused
     tells                  whether `look` sees ejections; where not, nobody knows when a fault was noticed
     counts                 whether `look` counts requests by replica, by which a scaler goes
-    ends_by                the signal by which it ends when what is under way is done
     version()              what the program calls itself
     otherwise(front)       what it does otherwise than the router, a sentence each, for the manifest
     change(process, front, members)   makes `members` those that it balances among: a file, its own interface, a reload
     look(front, members)   what it says of each member now
+    end(process, front)    lets it end as soon as what is under way is done
 
 An instance belongs to one process of the proxy, and may remember. Processes that its program starts are in its group.
 """
@@ -49,7 +49,7 @@ OURS = "aegis"
 """The one that runs take where none is named: Aegis' own router."""
 NOWHERE = Upstream("nobody", HOST, 1)
 """Stands where a configuration wants a replica and there is none yet; it is never asked."""
-OF_ARMS = ("algorithms", "lacks", "tells", "counts", "ends_by", "version", "otherwise", "change", "look")
+OF_ARMS = ("algorithms", "lacks", "tells", "counts", "version", "otherwise", "change", "look", "end")
 """What a class must have for a run to take it."""
 SAYS_WITHIN_S = 10.0
 """Longest wait for a program to say its version."""
@@ -177,7 +177,6 @@ class Arm(DataPlane, Protocol):
     lacks: ClassVar[tuple[str, ...]]
     tells: ClassVar[bool]
     counts: ClassVar[bool]
-    ends_by: ClassVar[int]
 
     def version(self) -> str:
         """What its program calls itself, in a line; empty where it does not say."""
@@ -196,4 +195,11 @@ class Arm(DataPlane, Protocol):
         """How it sees each member, by name; called some ten times a second. One that it does not know yet is left out.
 
         Raises OSError where it gives no answer.
+        """
+
+    async def end(self, process: ServiceProcess, front: Front) -> None:
+        """It runs: have it take nothing new, and end as soon as what is under way is done.
+
+        Called once; whoever calls it waits for its end, and for no longer than he has patience. Raises OSError where it
+        is not heard.
         """

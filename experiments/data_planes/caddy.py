@@ -38,7 +38,6 @@ class Caddy:
     )  # fmt: skip
     tells: ClassVar[bool] = True
     counts: ClassVar[bool] = False
-    ends_by: ClassVar[int] = signal.SIGTERM
 
     def __init__(self) -> None:
         """Nothing of its events has been read, and it has no configuration."""
@@ -111,6 +110,10 @@ class Caddy:
             raise OSError(f"caddy: an answer that is none ({error})") from error
         places = {each.name: joined(each.host, each.port) for each in members if not each.draining}
         return {name: self._standing(counted[place], most) for name, place in places.items() if place in counted}
+
+    async def end(self, process: ServiceProcess, front: Front) -> None:
+        """SIGTERM: it waits for what is under way as long as that takes (`grace_period`)."""
+        process.signal(signal.SIGTERM)
 
     def _standing(self, upstream: Mapping[str, Any], most: int | None) -> Standing:
         is_unhealthy = upstream["address"] in self._unhealthy

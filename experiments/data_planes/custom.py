@@ -42,7 +42,6 @@ class Custom:
     lacks: ClassVar[tuple[str, ...]] = ()
     tells: ClassVar[bool] = False
     counts: ClassVar[bool] = False
-    ends_by: ClassVar[int] = signal.SIGTERM
     package: ClassVar[str] = "the program that router.command names"
 
     def __init__(self, *, command: str, template: str, version_command: str = "", replica_port: int) -> None:
@@ -125,6 +124,10 @@ class Custom:
     async def look(self, front: Front, members: Sequence[Member]) -> Mapping[str, Standing]:
         """It is asked nothing: all are taken for being in rotation."""
         return {each.name: Standing(in_rotation=True) for each in members if not each.draining}
+
+    async def end(self, process: ServiceProcess, front: Front) -> None:
+        """SIGTERM, as its users are told."""
+        process.signal(signal.SIGTERM)
 
 
 def _split(key: str, line: str) -> list[str]:

@@ -29,6 +29,12 @@ TYPE = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 HEARD_WITHIN_S = 2.0
 """Longest wait until a change of members is in force; it takes a few milliseconds."""
 ASK_AGAIN_S = 0.01
+DRAIN = ("/drain_listeners?graceful", "/drain_listeners")
+"""Every answer from now on closes its connection (`--drain-strategy immediate`); and no new one is taken."""
+UNDER_WAY = "/stats?filter=http.data.downstream_rq_active"
+"""Requests of clients, in a line: `NAME: NUMBER`."""
+QUIET = 2
+"""Times in a row that nothing was under way before it is ended: an answer is written after it was counted off."""
 CAUSES = {"failed_outlier_check": "consecutive_failures", "failed_active_health_check": "health_check"}
 """What keeps a host out, by its name in `/clusters`, as events of Aegis' router call it."""
 
@@ -43,7 +49,6 @@ class Envoy:
     lacks: ClassVar[tuple[str, ...]] = ("hedging.enabled", "timeouts.adaptive_factor", "timeouts.told")
     tells: ClassVar[bool] = True
     counts: ClassVar[bool] = True
-    ends_by: ClassVar[int] = signal.SIGTERM
 
     def program(self) -> str | None:
         """Of ENVOY, the Python environment, or the path."""
@@ -63,7 +68,9 @@ class Envoy:
         else:
             front.written(MEMBERS, _assignment(front.replicas))
             path = front.written("envoy.yaml", _as_arm(front))
-        return [program, "-c", str(path), "--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
+        drains = ["--drain-strategy", "immediate"]
+        quietly = ["--log-level", "error", "--disable-hot-restart"]
+        return [program, "-c", str(path), "--concurrency", "1", *drains, *quietly]
 
     async def began(self, process: ServiceProcess, front: Front) -> None:
         """Nothing is left to be done."""
@@ -86,6 +93,19 @@ class Envoy:
         names = {(each.host, each.port): each.name for each in members}
         hosts = ((_place(host), host) for host in await _hosts(front))
         return {names[place]: _standing(host) for place, host in hosts if place in names}
+
+    async def end(self, process: ServiceProcess, front: Front) -> None:
+        """SIGTERM once it has finished what is under way, which the signal alone would cut off (envoy #1990).
+
+        See https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/operations/draining.
+        """
+        for path in DRAIN:
+            await _asked(front, "POST", path)
+        quiet = 0
+        while quiet < QUIET:
+            quiet = quiet + 1 if await _requests(front) == 0 else 0
+            await asyncio.sleep(ASK_AGAIN_S)
+        process.signal(signal.SIGTERM)
 
 
 def _assignment(members: Sequence[Upstream]) -> str:
@@ -127,14 +147,39 @@ async def _hosts(front: Front) -> list[dict[str, Any]]:
         OSError: it gives no answer.
     """
     try:
+        clusters = json.loads(await _asked(front, "GET", "/clusters?format=json"))["cluster_statuses"]
+    except (ValueError, KeyError) as error:
+        raise OSError(f"envoy: an answer that is none ({error})") from error
+    return next((cluster.get("host_statuses", []) for cluster in clusters if cluster["name"] == CLUSTER), [])
+
+
+async def _requests(front: Front) -> int:
+    """How many are under way.
+
+    Raises:
+        OSError: it gives no answer.
+    """
+    counted = (await _asked(front, "GET", UNDER_WAY)).rpartition(":")[2].strip()
+    if not counted.isdecimal():
+        raise OSError("envoy: it does not say how many requests are under way")
+    return int(counted)
+
+
+async def _asked(front: Front, method: str, path: str) -> str:
+    """The answer of its admin port.
+
+    Raises:
+        OSError: it gives none.
+    """
+    try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=HEARD_WITHIN_S)) as session,
-            session.get(f"http://{HOST}:{front.admin}/clusters?format=json") as answer,
+            session.request(method, f"http://{HOST}:{front.admin}{path}") as answer,
         ):
-            clusters = (await answer.json(content_type=None))["cluster_statuses"]
-    except (aiohttp.ClientError, ValueError, KeyError) as error:
+            answer.raise_for_status()
+            return await answer.text()
+    except aiohttp.ClientError as error:
         raise OSError(f"envoy: no answer at its admin port ({error})") from error
-    return next((cluster.get("host_statuses", []) for cluster in clusters if cluster["name"] == CLUSTER), [])
 
 
 def _place(host: dict[str, Any]) -> tuple[str, int]:

@@ -43,7 +43,6 @@ class Haproxy:
     )  # fmt: skip
     tells: ClassVar[bool] = True
     counts: ClassVar[bool] = True
-    ends_by: ClassVar[int] = signal.SIGUSR1
 
     def program(self) -> str | None:
         """Of HAPROXY, the Python environment, the path, or /usr/sbin."""
@@ -95,6 +94,10 @@ class Haproxy:
         rows = csv.DictReader(text.removeprefix("# ").splitlines())
         names = {each.name for each in members}
         return {row["svname"]: _standing(row) for row in rows if row["svname"] in names}
+
+    async def end(self, process: ServiceProcess, front: Front) -> None:
+        """SIGUSR1: https://docs.haproxy.org/2.6/management.html#4."""
+        process.signal(signal.SIGUSR1)
 
 
 def _standing(row: Mapping[str, str]) -> Standing:

@@ -49,7 +49,6 @@ class Nginx:
     )  # fmt: skip
     tells: ClassVar[bool] = True
     counts: ClassVar[bool] = False
-    ends_by: ClassVar[int] = signal.SIGQUIT
 
     def __init__(self) -> None:
         """Nothing of its log has been read, and it has no configuration."""
@@ -129,6 +128,10 @@ class Nginx:
             for each in members
             if not each.draining
         }
+
+    async def end(self, process: ServiceProcess, front: Front) -> None:
+        """SIGQUIT: https://nginx.org/en/docs/control.html."""
+        process.signal(signal.SIGQUIT)
 
 
 def _as_arm(front: Front) -> str:

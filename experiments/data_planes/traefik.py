@@ -44,7 +44,6 @@ class Traefik:
     )  # fmt: skip
     tells: ClassVar[bool] = True
     counts: ClassVar[bool] = False
-    ends_by: ClassVar[int] = signal.SIGTERM
 
     def program(self) -> str | None:
         """Of TRAEFIK, the Python environment, or the path."""
@@ -106,6 +105,10 @@ class Traefik:
             name: Standing(url not in down, "health_check" if checked.get(url) == "DOWN" else "consecutive_failures")
             for name, url in places.items()
         }
+
+    async def end(self, process: ServiceProcess, front: Front) -> None:
+        """SIGTERM: what is under way has its own `graceTimeOut`, 10 s."""
+        process.signal(signal.SIGTERM)
 
 
 def _url(upstream: Upstream) -> str:

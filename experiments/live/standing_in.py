@@ -129,12 +129,20 @@ class StandIn:
             return
         await self._spawning
         self._leader = self._leader or process.pid
-        if process.pid is not None:
-            _signal_all(process.pid, signal.SIGCONT)  # it may be paused
-            process.signal(self._plane.ends_by)
-            if await process.wait(GENTLE_S) is None:
-                await process.stop()
-        self._end_group()
+        try:
+            with contextlib.suppress(*UNHEARD):  # it may be hurt, or have too much under way
+                await self._let_end(process)
+        finally:
+            await process.stop()
+            self._end_group()
+
+    async def _let_end(self, process: ServiceProcess) -> None:
+        if process.pid is None:
+            return
+        _signal_all(process.pid, signal.SIGCONT)  # it may be paused
+        async with asyncio.timeout(GENTLE_S):
+            await self._plane.end(process, self._front)
+            await process.wait(GENTLE_S)
 
     def _end_group(self) -> None:
         """Of who has ended the others may be left: a master that was killed takes no worker with it."""

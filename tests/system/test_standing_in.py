@@ -114,3 +114,32 @@ async def test_nothing_is_under_way_by_a_proxy_that_was_killed(tmp_path):
         await until(is_idle)
         one, later = await it.stats(), await it.stats()
         assert 0 < one["work_seconds_total"] == later["work_seconds_total"] and one["monotonic_s"] < later["monotonic_s"]
+
+
+@pytest.mark.parametrize("name", ["envoy", "haproxy", "nginx", "caddy"])
+async def test_a_proxy_that_is_to_end_takes_nothing_new_and_answers_what_is_under_way(tmp_path, name):
+    """Envoy's SIGTERM alone closes all at once (its issue #1990; `drain_listeners` has to come before)."""
+    async with stood_in(name, tmp_path, **PATIENT) as it:
+        await it.proxy.start(AT_MOST_S)
+        await it.says("r1")
+        await until(it.answers)
+        before = it.server.asked[it.ports["r1"]]
+        asking = asyncio.create_task(it.ask("/hold"))
+
+        async def has_come():
+            return it.server.asked[it.ports["r1"]] > before
+
+        async def is_shut():
+            try:
+                await it.ask()
+            except aiohttp.ClientConnectorError:
+                return True
+            return False
+
+        await until(has_come)
+        ending = asyncio.create_task(it.proxy.stop())
+        await until(is_shut)
+        it.server.go.set()
+        assert await asking == 200
+        await ending
+        assert it.proxy.pid is None
