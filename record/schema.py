@@ -90,6 +90,8 @@ PHASES = ("warmup", "steady", "fault", "recovery")
 FAULT_INJECTED, FAULT_HEALED, FAULT_FAILED = "fault_injected", "fault_healed", "fault_failed"
 FAULT_SPARED = "fault_spared"
 """The runner's events."""
+ROUTER_ENDED = "router_ended"
+"""Likewise: another proxy in the router's place has ended, and the runner has not ended it."""
 OUT_OF_ROTATION = frozenset({"ejected", "draining", "drained", "removed", "expired"})
 """Router events after which a replica gets no new requests."""
 IN_ROTATION = "readmitted"

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from record.reading import Run
+from record.schema import ROUTER_ENDED
 from record.shapes import stands_in, tells_rotation, url_of_external
 
 EVENTS = "detection, ejections, panics and regret"
@@ -48,6 +49,10 @@ def notes_of_stand_in(run: Run) -> Iterator[str]:
     name = stands_in(run.manifest)
     if name is None:
         return
+    for event in run.events:
+        if event["event"] == ROUTER_ENDED:
+            lost = "what was lost with it is its own, and no reason against the run"
+            yield f"{event.get('reason', name)}, at {event['t_s']:.1f} s: {lost}"
     about = run.manifest.get("data_plane")
     called = name
     if about is not None:

@@ -67,7 +67,7 @@ class Stack:
         self._tier: Tier | None = None
         self._outside = Outside(config) if config.is_external else None
         """What the load goes to that somebody else has started."""
-        self._stand_in = StandIn(config, logs, logs.parent / RAW) if config.stands_in else None
+        self._stand_in = StandIn(config, logs, logs.parent / RAW, sink) if config.stands_in else None
         """The proxy in the place of Aegis' router."""
         self.desired: int | None = config.replicas or None
         self.about: dict[str, Any] = {}

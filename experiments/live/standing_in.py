@@ -15,11 +15,14 @@ from typing import Any
 import psutil
 
 from experiments.data_planes import HOST, Arm, Front, Member
+from experiments.live.listening import EventSink
 from experiments.live.registry import Registry
 from experiments.plan.config import Config
 from experiments.plan.data_planes import arm_of
 from experiments.runner.healing import has_ended, told_by_itself
+from record.schema import ROUTER_ENDED
 from services.processes import ServiceProcess, StartError
+from services.router.events import MAX_TEXT_CHARACTERS
 from services.router.settings import TICK_S, RouterSettings
 
 DATA_PLANE = "data_plane"
@@ -31,19 +34,22 @@ PORTS = range(10_000, 20_000)
 """Of a proxy. Below those that the kernel gives to whoever asks for any, or connects (Linux from 32,768, ip(7); IANA's
 dynamic ones from 49,152): nobody takes one before the proxy has it, or while it is down."""
 UNHEARD = (OSError, TimeoutError)
+LAST_LINES = 3
+"""Of the log of one that has ended by itself, which its event has; the whole is in the run's folder."""
 
 
 class StandIn:
     """The proxy of one run. A new process at every start, at the port of the first; who is behind it is kept."""
 
-    def __init__(self, config: Config, logs: Path, raw: Path) -> None:
-        """`logs` is the run's folder for logs, `raw` that in which its guardian looks."""
+    def __init__(self, config: Config, logs: Path, raw: Path, sink: EventSink) -> None:
+        """`logs` is the run's folder for logs, `raw` that in which its guardian looks; `sink` takes events."""
         router = config.router
         assert router is not None
         self.addresses: dict[str, str] = {}
         self._name = router.data_plane
         self._logs = logs
         self._raw = raw
+        self._sink = sink
         values = {each.name: getattr(router, each.name) for each in dataclasses.fields(RouterSettings)}
         self._router = router
         self._plane: Arm = arm_of(router)
@@ -55,6 +61,8 @@ class StandIn:
         self._process: ServiceProcess | None = None
         self._leader: int | None = None
         """The process id of the last process that was started, which leads the group of all that it starts."""
+        self._is_up = False
+        """Whether it has come up, and nobody has ended it since, or said that it has ended."""
         self._told: tuple[Member, ...] = ()
         """Whom it knows."""
         self._one_by_one = asyncio.Lock()
@@ -98,6 +106,7 @@ class StandIn:
             self._leader = process.pid
             await self._plane.began(process, self._front.behind(self._told))
             await self._listens(process, timeout_s)
+            self._is_up = True
         return self.addresses
 
     async def _listens(self, process: ServiceProcess, timeout_s: float) -> None:
@@ -128,6 +137,8 @@ class StandIn:
         if (process := self._process) is None or self._spawning is None:
             return
         await self._spawning
+        self._notice_end()
+        self._is_up = False
         self._leader = self._leader or process.pid
         try:
             with contextlib.suppress(*UNHEARD):  # it may be hurt, or have too much under way
@@ -154,6 +165,7 @@ class StandIn:
     async def send(self, number: int) -> float:
         """Send all its processes a signal; it takes effect at once."""
         if self.pid is not None:
+            self._is_up = self._is_up and number != signal.SIGKILL
             _signal_all(self.pid, number)
         return 0.0
 
@@ -174,12 +186,22 @@ class StandIn:
             self._registry.fleet.tick(time.monotonic())
             await self._tell()
             if self.pid is None:
+                self._notice_end()
                 self._registry.rest(time.monotonic())
                 continue
             with contextlib.suppress(*UNHEARD):  # it may be hurt, or end; it is asked again
                 told = self._told
                 standings = await self._plane.look(self._front, told)
                 self._registry.see(self._registry.of_now(told, standings), time.monotonic())
+
+    def _notice_end(self) -> None:
+        """Say once that it is gone, where nobody has ended it; that is a finding, and the run goes on."""
+        if not self._is_up or self._process is None or self._process.returncode is None:
+            return
+        self._is_up = False
+        last = " ".join(self._process.tail(LAST_LINES).split())[:MAX_TEXT_CHARACTERS]
+        why = f"{self._name} ended by itself (exit status {self._process.returncode})"
+        self._sink("runner", ROUTER_ENDED, reason=f"{why}: {last}" if last else why)
 
     async def _tell(self) -> None:
         """Tell it who is there, where that has changed; what it does not hear is told again."""

@@ -120,3 +120,11 @@ def test_a_kill_behind_a_proxy_of_ones_own_is_not_said_to_have_stayed_in_rotatio
     run, _, found = in_numbers(write(tmp_path, requests, about=about, events=events, samples=samples(ready=2)))
     assert found["faults_undetected"] is None and found["floor_p50_ms"] == pytest.approx(50)
     assert "rotation" not in verdict(run.manifest, found)
+
+
+def test_a_proxy_that_ended_by_itself_is_a_note_of_a_valid_run(tmp_path):
+    about = manifest(config={"router": {"data_plane": "envoy"}, "replicas": 2})
+    events = [{"t_s": 5.04, "source": "runner", "event": "router_ended", "reason": "envoy ended by itself (exit status -9)"}]
+    _, _, found = in_numbers(write(tmp_path, even_requests(), about=about, events=events, samples=samples(ready=2)))
+    assert found["valid"]
+    assert [text for text in found["warnings"] if text.startswith("envoy ended by itself (exit status -9), at 5.0 s: ")]

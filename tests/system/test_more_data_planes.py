@@ -109,7 +109,7 @@ async def test_nothing_is_left_of_a_proxy_whose_word_cannot_be_used(tmp_path, mo
     config = custom(tmp_path, command=command)
     for name in ("logs", "raw"):
         (tmp_path / name).mkdir()
-    it = StandIn(config, tmp_path / "logs", tmp_path / "raw")
+    it = StandIn(config, tmp_path / "logs", tmp_path / "raw", lambda *_, **__: None)
     try:
         await it.start(AT_MOST_S)
         group = it.pid

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import os
 import signal
 
 import aiohttp
@@ -28,6 +29,8 @@ class Stood:
     session: aiohttp.ClientSession
     server: Server
     ports: dict
+    events: list
+    """What was told of the run: event and details."""
 
     async def says(self, id_, **about):
         """The registry's answer to a word of replica `id_`, which serves from the first one on: status and text."""
@@ -58,11 +61,16 @@ async def stood_in(name, folder, **keys):
     for each in ("logs", "raw"):
         (folder / each).mkdir(parents=True)
     config = configured(**(IN_PLACE | {"router__data_plane": name} | keys))
-    proxy, server = StandIn(config, folder / "logs", folder / "raw"), Server()
+    events, server = [], Server()
+
+    def sink(source, event, monotonic_s=None, **detail):
+        events.append({"source": source, "event": event, **detail})
+
+    proxy = StandIn(config, folder / "logs", folder / "raw", sink)
     connector = aiohttp.TCPConnector(force_close=True)  # each request has a connection of its own
     try:
         async with aiohttp.ClientSession(connector=connector) as session:
-            yield Stood(proxy, session, server, {})
+            yield Stood(proxy, session, server, {}, events)
     finally:
         await proxy.close()
         await server.close()
@@ -143,3 +151,27 @@ async def test_a_proxy_that_is_to_end_takes_nothing_new_and_answers_what_is_unde
         assert await asking == 200
         await ending
         assert it.proxy.pid is None
+
+
+async def test_a_proxy_that_ends_by_itself_is_told_and_one_that_a_fault_or_its_stop_has_ended_is_not(tmp_path):
+    async with stood_in("haproxy", tmp_path) as it:
+
+        async def is_gone():
+            return it.proxy.pid is None
+
+        async def is_told():
+            return bool(it.events)
+
+        await it.proxy.start(AT_MOST_S)
+        await it.proxy.send(signal.SIGKILL)
+        await until(is_gone)
+        for _ in range(2):
+            await it.proxy.stop()
+            await it.proxy.start(AT_MOST_S)
+        assert it.events == []
+        os.kill(it.proxy.pid, signal.SIGKILL)  # as a system without memory does
+        await until(is_told)
+        await it.proxy.stop()
+        [event] = it.events
+        assert (event["source"], event["event"]) == ("runner", "router_ended")
+        assert event["reason"].startswith("haproxy ended by itself (exit status -9)")
