@@ -92,6 +92,8 @@ FAULT_SPARED = "fault_spared"
 """The runner's events."""
 ROUTER_ENDED = "router_ended"
 """Likewise: another proxy in the router's place has ended, and the runner has not ended it."""
+MEMBERS_UNHEARD = "members_unheard"
+"""Likewise: such a one does not hear who is behind it now."""
 OUT_OF_ROTATION = frozenset({"ejected", "draining", "drained", "removed", "expired"})
 """Router events after which a replica gets no new requests."""
 IN_ROTATION = "readmitted"

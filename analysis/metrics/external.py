@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from record.reading import Run
-from record.schema import ROUTER_ENDED
+from record.schema import MEMBERS_UNHEARD, ROUTER_ENDED
 from record.shapes import stands_in, tells_rotation, url_of_external
 
 EVENTS = "detection, ejections, panics and regret"
@@ -49,10 +49,13 @@ def notes_of_stand_in(run: Run) -> Iterator[str]:
     name = stands_in(run.manifest)
     if name is None:
         return
+    meanings = {
+        ROUTER_ENDED: "what was lost with it is its own, and no reason against the run",
+        MEMBERS_UNHEARD: "replicas that came, drained or left then were not known to it in time",
+    }
     for event in run.events:
-        if event["event"] == ROUTER_ENDED:
-            lost = "what was lost with it is its own, and no reason against the run"
-            yield f"{event.get('reason', name)}, at {event['t_s']:.1f} s: {lost}"
+        if event["event"] in meanings:
+            yield f"{event.get('reason', name)}, at {event['t_s']:.1f} s: {meanings[event['event']]}"
     about = run.manifest.get("data_plane")
     called = name
     if about is not None:

@@ -55,6 +55,10 @@ class Nginx:
         self._read = 0
         self._has: str | None = None
         """The configuration that it goes by; None = one that it may not have taken up."""
+        self._loads = ""
+        """The last one that it was told to load."""
+        self._old: list[psutil.Process] = []
+        """Its workers until then."""
         self._out_since: dict[str, float] = {}
         """When an address was last taken out, on the monotonic clock."""
 
@@ -95,19 +99,21 @@ class Nginx:
         """Reload, and wait until the old worker takes nothing more.
 
         Not where it has them already, as of one that leaves and has drained: a reload would forget who has failed.
+        Where it is told again and has begun to reload, it is waited for.
         """
         if process.pid is None:
             raise OSError("nginx does not run")
         text = _as_arm(front.behind(tuple(members)))
         if text == self._has:
             return
-        before = _workers(process.pid)
-        front.written(FILE, text)
-        self._has = None
-        self._out_since.clear()
-        process.signal(signal.SIGHUP)
+        workers = _workers(process.pid)
+        if text != self._loads or set(workers) <= set(self._old):
+            front.written(FILE, text)
+            self._has, self._loads, self._old = None, text, workers
+            self._out_since.clear()
+            process.signal(signal.SIGHUP)
         async with asyncio.timeout(HEARD_WITHIN_S):
-            while any(_takes_requests(worker) for worker in before):  # noqa: ASYNC110 - processes are watched
+            while any(_takes_requests(worker) for worker in self._old):  # noqa: ASYNC110 - processes are watched
                 await asyncio.sleep(LOOK_AGAIN_S)
         self._has = text
 

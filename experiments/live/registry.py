@@ -27,8 +27,11 @@ CHECKED = "health_check"
 class Registry:
     """Those of one run."""
 
-    def __init__(self, changed: Callable[[], Awaitable[None]], proxy: str) -> None:
-        """`changed` is awaited when somebody has said something new; `proxy` is its name, for the events."""
+    def __init__(self, changed: Callable[[], Awaitable[bool]], proxy: str) -> None:
+        """`changed` is awaited when somebody has said something new, and says whether the proxy has heard it.
+
+        `proxy` is its name, for the events.
+        """
         self._changed = changed
         self._proxy = proxy
         self._cause = CHECKED
@@ -118,11 +121,15 @@ class Registry:
 
     @web.middleware
     async def _after(self, request: web.Request, handler: Any) -> web.StreamResponse:  # noqa: ANN401
-        """Who drains is answered when the proxy knows it, and sends nothing more."""
+        """Who drains is answered when the proxy knows it and sends nothing more; 503 where it has not heard it."""
         response: web.StreamResponse = await handler(request)
-        if request.method in ("PUT", "DELETE"):
-            await self._changed()
-        return response
+        if request.method not in ("PUT", "DELETE") or await self._changed():
+            return response
+        replica = self.fleet.replicas.get(request.match_info.get("id", ""))
+        if response.status >= 300 or replica is None or not replica.draining:
+            return response
+        error = f"{self._proxy} has not heard yet that {replica.id} drains"
+        return web.json_response({"error": error}, status=503)
 
     async def _stats(self, _: web.Request) -> web.Response:
         """What of the router's `/stats` is known; requests are attempts, and nobody knows how long they took."""

@@ -20,7 +20,7 @@ from experiments.live.registry import Registry
 from experiments.plan.config import Config
 from experiments.plan.data_planes import arm_of
 from experiments.runner.healing import has_ended, told_by_itself
-from record.schema import ROUTER_ENDED
+from record.schema import MEMBERS_UNHEARD, ROUTER_ENDED
 from services.processes import ServiceProcess, StartError
 from services.router.events import MAX_TEXT_CHARACTERS
 from services.router.settings import TICK_S, RouterSettings
@@ -34,6 +34,8 @@ PORTS = range(10_000, 20_000)
 """Of a proxy. Below those that the kernel gives to whoever asks for any, or connects (Linux from 32,768, ip(7); IANA's
 dynamic ones from 49,152): nobody takes one before the proxy has it, or while it is down."""
 UNHEARD = (OSError, TimeoutError)
+UNHEARD_S = 1.0
+"""After which it is told that a change is not heard; it takes a few milliseconds, and a tenth of a second of nginx."""
 LAST_LINES = 3
 """Of the log of one that has ended by itself, which its event has; the whole is in the run's folder."""
 
@@ -65,6 +67,10 @@ class StandIn:
         """Whether it has come up, and nobody has ended it since, or said that it has ended."""
         self._told: tuple[Member, ...] = ()
         """Whom it knows."""
+        self._unheard_since: float | None = None
+        """When it was first told in vain who is there, on the monotonic clock; None = it has heard."""
+        self._has_said_so = False
+        """Whether an event has said that."""
         self._one_by_one = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
         self._spawning: asyncio.Task[None] | None = None
@@ -203,15 +209,33 @@ class StandIn:
         why = f"{self._name} ended by itself (exit status {self._process.returncode})"
         self._sink("runner", ROUTER_ENDED, reason=f"{why}: {last}" if last else why)
 
-    async def _tell(self) -> None:
-        """Tell it who is there, where that has changed; what it does not hear is told again."""
+    async def _tell(self) -> bool:
+        """Tell it who is there, where that has changed; what it does not hear is told again.
+
+        Returns:
+            Whether it has heard it; one that does not run sends nobody anything.
+        """
         async with self._one_by_one:
-            members = self._registry.members
-            if members == self._told or self._process is None or self._process.pid is None:
-                return
-            with contextlib.suppress(*UNHEARD):
-                await self._plane.change(self._process, self._front, members)
+            members, began = self._registry.members, time.monotonic()
+            if members != self._told and self._process is not None and self._process.pid is not None:
+                try:
+                    await self._plane.change(self._process, self._front, members)
+                except UNHEARD as error:
+                    self._not_heard(began, error)
+                    return False
                 self._told = members
+            self._unheard_since = None
+            return True
+
+    def _not_heard(self, began: float, error: BaseException) -> None:
+        """Say it once, where it goes on for a second; `began` is when it was told this time."""
+        if self._unheard_since is None:
+            self._unheard_since = began
+            self._has_said_so = False
+        if not self._has_said_so and time.monotonic() - self._unheard_since >= UNHEARD_S:
+            self._has_said_so = True
+            why = " ".join(str(error).split()) or type(error).__name__
+            self._sink("runner", MEMBERS_UNHEARD, reason=f"{self._name} does not hear who is behind it ({why})")
 
 
 def _signal_all(leader: int, number: int) -> None:

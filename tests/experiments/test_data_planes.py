@@ -148,7 +148,7 @@ def test_who_counts_failures_in_a_span_of_time_has_its_own_defaults_and_what_is_
 
 def registry():
     async def changed():
-        pass
+        return True
 
     return Registry(changed, "envoy")
 

@@ -175,3 +175,32 @@ async def test_a_proxy_that_ends_by_itself_is_told_and_one_that_a_fault_or_its_s
         [event] = it.events
         assert (event["source"], event["event"]) == ("runner", "router_ended")
         assert event["reason"].startswith("haproxy ended by itself (exit status -9)")
+
+
+async def test_a_drain_that_the_proxy_does_not_hear_is_answered_503_and_told_until_it_has_heard(tmp_path):
+    async with stood_in("nginx", tmp_path) as it:
+        await it.proxy.start(AT_MOST_S)
+        for id_ in ("r1", "r2"):
+            assert (await it.says(id_))[0] == 201
+        await until(it.answers)
+        configuration = tmp_path / "logs" / "data_plane" / "nginx.conf"
+        configuration.unlink()
+        configuration.mkdir()  # it cannot be written, as where a disk is full
+        status, text = await it.says("r1", state="draining")
+        assert status == 503 and "nginx has not heard yet that r1 drains" in text
+        assert (await it.says("r2"))[0] == 200, "who stays is told nothing of it"
+
+        async def is_told():
+            return bool(it.events)
+
+        async def is_heard():
+            return (await it.says("r1", state="draining"))[0] == 200
+
+        await until(is_told)
+        [event] = it.events
+        assert event["event"] == "members_unheard" and event["reason"].startswith("nginx does not hear who is behind it (")
+        configuration.rmdir()
+        await until(is_heard)
+        it.server.asked.clear()
+        assert [await it.ask() for _ in range(6)] == [200] * 6
+        assert it.server.asked[it.ports["r1"]] == 0 and len(it.events) == 1
