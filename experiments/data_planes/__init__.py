@@ -17,6 +17,7 @@ router's place (`router.data_plane=mine`, an *arm*; `experiments.live.standing_i
     lacks                  keys that turn on what it has not, as `hedging.enabled`: a run that sets one is refused
     tells                  whether `look` sees ejections; where not, nobody knows when a fault was noticed
     counts                 whether `look` counts requests by replica, by which a scaler goes
+    least                  the oldest version that takes its configuration, and what of it others do not; empty = any
     version()              what the program calls itself
     otherwise(front)       what it does otherwise than the router, a sentence each, for the manifest
     change(process, front, members)   makes `members` those that it balances among: a file, its own interface, a reload
@@ -49,7 +50,7 @@ OURS = "aegis"
 """The one that runs take where none is named: Aegis' own router."""
 NOWHERE = Upstream("nobody", HOST, 1)
 """Stands where a configuration wants a replica and there is none yet; it is never asked."""
-OF_ARMS = ("algorithms", "lacks", "tells", "counts", "version", "otherwise", "change", "look", "end")
+OF_ARMS = ("algorithms", "lacks", "tells", "counts", "least", "version", "otherwise", "change", "look", "end")
 """What a class must have for a run to take it."""
 SAYS_WITHIN_S = 10.0
 """Longest wait for a program to say its version."""
@@ -177,6 +178,7 @@ class Arm(DataPlane, Protocol):
     lacks: ClassVar[tuple[str, ...]]
     tells: ClassVar[bool]
     counts: ClassVar[bool]
+    least: ClassVar[tuple[str, str]]
 
     def version(self) -> str:
         """What its program calls itself, in a line; empty where it does not say."""

@@ -38,6 +38,7 @@ class Caddy:
     )  # fmt: skip
     tells: ClassVar[bool] = True
     counts: ClassVar[bool] = False
+    least: ClassVar[tuple[str, str]] = ("2.8", "health_fails")  # caddy #6154
 
     def __init__(self) -> None:
         """Nothing of its events has been read, and it has no configuration."""

@@ -42,6 +42,7 @@ class Custom:
     lacks: ClassVar[tuple[str, ...]] = ()
     tells: ClassVar[bool] = False
     counts: ClassVar[bool] = False
+    least: ClassVar[tuple[str, str]] = ("", "")
     package: ClassVar[str] = "the program that router.command names"
 
     def __init__(self, *, command: str, template: str, version_command: str = "", replica_port: int) -> None:

@@ -49,6 +49,7 @@ class Envoy:
     lacks: ClassVar[tuple[str, ...]] = ("hedging.enabled", "timeouts.adaptive_factor", "timeouts.told")
     tells: ClassVar[bool] = True
     counts: ClassVar[bool] = True
+    least: ClassVar[tuple[str, str]] = ("1.31", "always_eject_one_host")  # its changelogs/1.31.0.yaml
 
     def program(self) -> str | None:
         """Of ENVOY, the Python environment, or the path."""

@@ -43,6 +43,7 @@ class Haproxy:
     )  # fmt: skip
     tells: ClassVar[bool] = True
     counts: ClassVar[bool] = True
+    least: ClassVar[tuple[str, str]] = ("2.5", "set-var-fmt")  # its CHANGELOG, 2.5-dev
 
     def program(self) -> str | None:
         """Of HAPROXY, the Python environment, the path, or /usr/sbin."""

@@ -49,6 +49,7 @@ class Nginx:
     )  # fmt: skip
     tells: ClassVar[bool] = True
     counts: ClassVar[bool] = False
+    least: ClassVar[tuple[str, str]] = ("1.19.5", "-e")  # https://nginx.org/en/docs/switches.html
 
     def __init__(self) -> None:
         """Nothing of its log has been read, and it has no configuration."""

@@ -44,6 +44,7 @@ class Traefik:
     )  # fmt: skip
     tells: ClassVar[bool] = True
     counts: ClassVar[bool] = False
+    least: ClassVar[tuple[str, str]] = ("3.7", "retry by status")  # traefik #12667
 
     def program(self) -> str | None:
         """Of TRAEFIK, the Python environment, or the path."""

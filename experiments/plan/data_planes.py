@@ -1,5 +1,6 @@
 """Another proxy in the router's place: what `router.data_plane` and what goes with it may be."""
 
+import re
 from collections.abc import Collection
 from operator import attrgetter
 from typing import Any
@@ -134,12 +135,25 @@ def refuse_policy(config: Config, typed: Collection[str]) -> None:
 
 
 def check_installed(config: Config) -> None:
-    """That its program is there.
+    """That its program is there, and takes its configuration.
 
     Raises:
-        ConfigError: it is not; names the package.
+        ConfigError: it is not, and names the package; or it is too old, and names the version.
     """
     assert config.router is not None
     plane = arm_of(config.router)
     if plane.program() is None:
         raise ConfigError(f"router.data_plane={plane.name}: is not installed; install {plane.package}")
+    least, why = plane.least
+    if not least:
+        return
+    version = plane.version().partition(" ")[0]
+    if (numbers := _numbers(version)) and numbers < _numbers(least):
+        key = f"router.data_plane={plane.name}"
+        raise ConfigError(f"{key}: {plane.name} {version} is too old: {least} at least (its {why})")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Those that it begins with; empty = it begins with none."""
+    found = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(map(int, found[0].split("."))) if found else ()

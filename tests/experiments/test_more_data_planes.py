@@ -131,3 +131,36 @@ def test_two_builds_of_one_program_are_two_arms(tmp_path):
 def test_the_first_line_of_a_version_is_told():
     assert said(["printf", "Proxy  1.2\\nbuilt with much\\n"], lines=1) == "Proxy 1.2"
     assert said(["printf", "Proxy 1.2\\nbuilt\\n"]) == "Proxy 1.2 built"
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "says", "least", "why"),
+    [
+        ("nginx", "NGINX_PROGRAM", "nginx version: nginx/{}", ("1.18.0", "1.19.5"), "its -e"),
+        ("haproxy", "HAPROXY", "HAProxy version {}-0ubuntu0.22.04.3 2023/12/04 - https://haproxy.org/", ("2.4.22", "2.5"), "its set-var-fmt"),
+        ("envoy", "ENVOY", "envoy  version: 0123456789abcdef/{}/Clean/RELEASE/BoringSSL", ("1.30.9", "1.31"), "its always_eject_one_host"),
+        ("traefik", "TRAEFIK", "Version:      {}\nCodename:     x", ("3.6.12", "3.7"), "its retry by status"),
+        ("caddy", "CADDY", "v{} h1:x", ("2.7.6", "2.8"), "its health_fails"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_version_that_does_not_take_the_configuration_is_one_line_with_the_one_that_does(
+    tmp_path, monkeypatch, name, variable, says, least, why
+):
+    program = tmp_path / "proxy"
+    monkeypatch.setenv(variable, str(program))
+    config = configured(**(IN_PLACE | {"router__data_plane": name}))
+    old, new = least
+
+    def installed(version):
+        program.write_text(f"#!/bin/sh\ncat <<'END'\n{says.format(version)}\nEND\n", encoding="utf-8")
+        program.chmod(0o755)
+
+    installed(old)
+    with pytest.raises(ConfigError) as caught:
+        check_installed(config)
+    said = str(caught.value)
+    assert f"{name} {old}" in said and said.endswith(f" is too old: {new} at least ({why})") and "\n" not in said
+    for version in (new, f"{new}.1", "unknown"):
+        installed(version)
+        check_installed(config)
