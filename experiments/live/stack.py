@@ -119,6 +119,8 @@ class Stack:
         if self.router is not None:
             timeout_s = self.config.engine.startup_timeout_s
             await until_ready(self.sample, self.config.replicas, timeout_s, self._logs)
+            if self._stand_in is not None:
+                await self._stand_in.passes_on(timeout_s)
         self.about |= await self._launcher.settle()
         if self._stand_in is not None:
             self.about[DATA_PLANE] = await asyncio.to_thread(self._stand_in.about)  # leases are kept meanwhile

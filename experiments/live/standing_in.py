@@ -12,11 +12,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import psutil
 
 from experiments.data_planes import HOST, Arm, Front, Member
 from experiments.live.listening import EventSink
 from experiments.live.registry import Registry
+from experiments.load.asking import PATH
 from experiments.plan.config import Config
 from experiments.plan.data_planes import arm_of
 from experiments.runner.healing import has_ended, told_by_itself
@@ -36,6 +38,8 @@ dynamic ones from 49,152): nobody takes one before the proxy has it, or while it
 UNHEARD = (OSError, TimeoutError)
 UNHEARD_S = 1.0
 """After which it is told that a change is not heard; it takes a few milliseconds, and a tenth of a second of nginx."""
+PREFLIGHT = {"X-Request-Id": "preflight", "X-Aegis-Demand-Ms": "0"}
+"""Headers of a request that is none of the schedule, and no work."""
 LAST_LINES = 3
 """Of the log of one that has ended by itself, which its event has; the whole is in the run's folder."""
 
@@ -127,6 +131,30 @@ class StandIn:
                 return
         did = f"was not ready within {timeout_s:g} s" if process.pid else f"ended (exit status {process.returncode})"
         raise StartError(f"{self._name} {did}\n{process.tail()}")
+
+    async def passes_on(self, timeout_s: float) -> None:
+        """Wait until a request comes through it, where it does not say whom it sends any to.
+
+        Raises:
+            StartError: none does within `timeout_s`.
+        """
+        if self._plane.tells:
+            return
+        deadline = time.monotonic() + timeout_s
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_s)) as session:
+            while True:
+                try:
+                    async with session.get(self.addresses["url"] + PATH, headers=PREFLIGHT) as answer:
+                        if answer.status == 200:
+                            return
+                        came = f"is answered {answer.status}"
+                except (aiohttp.ClientError, TimeoutError) as error:
+                    came = f"is not answered ({str(error) or type(error).__name__})"
+                if time.monotonic() > deadline:
+                    tail = "" if self._process is None else self._process.tail()
+                    why = f"GET {PATH} {came}"
+                    raise StartError(f"{self._name} passes nothing on within {timeout_s:g} s: {why}\n{tail}")
+                await asyncio.sleep(AGAIN_S)
 
     def about(self) -> dict[str, Any]:
         """What the manifest is to say of it."""

@@ -13,9 +13,10 @@ from experiments.data_planes import HOST
 from experiments.live.standing_in import StandIn
 from tests.experiments.test_data_planes import IN_PLACE
 from tests.experiments.test_external import configured
-from tests.ports import free_port
+from tests.ports import free_port, free_row
 from tests.running import AT_MOST_S
 from tests.system.test_data_planes import Server, needed, until
+from tests.system.test_more_data_planes import FRONTENDS, haproxy
 
 ARMS = ("envoy", "haproxy", "nginx", "traefik", "caddy")
 PATIENT = {"router__timeouts__attempt_s": 2 * AT_MOST_S, "router__timeouts__overall_s": 2 * AT_MOST_S}
@@ -57,7 +58,8 @@ class Stood:
 @contextlib.asynccontextmanager
 async def stood_in(name, folder, **keys):
     """The stand-in of a run, which is not started yet; nothing is left of it."""
-    needed(name)
+    if name != "custom":
+        needed(name)
     for each in ("logs", "raw"):
         (folder / each).mkdir(parents=True)
     config = configured(**(IN_PLACE | {"router__data_plane": name} | keys))
@@ -204,3 +206,24 @@ async def test_a_drain_that_the_proxy_does_not_hear_is_answered_503_and_told_unt
         it.server.asked.clear()
         assert [await it.ask() for _ in range(6)] == [200] * 6
         assert it.server.asked[it.ports["r1"]] == 0 and len(it.events) == 1
+
+
+async def test_a_program_that_says_nothing_of_its_replicas_is_waited_for_until_a_request_comes_through_it(tmp_path):
+    path, port = tmp_path / "haproxy.cfg.j2", free_row(1)
+    often = "check inter 50ms fall 1 rise 3"
+    path.write_text(FRONTENDS.replace("check inter {{ health.interval_s | ms }}ms", often), encoding="utf-8")
+    keys = {"command": f"{haproxy()} -db -f {{config}}", "template": str(path), "replica_port": port}
+    own = {f"router__{key}": value for key, value in keys.items()}
+    async with stood_in("custom", tmp_path / "run", replicas=1, **own) as it:
+
+        async def is_in_vain():
+            return await it.ask() == 503
+
+        await it.proxy.start(AT_MOST_S)
+        await until(is_in_vain)
+        waiting = asyncio.create_task(it.proxy.passes_on(AT_MOST_S))
+        await until(is_in_vain)
+        assert not waiting.done()
+        await it.server.serve(port)
+        await waiting
+        assert await it.ask() == 200
