@@ -222,3 +222,37 @@ async def test_whom_caddys_checks_keep_out_is_out_after_a_change_as_well(tmp_pat
             return not await is_out()
 
         await it.until(is_back)
+
+
+async def test_whom_traefik_had_out_is_in_after_a_change_also_where_nobody_is_checked(tmp_path):
+    """All are up in a new configuration, and the timer of the old one, which would set its gauge back, has ended with it
+    (healthcheck.go, `PassiveServiceHealthChecker`)."""
+    settings = {
+        "health": {"enabled": False}, "retry": {"max_attempts": 1},
+        "ejection": {"consecutive_failures": 1, "base_s": 600.0, "max_s": 600.0},
+    }  # fmt: skip
+    async with standing("traefik", tmp_path, 3, algorithm="wrr", **settings) as it:
+        await it.plane.began(it.process, it.front)
+        await it.up(0, 1, 2)
+        first, second, third = it.members
+
+        async def is_out():
+            await it.ask()
+            return not (await it.looked())["r1"]
+
+        async def is_asked():
+            await it.ask()
+            return it.server.asked[it.ports[0]] > 0
+
+        await it.until(it.answers)
+        it.server.says[it.ports[0]] = 500
+        await it.until(is_out)
+        it.server.says[it.ports[0]] = 200
+        await it.plane.change(it.process, it.front, (first, second, dataclasses.replace(third, draining=True)))
+        assert await it.looked() == {"r1": True, "r2": True, "r3": True}
+        it.server.asked.clear()
+        await it.until(is_asked)
+        it.server.says[it.ports[0]] = 500
+        await it.until(is_out)
+        await it.plane.change(it.process, it.front, (first, second))
+        assert await is_out(), "who leaves after it has drained changes nothing"
