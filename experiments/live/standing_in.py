@@ -96,7 +96,7 @@ class StandIn:
         """Start it; returns its addresses when it takes connections, before anybody needs to be behind it.
 
         Raises:
-            StartError: it is not installed, or does not come up.
+            StartError: it is not installed, does not come up, or somebody else listens at its port.
         """
         if self._watching is None:
             self._front.folder.mkdir()
@@ -104,6 +104,7 @@ class StandIn:
             self.addresses = {"url": f"http://{HOST}:{self._front.port}", "admin": admin}
             self._watching = asyncio.create_task(self._watch())
         async with self._one_by_one:
+            await self._nobody_listens(timeout_s)
             self._plane = arm_of(self._router)
             self._told = tuple(each for each in self._registry.members if not each.draining)
             command = self._plane.command(self._front.behind(self._told))
@@ -118,6 +119,15 @@ class StandIn:
             await self._listens(process, timeout_s)
             self._is_up = True
         return self.addresses
+
+    async def _nobody_listens(self, timeout_s: float) -> None:
+        """Who listens there before it is started would be taken for it; one that was killed is gone a little later."""
+        deadline = time.monotonic() + timeout_s
+        ports = [port for port in (self._front.port, self._front.admin) if port is not None]
+        while taken := [port for port in ports if not _is_free(port)]:
+            if time.monotonic() > deadline:
+                raise StartError(f"{self._name}: another process has taken port {taken[0]}; start the run again")
+            await asyncio.sleep(AGAIN_S)
 
     async def _listens(self, process: ServiceProcess, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s

@@ -5,12 +5,14 @@ import contextlib
 import dataclasses
 import os
 import signal
+import socket
 
 import aiohttp
 import pytest
 
 from experiments.data_planes import HOST
 from experiments.live.standing_in import StandIn
+from services.processes import StartError
 from tests.experiments.test_data_planes import IN_PLACE
 from tests.experiments.test_external import configured
 from tests.ports import free_port, free_row
@@ -227,3 +229,14 @@ async def test_a_program_that_says_nothing_of_its_replicas_is_waited_for_until_a
         await it.server.serve(port)
         await waiting
         assert await it.ask() == 200
+
+
+async def test_who_has_taken_the_port_of_a_proxy_is_not_taken_for_it(tmp_path):
+    async with stood_in("haproxy", tmp_path) as it:
+        port = it.proxy._front.port
+        with socket.create_server((HOST, port)):
+            with pytest.raises(StartError) as caught:
+                await it.proxy.start(0.1)
+        assert str(caught.value) == f"haproxy: another process has taken port {port}; start the run again"
+        await it.proxy.start(AT_MOST_S)
+        assert it.proxy.pid is not None
