@@ -195,7 +195,8 @@ def check_asked(
         ComparisonError: it was not; names the first key.
     """
     own = tuple(text.lstrip("+~").partition("=")[0] for arm in arms for text in arm.typed)
-    for key, value, other in _differing(*({k: each[k] for k in ASKED if k in each} for each in (then, now))):
+    both = [{section: each[section] for section in ASKED if section in each} for each in (then, now)]
+    for key, value, other in _differing(both[0], both[1]):
         if not any(key == each or key.startswith(f"{each}.") for each in own):
             raise ComparisonError(f"{cell[0]}: {key} was {value} then and is {other} now, which must be the same")
 

@@ -22,8 +22,6 @@ from experiments.exporting import joined
 from experiments.exporting.nginx import ALGORITHMS, fail_timeout_s
 from services.processes import ServiceProcess
 
-VARIABLE = "NGINX_PROGRAM"
-"""Not NGINX, in which nginx itself hands on its sockets."""
 FILE = "nginx.conf"
 LOG = "error.log"
 PLACES = [f"{name}_temp_path {name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")]

@@ -7,6 +7,7 @@ from analysis.metrics.measured import in_numbers
 from analysis.metrics.verdict import verdict
 from analysis.pages.run_page import draw
 from record.metrics import value_of
+from record.shapes import Event
 from tests.analysis.synthetic import even_requests, healed, injected, manifest, sample, write
 
 URL = "http://127.0.0.1:8000"
@@ -125,7 +126,7 @@ def test_a_kill_behind_a_proxy_of_ones_own_is_not_said_to_have_stayed_in_rotatio
 def test_a_proxy_that_ended_by_itself_or_heard_nothing_is_a_note_of_a_valid_run(tmp_path):
     about = manifest(config={"router": {"data_plane": "envoy"}, "replicas": 2})
     told = [("members_unheard", 3.0, "envoy does not hear who is behind it (x)"), ("router_ended", 5.04, "envoy ended by itself (y)")]
-    events = [{"t_s": at, "source": "runner", "event": event, "reason": reason} for event, at, reason in told]
+    events: list[Event] = [{"t_s": at, "source": "runner", "event": event, "reason": reason} for event, at, reason in told]
     _, _, found = in_numbers(write(tmp_path, even_requests(), about=about, events=events, samples=samples(ready=2)))
     assert found["valid"]
     unheard, ended, *_ = [text for text in found["warnings"] if text.startswith("envoy ")]

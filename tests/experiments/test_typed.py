@@ -1,5 +1,6 @@
 """What was typed for a pack is kept so that it can be typed again: all of it, with what it took from the environment."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -28,14 +29,14 @@ def test_a_pack_that_is_gone_on_with_by_another_command_keeps_both_in_their_orde
     begun = replace(protocol("ab", groups=4), command=(*COMMAND, "--aa", "4"))
     more = replace(protocol("ab", seeds=20), command=(*COMMAND, "--seeds", "20"))
     begun.write(tmp_path)
-    assert evidence._gone_on_with(tmp_path, begun).earlier == (), "the same once more"
-    both = evidence._gone_on_with(tmp_path, more)
+    assert evidence._gone_on_with(tmp_path, begun, None).earlier == (), "the same once more"
+    both = evidence._gone_on_with(tmp_path, more, None)
     assert both.same_groups == 4 and both.earlier == (begun.command,) and both.command == more.command
     both.write(tmp_path)
     assert read_protocol(tmp_path) == both
-    assert evidence._gone_on_with(tmp_path, more).earlier == (begun.command,)
+    assert evidence._gone_on_with(tmp_path, more, None).earlier == (begun.command,)
     most = replace(more, command=(*COMMAND, "--seeds", "20", "--tries", "9"))
-    assert evidence._gone_on_with(tmp_path, most).earlier == (begun.command, more.command)
+    assert evidence._gone_on_with(tmp_path, most, None).earlier == (begun.command, more.command)
 
 
 def test_a_program_that_the_environment_names_is_named_before_the_command(monkeypatch):
@@ -56,16 +57,20 @@ def test_a_shell_takes_a_program_whose_path_has_a_blank():
     assert done.stdout == "/opt/a b/envoy"
 
 
-def test_plugins_outside_the_tree_are_named_by_their_folder(tmp_path, monkeypatch):
+PLANNED = """
+from experiments.trials import arms, planning, suites, typed
+first = planning.planned(planning.Asked(suites.scenarios_of("hang"), arms.parse_arms(["policy={policy}"]), ("engine=sim",), 14))
+print(*typed.with_variables(("python",), first))
+"""
+
+
+@pytest.mark.parametrize("policy", ["mine", "random"])
+def test_plugins_outside_the_tree_are_named_by_their_folder_where_an_arm_takes_one(tmp_path, policy):
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "mine.py").write_text(LAST.format(name="mine"))
-    monkeypatch.setenv("AEGIS_PLUGINS", str(tmp_path))
-    first = planned(Asked(scenarios_of("hang"), parse_arms(["policy=random"]), ("engine=sim",), 14))
-    assert with_variables(COMMAND, first) == COMMAND, "none is asked for"
-    job = first.jobs["hang", "random"]
-    config = replace(job.config, policy={"name": "mine"})
-    mine = replace(first, jobs={("hang", "mine"): replace(job, plan=replace(job.plan, config=config))})
-    assert with_variables(COMMAND, mine) == ("env", f"AEGIS_PLUGINS={tmp_path}", *COMMAND)
+    code, environment = PLANNED.format(policy=policy), os.environ | {"AEGIS_PLUGINS": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == (f"env AEGIS_PLUGINS={tmp_path} python" if policy == "mine" else "python")
 
 
 def test_what_tuning_bought_at_p99_has_no_shares_of_late_requests_in_it():
