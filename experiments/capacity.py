@@ -34,7 +34,7 @@ from experiments.probing.settings import IDLE_SHARE, Asked, Fleets, keys_in_word
 from experiments.probing.written import Point, by_formula, draw, notes, objective_of, saturated_rps, table, write
 from experiments.runner.exit_status import ExitStatus
 from experiments.runner.reader import outlive_the_reader
-from experiments.runner.supervision import Interrupted, say
+from experiments.runner.supervision import Interrupted, say, status_of
 from services.door.access import TokenError, admin_token
 
 PLACE = Path("results") / "capacity"
@@ -182,7 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
         return error.status
     except (Interrupted, KeyboardInterrupt) as error:
         say("interrupted; the probes are kept: the same command goes on")
-        return 128 + int(error.args[0]) if isinstance(error, Interrupted) else ExitStatus.INTERRUPTED
+        return status_of(error)
     except OSError as error:
         say(f"failed: {error}")
         return ExitStatus.FAILED

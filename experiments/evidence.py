@@ -29,7 +29,7 @@ from experiments.plan.config import ConfigError
 from experiments.plan.errors import one_line
 from experiments.runner.exit_status import ExitStatus
 from experiments.runner.reader import outlive_the_reader
-from experiments.runner.supervision import Interrupted, ended_by_signals, say
+from experiments.runner.supervision import Interrupted, ended_by_signals, say, status_of
 from experiments.sweep.at_once import LostError
 from experiments.trials.arms import parse_arms
 from experiments.trials.grids import read_grids
@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"interrupted; what is measured is kept in {pack}. To go on, the same command:\n  {shlex.join(typed)}")
         if (pack / PROTOCOL).exists():
             say(f"What there is so far, drawn: python -m analysis.leaderboard {shlex.quote(str(pack))}")
-        return 128 + int(error.args[0]) if isinstance(error, Interrupted) else ExitStatus.INTERRUPTED
+        return status_of(error)
     except (OSError, LostError) as error:
         say(f"failed: {error}")
         return ExitStatus.FAILED

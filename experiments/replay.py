@@ -17,7 +17,7 @@ from rich.table import Table
 from analysis.expectations.grammar import parse_all
 from experiments.plan.original import COMMANDS, Original, ReplayError, read_original, refused
 from experiments.runner.exit_status import ExitStatus
-from experiments.runner.supervision import Interrupted, say, supervise
+from experiments.runner.supervision import Interrupted, say, status_of, supervise
 from record.files import read_manifest, write_json
 from record.metrics import Metrics
 from record.provenance import differences, provenance
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
             statuses.append(_run_again(original, output, number))
         status = _judge(original, old, output, statuses, environment)
     except (Interrupted, KeyboardInterrupt) as error:
-        status = 128 + int(error.args[0]) if isinstance(error, Interrupted) else 130
+        status = status_of(error)
         print(f"interrupted after {len(statuses)} of {chosen.repeats} repeats, no verdict; kept: {output}")
     from experiments.tracking.companion import finish_sweep
 

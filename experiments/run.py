@@ -35,7 +35,7 @@ from experiments.plan.original import COMMANDS
 from experiments.plan.resolve import resolve
 from experiments.runner.exit_status import ExitStatus
 from experiments.runner.reader import outlive_the_reader
-from experiments.runner.supervision import Interrupted, say, supervise
+from experiments.runner.supervision import Interrupted, ended_by_signals, say, status_of, supervise
 from experiments.sweep import jobs, optuna, sweeper
 from experiments.sweep.ending import end_interrupted, end_without_result
 from experiments.sweep.jobs import place, spread
@@ -138,11 +138,12 @@ def main() -> int:
 
             show(arguments)
             return ExitStatus.COMPLETE
-        for number, command_line in enumerate(shown(arguments) if asks_hydra else [arguments]):
-            if number:
-                print("---")  # YAML's sign between documents
-            sys.argv[1:] = command_line  # Hydra reads it there
-            job()
+        with ended_by_signals():
+            for number, command_line in enumerate(shown(arguments) if asks_hydra else [arguments]):
+                if number:
+                    print("---")  # YAML's sign between documents
+                sys.argv[1:] = command_line  # Hydra reads it there
+                job()
     except WrongError as error:
         say(str(error))
         return ExitStatus.WRONG
@@ -150,7 +151,7 @@ def main() -> int:
         say(one_line(error))
         return ExitStatus.WRONG
     except (Interrupted, KeyboardInterrupt) as error:
-        status = 128 + int(error.args[0]) if isinstance(error, Interrupted) else ExitStatus.INTERRUPTED
+        status = status_of(error)
         end_interrupted(status)
         return status
     except Exception as error:

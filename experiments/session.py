@@ -1,6 +1,7 @@
 """One run from its folder to its verdict: claim, schedule, measure, record, analyse, track, print."""
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ from experiments.runner.guarding import Guardian, guard, guard_simulated
 from experiments.runner.progress import Progress
 from experiments.tracking.companion import Companion
 from record import schema
-from record.files import FolderError, one_line, write_text
+from record.files import FolderError, one_line, read_metrics, write_text
 from record.metrics import Metrics
 from record.place import Claim, claim, reserve_space
 from record.provenance import now_iso, provenance, provenance_of_process
@@ -312,6 +313,8 @@ class Session:
             return summarise(self.folder, draws=self._draws, tables=self._recorder.tables)
         except (FolderError, OSError, ValueError) as error:
             self._warn(f"no summary: {error}")
+            with contextlib.suppress(FolderError):  # a picture that fails costs no verdict
+                return read_metrics(self.folder) or None
             return None
 
     def _print(self, metrics: Metrics) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from record.files import FolderError, create
-from record.schema import COMPOSED, CONTRACT_FILES, LOGS, MANIFEST, RAW, UI
+from record.schema import COMPOSED, CONTRACT_FILES, LOGS, MANIFEST, RAW, REQUESTS, SCHEDULE, TIMELINE, UI
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -20,6 +20,8 @@ PATIENCE_S = 0.5
 """Longest wait for a folder: who only looks whether a run has it has it himself for a moment."""
 CLEARING_S = 15.0
 """Longest wait for the folder of a run that was killed: its guardian has it until it is closed."""
+UNMISTAKABLE = (LOCK, SCHEDULE, REQUESTS, TIMELINE)
+"""Nobody but a run of Aegis leaves a file that is called so."""
 SPACE = ".space"
 """Holds the room that a run's results will need."""
 BYTES_PER_REQUEST = 250
@@ -88,12 +90,15 @@ def claim(folder: Path, *, may_rename: bool) -> Claim:
         may_rename: take `folder-2`, `folder-3`, ... where another run has the name, one that is complete included.
 
     Raises:
-        FolderError: it cannot be written, or belongs to a run that is still going on.
+        FolderError: it cannot be written, belongs to a run that is still going on, or holds what is of no run.
     """
     for number in range(1, 1000):
         candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
         try:
             candidate.mkdir(parents=True, exist_ok=True)
+            if (foreign := _foreign(candidate)) is not None:
+                raise FolderError(f"{candidate}: {foreign} there is of no run, which would take its place; "
+                                  "set hydra.run.dir")  # fmt: skip
             claimed = hold(candidate)
             if claimed is None and not may_rename and _is_dead(candidate):
                 claimed = hold(candidate, CLEARING_S)
@@ -113,6 +118,21 @@ def claim(folder: Path, *, may_rename: bool) -> Claim:
         _empty(candidate)
         return claimed
     raise FolderError(f"{folder}: a thousand runs of that name; set hydra.run.dir")
+
+
+def _foreign(folder: Path) -> str | None:
+    """The name of what a run would take away there, though no run has left it; None = there is nothing of that kind.
+
+    A run that was killed before it had a manifest has left its claim, or its schedule; one whose outputs DVC has taken
+    away has a timeline, or the configuration that it was composed of.
+    """
+    if any((folder / name).exists() for name in UNMISTAKABLE) or "exit_reason" in _told(folder):
+        return None
+    with contextlib.suppress(OSError, UnicodeError):
+        if "\nworkload:\n" in (folder / COMPOSED / "config.yaml").read_text(encoding="utf-8"):
+            return None
+    there = (name for name in (*CONTRACT_FILES, RAW, LOGS, UI) if os.path.lexists(folder / name))
+    return next(there, None)
 
 
 def _empty(folder: Path) -> None:

@@ -74,7 +74,7 @@ class ServiceProcess:
 
     async def _read(self) -> None:
         assert self._process is not None and self._process.stdout is not None and self._first_line is not None
-        with self.log.open("ab") as log:
+        with self.log.open("ab", buffering=0) as log:
             async for raw in self._process.stdout:
                 line = raw.decode(errors="replace").rstrip()
                 if not self._first_line.done():
@@ -82,8 +82,8 @@ class ServiceProcess:
                 if self._on_line is not None:
                     self._on_line(line)
                 else:
-                    log.write(raw)
-                    log.flush()
+                    with contextlib.suppress(OSError):  # of a full disk, which costs what it says, and not the run
+                        log.write(raw)
         await self._process.wait()
         if not self._first_line.done():
             self._first_line.set_result("")

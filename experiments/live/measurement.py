@@ -77,7 +77,7 @@ class Measurement:
             else:
                 await self._measure()
         finally:
-            await asyncio.shield(self._end())
+            await _to_its_end(asyncio.create_task(self._end()))
 
     async def _start(self, companion: Readiness | None) -> None:
         if self.config.load.ui:
@@ -226,6 +226,19 @@ class Measurement:
         if self._wall is not None:
             await self._compare_clocks("end")
         await self.stack.stop()
+
+
+async def _to_its_end(task: "asyncio.Task[None]") -> None:
+    """Wait for it, also where that is broken off meanwhile, which takes effect afterwards: what was hurt is healed."""
+    broken_off: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            broken_off = error
+    task.result()
+    if broken_off is not None:
+        raise broken_off
 
 
 def _lasting(fault: Fault) -> str:

@@ -1,4 +1,4 @@
-"""Output whose reader may leave before the end, as `| head` does: whoever writes goes on."""
+"""Output whose reader may leave before the end, as `| head` does, or whose disk may be full: whoever writes goes on."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from typing import Any, TextIO
 
 
 class _Outliving:
-    """A stream that throws away what nobody reads any more; for the rest it is the one that it stands for."""
+    """A stream that throws away what nobody takes any more; for the rest it is the one that it stands for."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -14,14 +14,14 @@ class _Outliving:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except BrokenPipeError:
+        except OSError:
             self._go_on()
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
-        except BrokenPipeError:
+        except OSError:
             self._go_on()
 
     def _go_on(self) -> None:

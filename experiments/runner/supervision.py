@@ -14,6 +14,11 @@ class Interrupted(BaseException):
     """A signal ended the run; carries its number."""
 
 
+def status_of(error: BaseException) -> int:
+    """The exit status of what a signal has ended: 128 and its number, as shells say it."""
+    return 128 + int(error.args[0] if isinstance(error, Interrupted) else signal.SIGINT)
+
+
 def say(text: str) -> None:
     """A line for the user beside the results."""
     print(text, file=sys.stderr, flush=True)
@@ -22,6 +27,11 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """Something that costs the run nothing."""
     say(f"warning: {text}")
+
+
+def _heard() -> list[int]:
+    """Those that end something: SIGHUP not where it is ignored, as under nohup."""
+    return [number for number in ENDING if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
 
 
 @contextlib.contextmanager
@@ -33,7 +43,7 @@ def ended_by_signals() -> Iterator[None]:
     def interrupt(number: int, _: object) -> None:
         raise Interrupted(number)
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in _heard() if number != signal.SIGINT}
     try:
         yield
     finally:
@@ -62,7 +72,7 @@ def supervise(session: Any) -> int:  # noqa: ANN401
                 say("\nstopping ..." if session.config.load.ui else "\nstopping: what was measured is being kept ...")
                 task.cancel()
 
-        for number in ENDING:
+        for number in _heard():
             loop.add_signal_handler(number, interrupt, number)
         with contextlib.suppress(asyncio.CancelledError):
             status = await task

@@ -15,6 +15,7 @@ from analysis.comparison.maps import MAPS
 from analysis.expectations.grammar import parse_all
 from experiments.plan.installed import missing
 from experiments.runner.exit_status import ExitStatus
+from experiments.runner.supervision import Interrupted, status_of
 from experiments.tracking.companion import finish_sweep
 from experiments.tracking.values import sweep_files
 from record.files import FolderError, find, one_line, read_manifest
@@ -42,10 +43,15 @@ def finish(folder: Path, status: int, *, is_whole: bool, since: float | None = N
             path.unlink(missing_ok=True)
         if is_whole:
             status = _finish(folder, status, since)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted) as error:
         print(f"interrupted: not all of the sweep's end is there; later: {_later(folder)}", file=sys.stderr)
-        status = ExitStatus.INTERRUPTED
-    finish_sweep(folder, status)
+        status = status_of(error)
+    try:
+        finish_sweep(folder, status)
+    except (KeyboardInterrupt, Interrupted) as error:
+        later = f"python -m experiments.tracking {folder}"
+        print(f"interrupted: not all of the sweep is logged; later: {later}", file=sys.stderr)
+        status = status_of(error)
     return status
 
 

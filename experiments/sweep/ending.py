@@ -13,17 +13,26 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from experiments.plan.config import ConfigError
+from experiments.plan.errors import one_line
 from experiments.plan.installed import missing
 from experiments.runner.exit_status import ExitStatus
+from experiments.runner.supervision import say
 from experiments.sweep import optuna
 from experiments.sweep.jobs import ONE_BY_ONE
 from experiments.sweep.outcome import NotMeasuredError
 from experiments.sweep.sweep import NAME
 from experiments.tracking.companion import SweepCompanion
+from record.place import Claim, hold, is_held
 
 STATUSES = ".statuses"
 """In a sweep's folder while it goes on: a line a job that has ended. A launcher's jobs are processes of their own, and
 what they give back goes to the sweeper alone, whichever that is."""
+_ENDED: set[Path] = set()
+"""Folders of sweeps whose end has begun: what interrupts that must not take away what it has written."""
+
+_CLAIMS: dict[Path, Claim] = {}
+"""Folders of sweeps that this process has taken."""
 
 
 class Ending(Callback):
@@ -38,7 +47,8 @@ class Ending(Callback):
     def on_multirun_start(self, config: DictConfig, **about: Any) -> None:  # noqa: ANN401
         """Let the sweep be known from now on, so that it can be ended when it is interrupted."""
         HydraConfig.instance().set_config(config)
-        (Path(config.hydra.sweep.dir) / STATUSES).unlink(missing_ok=True)
+        if not is_held(Path(config.hydra.sweep.dir)):
+            (Path(config.hydra.sweep.dir) / STATUSES).unlink(missing_ok=True)
         optuna.let_end(OmegaConf.select(config, "hydra.sweeper.sampler._target_"))
         self._began = time.time()
 
@@ -49,8 +59,24 @@ class Ending(Callback):
 
     def on_multirun_end(self, config: DictConfig, **about: Any) -> None:  # noqa: ANN401
         """End the sweep, and with its status."""
-        status = ExitStatus.of_all(_statuses(Path(config.hydra.sweep.dir)))
-        raise SystemExit(end(config, status, is_whole=True, since=self._began))
+        status: int = ExitStatus.of_all(_statuses(Path(config.hydra.sweep.dir)))
+        try:
+            status = end(config, status, is_whole=True, since=self._began)
+        except Exception as error:  # of which Hydra would make a warning, and status 0
+            say(f"failed: {one_line(error)}")
+            status = ExitStatus.FAILED
+        raise SystemExit(status)
+
+
+def take(folder: Path) -> None:
+    """Make a folder this sweep's, until its end.
+
+    Raises:
+        ConfigError: another sweep is going on there.
+    """
+    if (claim := hold(folder)) is None:
+        raise ConfigError(f"{folder}: another sweep writes here; choose another hydra.sweep.dir")
+    _CLAIMS[folder] = claim
 
 
 def note_status(folder: Path, status: int) -> None:
@@ -69,7 +95,9 @@ def end_without_result() -> int:
 def end_interrupted(status: int) -> None:
     """End the sweep that an interruption hit, if it was one."""
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        end(cast(DictConfig, HydraConfig.instance().cfg), status, is_whole=False)
+        config = cast(DictConfig, HydraConfig.instance().cfg)
+        if Path(config.hydra.sweep.dir) not in _ENDED:
+            end(config, status, is_whole=False)
 
 
 def end(config: DictConfig, status: int, *, is_whole: bool, since: float | None = None) -> int:
@@ -84,11 +112,14 @@ def end(config: DictConfig, status: int, *, is_whole: bool, since: float | None 
     from experiments.sweep.end import finish
 
     folder = Path(config.hydra.sweep.dir)
+    _ENDED.add(folder)
     (folder / STATUSES).unlink(missing_ok=True)
     is_logged = SweepCompanion.of(folder) is not None
     status = finish(folder, status, is_whole=is_whole, since=since)
     if not is_logged and config.hydra.launcher._target_ != ONE_BY_ONE and _is_tracked(config):
         subprocess.run([sys.executable, "-m", "experiments.tracking", str(folder)], check=False)
+    if (claim := _CLAIMS.pop(folder, None)) is not None:
+        claim.release()
     return int(status)
 
 

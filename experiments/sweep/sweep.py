@@ -59,6 +59,19 @@ class Sweep:
                 raise ConfigError(f"{before}: another run writes here; choose another hydra.sweep.dir")
             before.rename(place)
 
+    def check_place(self) -> None:
+        """That no run of an earlier sweep stays in its folder, which would be compared with what this one measures.
+
+        Raises:
+            ConfigError: some do, since this sweep has no jobs of their numbers.
+        """
+        numbers = {job.number for job in self.jobs}
+        if left := [path.name for number, path in by_number(self.folder).items() if number not in numbers]:
+            raise ConfigError(
+                f"{self.folder}: {left[0]}{f' and {len(left) - 1} more' if left[1:] else ''} of an earlier sweep would "
+                "be compared with these; remove them, or choose another hydra.sweep.dir"
+            )
+
     def check_launcher(self, target: str) -> None:
         """Note how the jobs are launched.
 

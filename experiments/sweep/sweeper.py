@@ -21,6 +21,7 @@ from experiments.runner.exit_status import ExitStatus
 from experiments.runner.supervision import say, warn
 from experiments.sweep import optuna
 from experiments.sweep.course import course_of
+from experiments.sweep.ending import take
 from experiments.sweep.job import Job
 from experiments.sweep.jobs import by_seed, consecutive, planned
 from experiments.sweep.playing import Played, processes_of
@@ -89,6 +90,9 @@ class SeedBySeed(Sweeper):
         for note in sweep.notes:
             say(note)
         sweep.folder.mkdir(parents=True, exist_ok=True)
+        take(sweep.folder)
+        if not self.config.hydra.sweeper.resume:
+            sweep.check_place()
         if self.config.hydra.sweeper.resume or not self._may_rename:
             sweep.take_folders()
         if not self.config.hydra.sweeper.resume:

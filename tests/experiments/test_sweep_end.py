@@ -2,11 +2,18 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import OmegaConf
 
 from analysis.comparison.comparison import Row
+from experiments.runner.supervision import Interrupted
+from experiments.sweep import ending
 from experiments.sweep.end import finish
+from experiments.sweep.jobs import ONE_BY_ONE
 from experiments.tracking.sweep import effects, verdict
 from tests.analysis import synthetic
 
@@ -82,6 +89,23 @@ def test_an_interrupted_sweep_is_not_compared_nor_leaves_the_comparison_of_an_ea
     finish(tmp_path, 130, is_whole=False)
     assert {path.name for path in tmp_path.iterdir()} == {"0", "1", "2", "3"}
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt(), 130), (Interrupted(15), 143)])
+def test_who_interrupts_the_logging_of_a_sweep_keeps_what_was_found(tmp_path, capsys, monkeypatch, error, status):
+    def interrupted(*_):
+        raise error
+
+    monkeypatch.setattr("experiments.sweep.end.finish_sweep", interrupted)
+    folder = sweep(tmp_path / "sweep", ["round_robin", "peak_ewma"])
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}, "launcher": {"_target_": ONE_BY_ONE}}})
+    assert ending.end(config, 0, is_whole=True) == status
+    assert f"later: python -m experiments.tracking {folder}" in capsys.readouterr().err
+    monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
+    monkeypatch.setattr(HydraConfig, "get", lambda: OmegaConf.create({"mode": RunMode.MULTIRUN}))
+    monkeypatch.setattr(HydraConfig, "instance", lambda: SimpleNamespace(cfg=config))
+    ending.end_interrupted(status)
+    assert {"comparison.json", "comparison.png", "summary.png"} <= {path.name for path in folder.iterdir()}
 
 
 def test_what_goes_wrong_at_the_end_is_a_warning_with_the_command_for_later(tmp_path, capsys):

@@ -146,10 +146,30 @@ def test_another_sweep_into_the_same_place_takes_the_folders_of_its_numbers(tmp_
     (tmp_path / "0").mkdir()  # of a sweep of before
     (tmp_path / "policy=random,seed=1,job=1").mkdir()
     for folder in tmp_path.iterdir():
-        (folder / "manifest.json").write_text("{}")
+        (folder / "manifest.json").write_text('{"exit_reason": "complete"}')
     done = run("-m", *SIM, "replicas=3,4", f"hydra.sweep.dir={tmp_path}")
     assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"replicas=3,seed=1,job=0", "replicas=4,seed=1,job=1"}
+
+
+def test_runs_of_an_earlier_sweep_that_would_stay_and_be_compared_are_told(tmp_path):
+    for number in (1, 2, 3):
+        (tmp_path / f"replicas=4,seed={number},job={number}").mkdir()
+    done = run("-m", *SIM, "replicas=3,4", f"hydra.sweep.dir={tmp_path}")
+    assert done.returncode == 2 and len(list(tmp_path.glob("*/manifest.json"))) == 0
+    assert f"{tmp_path}: replicas=4,seed=2,job=2 and 1 more of an earlier sweep would be compared with these" in done.stderr
+
+
+def test_a_folder_in_which_a_sweep_is_going_on_is_not_taken(tmp_path):
+    (tmp_path / ".statuses").write_text("1\n")
+    held = hold(tmp_path)
+    try:
+        done = run("-m", *SIM, "replicas=3,4", f"hydra.sweep.dir={tmp_path}")
+    finally:
+        held.release()
+    assert done.returncode == 2
+    assert done.stderr == f"{tmp_path}: another sweep writes here; choose another hydra.sweep.dir\n"
+    assert (tmp_path / ".statuses").read_text() == "1\n"
 
 
 def test_a_folder_in_which_a_run_is_going_on_is_not_taken(tmp_path):

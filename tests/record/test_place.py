@@ -59,6 +59,7 @@ def test_a_second_run_does_not_get_the_folder_of_one_that_lives(tmp_path, runner
 
 
 def test_the_folder_of_a_killed_run_is_known_as_dead_and_can_be_taken(tmp_path, runner):
+    write_json(tmp_path / "run" / "manifest.json", OPEN)
     (tmp_path / "run" / "events.jsonl").write_text("of the dead\n")
     runner.kill()
     runner.wait()
@@ -183,3 +184,34 @@ def test_closing_a_dead_run_leaves_alone_who_has_its_folder_by_now(tmp_path, run
     assert subprocess.run(close, cwd=ROOT, check=False).returncode == 0
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["exit_reason"] == "killed"
     assert not (tmp_path / "run" / ".claim").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("raw/takes.csv", "1,2"), ("logs/mine.log", "x"), ("manifest.json", '{"name": "a web app", "icons": []}'), ("metrics.json", "[]")],
+)
+def test_a_folder_of_somebody_s_own_files_is_refused_and_left_as_it_is(tmp_path, name, text):
+    """`hydra.run.dir=.` in a project: a web app's manifest, a data set's `raw/`."""
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    with pytest.raises(FolderError, match=rf"{name.split('/')[0]} there is of no run"):
+        claim(tmp_path, may_rename=False)
+    assert path.read_text() == text and not (tmp_path / ".claim").exists()
+
+
+def test_what_is_left_of_a_run_whose_outputs_were_taken_away_can_be_taken(tmp_path):
+    """As DVC does before it runs a stage again, here of one that failed."""
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "config.yaml").write_text("seed: 1\nworkload:\n  rate_rps: 60\n")
+    (tmp_path / "logs").mkdir()
+    claim(tmp_path, may_rename=False).release()
+    assert [path.name for path in tmp_path.iterdir()] == [".hydra"]
+
+
+@pytest.mark.parametrize("left", [".claim", "schedule.parquet", "timeline.parquet"])
+def test_what_a_run_left_that_was_killed_before_its_manifest_can_be_taken(tmp_path, left):
+    (tmp_path / left).write_text("")
+    (tmp_path / "raw").mkdir()
+    claim(tmp_path, may_rename=False).release()
+    assert list(tmp_path.iterdir()) == []
