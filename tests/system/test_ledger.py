@@ -14,7 +14,7 @@ def folder(tmp_path_factory):
     )
     done = run(
         "+scenario=routed", *SHORT, "replicas=3", "workload.rate_rps=60", "workload.post_share=0.5", faults,
-        "router.ejection.enabled=false", "counterfactual=never", f"hydra.run.dir={place}",
+        "policy=random", "router.ejection.enabled=false", "counterfactual=never", f"hydra.run.dir={place}",
     )  # fmt: skip
     assert done.returncode in (0, 3), done.stdout + done.stderr
     return place
