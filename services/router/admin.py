@@ -55,8 +55,7 @@ class Admin:
         return web.json_response({"status": "ok"})
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        ready = any(replica.state == "ready" for replica in self._fleet.replicas.values())
-        status = "draining" if self._proxy.draining else "ready" if ready else "no replica"
+        status = "draining" if self._proxy.draining else "ready" if self._fleet.candidates() else "no replica"
         return web.json_response({"status": status}, status=200 if status == "ready" else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:

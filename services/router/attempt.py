@@ -27,7 +27,7 @@ class Attempt:
 
     __slots__ = (
         "_owner", "answer_at", "asked_at", "began", "beside", "connecting", "connection", "due", "give_up_at",
-        "limit_s", "missed_s", "number", "polled", "replica",
+        "is_passing", "limit_s", "missed_s", "number", "polled", "replica",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +51,8 @@ class Attempt:
         """When the replica had the whole request; None while the client still sends it."""
         self.answer_at = 0.0
         """When the answer began; 0 = there is nothing of it."""
+        self.is_passing = False
+        """Whether nobody works on it: its body is still being sent by the client, or its answer is on its way to it."""
         self.connection: Connection | None = None
         self.connecting: asyncio.Task[None] | None = None
         self.missed_s = 0.0

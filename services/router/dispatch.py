@@ -75,6 +75,8 @@ class Dispatcher(Calling):
         """Whether what is in line at the replicas, and here, is too much."""
         self._most = settings.limits.replica_requests
         self._under_way = 0
+        self.passing = 0
+        """Attempts of them that stand in no line: the client still sends their body, or their answer is on its way."""
         super().__init__(getattr(policy, "line", None))
         if self.line is not None:
             fleet.turned = self.call
@@ -153,7 +155,9 @@ class Dispatcher(Calling):
         if now >= attempts.expires:
             raise UnboundError("deadline", "the client's deadline had passed before the request had a replica")
         if self.standing is not None and not attempts.count and (slots := self._fleet.slots()) is not None:
-            line = self._under_way + 1 - slots + (0 if self.line is None else len(self.line))
+            # At one's own line an attempt has its slot until its end.
+            passing = 0 if self.line is not None and self.line.takes_all else self.passing
+            line = self._under_way - passing + 1 - slots + (0 if self.line is None else len(self.line))
             if not self.standing.admits(line, now):
                 raise UnboundError("shed", "more stand in line than the replicas get done in time")
         if not self._lets_in(attempts):
@@ -270,6 +274,12 @@ class Dispatcher(Calling):
         """Whether a second attempt begins now beside the one under way; both budgets allow it."""
         return self._fleet.has_others(attempts.tried) and attempts.may_hedge(now)
 
+    def passes(self, replica: Replica, is_passing: bool) -> None:
+        """An attempt there waits for its client, who sends the body or reads the answer; or does no longer."""
+        change = 1 if is_passing else -1
+        self.passing += change
+        replica.passing += change
+
     def finish(
         self, replica: Replica, outcome: Outcome, latency_s: float, now: float, reason: str = "", *,
         is_retry: bool = False,
@@ -280,7 +290,8 @@ class Dispatcher(Calling):
         """
         if outcome == "ok":
             if self.standing is not None:
-                is_awaited = replica.in_flight > replica.slots or (self.line is not None and len(self.line) > 0)
+                waits = replica.in_flight - replica.passing > replica.slots
+                is_awaited = waits or (self.line is not None and len(self.line) > 0)
                 self.standing.on_answer(now, is_awaited=is_awaited)
             if self.limit is not None and latency_s > 0:
                 self.limit.on_answer(latency_s, self._under_way, now)

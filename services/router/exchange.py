@@ -103,6 +103,7 @@ class Exchange(Following):
             self._passed_on(attempt, answer)
             return
         self._is_passing = True
+        self._passes(attempt, True)
         client.write(head)
         self._pass_out(attempt, connection, answer)
 

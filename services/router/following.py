@@ -90,6 +90,8 @@ class Following(Attempting):
             means.dispatcher.reported(attempt.replica, report_of(attempt.connection.answer), time.monotonic())
         # Where the replica has answered early, what it would read next is the rest of this body.
         attempt.leave(means.pool, closes=self._is_streaming)
+        if attempt.is_passing:
+            self._passes(attempt, False)
         now = time.monotonic()
         means.dispatcher.finish(
             attempt.replica, outcome, attempt.latency_s(now), now, reason, is_retry=attempt.number > 1

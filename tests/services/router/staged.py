@@ -105,7 +105,17 @@ class Connection:
         answer = self.answer = Answer()
         answer.status, answer.reason, answer.length = status, b"Said", 2
         answer.headers = [(b"content-length", b"Content-Length", b"2")]
-        answer.body, answer.kept_bytes, answer.complete = [b"ok"], 2, True
+        self.ends_its_answer()
+
+    def begins_to_stream(self):
+        """The head of an answer whose end is not announced."""
+        answer = self.answer = Answer()
+        answer.status, answer.reason = 200, b"Said"
+        answer.headers = [(b"transfer-encoding", b"Transfer-Encoding", b"chunked")]
+        self.asker.heard()
+
+    def ends_its_answer(self):
+        self.answer.body, self.answer.kept_bytes, self.answer.complete = [b"ok"], 2, True
         self.asker.heard()
 
     def breaks(self):
@@ -210,12 +220,15 @@ class Stage:
     def in_flight(self):
         return sum(replica.in_flight for replica in self.fleet.replicas.values())
 
-    def ask(self, method=b"GET", body=b""):
+    def ask(self, method=b"GET", body=b"", *, is_uploading=False):
+        """A request; one that `is_uploading` has a body without an announced end, of which `body` is there."""
         request = Request()
         client: Any = Client()
         request.method, request.target, request.keep_alive, request.complete = method, b"/work", True, True
         request.headers = [(b"host", b"Host", b"router")]
-        if body:
+        if is_uploading:
+            request.has_body, request.complete, request.body, request.kept_bytes = True, False, [body], len(body)
+        elif body:
             request.has_body, request.length, request.body, request.kept_bytes = True, len(body), [body], len(body)
         Exchange(self.proxy._means, client, request, self.clock.now).begin()
         return client

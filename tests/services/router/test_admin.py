@@ -202,6 +202,30 @@ def test_a_taken_port_is_named():
         assert "choose another port" in done.stderr and "Traceback" not in done.stderr
 
 
+async def test_the_router_is_ready_in_a_panic_where_it_serves(started):
+    """Its only replica fails its checks and works: what they say is ignored."""
+    checked = 200
+
+    async def handle(request):
+        return web.Response(status=checked if request.path == "/readyz" else 200)
+
+    runner = web.ServerRunner(web.Server(handle))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        async with client() as session:
+            await put(session, started, "p1", url=f"http://127.0.0.1:{runner.addresses[0][1]}")
+            await until(session, started.admin, "p1", "ready")
+            checked = 503
+            await until(session, started.admin, "p1", "ejected")
+            for url in (started.url, f"{started.admin}/readyz"):
+                async with session.get(url) as response:
+                    assert response.status == 200
+            await session.delete(f"{started.admin}/replicas/p1")
+    finally:
+        await runner.cleanup()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_the_router_finishes_what_is_in_flight_before_it_ends(number):
     begun = asyncio.Event()
