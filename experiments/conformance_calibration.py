@@ -8,7 +8,7 @@ without one say how often one is accused. Exit status: 0 at least nine of ten bu
 import argparse
 import sys
 
-from analysis.comparison.statistics import clopper_pearson
+from analysis.distributions.shares import most_of
 from experiments.conforming.modelled import measuring
 from experiments.conforming.modelled.proxy import Setting
 
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     for right in measuring.right(chosen.runs, chosen.requests):
         alarms, runs = alarms + right.alarms, runs + right.runs
         print(f"| {_named(right.setting)} | {right.alarms} of {right.runs} | {100 * right.judged:.0f} % |", flush=True)
-    bound = 100 * clopper_pearson(alarms, runs)[1]
+    bound = 100 * most_of(alarms, runs)
     print(f"\n{found} of {total} bugs found in every run within {chosen.requests:,} requests; "
           f"{alarms} of {runs} right runs accused (95 %: at most {bound:.2g} %)")  # fmt: skip
     return 0 if found >= FOUND_SHARE * total and alarms <= ACCUSED_SHARE * runs else MISSED

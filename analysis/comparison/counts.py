@@ -12,8 +12,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from analysis.comparison.statistics import ALPHA, POWER, Paired, clopper_pearson, paired
+from analysis.comparison.statistics import ALPHA, POWER, Paired, paired
 from analysis.distributions.discrete import hypergeometric_tails
+from analysis.distributions.shares import clopper_pearson
 from analysis.distributions.student import student_quantile
 
 

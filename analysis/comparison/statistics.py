@@ -6,14 +6,13 @@ Pure functions on numbers. The unit is the run, never the request: requests of o
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.distributions.beta import beta_quantile
 from analysis.distributions.discrete import binomial_tails
+from analysis.distributions.shares import clopper_pearson
 from analysis.distributions.student import student_p, student_quantile
 
 ALPHA = 0.05
@@ -135,30 +134,6 @@ def judge(low: float, high: float, *, least: float, most: float, lower_is_better
     if low > 0:
         return "worse" if lower_is_better else "better"
     return "inconclusive"
-
-
-@lru_cache(maxsize=4096)
-def clopper_pearson(events: int, trials: int, alpha: float = ALPHA) -> tuple[float, float]:
-    """The exact interval of 1 - alpha of a share, from independent trials; (0, 1) without any.
-
-    Clopper and Pearson, The use of confidence or fiducial limits illustrated in the case of the binomial, Biometrika
-    26 (1934). Where one end is certain, since there was no event or nothing else, all of alpha is the other's.
-    """
-    if events == 0:
-        return 0.0, upper_bound_of_none(trials, alpha)
-    if events == trials:
-        return 1 - upper_bound_of_none(trials, alpha), 1.0
-    low = beta_quantile(alpha / 2, events, trials - events + 1)
-    return low, beta_quantile(1 - alpha / 2, events + 1, trials - events)
-
-
-def upper_bound_of_none(n: int, alpha: float = ALPHA) -> float:
-    """The share of events that n independent trials without one do not exclude: at 95 % the rule of three, 3 / n.
-
-    Hanley and Lippman-Hand, If nothing goes wrong, is everything all right?, JAMA 249 (1983). Requests of one run
-    are not independent, so it is a lower limit to that bound.
-    """
-    return min(1.0, 3.0 / n * math.log(alpha) / math.log(ALPHA)) if n > 0 else 1.0
 
 
 def prediction_interval(sample: Paired, alpha: float = ALPHA) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from analysis.comparison.statistics import clopper_pearson
+from analysis.distributions.shares import clopper_pearson
 from analysis.fitting.demand import Interval
 from analysis.fitting.inversion import Floats, Ints
 from analysis.fitting.log import Log

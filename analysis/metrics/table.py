@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.distributions.beta import beta_quantile
+from analysis.distributions.shares import most_of
 from analysis.metrics import decisions, floor, ground_truth, lag, recovery, scaling, stationarity, tier, validity, work
 from analysis.metrics.cautions import cautions
 from analysis.metrics.timeline import is_beyond
@@ -133,20 +133,12 @@ def _failures(run: Run) -> Values:
 
 
 def _lost(method: str, failed: NDArray[np.bool_]) -> Values:
-    """So many of N, and what share it is at most, as far as N tell; the exact bound, one-sided, 95 %.
-
-    Clopper and Pearson, Biometrika 26, 1934; of none it is nearly 3 / N, the rule of three (Hanley and Lippman-Hand,
-    If nothing goes wrong, is everything all right?, JAMA 249, 1983).
-    """
+    """So many of N, and what share it is at most, as far as N tell."""
     count, lost = len(failed), int(failed.sum())
     return {
         f"failed_{method}_requests": lost if count else None,
-        f"failed_{method}_upper_share": None if not count else _upper(lost, count),
+        f"failed_{method}_upper_share": most_of(lost, count) if count else None,
     }
-
-
-def _upper(lost: int, count: int) -> float:
-    return 1.0 if lost == count else beta_quantile(0.95, lost + 1, count - lost)
 
 
 def _latencies(latencies: Floats, suffix: str) -> Values:

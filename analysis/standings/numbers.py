@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from analysis.comparison.compared import Compared
 from analysis.comparison.effects import is_worst
-from analysis.comparison.statistics import clopper_pearson, paired
+from analysis.comparison.statistics import paired
+from analysis.distributions.shares import clopper_pearson
 from analysis.standings.board import Spanned
 from record.metrics import Metrics, value_of
 

@@ -16,8 +16,9 @@ from random import Random
 
 from analysis.comparison.arms import Measured, Pair, Pairs
 from analysis.comparison.compared import Compared
-from analysis.comparison.statistics import ALPHA, clopper_pearson
+from analysis.comparison.statistics import ALPHA
 from analysis.comparison.verdicts import Smallest, judge_family
+from analysis.distributions.shares import clopper_pearson
 from analysis.standings.gathering import CellRuns, gather
 from analysis.standings.judging import LEAST_PAIRS, effects_of, overall_of
 from analysis.standings.measures import MEASURES, judged_by

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from analysis.comparison.statistics import clopper_pearson
+from analysis.distributions.shares import clopper_pearson
 from analysis.fitting.failing import Outage
 from analysis.fitting.fleet import Fleet
 from analysis.fitting.log import read_log

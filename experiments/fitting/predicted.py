@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.comparison.statistics import clopper_pearson
+from analysis.distributions.shares import clopper_pearson
 from analysis.fitting.inversion import Floats
 from experiments.fitting.reading import of_run
 from experiments.fitting.supposing import METRICS, Span

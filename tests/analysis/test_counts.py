@@ -7,20 +7,33 @@ import pytest
 from scipy import stats
 
 from analysis.comparison.counts import exact_p, share_difference, smallest_p
-from analysis.comparison.statistics import clopper_pearson, paired, share_interval, upper_bound_of_none
+from analysis.comparison.statistics import paired, share_interval
+from analysis.distributions.shares import clopper_pearson, most_of
 
 
 def test_the_exact_interval_is_that_of_other_programs():
     assert clopper_pearson(10, 20) == pytest.approx((0.2719578, 0.7280422), abs=1e-7)  # R's binom.test
-    for events, trials, alpha in ((3, 6000, 0.05), (1, 40, 0.01), (39, 40, 0.1)):
+    for events, trials, alpha in ((3, 6000, 0.05), (1, 40, 0.01), (39, 40, 0.1), (0, 10, 0.05), (0, 6000, 0.01), (7, 7, 0.1)):
         reference = stats.binomtest(events, trials).proportion_ci(1 - alpha, method="exact")
         assert clopper_pearson(events, trials, alpha) == pytest.approx((reference.low, reference.high))
 
 
-def test_where_nothing_or_everything_happened_the_rule_of_three_holds():
-    assert clopper_pearson(0, 6000) == (0.0, pytest.approx(3 / 6000))
-    assert clopper_pearson(6000, 6000) == (pytest.approx(1 - 3 / 6000), 1.0)
-    assert upper_bound_of_none(6000, 0.01) > upper_bound_of_none(6000)
+@pytest.mark.parametrize("trials", [10, 60])
+def test_no_share_is_missed_more_often_than_alpha(trials):
+    """Exact coverage, summed over all outcomes. With all of alpha at one end where nothing happened it was 94.4 of 60."""
+    intervals = [clopper_pearson(events, trials) for events in range(trials + 1)]
+    for share in np.linspace(0.001, 0.999, 999):
+        covering = [low <= share <= high for low, high in intervals]
+        assert stats.binom.pmf(np.arange(trials + 1), trials, share)[covering].sum() >= 0.95
+
+
+def test_of_none_the_bound_is_the_rule_of_three():
+    """Hanley and Lippman-Hand's own table: none of 10, 30 and 100 leaves up to 26, 10 and 3 % possible."""
+    assert [round(100 * most_of(0, trials)) for trials in (10, 30, 100)] == [26, 10, 3]
+    assert most_of(0, 3000) == pytest.approx(0.001, rel=0.002) and most_of(2, 2) == most_of(0, 0) == 1.0
+    for events, trials in ((1, 60), (2, 40), (5, 6000)):
+        reference = stats.binomtest(events, trials, alternative="less").proportion_ci(0.95, method="exact")
+        assert most_of(events, trials) == pytest.approx(reference.high)
 
 
 def test_equal_runs_do_not_make_a_share_certain():

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from analysis.comparison.statistics import clopper_pearson
+from analysis.distributions.shares import most_of
 from experiments.conforming.chances import ALPHA
 from experiments.conforming.judging import Judgement, judge
 from experiments.conforming.modelled.bugs import BUGS, RIGHT
@@ -46,8 +46,8 @@ class Accused:
 
     @property
     def bound(self) -> float:
-        """The upper end of the 95 % interval of the share of false alarms (Clopper and Pearson)."""
-        return clopper_pearson(self.alarms, self.runs)[1]
+        """The largest share of false alarms that 95 % certainty does not exclude."""
+        return most_of(self.alarms, self.runs)
 
 
 def play(proxy: type[Proxy], setting: Setting, seed: int, requests: int, alpha: float = ALPHA) -> Judgement:
