@@ -29,6 +29,7 @@ class Told:
     weight: float
     in_flight: int
     concurrency: int | None
+    resting: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,11 @@ class Again:
         self._picked: str | None = None
 
     def _told(self, values: list[Any]) -> Told:
-        """The same object for the same replica, with what is now known of it."""
+        """The same object for the same replica, with what is now known of it; older logs do not say what rests."""
         replica = self._replicas.get(values[0])
         if replica is None:
             replica = self._replicas[values[0]] = Told(*values)
-        replica.weight, replica.in_flight, replica.concurrency = values[1:]
+        replica.weight, replica.in_flight, replica.concurrency, replica.resting = (*values[1:], 0)[:4]
         return replica
 
     def follow(self, line: dict[str, Any]) -> Where | None:
@@ -96,6 +97,9 @@ class Again:
             replica = self._told(line["replica"])
             self.counts[replica.id] = self.counts.get(replica.id, 0) - 1
             self.policy.on_finish(replica, line["outcome"], line["latency"], line["now"])
+        elif do in ("rest", "work"):
+            told = self.policy.on_rest if do == "rest" else self.policy.on_work
+            told(self._told(line["replica"]), line["worked_s"], line["now"])
         elif do == "report":
             self.policy.on_report(self._told(line["replica"]), Report(**line["report"]), line["now"])
         elif do == "probes":

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Protocol
 
+from services.router.dispatch import Dispatcher
 from services.router.patience import NEVER_S
 from services.router.replica import Replica
 from services.router.wire.pool import Pool
@@ -27,7 +28,7 @@ class Attempt:
 
     __slots__ = (
         "_owner", "answer_at", "asked_at", "began", "beside", "connecting", "connection", "due", "give_up_at",
-        "is_passing", "limit_s", "missed_s", "number", "polled", "replica",
+        "limit_s", "missed_s", "number", "polled", "replica", "works_since",
     )  # fmt: skip
 
     def __init__(
@@ -51,8 +52,8 @@ class Attempt:
         """When the replica had the whole request; None while the client still sends it."""
         self.answer_at = 0.0
         """When the answer began; 0 = there is nothing of it."""
-        self.is_passing = False
-        """Whether nobody works on it: its body is still being sent by the client, or its answer is on its way to it."""
+        self.works_since: float | None = now
+        """Since when the replica has it to do; None: it rests, while its client sends the body or reads the answer."""
         self.connection: Connection | None = None
         self.connecting: asyncio.Task[None] | None = None
         self.missed_s = 0.0
@@ -72,6 +73,18 @@ class Attempt:
     def sendable(self) -> None:
         """More of the request can be written."""
         self._owner.sendable()
+
+    def rests(self, dispatcher: Dispatcher, now: float) -> None:
+        """A body is on its way, from or to a client that takes its time: nobody works on it."""
+        if self.works_since is not None:
+            dispatcher.rests(self.replica, now - self.works_since, now)
+            self.works_since = None
+
+    def works(self, dispatcher: Dispatcher, worked_s: float, now: float) -> None:
+        """If it rested: it is the replica's to do, which has worked on it for `worked_s` seconds."""
+        if self.works_since is None:
+            dispatcher.works(self.replica, worked_s, now)
+            self.works_since = now - worked_s
 
     def leave(self, pool: Pool, *, closes: bool) -> None:
         """It has ended: give the connection back, or close it."""

@@ -248,7 +248,6 @@ class Attempting(ABC):
             connection.write(head)
             attempt.asked_at = None
             self._is_streaming = self._was_sent = True
-            self._passes(attempt, True)
             self._pass_in(attempt, connection)
 
     # -- the request's body
@@ -291,7 +290,11 @@ class Attempting(ABC):
                     connection.write(b"0\r\n\r\n")
                 self._is_streaming = False
                 attempt.asked_at = now
-                self._passes(attempt, self._is_passing)
+        if not self._is_passing:
+            if self._is_streaming and not connection.is_full:
+                attempt.rests(self._means.dispatcher, now)
+            else:  # the replica has it all, or does not read on
+                attempt.works(self._means.dispatcher, 0.0, now)
         if not (self._is_passing and self._client.is_full):  # who does not read the answer is not saved by sending
             attempt.polled = False
             waits_s = self._idle_s if self._is_streaming or self._is_passing else attempt.limit_s
@@ -300,12 +303,6 @@ class Attempting(ABC):
             self._client.pause()
         else:
             self._client.resume()
-
-    def _passes(self, attempt: Attempt, is_passing: bool) -> None:
-        """Whether a body is on its way, from or to a client that takes its time, and the attempt stands in no line."""
-        if attempt.is_passing != is_passing:
-            attempt.is_passing = is_passing
-            self._means.dispatcher.passes(attempt.replica, is_passing)
 
     def _blame_client(self, attempt: Attempt, fault: Failure) -> None:
         """The body cannot be passed on any further; no replica is blamed."""

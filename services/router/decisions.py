@@ -2,7 +2,7 @@
 
 Off unless the router is told a file (`--decisions FILE`): then `Recorded` stands before the policy, and nothing else
 changes. A line has `do` and the arguments of that call: `begin` (the policy's name, options and seed), `pick`, `start`,
-`finish`, `report`, `probes`, `probe`. Numbers are written so that reading them gives the same ones.
+`rest`, `work`, `finish`, `report`, `probes`, `probe`. Numbers are written so that reading them gives the same ones.
 """
 
 import json
@@ -31,7 +31,10 @@ class Recorded:
         self._lines = 0
         self._write({"do": "begin", "policy": name, "options": options, "seed": seed})
         # Whether a policy has these says what the router tells it, and whether there is a line to stand in.
-        for method, recorded in (("on_report", self._on_report), ("on_probe", self._on_probe), ("probes", self._asks)):
+        for method, recorded in (
+            ("on_rest", self._on_rest), ("on_work", self._on_work), ("on_report", self._on_report),
+            ("on_probe", self._on_probe), ("probes", self._asks),
+        ):  # fmt: skip
             if hasattr(policy, method):
                 setattr(self, method, recorded)
         if hasattr(policy, "line"):
@@ -46,7 +49,7 @@ class Recorded:
 
     def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick | None:
         """The policy's."""
-        told = [[c.id, c.weight, c.in_flight, c.concurrency] for c in candidates]
+        told = [_told(candidate) for candidate in candidates]
         pick = self._policy.pick(candidates, request, now)
         self._write(
             {
@@ -68,6 +71,14 @@ class Recorded:
         self._write({"do": "finish", "now": now, "replica": _told(replica), "outcome": outcome, "latency": latency})
         self._policy.on_finish(replica, outcome, latency, now)
 
+    def _on_rest(self, replica: Candidate, worked_s: float, now: float) -> None:
+        self._write({"do": "rest", "now": now, "replica": _told(replica), "worked_s": worked_s})
+        self._policy.on_rest(replica, worked_s, now)  # type: ignore[attr-defined]
+
+    def _on_work(self, replica: Candidate, worked_s: float, now: float) -> None:
+        self._write({"do": "work", "now": now, "replica": _told(replica), "worked_s": worked_s})
+        self._policy.on_work(replica, worked_s, now)  # type: ignore[attr-defined]
+
     def _on_report(self, replica: Candidate, report: Report, now: float) -> None:
         values = {name: getattr(report, name) for name in ("in_flight", "service_s", "utilisation", "rps", "eps")}
         self._write({"do": "report", "now": now, "replica": _told(replica), "report": values})
@@ -84,4 +95,4 @@ class Recorded:
 
 
 def _told(replica: Candidate) -> list[Any]:
-    return [replica.id, replica.weight, replica.in_flight, replica.concurrency]
+    return [replica.id, replica.weight, replica.in_flight, replica.concurrency, replica.resting]

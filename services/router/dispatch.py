@@ -75,7 +75,7 @@ class Dispatcher(Calling):
         """Whether what is in line at the replicas, and here, is too much."""
         self._most = settings.limits.replica_requests
         self._under_way = 0
-        self.passing = 0
+        self.resting = 0
         """Attempts of them that stand in no line: the client still sends their body, or their answer is on its way."""
         super().__init__(getattr(policy, "line", None))
         if self.line is not None:
@@ -156,8 +156,8 @@ class Dispatcher(Calling):
             raise UnboundError("deadline", "the client's deadline had passed before the request had a replica")
         if self.standing is not None and not attempts.count and (slots := self._fleet.slots()) is not None:
             # At one's own line an attempt has its slot until its end.
-            passing = 0 if self.line is not None and self.line.takes_all else self.passing
-            line = self._under_way - passing + 1 - slots + (0 if self.line is None else len(self.line))
+            resting = 0 if self.line is not None and self.line.takes_all else self.resting
+            line = self._under_way - resting + 1 - slots + (0 if self.line is None else len(self.line))
             if not self.standing.admits(line, now):
                 raise UnboundError("shed", "more stand in line than the replicas get done in time")
         if not self._lets_in(attempts):
@@ -274,11 +274,25 @@ class Dispatcher(Calling):
         """Whether a second attempt begins now beside the one under way; both budgets allow it."""
         return self._fleet.has_others(attempts.tried) and attempts.may_hedge(now)
 
-    def passes(self, replica: Replica, is_passing: bool) -> None:
-        """An attempt there waits for its client, who sends the body or reads the answer; or does no longer."""
-        change = 1 if is_passing else -1
-        self.passing += change
-        replica.passing += change
+    def rests(self, replica: Replica, worked_s: float, now: float) -> None:
+        """Nobody there works on an attempt, after `worked_s` seconds: its client sends the body or reads the answer."""
+        self._tell_work("on_rest", replica, worked_s, now)
+        self.resting += 1
+        replica.resting += 1
+
+    def works(self, replica: Replica, worked_s: float, now: float) -> None:
+        """One that rested is to do, of which `worked_s` seconds are done: the body is whole, or it is about to end."""
+        self._tell_work("on_work", replica, worked_s, now)
+        self.resting -= 1
+        replica.resting -= 1
+
+    def _tell_work(self, method: str, replica: Replica, worked_s: float, now: float) -> None:
+        """Tell the policy, if it wants to know; it sees `resting` as it was before."""
+        if (tell := getattr(self._policy, method, None)) is not None:
+            try:
+                tell(replica, worked_s, now)
+            except Exception as error:
+                self._mishap(method, error)
 
     def finish(
         self, replica: Replica, outcome: Outcome, latency_s: float, now: float, reason: str = "", *,
@@ -290,7 +304,7 @@ class Dispatcher(Calling):
         """
         if outcome == "ok":
             if self.standing is not None:
-                waits = replica.in_flight - replica.passing > replica.slots
+                waits = replica.in_flight - replica.resting > replica.slots
                 is_awaited = waits or (self.line is not None and len(self.line) > 0)
                 self.standing.on_answer(now, is_awaited=is_awaited)
             if self.limit is not None and latency_s > 0:

@@ -19,8 +19,9 @@ from services.router.policy import Candidate, Pick
 
 LINE: Final = 100
 """So many may wait where replicas that have no free slot may be given more than they have: the others are."""
-Seen = tuple[Candidate, int, float, float]
-"""A replica, its slots, how long one of them takes, whatever the unit, and what speaks against it among equals."""
+Seen = tuple[Candidate, int, int, float, float]
+"""A replica, its slots, how many of them are taken, how long one takes, whatever the unit, and what speaks against it
+among equals."""
 
 
 def slot(fleet: Sequence[Seen], waiting: float, reason: str) -> Pick | None:
@@ -32,18 +33,18 @@ def slot(fleet: Sequence[Seen], waiting: float, reason: str) -> Pick | None:
         reason: of the pick, unless the slot had been `held` back.
     """
     best, least = None, (0.0, 0.0, 0.0)
-    for replica, slots, cost, against in fleet:
-        if replica.in_flight < slots:
-            place = (cost, replica.in_flight / slots, against)
+    for replica, slots, taken, cost, against in fleet:
+        if taken < slots:
+            place = (cost, taken / slots, against)
             if best is None or place < least:
                 best, least = replica, place
     if best is None:
         return None
-    rate, taken = 0.0, 0
-    for _, slots, cost, _ in fleet:
+    rate, faster = 0.0, 0
+    for _, slots, _, cost, _ in fleet:
         if cost < least[0]:
             rate += slots / cost
-            taken += slots
-    if not taken:
+            faster += slots
+    if not faster:
         return Pick(best, reason)
-    return None if waiting + 1 + taken < least[0] * rate else Pick(best, "held", for_last=True)
+    return None if waiting + 1 + faster < least[0] * rate else Pick(best, "held", for_last=True)

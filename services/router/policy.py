@@ -22,6 +22,8 @@ class Candidate(Protocol):
     """Its share relative to the others, above 0."""
     in_flight: int
     """Attempts under way through this router."""
+    resting: int
+    """Of those, attempts that nobody works on: the client still sends the body, or reads the answer."""
     concurrency: int | None
     """Its slots, where it has said."""
 
@@ -77,8 +79,10 @@ class Report:
 class Policy(Protocol):
     """The shape of every policy.
 
-    Two more things are done for one that has the methods, and cost the others nothing:
+    More is done for one that has the methods, and costs the others nothing:
 
+        on_rest(replica, worked_s, now)                  nobody there works on an attempt, after `worked_s` seconds
+        on_work(replica, worked_s, now)                  it is worked on again, `worked_s` being done; before `on_finish`
         on_report(replica, report, now)                  what a replica says with an answer, before `on_finish`
         probes(now) -> ids                               after each pick: whose `/probe` is to be asked
         on_probe(id, in_flight, latency_s | None, now)   what it answered; one that does not answer is not told of

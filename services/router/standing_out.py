@@ -10,7 +10,7 @@ condemns nobody. The fleet's time is the lower median of the replicas' means, so
 """
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Collection, Sequence
 from typing import Final
 
@@ -99,8 +99,11 @@ class StandingOut:
         means = sorted(each.mean_s for each in known if each.answers >= SAMPLES)
         self.fleet_s = means[(len(means) - 1) // 2] if means else 0.0
 
-    def begin(self, id_: str, places: float, now: float) -> None:
-        """An attempt begins at a replica; a time there is as long as that of `places` served one after another."""
+    def begin(self, id_: str, places: float, now: float, worked_s: float = 0.0) -> None:
+        """An attempt begins at a replica; a time there is as long as that of `places` served one after another.
+
+        `worked_s`: seconds that it has been there for, as one that rested and is to do again.
+        """
         known = self.known.get(id_)
         if known is None:
             known = self.known[id_] = Known(now)
@@ -110,7 +113,7 @@ class StandingOut:
                 known.sum *= kept
                 known.failures *= kept
             known.share = known.share_began = known.largest = 0.0
-            known.oldest = now
+        began = now - worked_s
         if places == 1.0:
             share = known.largest = 1.0
             known.firsts += 1
@@ -118,30 +121,27 @@ class StandingOut:
             share = 1 / places
             known.shares[share] = known.shares.get(share, 0) + 1
             known.largest = max(known.largest, share)
-        known.starts.append((now, share))
+        if worked_s:
+            insort(known.starts, (began, share))
+        else:
+            known.starts.append((now, share))
+        known.oldest = known.starts[0][0]
         known.share += share
-        known.share_began += share * now
+        known.share_began += share * began
+
+    def rest(self, id_: str, worked_s: float, now: float) -> None:
+        """Nobody works on it for now: no time passes there, and what it has taken so far is no evidence yet."""
+        known = self.known.get(id_)
+        if known is not None and known.starts:
+            known.idle_since = now
+            _taken(known, now - worked_s)
 
     def end(self, id_: str, latency: float, now: float, *, answered: bool, failed: bool) -> None:
         """It ended after `latency` seconds."""
         known = self.known.get(id_)
         if known is None or not known.starts:
             return
-        starts = known.starts
-        began, share = starts.pop(_nearest(starts, now - latency) if len(starts) > 1 else 0)
-        if starts:
-            known.oldest = starts[0][0]
-        known.share -= share
-        known.share_began -= share * began
-        if share == 1.0:
-            known.firsts -= 1
-        elif known.shares[share] > 1:
-            known.shares[share] -= 1
-        else:
-            del known.shares[share]
-        if not known.firsts:
-            known.largest = max(known.shares, default=0.0)
-        sample = latency * share
+        sample = latency * _taken(known, now - latency)
         known.idle_since = now
         if failed:
             sample = max(sample, self._penalty_s)
@@ -237,6 +237,25 @@ def told_speeds(candidates: Sequence[Candidate]) -> dict[str, float]:
     shares = [(each.id, each.weight / (each.concurrency or 1)) for each in candidates]
     most = max(share for _, share in shares)
     return {id_: share / most for id_, share in shares if share < most}
+
+
+def _taken(known: Known, moment: float) -> float:
+    """Take the attempt away that began nearest to `moment`; by what its time is multiplied."""
+    starts = known.starts
+    began, share = starts.pop(_nearest(starts, moment) if len(starts) > 1 else 0)
+    if starts:
+        known.oldest = starts[0][0]
+    known.share -= share
+    known.share_began -= share * began
+    if share == 1.0:
+        known.firsts -= 1
+    elif known.shares[share] > 1:
+        known.shares[share] -= 1
+    else:
+        del known.shares[share]
+    if not known.firsts:
+        known.largest = max(known.shares, default=0.0)
+    return share
 
 
 def _nearest(starts: list[tuple[float, float]], moment: float) -> int:

@@ -10,13 +10,13 @@ from services.router.policy import Candidate
 class Worker(Candidate):
     """What a replica has in flight, and has had."""
 
-    __slots__ = ("aside_at_s", "aside_s", "busy_s", "in_flight", "in_flight_at", "in_flight_s", "passing", "slots")
+    __slots__ = ("aside_at_s", "aside_s", "busy_s", "in_flight", "in_flight_at", "in_flight_s", "resting", "slots")
 
     def __init__(self) -> None:
         """It has nothing, and is not in rotation yet."""
         self.in_flight = 0
-        self.passing = 0
-        """Of those in flight, those that wait for their clients: a body is on its way, and nobody works on them."""
+        self.resting = 0
+        """Of those in flight, those that nobody works on: their clients send the body, or read the answer."""
         self.in_flight_s = 0.0
         """Integral of `in_flight` over time, request-seconds, until `in_flight_at`."""
         self.in_flight_at = 0.0

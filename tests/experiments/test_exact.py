@@ -16,16 +16,28 @@ ENDS: list[Outcome] = ["ok", "ok", "ok", "ok", "ok", "ok", "ok", "ok", "error", 
 
 
 def recorded(name, path, calls=400):
-    """The lines of `calls` picks, with attempts that end in any order and any way."""
+    """The lines of `calls` picks, with attempts that end in any order and any way, and some that rest before."""
     rng = random.Random(5)
     policy = Recorded(policies.create(name, {}, random.Random(11)), path, name, {}, 11)
     fleet = [Told(f"r{n}", 1.0, 0, 2) for n in range(1, 5)]
     now = 0.0
     under_way: list[tuple[Told, float]] = []
+    resting: list[tuple[Told, float]] = []
+    may_rest = hasattr(policy, "on_rest")
     for number in range(calls):
         now += rng.expovariate(100)
         if under_way and rng.random() < 0.55:
-            replica, began = under_way.pop(rng.randrange(len(under_way)))
+            replica, began = each = under_way.pop(rng.randrange(len(under_way)))
+            if may_rest and rng.random() < 0.2:
+                policy.on_rest(replica, now - began, now)  # type: ignore[attr-defined]
+                replica.resting += 1
+                resting.append(each)
+                continue
+            if len(resting) > 5:
+                under_way.append(each)
+                replica, began = resting.pop(0)
+                policy.on_work(replica, 0.01, now)  # type: ignore[attr-defined]
+                replica.resting -= 1
             replica.in_flight -= 1
             if (on_report := getattr(policy, "on_report", None)) is not None:
                 on_report(replica, Report(replica.in_flight, 0.01, 0.5, 50.0, 0.0), now)

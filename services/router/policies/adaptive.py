@@ -116,7 +116,8 @@ class Adaptive:
             times, stands_out = self._outliers.times(each.id, now)
             ended, lost = self._outliers.ended(each.id, now)
             lasting.add(ended / told)
-            seen.append((each, each.concurrency + lost, (times if stands_out else 1.0) / told, times))
+            taken = each.in_flight - each.resting
+            seen.append((each, each.concurrency + lost, taken, (times if stands_out else 1.0) / told, times))
         return seen if len(lasting) > 1 else []
 
     def _look(self, candidates: Sequence[Candidate], now: float) -> None:
@@ -136,10 +137,20 @@ class Adaptive:
 
     def on_start(self, replica: Candidate, now: float) -> None:
         """A time at a replica whose slots are taken is that of several, one after another; at a slow one likewise."""
+        self.on_work(replica, 0.0, now)
+
+    def on_work(self, replica: Candidate, worked_s: float, now: float) -> None:
+        """Likewise: whoever rests takes no slot from the others."""
         slots = replica.concurrency
-        load = replica.in_flight + 1
+        load = replica.in_flight - replica.resting + 1
         places = 1.0 if slots is None or load <= slots else load / slots
-        self._outliers.begin(replica.id, places / self._told.get(replica.id, 1.0) if self._told else places, now)
+        if self._told:
+            places /= self._told.get(replica.id, 1.0)
+        self._outliers.begin(replica.id, places, now, worked_s)
+
+    def on_rest(self, replica: Candidate, worked_s: float, now: float) -> None:
+        """The client's time is not the replica's."""
+        self._outliers.rest(replica.id, worked_s, now)
 
     def on_finish(self, replica: Candidate, outcome: Outcome, latency: float, now: float) -> None:
         """A failed attempt is no answer, and a cancelled one no sign of anything but its time."""

@@ -88,7 +88,7 @@ class LateBinding:
             times, stands_out = self._outliers.times(candidate.id, now)
             cost = (times if stands_out else 1.0) * self._slot(candidate)
             reason = "standing_out" if stands_out else reason
-            fleet.append((candidate, self.slots(candidate), cost, times))
+            fleet.append((candidate, self.slots(candidate), candidate.in_flight, cost, times))
         return held_back.slot(fleet, request.waiting if request.may_wait else math.inf, reason)
 
     def _slot(self, candidate: Candidate) -> float:
@@ -97,8 +97,16 @@ class LateBinding:
 
     def on_start(self, replica: Candidate, now: float) -> None:
         """Beyond its slots, where others use them, too, it is served one after another."""
-        places = max(1.0, (replica.in_flight + 1) / self.slots(replica))
-        self._outliers.begin(replica.id, places / self._told.get(replica.id, 1.0), now)
+        self.on_work(replica, 0.0, now)
+
+    def on_work(self, replica: Candidate, worked_s: float, now: float) -> None:
+        """Likewise: whoever rests keeps its slot, and takes nobody's time."""
+        places = max(1.0, (replica.in_flight - replica.resting + 1) / self.slots(replica))
+        self._outliers.begin(replica.id, places / self._told.get(replica.id, 1.0), now, worked_s)
+
+    def on_rest(self, replica: Candidate, worked_s: float, now: float) -> None:
+        """The client's time is not the replica's."""
+        self._outliers.rest(replica.id, worked_s, now)
 
     def on_finish(self, replica: Candidate, outcome: Outcome, latency: float, now: float) -> None:
         """As `adaptive` sees it; an answer also says how many slots there are."""

@@ -33,9 +33,9 @@ def visit(stage, count=16):
     return refused
 
 
-def passing(stage):
-    per_replica = sum(replica.passing for replica in stage.fleet.replicas.values())
-    assert per_replica == stage.proxy._means.dispatcher.passing
+def resting(stage):
+    per_replica = sum(replica.resting for replica in stage.fleet.replicas.values())
+    assert per_replica == stage.proxy._means.dispatcher.resting
     return per_replica
 
 
@@ -43,7 +43,7 @@ def test_uploads_that_clients_still_send_shut_nobody_out(stage):
     assert not visit(stage)
     for _ in range(MANY):
         stage.ask(b"POST", b"a part", is_uploading=True)
-    assert (stage.in_flight, passing(stage)) == (MANY, MANY)
+    assert (stage.in_flight, resting(stage)) == (MANY, MANY)
     assert not visit(stage)
 
 
@@ -51,7 +51,7 @@ def test_the_same_ones_whole_and_unanswered_are_an_overload(stage):
     assert not visit(stage)
     for _ in range(MANY):
         stage.ask(b"POST", b"all of it")
-    assert passing(stage) == 0
+    assert resting(stage) == 0
     assert visit(stage)
 
 
@@ -61,14 +61,14 @@ def test_answers_on_their_way_shut_nobody_out(stage):
     for _ in range(MANY):
         stage.ask()
         stage.pool.made[-1].begins_to_stream()
-    assert (stage.in_flight, passing(stage)) == (MANY, MANY)
+    assert (stage.in_flight, resting(stage)) == (MANY, MANY)
     assert not visit(stage)
 
 
 def ends_by_its_answer(stage, client, connection):
     client.exchange.request.complete = True
     client.exchange.more()
-    assert passing(stage) == 0, "its replica has all of it, and works"
+    assert resting(stage) == 0, "its replica has all of it, and works"
     connection.answers()
 
 
@@ -82,10 +82,10 @@ def breaks_off(stage, client, connection):
 
 def is_answered_early(stage, client, connection):
     connection.begins_to_stream()
-    assert passing(stage) == 1
+    assert resting(stage) == 1
     client.exchange.request.complete = True
     client.exchange.more()
-    assert passing(stage) == 1, "its answer is still on its way"
+    assert resting(stage) == 1, "its answer is still on its way"
     connection.ends_its_answer()
 
 
@@ -101,9 +101,9 @@ def pauses(stage, client, connection):
 @pytest.mark.parametrize("end", [ends_by_its_answer, hangs_up, breaks_off, is_answered_early, is_malformed, pauses])
 def test_each_end_of_an_upload_is_counted_once(stage, end):
     client = stage.ask(b"POST", b"a part", is_uploading=True)
-    assert passing(stage) == 1
+    assert resting(stage) == 1
     end(stage, client, stage.pool.made[-1])
-    assert (stage.in_flight, passing(stage), client.ends) in {(0, 0, 1), (0, 0, 0)}
+    assert (stage.in_flight, resting(stage), client.ends) in {(0, 0, 1), (0, 0, 0)}
     assert client.exchange is None
 
 

@@ -50,7 +50,7 @@ def shortest_line(ratio):
     """With which the rule gives a slot `ratio` times as slow, the faster one being busy."""
     fast, slow = fleet(1.0, 1.0)
     fast.in_flight = 1
-    seen = (fast, 1, 1.0, 1.0), (slow, 1, float(ratio), 1.0)
+    seen = (fast, 1, 1, 1.0, 1.0), (slow, 1, 0, float(ratio), 1.0)
     return 1 + next(n for n in range(200) if held_back.slot(seen, n, "free") is not None)
 
 

@@ -19,6 +19,7 @@ class Candidate:
     weight: float = 1.0
     in_flight: int = 0
     concurrency: int | None = None
+    resting: int = 0
 
 
 def fleet(*weights):

@@ -1,0 +1,146 @@
+"""What a policy makes of attempts that nobody works on: a client's slowness is no replica's."""
+
+import random
+from typing import Any
+
+import pytest
+
+from services.router import policies
+from services.router.settings import EjectionSettings, RetrySettings, RouterSettings
+from tests.services.router.staged import Stage
+
+SERVICE_S = 0.1
+EVENTS_S = 60.0
+"""How long a client reads a stream."""
+
+
+def served(stage, seconds, rate=100):
+    """Requests at even distances, each answered after `SERVICE_S`: how many each replica got."""
+    counts: dict[str, int] = {}
+    waiting = []
+    for _ in range(int(seconds * rate)):
+        before = len(stage.pool.made)
+        stage.ask()
+        for connection in stage.pool.made[before:]:
+            counts[connection.url] = counts.get(connection.url, 0) + 1
+            waiting.append((stage.clock.now + SERVICE_S, connection))
+        stage.clock.now += 1 / rate
+        while waiting and waiting[0][0] <= stage.clock.now:
+            waiting.pop(0)[1].answers()
+    stage.clock.now += SERVICE_S
+    for _, connection in waiting:
+        connection.answers()
+    stage.pool.made.clear()
+    return counts
+
+
+def streaming(stage, count):
+    """So many streams at r1 alone, each begun after `SERVICE_S`."""
+    clients = [stage.ask() for _ in range(3 * count)]
+    stage.clock.now += SERVICE_S
+    begun = []
+    for client, connection in zip(clients, stage.pool.made, strict=True):
+        if connection.url == "http://r1":
+            connection.begins_to_stream()
+            begun.append((client, connection))
+        else:
+            connection.answers()
+    stage.pool.made.clear()
+    assert len(begun) == count
+    return begun
+
+
+@pytest.fixture(params=["adaptive", "late_binding"])
+def stage(monkeypatch, request):
+    settings = RouterSettings(ejection=EjectionSettings(enabled=False), retry=RetrySettings(max_attempts=1))
+    made = Stage(monkeypatch, settings, 3, request.param)
+    for replica in made.fleet.replicas.values():
+        made.fleet.put(replica.id, made.clock.now, concurrency=8)
+    served(made, 10.0)
+    return made
+
+
+def outliers(stage):
+    policy: Any = stage.proxy._means.dispatcher._policy
+    return policy._outliers
+
+
+def test_streams_do_not_make_their_replica_stand_out(stage):
+    """Three on one of three replicas, that are read for a minute, as dashboards do with server-sent events."""
+    for _ in range(3):
+        streams = streaming(stage, 3)
+        counts = served(stage, EVENTS_S)
+        times, stands_out = outliers(stage).times("r1", stage.clock.now)
+        assert times < 1.01 and not stands_out
+        assert counts.get("http://r1", 0) > 0
+        for _, connection in streams:
+            connection.ends_its_answer()
+    assert all(not known.starts for known in outliers(stage).known.values())
+
+
+def test_an_end_of_a_stream_is_not_taken_for_that_of_a_request_that_is_still_there(stage):
+    [(_, stream)] = streaming(stage, 1)
+    served(stage, EVENTS_S)
+    silent = []
+    while len(silent) < 3:  # at r1, which will not answer them
+        stage.ask()
+        silent += [stage.pool.made[-1]] if stage.pool.made[-1].url == "http://r1" else []
+    at_r1 = len(outliers(stage).known["r1"].starts)
+    stage.clock.now += 0.2
+    stream.ends_its_answer()
+    assert len(outliers(stage).known["r1"].starts) == at_r1
+    stage.clock.now += 1.0
+    assert outliers(stage).times("r1", stage.clock.now)[1], "three that take ten times as long are evidence as before"
+
+
+def test_slow_uploads_are_no_evidence_and_a_replica_that_does_not_read_them_is(stage):
+    clients = [stage.ask(b"POST", b"a part", is_uploading=True) for _ in range(9)]
+    uploads = stage.pool.made[-9:]
+    stage.clock.now += 5.0
+    for id_ in ("r1", "r2", "r3"):
+        assert outliers(stage).times(id_, stage.clock.now) == pytest.approx((1.0, False), abs=0.01)
+    for client, connection in zip(clients, uploads, strict=True):
+        if connection.url == "http://r2":
+            connection.is_full = True
+            client.exchange.more()
+    stage.clock.now += 1.0
+    assert [outliers(stage).times(id_, stage.clock.now)[1] for id_ in ("r1", "r2", "r3")] == [False, True, False]
+    for client, connection in zip(clients, uploads, strict=True):
+        if connection.url == "http://r2":
+            connection.is_full = False
+            client.exchange.sendable()
+    assert stage.proxy._means.dispatcher.resting == 9
+    assert not outliers(stage).times("r2", stage.clock.now)[1], "it has read: nothing is there that it has to do"
+
+
+def test_who_rests_takes_no_slot_of_a_fleet_that_is_not_equally_fast(monkeypatch):
+    """Two slots each, r3 at half speed, and so many streams that all slots were taken: nobody waits for their ends."""
+    stage = Stage(monkeypatch, RouterSettings(ejection=EjectionSettings(enabled=False)), 3, "adaptive")
+    for replica, weight in zip(stage.fleet.replicas.values(), (2.0, 2.0, 1.0), strict=True):
+        stage.fleet.put(replica.id, stage.clock.now, concurrency=2, weight=weight)
+    served(stage, 10.0, rate=20)
+    for _ in range(12):
+        stage.ask()
+        stage.pool.made[-1].begins_to_stream()
+    stage.pool.made.clear()
+    counts = served(stage, EVENTS_S, rate=20)
+    assert sum(counts.values()) == EVENTS_S * 20 and stage.proxy.waiting == 0
+
+
+def test_a_policy_that_fails_at_it_costs_no_request(stage, capsys):
+    policy: Any = stage.proxy._means.dispatcher._policy
+
+    def fails(replica, worked_s, now):
+        raise RuntimeError("of no use")
+
+    policy.on_rest = fails
+    for client, connection in streaming(stage, 2):
+        connection.ends_its_answer()
+        assert client.ends == 1
+    assert stage.proxy._means.dispatcher.resting == stage.in_flight == 0
+    assert "in on_rest: of no use" in capsys.readouterr().err
+
+
+def test_who_does_not_ask_for_it_is_not_told():
+    has = [name for name in policies.POLICIES.files() if hasattr(policies.create(name, {}, random.Random(1)), "on_rest")]
+    assert sorted(has) == ["adaptive", "late_binding"]
