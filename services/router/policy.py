@@ -82,7 +82,7 @@ class Policy(Protocol):
     More is done for one that has the methods, and costs the others nothing:
 
         on_rest(replica, worked_s, now)                  nobody there works on an attempt, after `worked_s` seconds
-        on_work(replica, worked_s, now)                  it is worked on again, `worked_s` being done; before `on_finish`
+        on_work(replica, worked_s, now)                  it is worked on again, after `worked_s`; before `on_finish`
         on_report(replica, report, now)                  what a replica says with an answer, before `on_finish`
         probes(now) -> ids                               after each pick: whose `/probe` is to be asked
         on_probe(id, in_flight, latency_s | None, now)   what it answered; one that does not answer is not told of
