@@ -34,6 +34,7 @@ MODULES = (
     "services.router.standing_line",
     "services.router.waiting",
     "services.router.calling",
+    "services.router.ending",
     "services.router.dispatch",
     "services.router.policy",
     "services.router.standing_out",

@@ -67,6 +67,8 @@ class Again:
         """As the first line says."""
         self.policy: Any = policies.create(begin["policy"], dict(begin["options"]), random.Random(begin["seed"]))
         self.name = str(begin["policy"])
+        self._is_told_of_rest = hasattr(self.policy, "on_rest")
+        """Then who rests has ended for it, as far as nobody works on it again."""
         self.decisions = 0
         self.counts: dict[str, int] = {}
         self._replicas: dict[str, Told] = {}
@@ -98,8 +100,12 @@ class Again:
             self.counts[replica.id] = self.counts.get(replica.id, 0) - 1
             self.policy.on_finish(replica, line["outcome"], line["latency"], line["now"])
         elif do in ("rest", "work"):
-            told = self.policy.on_rest if do == "rest" else self.policy.on_work
-            told(self._told(line["replica"]), line["worked_s"], line["now"])
+            replica = self._told(line["replica"])
+            self.counts[replica.id] = self.counts.get(replica.id, 0) + (1 if do == "work" else -1)
+            if do == "work":
+                self.policy.on_work(replica, line["now"])
+            else:
+                self.policy.on_rest(replica, line["worked_s"], line["now"])
         elif do == "report":
             self.policy.on_report(self._told(line["replica"]), Report(**line["report"]), line["now"])
         elif do == "probes":
@@ -129,7 +135,8 @@ class Again:
 
     def _miscounted(self, line: dict[str, Any], replicas: list[Told]) -> Where | None:
         """Whether the policy was told other counts than began and ended."""
-        if all(each.in_flight == self.counts.get(each.id, 0) for each in replicas):
+        rests = self._is_told_of_rest
+        if all(each.in_flight - rests * each.resting == self.counts.get(each.id, 0) for each in replicas):
             return None
         return Where(line, self.decisions, (), self._bounds(replicas), "was told other counts than are in flight")
 

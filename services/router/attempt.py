@@ -5,6 +5,7 @@ from typing import Protocol
 
 from services.router.dispatch import Dispatcher
 from services.router.patience import NEVER_S
+from services.router.policy import Outcome
 from services.router.replica import Replica
 from services.router.wire.pool import Pool
 from services.router.wire.replica import Connection
@@ -27,8 +28,8 @@ class Attempt:
     """What is known of it; all moments on the monotonic clock."""
 
     __slots__ = (
-        "_owner", "answer_at", "asked_at", "began", "beside", "connecting", "connection", "due", "give_up_at",
-        "limit_s", "missed_s", "number", "polled", "replica", "works_since",
+        "_owner", "answer_at", "answered", "asked_at", "began", "beside", "connecting", "connection", "due",
+        "give_up_at", "limit_s", "missed_s", "number", "polled", "replica", "works_since",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +53,8 @@ class Attempt:
         """When the replica had the whole request; None while the client still sends it."""
         self.answer_at = 0.0
         """When the answer began; 0 = there is nothing of it."""
+        self.answered: Outcome | None = None
+        """As what, once its answer is being passed on."""
         self.works_since: float | None = now
         """Since when the replica has it to do; None: it rests, while its client sends the body or reads the answer."""
         self.connection: Connection | None = None
@@ -75,16 +78,42 @@ class Attempt:
         self._owner.sendable()
 
     def rests(self, dispatcher: Dispatcher, now: float) -> None:
-        """A body is on its way, from or to a client that takes its time: nobody works on it."""
+        """The client still sends the body: nobody works on it."""
         if self.works_since is not None:
             dispatcher.rests(self.replica, now - self.works_since, now)
             self.works_since = None
 
-    def works(self, dispatcher: Dispatcher, worked_s: float, now: float) -> None:
-        """If it rested: it is the replica's to do, which has worked on it for `worked_s` seconds."""
+    def works(self, dispatcher: Dispatcher, now: float) -> None:
+        """If it rested: from now on the replica has something to do, or does not read."""
         if self.works_since is None:
-            dispatcher.works(self.replica, worked_s, now)
-            self.works_since = now - worked_s
+            dispatcher.works(self.replica, now)
+            self.works_since = now
+
+    def restarts(self, dispatcher: Dispatcher, now: float) -> None:
+        """What the replica takes for it begins now."""
+        if self.works_since is None:
+            dispatcher.works(self.replica, now)
+        else:
+            dispatcher.restarts(self.replica, now - self.works_since, now)
+        self.works_since = now
+
+    def answers(self, dispatcher: Dispatcher, outcome: Outcome, now: float) -> None:
+        """Its answer is on its way to the client; one that comes before the body is whole says nothing of its time."""
+        self.answered = outcome
+        if outcome != "ok":
+            self.works(dispatcher, now)
+        if self.works_since is not None:
+            latency_s = self.latency_s(now) if self.asked_at is not None else now - self.works_since
+            dispatcher.answers(self.replica, outcome, latency_s, now, is_retry=self.number > 1)
+            self.works_since = None
+
+    def finish(self, dispatcher: Dispatcher, outcome: Outcome, now: float, reason: str) -> None:
+        """It has ended."""
+        if self.answered is None and self.asked_at is None:
+            self.restarts(dispatcher, now)
+        dispatcher.finish(
+            self.replica, outcome, self.latency_s(now), now, reason, is_retry=self.number > 1, answered=self.answered
+        )
 
     def leave(self, pool: Pool, *, closes: bool) -> None:
         """It has ended: give the connection back, or close it."""

@@ -290,11 +290,13 @@ class Attempting(ABC):
                     connection.write(b"0\r\n\r\n")
                 self._is_streaming = False
                 attempt.asked_at = now
-        if not self._is_passing:
-            if self._is_streaming and not connection.is_full:
+                if not self._is_passing:
+                    attempt.restarts(self._means.dispatcher, now)
+        if self._is_streaming and not self._is_passing:
+            if connection.is_full:  # the replica does not read on
+                attempt.works(self._means.dispatcher, now)
+            else:
                 attempt.rests(self._means.dispatcher, now)
-            else:  # the replica has it all, or does not read on
-                attempt.works(self._means.dispatcher, 0.0, now)
         if not (self._is_passing and self._client.is_full):  # who does not read the answer is not saved by sending
             attempt.polled = False
             waits_s = self._idle_s if self._is_streaming or self._is_passing else attempt.limit_s

@@ -75,9 +75,9 @@ class Recorded:
         self._write({"do": "rest", "now": now, "replica": _told(replica), "worked_s": worked_s})
         self._policy.on_rest(replica, worked_s, now)  # type: ignore[attr-defined]
 
-    def _on_work(self, replica: Candidate, worked_s: float, now: float) -> None:
-        self._write({"do": "work", "now": now, "replica": _told(replica), "worked_s": worked_s})
-        self._policy.on_work(replica, worked_s, now)  # type: ignore[attr-defined]
+    def _on_work(self, replica: Candidate, now: float) -> None:
+        self._write({"do": "work", "now": now, "replica": _told(replica)})
+        self._policy.on_work(replica, now)  # type: ignore[attr-defined]
 
     def _on_report(self, replica: Candidate, report: Report, now: float) -> None:
         values = {name: getattr(report, name) for name in ("in_flight", "service_s", "utilisation", "rps", "eps")}

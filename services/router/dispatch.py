@@ -11,20 +11,15 @@ The live proxy and the simulator call the same object, in the same order:
 """
 
 import random
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from services.router.budgets import budget_of
-from services.router.calling import Calling
+from services.router.ending import Ending
 from services.router.fleet import Fleet
-from services.router.limits import Gradient2
-from services.router.patience import SUPERSEDED, TIMEOUT, Patience
 from services.router.policy import Outcome, Pick, Policy, Report, RequestInfo
 from services.router.replica import Replica
 from services.router.retries import Attempts
 from services.router.settings import RouterSettings
-from services.router.standing_line import StandingLine
 from services.router.waiting import Bound, Standing, Ticket, UnboundError, Waiter
 
 RETRIED_STATUSES = frozenset({500, 502, 504})
@@ -52,32 +47,18 @@ def outcome_of(status: int) -> Outcome:
     return "overloaded" if status == 503 else "error" if status in RETRIED_STATUSES else "ok"
 
 
-class Dispatcher(Calling):
+class Dispatcher(Ending):
     """Holds the policy, the fleet, the line, the limits and the retry budget together."""
 
     def __init__(
         self, settings: RouterSettings, fleet: Fleet, policy: Policy, rng: random.Random | None = None
     ) -> None:
         """`fleet` and `policy` may be used by others; `rng` draws pauses before retries, None = one of its own."""
+        super().__init__(settings, fleet, policy)
         self._retry = settings.retry
         self._timeouts = settings.timeouts
-        self._fleet = fleet
-        self._policy = policy
         self._rng = rng or random.Random(0)
-        self._budget = budget_of(settings.retry)
-        self._attentive = self._budget if self._budget.attends else None
-        self.is_patient = settings.hedging.enabled or settings.timeouts.adaptive_factor > 0
-        """Whether something may be done about attempts before their time is up."""
-        self._patience = Patience(settings.hedging, settings.timeouts) if self.is_patient else None
-        self.limit = Gradient2(settings.limits) if settings.limits.adaptive else None
-        bound_s = settings.limits.standing_share * settings.timeouts.attempt_s
-        self.standing = StandingLine(bound_s) if bound_s > 0 else None
-        """Whether what is in line at the replicas, and here, is too much."""
         self._most = settings.limits.replica_requests
-        self._under_way = 0
-        self.resting = 0
-        """Attempts of them that stand in no line: the client still sends their body, or their answer is on its way."""
-        super().__init__(getattr(policy, "line", None))
         if self.line is not None:
             fleet.turned = self.call
         self._on_report: Any = getattr(policy, "on_report", None)
@@ -155,17 +136,16 @@ class Dispatcher(Calling):
         if now >= attempts.expires:
             raise UnboundError("deadline", "the client's deadline had passed before the request had a replica")
         if self.standing is not None and not attempts.count and (slots := self._fleet.slots()) is not None:
-            # At one's own line an attempt has its slot until its end.
-            resting = 0 if self.line is not None and self.line.takes_all else self.resting
+            resting = self.resting if self._leaves_slots else 0
             line = self._under_way - resting + 1 - slots + (0 if self.line is None else len(self.line))
             if not self.standing.admits(line, now):
                 raise UnboundError("shed", "more stand in line than the replicas get done in time")
         if not self._lets_in(attempts):
-            raise UnboundError("limit", f"{self._under_way} attempts are under way, the limit for now")
+            raise UnboundError("limit", f"{self._under_way - self.resting} attempts are under way, the limit for now")
 
     def _lets_in(self, attempts: Attempts) -> bool:
         """Whether the limit does; it asks only for a request's first attempt."""
-        return self.limit is None or attempts.count > 0 or self.limit.admits(self._under_way)
+        return self.limit is None or attempts.count > 0 or self.limit.admits(self._under_way - self.resting)
 
     def _pick(
         self, attempts: Attempts, request_id: str, key: str | None, waiting: int, now: float, avoided: set[str],
@@ -240,10 +220,6 @@ class Dispatcher(Calling):
         except Exception as error:
             self._mishap("on_report", error)
 
-    def _mishap(self, method: str, error: Exception) -> None:
-        """The request goes on, whatever the policy makes of it."""
-        sys.stderr.write(f"the policy raised {type(error).__name__} in {method}: {error}\n")
-
     def follows(
         self, attempts: Attempts, outcome: Outcome, now: float, *, sent: bool, replayable: bool, beside: bool = False,
         is_retry: bool = False, ends: Outcome | None = None,
@@ -273,56 +249,6 @@ class Dispatcher(Calling):
     def hedges(self, attempts: Attempts, now: float) -> bool:
         """Whether a second attempt begins now beside the one under way; both budgets allow it."""
         return self._fleet.has_others(attempts.tried) and attempts.may_hedge(now)
-
-    def rests(self, replica: Replica, worked_s: float, now: float) -> None:
-        """Nobody there works on an attempt, after `worked_s` seconds: its client sends the body or reads the answer."""
-        self._tell_work("on_rest", replica, worked_s, now)
-        self.resting += 1
-        replica.resting += 1
-
-    def works(self, replica: Replica, worked_s: float, now: float) -> None:
-        """One that rested is to do, of which `worked_s` seconds are done: the body is whole, or it is about to end."""
-        self._tell_work("on_work", replica, worked_s, now)
-        self.resting -= 1
-        replica.resting -= 1
-
-    def _tell_work(self, method: str, replica: Replica, worked_s: float, now: float) -> None:
-        """Tell the policy, if it wants to know; it sees `resting` as it was before."""
-        if (tell := getattr(self._policy, method, None)) is not None:
-            try:
-                tell(replica, worked_s, now)
-            except Exception as error:
-                self._mishap(method, error)
-
-    def finish(
-        self, replica: Replica, outcome: Outcome, latency_s: float, now: float, reason: str = "", *,
-        is_retry: bool = False,
-    ) -> None:  # fmt: skip
-        """The attempt ended after `latency_s` seconds, 0 = nothing is known; `is_retry`: it was not the first.
-
-        `reason` is for the event log; `timeout` and `superseded` say that it would have taken longer.
-        """
-        if outcome == "ok":
-            if self.standing is not None:
-                waits = replica.in_flight - replica.resting > replica.slots
-                is_awaited = waits or (self.line is not None and len(self.line) > 0)
-                self.standing.on_answer(now, is_awaited=is_awaited)
-            if self.limit is not None and latency_s > 0:
-                self.limit.on_answer(latency_s, self._under_way, now)
-        self._under_way -= 1
-        if self._attentive is not None:
-            self._attentive.on_finish(outcome, is_retry=is_retry)
-        patience = self._patience
-        if patience is not None and latency_s > 0 and not is_retry:  # noqa: SIM102 - what is off costs one look
-            if outcome == "ok" or reason in (TIMEOUT, SUPERSEDED):
-                patience.on_finish(latency_s, now)
-        self._fleet.on_finish(replica, outcome, latency_s, now, reason)
-        try:
-            self._policy.on_finish(replica, outcome, latency_s, now)
-        except Exception as error:
-            self._mishap("on_finish", error)
-        if self.line is not None:
-            self.call(now)
 
     def work_seconds(self, now: float) -> float:
         """Request-seconds spent until `now` at replicas (`Fleet.work_seconds`), and in line for one."""

@@ -103,7 +103,7 @@ class Exchange(Following):
             self._passed_on(attempt, answer)
             return
         self._is_passing = True
-        attempt.rests(self._means.dispatcher, now)
+        attempt.answers(self._means.dispatcher, outcome_of(answer.status), now)
         client.write(head)
         self._pass_out(attempt, connection, answer)
 

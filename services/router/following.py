@@ -90,10 +90,7 @@ class Following(Attempting):
             means.dispatcher.reported(attempt.replica, report_of(attempt.connection.answer), time.monotonic())
         # Where the replica has answered early, what it would read next is the rest of this body.
         attempt.leave(means.pool, closes=self._is_streaming)
-        now = time.monotonic()
-        latency_s = attempt.latency_s(now)
-        attempt.works(means.dispatcher, latency_s, now)
-        means.dispatcher.finish(attempt.replica, outcome, latency_s, now, reason, is_retry=attempt.number > 1)
+        attempt.finish(means.dispatcher, outcome, time.monotonic(), reason)
         means.accounts.telemetry.attempted(end or outcome)
         self._is_streaming = False
         if self._trace is not None and outcome != "ok" and (end or reason):

@@ -81,11 +81,14 @@ class Policy(Protocol):
 
     More is done for one that has the methods, and costs the others nothing:
 
-        on_rest(replica, worked_s, now)                  nobody there works on an attempt, after `worked_s` seconds
-        on_work(replica, worked_s, now)                  it is worked on again, after `worked_s`; before `on_finish`
+        on_rest(replica, worked_s, now)                  nobody works on an attempt, after so long: its body still comes
+        on_work(replica, now)                            somebody does, from now on
         on_report(replica, report, now)                  what a replica says with an answer, before `on_finish`
         probes(now) -> ids                               after each pick: whose `/probe` is to be asked
         on_probe(id, in_flight, latency_s | None, now)   what it answered; one that does not answer is not told of
+
+    For whoever has `on_rest` an attempt is over when its answer begins to be passed on: `on_finish` is called then, and
+    at its end only where it fails after all, after `on_work`. `in_flight` counts it until its end.
     """
 
     def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick | None:

@@ -10,7 +10,7 @@ condemns nobody. The fleet's time is the lower median of the replicas' means, so
 """
 
 import math
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from typing import Final
 
@@ -99,11 +99,8 @@ class StandingOut:
         means = sorted(each.mean_s for each in known if each.answers >= SAMPLES)
         self.fleet_s = means[(len(means) - 1) // 2] if means else 0.0
 
-    def begin(self, id_: str, places: float, now: float, worked_s: float = 0.0) -> None:
-        """An attempt begins at a replica; a time there is as long as that of `places` served one after another.
-
-        `worked_s`: seconds that it has been there for, as one that rested and is to do again.
-        """
+    def begin(self, id_: str, places: float, now: float) -> None:
+        """An attempt begins at a replica; a time there is as long as that of `places` served one after another."""
         known = self.known.get(id_)
         if known is None:
             known = self.known[id_] = Known(now)
@@ -113,7 +110,7 @@ class StandingOut:
                 known.sum *= kept
                 known.failures *= kept
             known.share = known.share_began = known.largest = 0.0
-        began = now - worked_s
+            known.oldest = now
         if places == 1.0:
             share = known.largest = 1.0
             known.firsts += 1
@@ -121,16 +118,12 @@ class StandingOut:
             share = 1 / places
             known.shares[share] = known.shares.get(share, 0) + 1
             known.largest = max(known.largest, share)
-        if worked_s:
-            insort(known.starts, (began, share))
-        else:
-            known.starts.append((now, share))
-        known.oldest = known.starts[0][0]
+        known.starts.append((now, share))
         known.share += share
-        known.share_began += share * began
+        known.share_began += share * now
 
     def rest(self, id_: str, worked_s: float, now: float) -> None:
-        """Nobody works on it for now: no time passes there, and what it has taken so far is no evidence yet."""
+        """Nobody works on one for now, after `worked_s` seconds, which are no evidence."""
         known = self.known.get(id_)
         if known is not None and known.starts:
             known.idle_since = now

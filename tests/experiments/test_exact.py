@@ -22,26 +22,36 @@ def recorded(name, path, calls=400):
     fleet = [Told(f"r{n}", 1.0, 0, 2) for n in range(1, 5)]
     now = 0.0
     under_way: list[tuple[Told, float]] = []
-    resting: list[tuple[Told, float]] = []
+    uploads: list[Told] = []
+    read: list[Told] = []
     may_rest = hasattr(policy, "on_rest")
     for number in range(calls):
         now += rng.expovariate(100)
         if under_way and rng.random() < 0.55:
-            replica, began = each = under_way.pop(rng.randrange(len(under_way)))
-            if may_rest and rng.random() < 0.2:
+            replica, began = under_way.pop(rng.randrange(len(under_way)))
+            fate = rng.random() if may_rest else 1.0
+            if fate < 0.2:  # its client still sends the body
                 policy.on_rest(replica, now - began, now)  # type: ignore[attr-defined]
                 replica.resting += 1
-                resting.append(each)
-                continue
-            if len(resting) > 5:
-                under_way.append(each)
-                replica, began = resting.pop(0)
-                policy.on_work(replica, 0.01, now)  # type: ignore[attr-defined]
-                replica.resting -= 1
+                uploads.append(replica)
+            elif fate < 0.4:  # its client reads the answer
+                policy.on_finish(replica, "ok", now - began, now)
+                replica.resting += 1
+                read.append(replica)
+            else:
+                replica.in_flight -= 1
+                if (on_report := getattr(policy, "on_report", None)) is not None:
+                    on_report(replica, Report(replica.in_flight, 0.01, 0.5, 50.0, 0.0), now)
+                policy.on_finish(replica, rng.choice(ENDS), now - began, now)
+        if len(uploads) > 3:
+            replica = uploads.pop(0)
+            policy.on_work(replica, now)  # type: ignore[attr-defined]
+            replica.resting -= 1
+            under_way.append((replica, now))
+        if len(read) > 3:
+            replica = read.pop(0)
+            replica.resting -= 1
             replica.in_flight -= 1
-            if (on_report := getattr(policy, "on_report", None)) is not None:
-                on_report(replica, Report(replica.in_flight, 0.01, 0.5, 50.0, 0.0), now)
-            policy.on_finish(replica, rng.choice(ENDS), now - began, now)
         key = str(number % 7) if number % 2 else None
         pick = policy.pick(fleet, RequestInfo(str(number), key, 1), now)
         if pick is None:

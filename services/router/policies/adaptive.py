@@ -136,21 +136,22 @@ class Adaptive:
         return since_s < self._slow_start_s and self._rng.random() > max(0.1, since_s / self._slow_start_s)
 
     def on_start(self, replica: Candidate, now: float) -> None:
-        """A time at a replica whose slots are taken is that of several, one after another; at a slow one likewise."""
-        self.on_work(replica, 0.0, now)
+        """A time at a replica whose slots are taken is that of several, one after another; at a slow one likewise.
 
-    def on_work(self, replica: Candidate, worked_s: float, now: float) -> None:
-        """Likewise: whoever rests takes no slot from the others."""
+        Whoever rests there takes no slot from the others.
+        """
         slots = replica.concurrency
         load = replica.in_flight - replica.resting + 1
         places = 1.0 if slots is None or load <= slots else load / slots
-        if self._told:
-            places /= self._told.get(replica.id, 1.0)
-        self._outliers.begin(replica.id, places, now, worked_s)
+        self._outliers.begin(replica.id, places / self._told.get(replica.id, 1.0) if self._told else places, now)
 
     def on_rest(self, replica: Candidate, worked_s: float, now: float) -> None:
         """The client's time is not the replica's."""
         self._outliers.rest(replica.id, worked_s, now)
+
+    def on_work(self, replica: Candidate, now: float) -> None:
+        """The replica's time begins."""
+        self.on_start(replica, now)
 
     def on_finish(self, replica: Candidate, outcome: Outcome, latency: float, now: float) -> None:
         """A failed attempt is no answer, and a cancelled one no sign of anything but its time."""

@@ -97,16 +97,16 @@ class LateBinding:
 
     def on_start(self, replica: Candidate, now: float) -> None:
         """Beyond its slots, where others use them, too, it is served one after another."""
-        self.on_work(replica, 0.0, now)
-
-    def on_work(self, replica: Candidate, worked_s: float, now: float) -> None:
-        """Likewise: whoever rests keeps its slot, and takes nobody's time."""
         places = max(1.0, (replica.in_flight - replica.resting + 1) / self.slots(replica))
-        self._outliers.begin(replica.id, places / self._told.get(replica.id, 1.0), now, worked_s)
+        self._outliers.begin(replica.id, places / self._told.get(replica.id, 1.0), now)
 
     def on_rest(self, replica: Candidate, worked_s: float, now: float) -> None:
         """The client's time is not the replica's."""
         self._outliers.rest(replica.id, worked_s, now)
+
+    def on_work(self, replica: Candidate, now: float) -> None:
+        """The replica's time begins."""
+        self.on_start(replica, now)
 
     def on_finish(self, replica: Candidate, outcome: Outcome, latency: float, now: float) -> None:
         """As `adaptive` sees it; an answer also says how many slots there are."""
@@ -114,4 +114,4 @@ class LateBinding:
         self._outliers.end(replica.id, latency, now, answered=outcome == "ok", failed=failed)
         if outcome == "ok" and latency > 0 and not (self._is_told and replica.concurrency is not None):
             found = self._found.setdefault(replica.id, SlowStart(FOUND))
-            found.on_answer(latency, replica.in_flight + 1, now)
+            found.on_answer(latency, replica.in_flight - replica.resting + 1, now)

@@ -127,9 +127,13 @@ def test_streams_beside_a_silent_replica_shut_nobody_out(stage):
 
 def test_a_short_line_beside_many_streams_is_a_short_line(stage):
     """Each slot is in use, and one request waits at each replica: three in line, of eight that are answered a second."""
-    for _ in range(MANY):
-        stage.ask()
-        stage.pool.made[-1].begins_to_stream()
+    for _ in range(4):
+        for _ in range(REPLICAS * SLOTS):
+            stage.ask()
+        stage.clock.now += 1.0
+        for connection in stage.pool.made[-REPLICAS * SLOTS :]:
+            connection.begins_to_stream()
+    assert resting(stage) == 24
     streams = set(stage.under_way)
     refused = 0
     for _ in range(100):

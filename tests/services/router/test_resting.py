@@ -130,15 +130,89 @@ def test_who_rests_takes_no_slot_of_a_fleet_that_is_not_equally_fast(monkeypatch
 def test_a_policy_that_fails_at_it_costs_no_request(stage, capsys):
     policy: Any = stage.proxy._means.dispatcher._policy
 
-    def fails(replica, worked_s, now):
+    def fails(replica, *_):
         raise RuntimeError("of no use")
 
-    policy.on_rest = fails
-    for client, connection in streaming(stage, 2):
+    policy.on_rest = policy.on_work = fails
+    client = stage.ask(b"POST", b"a part", is_uploading=True)
+    client.exchange.request.complete = True
+    client.exchange.more()
+    stage.pool.made[-1].answers()
+    assert client.ends == 1 and stage.proxy._means.dispatcher.resting == stage.in_flight == 0
+    assert "in on_rest: of no use" in (said := capsys.readouterr().err) and "in on_work: of no use" in said
+
+
+@pytest.mark.parametrize("stage", ["adaptive"], indirect=True)  # where requests stand in line at replicas
+def test_an_answer_on_its_way_is_judged_by_the_line_that_it_stood_in(stage):
+    """Forty at once on 24 slots, each replica's last after 0.2 s, and read long after: a burst makes nobody slow."""
+    for _ in range(10):
+        for _ in range(40):
+            stage.ask()
+        burst = stage.pool.made[-40:]
+        for number, connection in enumerate(burst):
+            if number == 24:
+                stage.clock.now += SERVICE_S
+            connection.begins_to_stream() if number >= 24 else connection.answers()
+        stage.clock.now += 5.0
+        for connection in burst[24:]:
+            connection.ends_its_answer()
+        served(stage, 1.0)
+        assert not any(outliers(stage).times(id_, stage.clock.now)[1] for id_ in ("r1", "r2", "r3"))
+
+
+@pytest.mark.parametrize("stage", ["adaptive"], indirect=True)  # where requests stand in line at replicas
+def test_clients_that_leave_their_streams_together_say_nothing_of_the_replica(stage):
+    for client, _ in streaming(stage, 9):
+        client.hang_up()
+    assert not outliers(stage).times("r1", stage.clock.now)[1] and stage.in_flight == 0
+
+
+def test_streams_that_break_off_are_failures_of_their_replica(stage):
+    for _, connection in streaming(stage, 4):
+        connection.breaks()
+    assert outliers(stage).times("r1", stage.clock.now)[1] and stage.in_flight == 0
+
+
+def test_an_answer_that_comes_before_a_slow_upload_says_nothing_of_the_replica(stage):
+    """401 to who still sends: what the client took for it is no time of the replica's, at whichever end."""
+    for _ in range(5):
+        client = stage.ask(b"POST", b"a part", is_uploading=True)
+        connection = stage.pool.made[-1]
+        stage.clock.now += 10.0
+        connection.begins_to_stream()
+        client.exchange.request.complete = True
+        client.exchange.more()
+        stage.clock.now += 10.0
         connection.ends_its_answer()
         assert client.ends == 1
-    assert stage.proxy._means.dispatcher.resting == stage.in_flight == 0
-    assert "in on_rest: of no use" in capsys.readouterr().err
+    for id_ in ("r1", "r2", "r3"):
+        assert not outliers(stage).times(id_, stage.clock.now)[1]
+        assert stage.fleet.replicas[id_].resting == 0
+    assert all(not known.starts for known in outliers(stage).known.values())
+
+
+def test_an_upload_that_was_not_read_for_a_while_leaves_no_start_behind(stage):
+    """It gets stuck, its last piece is written, and it is answered; or its client leaves while it is stuck."""
+    [(_, other)] = streaming(stage, 1)
+    for leaves in (False, True):
+        client = stage.ask(b"POST", b"a part", is_uploading=True)
+        connection = stage.pool.made[-1]
+        connection.is_full = True
+        client.exchange.more()
+        stage.clock.now += 0.2
+        beside = stage.ask()
+        if leaves:
+            client.hang_up()
+        else:
+            connection.is_full = False
+            client.exchange.request.complete = True
+            client.exchange.sendable()
+            stage.clock.now += SERVICE_S
+            connection.answers()
+        starts = [began for known in outliers(stage).known.values() for began, _ in known.starts]
+        assert len(starts) == 1 and starts[0] == pytest.approx(stage.clock.now - (0.0 if leaves else SERVICE_S))
+        beside.hang_up()
+    other.ends_its_answer()
 
 
 def test_who_does_not_ask_for_it_is_not_told():
