@@ -23,7 +23,7 @@ test: $(STAMP) ## all tests, as many at a time as the usual two cores: their pro
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 verify: $(STAMP) ## measurements whose result is known before: half an hour, on an otherwise idle machine
-	@$(BIN)/python -m pytest tests/measuring --timeout 1200 -m "not long"
+	@$(BIN)/python -m pytest tests/measuring -rs --timeout 1200 -m "not long"
 
 check: $(STAMP) ## linter, floors of imports, and type checker (for macOS, too)
 	@$(BIN)/ruff check .

@@ -19,7 +19,7 @@ OUTSIDE = ROOMS[:3]
 """Rooms whose tests need more than Python: whole runs, containers, other programs."""
 STARTING = {
     "subprocess", "socket", "multiprocessing", "tests.services.live", "tests.measuring.measured",
-    "tests.running.run", "tests.running.start", "tests.running.command",
+    "tests.running.run", "tests.running.start", "tests.running.command", "tests.running.refused", "tests.warm",
 }  # fmt: skip
 """A module of tests that imports one of these at its top starts processes or opens sockets."""
 

@@ -14,10 +14,8 @@ from experiments.plan.fault_command import COMMAND
 from experiments.plan.fault_plan import Fault
 from experiments.plan.inputs import inputs_of
 from experiments.plan.resolve import Plan, as_composed, resolve
-from experiments.plan.schedule import build_schedule
 from record.files import FolderError, read_manifest
 from record.provenance import commit_of
-from record.schedule_hash import schedule_hash
 from record.shapes import Manifest
 
 NEEDED = ("scenario", "seed", "exit_reason", "schedule_hash", "faults", "overrides")
@@ -82,6 +80,9 @@ def read_original(folder: Path) -> Original:
     for then, now in zip(manifest.get("inputs") or [], inputs_of(plan.config), strict=False):
         if then["sha256"] != now["sha256"]:
             raise ReplayError(f"{folder}: {then['key']}={then['file']}: its content is not what it was (sha256)")
+    from experiments.plan.schedule import build_schedule  # with pandas: who asks for help does not wait for it
+    from record.schedule_hash import schedule_hash
+
     if schedule_hash(build_schedule(plan.config.workload, plan.config.seed)) != manifest["schedule_hash"]:
         raise ReplayError(f"{folder}: {other}: the schedule comes out otherwise (schedule_hash)")
     return Original(folder, manifest, plan)
