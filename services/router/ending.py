@@ -35,6 +35,7 @@ class Ending(Calling):
         """Whether something may be done about attempts before their time is up."""
         self._patience = Patience(settings.hedging, settings.timeouts) if self.is_patient else None
         self.limit = Gradient2(settings.limits) if settings.limits.adaptive else None
+        self._learns = self.is_patient or self.limit is not None
         bound_s = settings.limits.standing_share * settings.timeouts.attempt_s
         self.standing = StandingLine(bound_s) if bound_s > 0 else None
         """Whether what is in line at the replicas, and here, is too much."""
@@ -66,9 +67,9 @@ class Ending(Calling):
         self, replica: Replica, outcome: Outcome, latency_s: float, now: float, *, is_retry: bool
     ) -> None:  # fmt: skip
         """An answer begins to be passed on, after `latency_s` seconds: until its end the attempt rests."""
-        self._learn(replica, outcome, latency_s, now, "", is_retry=is_retry)
-        if self._leaves_slots and outcome == "ok":
-            self._count_answer(replica, now)
+        self._learn(outcome, latency_s, now, "", is_retry=is_retry)
+        if outcome == "ok" and self.standing is not None and self._leaves_slots:
+            self._count_answer(replica, self.standing, now)
         self._rest(replica, 1)
         if self._is_told_of_rest:
             self._tell_end(replica, outcome, latency_s, now)
@@ -121,7 +122,8 @@ class Ending(Calling):
         """
         is_told = True
         if answered is None:
-            self._learn(replica, outcome, latency_s, now, reason, is_retry=is_retry)
+            if self._learns:
+                self._learn(outcome, latency_s, now, reason, is_retry=is_retry)
         else:
             if self._is_told_of_rest:
                 is_told = outcome == "error" and answered == "ok"
@@ -129,8 +131,8 @@ class Ending(Calling):
                     self._tell_work(replica, now)
                     latency_s = 0.0
             self._rest(replica, -1)
-        if outcome == "ok" and not (answered and self._leaves_slots):
-            self._count_answer(replica, now)
+        if outcome == "ok" and self.standing is not None and not (answered and self._leaves_slots):
+            self._count_answer(replica, self.standing, now)
         self._under_way -= 1
         if self._attentive is not None:
             self._attentive.on_finish(outcome, is_retry=is_retry)
@@ -140,9 +142,7 @@ class Ending(Calling):
         if self.line is not None:
             self.call(now)
 
-    def _learn(
-        self, replica: Replica, outcome: Outcome, latency_s: float, now: float, reason: str, *, is_retry: bool
-    ) -> None:  # fmt: skip
+    def _learn(self, outcome: Outcome, latency_s: float, now: float, reason: str, *, is_retry: bool) -> None:
         """What an attempt's time says of how much may be under way, and of how long others may take."""
         if latency_s <= 0:
             return
@@ -152,11 +152,10 @@ class Ending(Calling):
         if patience is not None and not is_retry and (outcome == "ok" or reason in (TIMEOUT, SUPERSEDED)):
             patience.on_finish(latency_s, now)
 
-    def _count_answer(self, replica: Replica, now: float) -> None:
+    def _count_answer(self, replica: Replica, standing: StandingLine, now: float) -> None:
         """For the line before the slots."""
-        if self.standing is not None:
-            waits = replica.in_flight - replica.resting > replica.slots
-            self.standing.on_answer(now, is_awaited=waits or (self.line is not None and len(self.line) > 0))
+        waits = replica.in_flight - replica.resting > replica.slots
+        standing.on_answer(now, is_awaited=waits or (self.line is not None and len(self.line) > 0))
 
     def _mishap(self, method: str, error: Exception) -> None:
         """The request goes on, whatever the policy makes of it."""

@@ -155,8 +155,8 @@ def test_no_failure_in_few_requests_does_not_mean_that_there_is_none(tmp_path):
     sweep(tmp_path, [0.1, 0.11, 0.12], [0.05, 0.055, 0.06])
     assert main([str(tmp_path)]) == 0
     row = rows(tmp_path)["error_rate"]
-    measured = 3 * 80
-    assert (row["low"], row["high"]) == (pytest.approx(-3 / measured), pytest.approx(3 / measured))
+    most = 1 - 0.025 ** (1 / (3 * 80))  # Clopper and Pearson
+    assert (row["low"], row["high"]) == (pytest.approx(-most), pytest.approx(most))
     assert row["verdict"] == "inconclusive"
 
 
