@@ -79,41 +79,47 @@ class Attempt:
 
     def rests(self, dispatcher: Dispatcher, now: float) -> None:
         """The client still sends the body: nobody works on it."""
-        if self.works_since is not None:
-            dispatcher.rests(self.replica, now - self.works_since, now)
+        if (since := self.works_since) is not None:
             self.works_since = None
+            dispatcher.rests(self.replica, now - since, now)
 
     def works(self, dispatcher: Dispatcher, now: float) -> None:
         """If it rested: from now on the replica has something to do, or does not read."""
         if self.works_since is None:
-            dispatcher.works(self.replica, now)
             self.works_since = now
+            dispatcher.works(self.replica, now)
 
     def restarts(self, dispatcher: Dispatcher, now: float) -> None:
         """What the replica takes for it begins now."""
-        if self.works_since is None:
+        since, self.works_since = self.works_since, now
+        if since is None:
             dispatcher.works(self.replica, now)
         else:
-            dispatcher.restarts(self.replica, now - self.works_since, now)
-        self.works_since = now
+            dispatcher.restarts(self.replica, now - since, now)
 
     def answers(self, dispatcher: Dispatcher, outcome: Outcome, now: float) -> None:
-        """Its answer is on its way to the client; one that comes before the body is whole says nothing of its time."""
+        """Its answer is on its way to the client; a good one that comes before the body is whole tells no time."""
         self.answered = outcome
-        if outcome != "ok":
-            self.works(dispatcher, now)
-        if self.works_since is not None:
-            latency_s = self.latency_s(now) if self.asked_at is not None else now - self.works_since
-            dispatcher.answers(self.replica, outcome, latency_s, now, is_retry=self.number > 1)
-            self.works_since = None
+        if self.asked_at is None and outcome == "ok":
+            self.rests(dispatcher, now)
+            return
+        latency_s = self._known_s(dispatcher, now)
+        self.works_since = None
+        dispatcher.answers(self.replica, outcome, latency_s, now, is_retry=self.number > 1)
 
     def finish(self, dispatcher: Dispatcher, outcome: Outcome, now: float, reason: str) -> None:
         """It has ended."""
-        if self.answered is None and self.asked_at is None:
-            self.restarts(dispatcher, now)
+        latency_s = self.latency_s(now) if self.answered is not None else self._known_s(dispatcher, now)
         dispatcher.finish(
-            self.replica, outcome, self.latency_s(now), now, reason, is_retry=self.number > 1, answered=self.answered
+            self.replica, outcome, latency_s, now, reason, is_retry=self.number > 1, answered=self.answered
         )
+
+    def _known_s(self, dispatcher: Dispatcher, now: float) -> float:
+        """`latency_s`, but nothing while the body is not whole, however long its client has taken for it."""
+        if self.asked_at is not None:
+            return self.latency_s(now)
+        self.restarts(dispatcher, now)
+        return 0.0
 
     def leave(self, pool: Pool, *, closes: bool) -> None:
         """It has ended: give the connection back, or close it."""

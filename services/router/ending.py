@@ -80,8 +80,8 @@ class Ending(Calling):
         replica.resting += more
 
     def _call_to_slots(self, now: float) -> None:
-        """Who rests leaves its slot to others, unless each has one until its end."""
-        if self.line is not None and not self.line.takes_all:
+        """Who rests leaves its slot to others, unless each has one until its end, and its place below the limit."""
+        if self.line is not None and (self._leaves_slots or self.limit is not None):
             self.call(now)
 
     def _tell_rest(self, replica: Replica, worked_s: float, now: float) -> None:

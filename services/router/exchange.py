@@ -51,7 +51,7 @@ class Exchange(Following):
             return
         now = time.monotonic()
         at = self._means.heartbeat.arrived(now)
-        if not attempt.answer_at:
+        if not attempt.answer_at or answer.complete:
             # A loop that has been late since before it asked does not know: at most until now.
             attempt.answer_at = at if at > (attempt.asked_at or attempt.began) else now
         if not answer.complete:
@@ -100,11 +100,13 @@ class Exchange(Following):
         head = to_client(answer, self._own_lines(now), self._is_chunked, self._connection_line())
         if answer.complete:
             client.write(head + answer.take() if answer.body else head)
+            if attempt.asked_at is None:
+                attempt.answers(self._means.dispatcher, outcome_of(answer.status), now)
             self._passed_on(attempt, answer)
             return
         self._is_passing = True
-        attempt.answers(self._means.dispatcher, outcome_of(answer.status), now)
         client.write(head)
+        attempt.answers(self._means.dispatcher, outcome_of(answer.status), now)
         self._pass_out(attempt, connection, answer)
 
     def _pass_out(self, attempt: Attempt, connection: Connection, answer: Answer) -> None:

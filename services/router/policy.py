@@ -88,7 +88,8 @@ class Policy(Protocol):
         on_probe(id, in_flight, latency_s | None, now)   what it answered; one that does not answer is not told of
 
     For whoever has `on_rest` an attempt is over when its answer begins to be passed on: `on_finish` is called then, and
-    at its end only where it fails after all, after `on_work`. `in_flight` counts it until its end.
+    at its end only where it fails after all, after `on_work`. `in_flight` counts it until its end, and `on_report` is
+    called there.
     """
 
     def pick(self, candidates: Sequence[Candidate], request: RequestInfo, now: float) -> Pick | None:

@@ -114,4 +114,5 @@ class LateBinding:
         self._outliers.end(replica.id, latency, now, answered=outcome == "ok", failed=failed)
         if outcome == "ok" and latency > 0 and not (self._is_told and replica.concurrency is not None):
             found = self._found.setdefault(replica.id, SlowStart(FOUND))
-            found.on_answer(latency, replica.in_flight - replica.resting + 1, now)
+            # Those that rest have slots; one whose answer has only begun is still among those in flight.
+            found.on_answer(latency, min(replica.in_flight + 1, self.slots(replica)), now)

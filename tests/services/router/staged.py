@@ -107,6 +107,13 @@ class Connection:
         answer.headers = [(b"content-length", b"Content-Length", b"2")]
         self.ends_its_answer()
 
+    def begins_to_answer(self):
+        """The head of a small answer, and nothing of its body."""
+        answer = self.answer = Answer()
+        answer.status, answer.reason, answer.length = 200, b"Said", 2
+        answer.headers = [(b"content-length", b"Content-Length", b"2")]
+        self.asker.heard()
+
     def begins_to_stream(self):
         """The head of an answer whose end is not announced."""
         answer = self.answer = Answer()

@@ -191,6 +191,61 @@ def test_an_answer_that_comes_before_a_slow_upload_says_nothing_of_the_replica(s
     assert all(not known.starts for known in outliers(stage).known.values())
 
 
+@pytest.mark.parametrize("status", [401, 503, None])
+def test_one_that_is_whole_at_once_says_as_little_and_takes_nobody_elses_start_away(stage, status):
+    """Whether it is passed on, or is a failure, or breaks off in the middle of a small answer."""
+    beside = [stage.ask() for _ in range(3)]
+    known = outliers(stage).known.values()
+    sums = [each.sum for each in known]
+    for _ in range(5):
+        client = stage.ask(b"POST", b"a part", is_uploading=True)
+        connection = stage.pool.made[-1]
+        stage.clock.now += 1e-3
+        before = sorted(began for each in known for began, _ in each.starts)
+        stage.clock.now += 10.0
+        if status is not None:
+            connection.answers(status)
+        else:
+            connection.breaks()
+        assert client.ends == 1
+        assert sorted(began for each in known for began, _ in each.starts) == before
+    if status == 401:
+        assert [each.sum for each in known] == sums
+    for each in beside:
+        each.hang_up()
+    assert all(replica.resting == 0 for replica in stage.fleet.replicas.values()) and stage.in_flight == 0
+
+
+def test_a_small_answer_that_comes_in_pieces_is_timed_to_its_end(stage):
+    """It is passed on in one piece; and the start that ends with it is its own, not that of one that came meanwhile."""
+    client = stage.ask()
+    first = stage.pool.made[-1]
+    began = stage.clock.now
+    stage.clock.now += SERVICE_S
+    first.begins_to_answer()
+    stage.clock.now += 5.0
+    later = stage.ask()
+    first.ends_its_answer()
+    assert client.ends == 1
+    starts = [began for known in outliers(stage).known.values() for began, _ in known.starts]
+    assert starts == [pytest.approx(began + SERVICE_S + 5.0)]
+    later.hang_up()
+
+
+def test_slots_that_were_found_grow_beside_a_stream(monkeypatch):
+    """Nobody has said slots: two at first, one of which a stream has; answers at the limit raise it."""
+    stage = Stage(monkeypatch, RouterSettings(ejection=EjectionSettings(enabled=False)), 1, "late_binding")
+    served(stage, 1.0, rate=5)
+    stage.ask()
+    stage.clock.now += SERVICE_S
+    stage.pool.made[-1].begins_to_stream()
+    stage.pool.made.clear()
+    policy: Any = stage.proxy._means.dispatcher._policy
+    before = policy.slots(stage.fleet.replicas["r1"])
+    served(stage, 5.0, rate=9)
+    assert policy.slots(stage.fleet.replicas["r1"]) > before
+
+
 def test_an_upload_that_was_not_read_for_a_while_leaves_no_start_behind(stage):
     """It gets stuck, its last piece is written, and it is answered; or its client leaves while it is stuck."""
     [(_, other)] = streaming(stage, 1)
