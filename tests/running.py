@@ -52,9 +52,9 @@ def run(*overrides, timeout_s=AT_MOST_S, env=None):
     )
 
 
-def refused(*arguments, module="experiments.run"):
+def refused(*arguments):
     """A finished command that starts no process, as one that is wrong."""
-    return warm.run(module, arguments)
+    return warm.run(*arguments)
 
 
 def run_until(is_through, folder, overrides, seconds):

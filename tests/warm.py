@@ -19,9 +19,8 @@ import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PRELOADED = ("experiments.run", "experiments.session", "experiments.simulator.simulation", "experiments.plan.schedule")
-
-
+PRELOADED = ("experiments.session", "experiments.simulator.simulation", "experiments.plan.schedule")
+MODULE = "experiments.run"
 AT_MOST_S = 300
 """For a command."""
 
@@ -51,13 +50,13 @@ class Warm:
             atexit.register(self.process.kill)
         return self.process
 
-    def run(self, module: str, arguments: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Its exit status, negative where a signal ended it, and what it wrote."""
         process = self._started()
         assert process.stdin is not None and process.stdout is not None
         with tempfile.TemporaryDirectory() as folder:
             out, err = Path(folder) / "stdout", Path(folder) / "stderr"
-            asked = {"module": module, "arguments": arguments, "out": str(out), "err": str(err), "env": dict(os.environ)}
+            asked = {"arguments": arguments, "out": str(out), "err": str(err), "env": dict(os.environ)}
             process.stdin.write(json.dumps(asked) + "\n")
             process.stdin.flush()
             status = json.loads(process.stdout.readline())
@@ -68,18 +67,18 @@ warm = Warm()
 
 
 def _child(asked: dict) -> int:
-    """What `python -m module arguments` does, and its exit status."""
+    """What the command does, and its exit status."""
     for name, number in (("out", 1), ("err", 2)):
         os.dup2(os.open(asked[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.environ.clear()
     os.environ.update(asked["env"])
     signal.alarm(AT_MOST_S)
-    sys.argv = [asked["module"], *asked["arguments"]]
-    sys.modules.pop(asked["module"], None)
+    sys.argv = [MODULE, *asked["arguments"]]
+    del sys.modules[MODULE]  # it is to be `__main__`
     status: object = 0
     try:
-        runpy.run_module(asked["module"], run_name="__main__", alter_sys=True)
+        runpy.run_module(MODULE, run_name="__main__", alter_sys=True)
     except SystemExit as ended:
         status = ended.code
     except BaseException:
@@ -98,7 +97,7 @@ def _child(asked: dict) -> int:
 
 def main() -> None:
     """Read a command a line, answer with its exit status."""
-    for name in PRELOADED:
+    for name in (MODULE, *PRELOADED):
         importlib.import_module(name)
     for line in sys.stdin:
         if not (pid := os.fork()):

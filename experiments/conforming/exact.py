@@ -99,13 +99,14 @@ class Again:
             replica = self._told(line["replica"])
             self.counts[replica.id] = self.counts.get(replica.id, 0) - 1
             self.policy.on_finish(replica, line["outcome"], line["latency"], line["now"])
-        elif do in ("rest", "work"):
+        elif do == "rest":
             replica = self._told(line["replica"])
-            self.counts[replica.id] = self.counts.get(replica.id, 0) + (1 if do == "work" else -1)
-            if do == "work":
-                self.policy.on_work(replica, line["now"])
-            else:
-                self.policy.on_rest(replica, line["worked_s"], line["now"])
+            self.counts[replica.id] = self.counts.get(replica.id, 0) - 1
+            self.policy.on_rest(replica, line["worked_s"], line["now"])
+        elif do == "work":
+            replica = self._told(line["replica"])
+            self.counts[replica.id] = self.counts.get(replica.id, 0) + 1
+            self.policy.on_work(replica, line["now"])
         elif do == "report":
             self.policy.on_report(self._told(line["replica"]), Report(**line["report"]), line["now"])
         elif do == "probes":

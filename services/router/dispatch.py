@@ -6,7 +6,7 @@ The live proxy and the simulator call the same object, in the same order:
     bound = bind(attempts, ..., waiter)             # counts the attempt as begun; or a ticket: it stands in line
     again = follows(attempts, outcome, ...)         # where it failed
     hedged = hedges(attempts, ...)                  # where it is slow: whether a second one begins beside it
-    finish(replica, outcome, ...)                   # exactly once per attempt
+    finish(replica, outcome, ...)                   # exactly once per attempt; what live ones tell before: ending.py
     attempts.forgo()                                # where the request ends before a retry that was allowed has begun
 """
 
@@ -136,16 +136,16 @@ class Dispatcher(Ending):
         if now >= attempts.expires:
             raise UnboundError("deadline", "the client's deadline had passed before the request had a replica")
         if self.standing is not None and not attempts.count and (slots := self._fleet.slots()) is not None:
-            resting = self.resting if self._leaves_slots else 0
-            line = self._under_way - resting + 1 - slots + (0 if self.line is None else len(self.line))
+            taken = self._working() if self._leaves_slots else self._under_way
+            line = taken + 1 - slots + (0 if self.line is None else len(self.line))
             if not self.standing.admits(line, now):
                 raise UnboundError("shed", "more stand in line than the replicas get done in time")
         if not self._lets_in(attempts):
-            raise UnboundError("limit", f"{self._under_way - self.resting} attempts are under way, the limit for now")
+            raise UnboundError("limit", f"{self._working()} attempts are under way, the limit for now")
 
     def _lets_in(self, attempts: Attempts) -> bool:
         """Whether the limit does; it asks only for a request's first attempt."""
-        return self.limit is None or attempts.count > 0 or self.limit.admits(self._under_way - self.resting)
+        return self.limit is None or attempts.count > 0 or self.limit.admits(self._working())
 
     def _pick(
         self, attempts: Attempts, request_id: str, key: str | None, waiting: int, now: float, avoided: set[str],

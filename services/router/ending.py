@@ -79,6 +79,10 @@ class Ending(Calling):
         self.resting += more
         replica.resting += more
 
+    def _working(self) -> int:
+        """Attempts under way that somebody works on."""
+        return self._under_way - self.resting
+
     def _call_to_slots(self, now: float) -> None:
         """Who rests leaves its slot to others, unless each has one until its end, and its place below the limit."""
         if self.line is not None and (self._leaves_slots or self.limit is not None):
@@ -147,7 +151,7 @@ class Ending(Calling):
         if latency_s <= 0:
             return
         if self.limit is not None and outcome == "ok":
-            self.limit.on_answer(latency_s, self._under_way - self.resting, now)
+            self.limit.on_answer(latency_s, self._working(), now)
         patience = self._patience
         if patience is not None and not is_retry and (outcome == "ok" or reason in (TIMEOUT, SUPERSEDED)):
             patience.on_finish(latency_s, now)

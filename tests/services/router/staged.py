@@ -102,16 +102,17 @@ class Connection:
         return False
 
     def answers(self, status=200):
+        self._heads(status)
+        self.ends_its_answer()
+
+    def _heads(self, status):
         answer = self.answer = Answer()
         answer.status, answer.reason, answer.length = status, b"Said", 2
         answer.headers = [(b"content-length", b"Content-Length", b"2")]
-        self.ends_its_answer()
 
     def begins_to_answer(self):
         """The head of a small answer, and nothing of its body."""
-        answer = self.answer = Answer()
-        answer.status, answer.reason, answer.length = 200, b"Said", 2
-        answer.headers = [(b"content-length", b"Content-Length", b"2")]
+        self._heads(200)
         self.asker.heard()
 
     def begins_to_stream(self):
